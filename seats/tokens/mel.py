@@ -1,0 +1,64 @@
+"""Log-mel spectrogram of Whisper's feature extractor, for any length of sound and without its 30 or 300 s limit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True)
+class MelSpec:
+    """Settings of the feature extractor, as in a model's `preprocessor_config.json`. Lengths in samples."""
+
+    bins: int = 128
+    sample_rate: int = 16000
+    n_fft: int = 400
+    hop: int = 160
+
+
+def mel_frames(samples: int, spec: MelSpec) -> int:
+    """Number of mel frames the stock processor counts for a waveform of `samples` samples."""
+    return -(-samples // spec.hop)
+
+
+def log_mel(waveform: np.ndarray, spec: MelSpec, block_frames: int = 30_000) -> torch.Tensor:
+    """Log-mel features `[bins, frames]` float32 of a mono float32 waveform `[N]`, N >= 1.
+
+    Equal to `WhisperFeatureExtractor` with padding to a longer length: silence follows the sound, and the dynamic
+    range is cut 8 decades (log10) below the loudest bin of the whole clip. Works in blocks of `block_frames` frames
+    so that an hour of sound needs no spectrum of an hour in memory.
+    """
+    frames = mel_frames(waveform.shape[0], spec)
+    half = spec.n_fft // 2
+    start = waveform[1 : half + 1][::-1]  # torch.stft's reflection at the start
+    start = np.pad(start, (half - start.shape[0], 0))
+    tail = frames * spec.hop + half - waveform.shape[0]
+    padded = torch.from_numpy(np.concatenate([start, waveform, np.zeros(tail, np.float32)]).astype(np.float32))
+    window, filters = torch.hann_window(spec.n_fft), _filters(spec)
+    blocks = []
+    for first in range(0, frames, block_frames):
+        count = min(block_frames, frames - first)
+        samples = padded[first * spec.hop : (first + count - 1) * spec.hop + spec.n_fft]
+        spectrum = torch.stft(samples, spec.n_fft, spec.hop, window=window, center=False, return_complex=True)
+        blocks.append(torch.clamp(filters @ spectrum.abs().square(), min=1e-10).log10())
+    log_spec = torch.cat(blocks, dim=1)
+    return (torch.maximum(log_spec, log_spec.max() - 8.0) + 4.0) / 4.0
+
+
+@lru_cache(maxsize=4)
+def _filters(spec: MelSpec) -> torch.Tensor:
+    from transformers.audio_utils import mel_filter_bank
+
+    filters = mel_filter_bank(
+        num_frequency_bins=1 + spec.n_fft // 2,
+        num_mel_filters=spec.bins,
+        min_frequency=0.0,
+        max_frequency=spec.sample_rate / 2,
+        sampling_rate=spec.sample_rate,
+        norm="slaney",
+        mel_scale="slaney",
+    )
+    return torch.from_numpy(np.ascontiguousarray(filters.T)).float()

@@ -1,0 +1,48 @@
+"""Video frames to the flat patches that Qwen's vision encoders take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclass(frozen=True)
+class PatchSpec:
+    """Settings of the video processor: patch side in pixels, frames per patch, merge side in patches, colour scale."""
+
+    patch_size: int = 14
+    temporal_patch_size: int = 2
+    merge_size: int = 2
+    mean: tuple[float, ...] = CLIP_MEAN
+    std: tuple[float, ...] = CLIP_STD
+
+    @property
+    def token_side(self) -> int:
+        """Pixels along one side of a merged token."""
+        return self.patch_size * self.merge_size
+
+
+def patchify(frames: torch.Tensor, spec: PatchSpec) -> tuple[torch.Tensor, tuple[int, int, int]]:
+    """Normalised patches and their grid, as transformers' `Qwen2VLVideoProcessor` makes them.
+
+    frames: uint8 `[F, 3, H, W]`, H and W multiples of `token_side`; an incomplete last group of
+    `temporal_patch_size` frames is filled by repeating the last frame.
+    Returns float32 `[T * Hp * Wp, 3 * temporal_patch_size * patch_size ** 2]`, the four patches of a merged token
+    next to each other, and (T, Hp, Wp) in patches.
+    """
+    tp, p, m = spec.temporal_patch_size, spec.patch_size, spec.merge_size
+    if missing := -frames.shape[0] % tp:
+        frames = torch.cat([frames, frames[-1:].expand(missing, -1, -1, -1)])
+    count, channels, height, width = frames.shape
+    # The stock processor folds the 1/255 of the pixel range into mean and deviation.
+    mean = torch.tensor(spec.mean, device=frames.device).mul(255.0).view(-1, 1, 1)
+    std = torch.tensor(spec.std, device=frames.device).mul(255.0).view(-1, 1, 1)
+    pixels = (frames.float() - mean) / std
+    grid = (count // tp, height // p, width // p)
+    shape = (grid[0], tp, channels, grid[1] // m, m, p, grid[2] // m, m, p)
+    patches = pixels.view(shape).permute(0, 3, 6, 4, 7, 2, 1, 5, 8)
+    return patches.reshape(grid[0] * grid[1] * grid[2], channels * tp * p * p), grid
