@@ -1,0 +1,239 @@
+"""Stages II and III of SEATS: budgets over windows and modalities at a drop layer, and the late removal.
+
+Budgets are a few numbers per window and are worked out on the host in numpy; tokens are ranked on their device.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seats.errors import ModelError, SettingsError
+
+TEXT, VIDEO, AUDIO = 0, 1, 2
+_TEXT_KEY = torch.iinfo(torch.int32).max  # sorts behind every window
+
+
+def select_relevant(
+    scores: Tensor,
+    modality: Tensor,
+    window: Tensor,
+    video_keep: float,
+    audio_keep: float,
+    temperature: float,
+) -> Tensor:
+    """Tokens that survive one drop layer: all text, and the most relevant video and audio of every window.
+
+    With one modality, or one window, the most relevant tokens are kept wherever they are; else `keep_counts`
+    says how many of each window. Ties go to the lower index. Waits for the device once, for the sizes and
+    mean relevance of the windows.
+
+    Args:
+        scores: [S] relevance to the last text token, any float type.
+        modality: [S] int8, 0 text, 1 video, 2 audio, same device.
+        window: [S] long, window of each video and audio token, at least 0, any numbering (gaps are no
+            windows); text tokens' entries are not read.
+        video_keep, audio_keep: share of the modality's tokens to keep, in [0, 1]; at least one token stays.
+        temperature: of the softmax over windows, above 0.
+
+    Returns:
+        [S] bool, True where the token is kept.
+
+    Raises SettingsError for a value outside its range, ModelError for scores that are not finite, ValueError
+    for shapes or windows that make no sense. Source: SEATS (arXiv 2605.20035), inner-LLM selection.
+    """
+    for name, keep in (("video", video_keep), ("audio", audio_keep)):
+        if not 0 <= keep <= 1:
+            raise SettingsError(
+                f"{name} keep ratio {keep:g} is outside [0, 1]: give a share of the tokens to keep"
+            )
+    if not temperature > 0:
+        raise SettingsError(f"temperature {temperature:g} of the window softmax must be above 0")
+    if not scores.shape == modality.shape == window.shape or scores.ndim != 1:
+        shapes = [tuple(x.shape) for x in (scores, modality, window)]
+        raise ValueError(f"scores, modality and window must all be [S], not {shapes}")
+
+    is_av = modality != TEXT
+    if not len(scores):
+        return is_av
+    key = torch.where(is_av, window * 2 + (modality == AUDIO), _TEXT_KEY)
+    groups = _Groups(scores, key)
+    keys, sizes, sums = groups.statistics()
+    av = keys != _TEXT_KEY
+    keys, sizes, sums = keys[av], sizes[av], sums[av]
+    if not len(keys):
+        return ~is_av
+    if keys.min() < 0:
+        raise ValueError("every video and audio token needs a window of at least 0")
+    if not np.isfinite(sums).all():
+        raise ModelError("relevance scores are not finite: load the model in bfloat16 or float32")
+
+    windows, position = np.unique(keys // 2, return_inverse=True)
+    size, total = np.zeros((2, len(windows)), dtype=np.int64), np.zeros((2, len(windows)), dtype=np.float32)
+    size[keys % 2, position] = sizes
+    total[keys % 2, position] = sums
+    budget = [_total(int(n.sum()), keep) for n, keep in zip(size, (video_keep, audio_keep), strict=True)]
+    if 0 in budget:
+        only = _Groups(scores, torch.where(is_av, 0, _TEXT_KEY))
+        return only.top(np.array([max(budget)])) | ~is_av
+    mean = total / np.maximum(size, 1)
+    counts = np.stack(keep_counts(size[0], size[1], mean[0], mean[1], budget[0], budget[1], temperature))
+    return groups.top(counts[keys % 2, position]) | ~is_av
+
+
+def keep_counts(
+    video: np.ndarray,
+    audio: np.ndarray,
+    video_relevance: np.ndarray,
+    audio_relevance: np.ndarray,
+    video_budget: int,
+    audio_budget: int,
+    temperature: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Video and audio tokens to keep of each window.
+
+    Windows share `video_budget + audio_budget` by a softmax of their mean relevance, then each window's share
+    is split between its modalities. Every modality present in a window keeps at least one token, so the sum
+    can exceed the budget by the number of such floors.
+
+    Args:
+        video, audio: [W] int, tokens of each window; no window has neither.
+        video_relevance, audio_relevance: [W] float, mean relevance of those tokens, 0 where there are none.
+        video_budget, audio_budget: tokens to keep in all, at most the sums of `video` and `audio`.
+        temperature: of the softmax, above 0.
+
+    Returns:
+        Two [W] int64 arrays, at most `video` and `audio`.
+    """
+    if len(video) == 1:
+        return np.array([video_budget]), np.array([audio_budget])
+    capacity = video + audio
+    video_weight, audio_weight = (_softmax(x, temperature) for x in (video_relevance, audio_relevance))
+    # float32 as published: where window shares are equal, halves must round the same way.
+    weight = (video_weight + audio_weight) / np.float32(2)
+    wanted = np.rint(weight * np.float32(video_budget + audio_budget)).astype(np.int64)
+    budget = _repair(np.minimum(capacity, np.maximum(1, wanted)), capacity, video_budget + audio_budget)
+
+    video_part, audio_part = video_weight * np.float32(video_budget), audio_weight * np.float32(audio_budget)
+    share = video_part / (video_part + audio_part + np.float32(1e-12))
+    keep_video = np.minimum(video, np.rint(budget.astype(np.float32) * share).astype(np.int64))
+    keep_audio = np.minimum(audio, budget - keep_video)
+    keep_video = np.minimum(video, budget - keep_audio)  # what audio could not use
+
+    floor = (video > 0) & (keep_video == 0)
+    keep_audio = np.where(floor & (keep_audio > 1), np.minimum(audio, budget - 1), keep_audio)
+    keep_video = np.where(floor, 1, keep_video)
+    floor = (audio > 0) & (keep_audio == 0)
+    keep_video = np.where(floor & (keep_video > 1), np.minimum(video, budget - 1), keep_video)
+    keep_audio = np.where(floor, 1, keep_audio)
+    return keep_video, keep_audio
+
+
+def run_windows(modality: Tensor) -> Tensor:
+    """Windows of an interleaved sequence: its i-th run of video and its i-th run of audio are window i.
+
+    `modality`: [S] int8 (0 text, 1 video, 2 audio). Returns [S] long, -1 for text. This is how the published
+    code finds windows; pairs shift where a whole run is gone, which windows made with the sequence do not.
+    """
+    window = torch.full(modality.shape, -1, dtype=torch.long, device=modality.device)
+    previous = torch.cat([modality.new_full((1,), -1), modality[:-1]])
+    for kind in (VIDEO, AUDIO):
+        mine = modality == kind
+        run = torch.cumsum(mine & (previous != kind), 0) - 1
+        window = torch.where(mine, run, window)
+    return window
+
+
+def remove_late(modality: Tensor) -> Tensor:
+    """Tokens that survive the late removal, text only: [S] bool from `modality` [S], 0 text, 1 video, 2 audio."""
+    return modality == TEXT
+
+
+class _Groups:
+    """Tokens sorted by group and, inside a group, by falling score; groups are the distinct keys, in rising
+    order."""
+
+    def __init__(self, scores: Tensor, key: Tensor) -> None:
+        by_score = torch.argsort(scores, descending=True, stable=True)
+        self._order = by_score[torch.argsort(key[by_score], stable=True)]
+        self._key, self._scores = key[self._order], scores[self._order]
+        index = torch.arange(len(key), device=key.device)
+        first = torch.ones_like(self._key, dtype=torch.bool)
+        first[1:] = self._key[1:] != self._key[:-1]
+        self._group = torch.cumsum(first, 0) - 1
+        self._rank = index - torch.cummax(torch.where(first, index, 0), 0).values
+
+    def statistics(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Key, number of tokens and sum of scores of each group, in one copy from the device."""
+        # A sum in double does not depend on the order of a GPU's atomic additions to float32; MPS has no
+        # double.
+        dtype = torch.float32 if self._scores.device.type == "mps" else torch.float64
+        per_token = torch.stack(
+            [self._key.to(dtype), torch.ones_like(self._scores, dtype=dtype), self._scores.to(dtype)]
+        )
+        table = torch.zeros_like(per_token)
+        table[1:].index_add_(1, self._group, per_token[1:])
+        table[0].index_copy_(0, self._group, per_token[0])
+        keys, sizes, sums = table.cpu().numpy()
+        used = sizes > 0
+        return keys[used].astype(np.int64), sizes[used].astype(np.int64), sums[used]
+
+    def top(self, counts: np.ndarray) -> Tensor:
+        """[S] bool: the `counts[g]` first tokens of group g; groups past the end of `counts` keep none."""
+        limit = np.zeros(len(self._group), dtype=np.int64)
+        limit[: len(counts)] = counts
+        kept = self._rank < torch.from_numpy(limit).to(self._rank.device)[self._group]
+        return torch.zeros_like(kept).scatter_(0, self._order, kept)
+
+
+def _total(tokens: int, keep: float) -> int:
+    return max(1, round(keep * tokens)) if tokens else 0
+
+
+def _softmax(relevance: np.ndarray, temperature: float) -> np.ndarray:
+    scaled = relevance.astype(np.float32) / np.float32(temperature)
+    exponent = np.exp(scaled - scaled.max())
+    return exponent / exponent.sum()
+
+
+def _repair(budget: np.ndarray, capacity: np.ndarray, total: int) -> np.ndarray:
+    """Bring the sum of `budget` ([W], 1..capacity) to `total`, one token at a time in effect: a surplus
+    leaves the largest window that has more than 1, a deficit goes to the smallest below its capacity, ties at
+    the lowest index.
+
+    Taking from the largest levels the tops at one height and giving to the smallest levels the bottoms, so
+    the height is found by bisection and only the rest (less than one token per window) is dealt out by index.
+    """
+    missing = total - int(budget.sum())
+    if missing < 0:
+
+        def leveled(height: int) -> np.ndarray:
+            return np.minimum(budget, height)
+
+        low, high = 1, int(budget.max())  # lowest height that takes no more than the surplus
+        while low < high:
+            middle = (low + high) // 2
+            if int(leveled(middle).sum()) >= total:
+                high = middle
+            else:
+                low = middle + 1
+        result = leveled(low)
+        open_windows = np.flatnonzero((result == low) & (result > 1))
+        result[open_windows[: int(result.sum()) - total]] -= 1
+        return result
+    if missing > 0:
+
+        def leveled(height: int) -> np.ndarray:
+            return np.maximum(budget, np.minimum(capacity, height))
+
+        low, high = 1, int(capacity.max())  # highest height that gives no more than the deficit
+        while low < high:
+            middle = (low + high + 1) // 2
+            if int(leveled(middle).sum()) <= total:
+                low = middle
+            else:
+                high = middle - 1
+        result = leveled(low)
+        open_windows = np.flatnonzero((result == low) & (result < capacity))
+        result[open_windows[: total - int(result.sum())]] += 1
+        return result
+    return budget

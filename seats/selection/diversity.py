@@ -1,0 +1,98 @@
+"""Stage I of SEATS: inside each window, keep tokens that are salient and unlike the ones already kept."""
+
+import torch
+from torch import Tensor
+
+from seats.errors import SettingsError
+
+# Above every cosine distance (at most 2), finite so that a saliency of zero does not turn it into NaN.
+_FAR = 4.0
+
+
+def select_diverse(features: Tensor, saliency: Tensor | None, window: int, ratio: float) -> Tensor:
+    """Keep max(1, round(ratio * n)) tokens of each window of n by saliency-weighted max-min diversity.
+
+    The first token kept has the largest saliency times distance to its nearest neighbour; each further one
+    the largest saliency times distance to the nearest token kept so far. Distance is 1 - cosine, in float32.
+    Ties go to the lowest index, no token is chosen twice. Rounding is half to even. Never waits for the
+    device.
+
+    Args:
+        features: [T, D] embeddings of one modality in sequence order, any float type and device.
+        saliency: [T], at least 0, on the same device; None weighs all tokens alike.
+        window: tokens per window, at least 1; the last window is shorter if T is no multiple.
+        ratio: share of a window to keep, in (0, 1].
+
+    Returns:
+        [T] bool, True where the token is kept.
+
+    Raises SettingsError for a ratio or window outside its range, ValueError for shapes that do not agree.
+    Source: SEATS (arXiv 2605.20035), pre-LLM selection. Memory: T * (D + window) floats.
+    """
+    if not 0 < ratio <= 1:
+        raise SettingsError(
+            f"pre-LLM retention {ratio:g} is outside (0, 1]: give a share of the tokens to keep"
+        )
+    if window < 1:
+        raise SettingsError(f"selection window of {window} tokens: give at least 1")
+    if features.ndim != 2 or (saliency is not None and saliency.shape != features.shape[:1]):
+        shape = None if saliency is None else tuple(saliency.shape)
+        raise ValueError(f"features {tuple(features.shape)} must be [T, D] and saliency {shape} [T]")
+
+    T = features.shape[0]
+    size = min(window, T)
+    if T == 0 or keep_count(size, ratio) == size:
+        return torch.ones(T, dtype=torch.bool, device=features.device)
+    num_windows = -(-T // size)
+    last = T - (num_windows - 1) * size
+
+    distance = _window_distances(features, saliency, num_windows, size)
+    if last < size:
+        distance[-1, last:, :] = _FAR  # a padded row is nobody's neighbour
+        distance[-1, :, last:] = -torch.inf  # a padded column is never chosen
+    picks = _farthest_first(distance, keep_count(size, ratio))
+
+    keep = torch.zeros(num_windows, size, dtype=torch.bool, device=features.device)
+    keep[:-1].scatter_(1, picks[:-1], True)
+    keep[-1:].scatter_(1, picks[-1:, : keep_count(last, ratio)], True)
+    return keep.flatten()[:T]
+
+
+def keep_count(n: int, ratio: float) -> int:
+    """Tokens kept of a window of `n` at `ratio`: rounded half to even, at least 1, at most n."""
+    return max(1, min(n, round(ratio * n)))
+
+
+def _window_distances(features: Tensor, saliency: Tensor | None, num_windows: int, size: int) -> Tensor:
+    """[W, n, n] float32: cosine distance of candidate j (column) from token i (row), times the saliency of
+    j."""
+    unit = features.float()
+    unit = unit / (unit.norm(dim=-1, keepdim=True) + 1e-8)
+    unit = _padded(unit, num_windows * size).view(num_windows, size, -1)
+    distance = torch.bmm(unit, unit.transpose(1, 2)).neg_().add_(1.0)
+    if saliency is not None:
+        distance *= _padded(saliency.float(), num_windows * size).view(num_windows, 1, size)
+    return distance
+
+
+def _padded(x: Tensor, length: int) -> Tensor:
+    missing = length - x.shape[0]
+    return torch.cat([x, x.new_zeros(missing, *x.shape[1:])]) if missing else x
+
+
+def _farthest_first(distance: Tensor, count: int) -> Tensor:
+    """[W, count] picks per window, in order. Overwrites the diagonal of `distance` ([W, n, n])."""
+    num_windows, size, _ = distance.shape
+    windows = torch.arange(num_windows, device=distance.device)
+    # A column's smallest entry is normally the token itself, so the second smallest is its nearest neighbour.
+    nearest = distance.topk(min(2, size), dim=1, largest=False).values[:, -1]
+    picks = torch.empty(num_windows, count, dtype=torch.long, device=distance.device)
+    picks[:, 0] = nearest.argmax(1)
+    # Once chosen, a token is at -inf from itself: exact duplicates, whose distance rounding can make
+    # negative, still come before it, so that every pick is a new token.
+    distance.diagonal(dim1=1, dim2=2).fill_(-torch.inf)
+    score = torch.full_like(nearest, torch.inf)
+    for step in range(1, count):
+        torch.minimum(score, distance[windows, picks[:, step - 1]], out=score)
+        picks[:, step] = score.argmax(1)
+    return picks

@@ -1,0 +1,65 @@
+"""Encoder saliency: the attention each token receives in the encoder's last block, inside index windows."""
+
+import torch
+from torch import Tensor
+
+# Scores of this many bytes at once: small against any model, large enough to keep a GPU busy.
+_CHUNK_BYTES = 128 * 2**20
+
+
+def column_mass(q: Tensor, k: Tensor, window: int, scale: float | None = None) -> Tensor:
+    """Attention every token receives from its window: sum over the window's queries of the mean over heads.
+
+    Softmax is over the keys of the same window, without a mask, in float32; the mass of a window of n tokens
+    sums to n. Windows of an encoder that permutes its tokens are windows of the permuted order; undoing it is
+    the caller's job.
+
+    Args:
+        q, k: [n, H, d] queries and keys of one block, with rotary positions applied, any float type.
+        window: tokens per window, at least 1; the last one may be shorter.
+        scale: factor on the scores, d ** -0.5 if None.
+
+    Returns:
+        [n] float32.
+
+    Source: SEATS (arXiv 2605.20035), saliency of the pre-LLM selection. Raises ValueError for shapes that do
+    not agree.
+    """
+    if q.ndim != 3 or q.shape != k.shape:
+        raise ValueError(f"q {tuple(q.shape)} and k {tuple(k.shape)} must both be [n, H, d]")
+    if window < 1:
+        raise ValueError(f"window of {window} tokens: at least 1 is needed")
+    n, heads, _ = q.shape
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    full = n - n % window
+    parts = [_equal_windows(q[:full], k[:full], window, scale)] if full else []
+    if full < n:
+        parts.append(_equal_windows(q[full:], k[full:], n - full, scale))
+    return torch.cat(parts) / heads if parts else q.new_zeros(0, dtype=torch.float32)
+
+
+def merge_groups(saliency: Tensor, group: int) -> Tensor:
+    """Mean over each run of `group` encoder tokens that become one LLM token: [n] → [n // group], odd tail
+    dropped."""
+    if group < 1:
+        raise ValueError(f"groups of {group} tokens: at least 1 is needed")
+    whole = saliency.shape[0] // group * group
+    return saliency[:whole].view(-1, group).mean(1)
+
+
+def _equal_windows(q: Tensor, k: Tensor, window: int, scale: float) -> Tensor:
+    """Column mass of windows of equal length, summed over heads: [n]."""
+    n, heads, dim = q.shape
+    # One batch entry per window and head; a chunk is several entries, or some queries of one where it is too
+    # large.
+    q, k = (x.view(n // window, window, heads, dim).transpose(1, 2).reshape(-1, window, dim) for x in (q, k))
+    rows = max(1, _CHUNK_BYTES // (4 * window))
+    entries, queries = max(1, rows // window), min(rows, window)
+    mass = torch.zeros(q.shape[0], window, dtype=torch.float32, device=q.device)
+    for start in range(0, q.shape[0], entries):
+        batch = slice(start, start + entries)
+        keys = k[batch].float().transpose(1, 2)
+        for first in range(0, window, queries):
+            scores = (q[batch, first : first + queries].float() * scale) @ keys
+            mass[batch] += scores.softmax(-1).sum(1)
+    return mass.view(-1, heads, window).sum(1).flatten()
