@@ -1,6 +1,6 @@
 """Stages II and III of SEATS: budgets over windows and modalities at a drop layer, and the late removal.
 
-Budgets are a few numbers per window and are worked out on the host in numpy; tokens are ranked on their device.
+Budgets are a few numbers per window, worked out on the host in numpy; tokens are ranked on their device.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from torch import Tensor
 from seats.errors import ModelError, SettingsError
 
 TEXT, VIDEO, AUDIO = 0, 1, 2
-_TEXT_KEY = torch.iinfo(torch.int32).max  # sorts behind every window
+_TEXT_KEY = 2**30  # sorts behind every window; exact in float32
 
 
 def select_relevant(
@@ -144,13 +144,12 @@ def run_windows(modality: Tensor) -> Tensor:
 
 
 def remove_late(modality: Tensor) -> Tensor:
-    """Tokens that survive the late removal, text only: [S] bool from `modality` [S], 0 text, 1 video, 2 audio."""
+    """Text only, what survives the late removal: [S] bool of `modality` [S] (0 text, 1 video, 2 audio)."""
     return modality == TEXT
 
 
 class _Groups:
-    """Tokens sorted by group and, inside a group, by falling score; groups are the distinct keys, in rising
-    order."""
+    """Tokens sorted by group, then by falling score; groups are the distinct keys, in rising order."""
 
     def __init__(self, scores: Tensor, key: Tensor) -> None:
         by_score = torch.argsort(scores, descending=True, stable=True)
@@ -164,8 +163,7 @@ class _Groups:
 
     def statistics(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Key, number of tokens and sum of scores of each group, in one copy from the device."""
-        # A sum in double does not depend on the order of a GPU's atomic additions to float32; MPS has no
-        # double.
+        # A GPU adds in any order, which a sum in double does not show in float32; MPS has no double.
         dtype = torch.float32 if self._scores.device.type == "mps" else torch.float64
         per_token = torch.stack(
             [self._key.to(dtype), torch.ones_like(self._scores, dtype=dtype), self._scores.to(dtype)]
@@ -196,44 +194,32 @@ def _softmax(relevance: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def _repair(budget: np.ndarray, capacity: np.ndarray, total: int) -> np.ndarray:
-    """Bring the sum of `budget` ([W], 1..capacity) to `total`, one token at a time in effect: a surplus
-    leaves the largest window that has more than 1, a deficit goes to the smallest below its capacity, ties at
-    the lowest index.
+    """Bring the sum of `budget` ([W], within 1..capacity) to `total`, as far as those limits allow.
 
-    Taking from the largest levels the tops at one height and giving to the smallest levels the bottoms, so
-    the height is found by bisection and only the rest (less than one token per window) is dealt out by index.
+    In effect one token at a time: a surplus leaves the largest window that has more than 1, a deficit goes to
+    the smallest one below its capacity, ties at the lowest index.
     """
-    missing = total - int(budget.sum())
-    if missing < 0:
+    if int(budget.sum()) > total:  # taking from the largest is giving to the smallest, upside down
+        return -_raise_smallest(-budget, np.full_like(budget, -1), -total)
+    return _raise_smallest(budget, capacity, total)
 
-        def leveled(height: int) -> np.ndarray:
-            return np.minimum(budget, height)
 
-        low, high = 1, int(budget.max())  # lowest height that takes no more than the surplus
-        while low < high:
-            middle = (low + high) // 2
-            if int(leveled(middle).sum()) >= total:
-                high = middle
-            else:
-                low = middle + 1
-        result = leveled(low)
-        open_windows = np.flatnonzero((result == low) & (result > 1))
-        result[open_windows[: int(result.sum()) - total]] -= 1
-        return result
-    if missing > 0:
+def _raise_smallest(level: np.ndarray, capacity: np.ndarray, total: int) -> np.ndarray:
+    """Raise the smallest of `level` ([W], at most `capacity`) by ones until the sum is `total`."""
 
-        def leveled(height: int) -> np.ndarray:
-            return np.maximum(budget, np.minimum(capacity, height))
+    def filled(height: int) -> np.ndarray:
+        return np.maximum(level, np.minimum(capacity, height))
 
-        low, high = 1, int(capacity.max())  # highest height that gives no more than the deficit
-        while low < high:
-            middle = (low + high + 1) // 2
-            if int(leveled(middle).sum()) <= total:
-                low = middle
-            else:
-                high = middle - 1
-        result = leveled(low)
-        open_windows = np.flatnonzero((result == low) & (result < capacity))
-        result[open_windows[: total - int(result.sum())]] += 1
-        return result
-    return budget
+    # Raising the smallest fills the windows to one height, found by bisection; what is left after the highest
+    # height that fits is less than one for each window at that height, and goes to them in order.
+    low, high = int(level.min()), int(capacity.max())
+    while low < high:
+        middle = (low + high + 1) // 2
+        if int(filled(middle).sum()) <= total:
+            low = middle
+        else:
+            high = middle - 1
+    result = filled(low)
+    open_windows = np.flatnonzero((result == low) & (result < capacity))
+    result[open_windows[: total - int(result.sum())]] += 1
+    return result

@@ -5,9 +5,6 @@ from torch import Tensor
 
 from seats.errors import SettingsError
 
-# Above every cosine distance (at most 2), finite so that a saliency of zero does not turn it into NaN.
-_FAR = 4.0
-
 
 def select_diverse(features: Tensor, saliency: Tensor | None, window: int, ratio: float) -> Tensor:
     """Keep max(1, round(ratio * n)) tokens of each window of n by saliency-weighted max-min diversity.
@@ -48,7 +45,7 @@ def select_diverse(features: Tensor, saliency: Tensor | None, window: int, ratio
 
     distance = _window_distances(features, saliency, num_windows, size)
     if last < size:
-        distance[-1, last:, :] = _FAR  # a padded row is nobody's neighbour
+        distance[-1, last:, :] = torch.inf  # a padded row is nobody's neighbour
         distance[-1, :, last:] = -torch.inf  # a padded column is never chosen
     picks = _farthest_first(distance, keep_count(size, ratio))
 

@@ -39,8 +39,7 @@ def column_mass(q: Tensor, k: Tensor, window: int, scale: float | None = None) -
 
 
 def merge_groups(saliency: Tensor, group: int) -> Tensor:
-    """Mean over each run of `group` encoder tokens that become one LLM token: [n] → [n // group], odd tail
-    dropped."""
+    """Mean over every `group` tokens that the LLM sees as one: [n] → [n // group], odd tail dropped."""
     if group < 1:
         raise ValueError(f"groups of {group} tokens: at least 1 is needed")
     whole = saliency.shape[0] // group * group

@@ -1,9 +1,8 @@
-"""How much of a modality each decoder layer sees: block-wise decay of the retention (SEATS, arXiv
-2605.20035).
+"""How much of a modality each decoder layer sees: block-wise decay of the retention.
 
-A schedule keeps `pre_llm` of the tokens before the decoder, multiplies what is left by one keep ratio after
-each drop layer, and removes the rest before the late layer. Layers are numbered from 1; "drop layer d" drops
-after layer d.
+Source: SEATS, arXiv 2605.20035. A schedule keeps `pre_llm` of the tokens before the decoder, multiplies what
+is left by one keep ratio after each drop layer, and removes the rest before the late layer. Layers are
+numbered from 1; "drop layer d" drops after layer d.
 """
 
 import math
@@ -41,21 +40,19 @@ class Schedule:
         return levels
 
     def mean(self) -> float:
-        """Mean of `levels()`, the retention the schedule realises; it misses the target where `feasible` is
-        false."""
+        """Mean of `levels()`: the retention in fact, which misses the target where not `feasible`."""
         return sum(self.levels()) / self.num_layers
 
 
 def decay_schedule(
     num_layers: int, drop_layers: Sequence[int], late_layer: int | None, ratio: float, pre_llm_scale: float
 ) -> Schedule:
-    """Schedule whose mean over the layers is `ratio` (in (0, 1]), with `pre_llm_scale * ratio` kept before
-    the LLM.
+    """Schedule whose mean over the layers is `ratio`, in (0, 1].
 
-    Drop layers at or after the removal layer (the one before `late_layer`) have nothing left to drop and are
-    left out. Outside `feasible_scale` the published rule saturates and the mean misses `ratio`: compare with
-    `Schedule.mean()`. Raises SettingsError for layers the model lacks and where `pre_llm_scale * ratio`
-    exceeds 1.
+    It keeps `pre_llm_scale * ratio` before the LLM. Drop layers at or after the removal layer (the one before
+    `late_layer`) have nothing left to drop and are left out. Outside `feasible_scale` the published rule
+    saturates and the mean misses `ratio`: compare with `Schedule.mean()`. Raises SettingsError for layers the
+    model lacks and where `pre_llm_scale * ratio` exceeds 1.
     """
     if not 0 < ratio <= 1:
         raise SettingsError(
@@ -75,8 +72,7 @@ def decay_schedule(
 def keep_ratios(
     num_layers: int, drop_layers: Sequence[int], late_layer: int | None, pre_llm_scale: float
 ) -> tuple[float, ...]:
-    """Keep ratio of each drop layer before the removal layer, rounded to 4 decimals as the published code
-    does.
+    """Keep ratio of each drop layer before the removal layer, rounded to 4 decimals as published.
 
     With W_i the accumulated 'exp' weights of the drops and f the share of the pre-LLM tokens removed by all
     of them, the level after drop i is 1 - f W_i. f follows from the mean over the layers; the target ratio
@@ -96,9 +92,11 @@ def keep_ratios(
 def feasible_scale(
     num_layers: int, drop_layers: Sequence[int], late_layer: int | None
 ) -> tuple[float, float]:
-    """Lowest and highest `pre_llm_scale` for which a decay schedule meets its target, e.g. to choose one for
-    a small model. The lowest drops nothing at the drop layers, the highest drops everything at the last
-    one."""
+    """Lowest and highest `pre_llm_scale` for which a decay schedule meets its target.
+
+    The lowest drops nothing at the drop layers, the highest drops everything at the last one; in between lies
+    the choice for a model without published settings. Raises SettingsError.
+    """
     last, _, removed_layers = _decay(num_layers, drop_layers, late_layer)
     return num_layers / last, num_layers / (last - removed_layers)
 
@@ -114,8 +112,10 @@ def feasible(
 def _decay(
     num_layers: int, drop_layers: Sequence[int], late_layer: int | None
 ) -> tuple[int, list[float], float]:
-    """Last layer with tokens, accumulated weights W_i of the drops before it, and sum of W_i over the layers
-    they cover (the layer-equivalents that f = 1 would remove)."""
+    """Last layer with tokens, accumulated weights W_i of the drops before it, and the layers' sum of W_i.
+
+    The last is what f = 1 would save, in layers with all pre-LLM tokens.
+    """
     if late_layer is not None and not 2 <= late_layer <= num_layers:
         raise SettingsError(
             f"late layer {late_layer} is outside 2..{num_layers}: choose one of the "
