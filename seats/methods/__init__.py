@@ -1,0 +1,22 @@
+"""Token-selection methods, one file each, found by name."""
+
+from seats.methods.base import AfterLayer, BeforeLLM, Method, ModelShape, Retention, Selection
+from seats.methods.full import Full
+from seats.methods.random import Random
+from seats.methods.registry import method_class, method_classes, retention_for
+from seats.methods.seats import Seats
+
+__all__ = [
+    "AfterLayer",
+    "BeforeLLM",
+    "Full",
+    "Method",
+    "ModelShape",
+    "Random",
+    "Retention",
+    "Seats",
+    "Selection",
+    "method_class",
+    "method_classes",
+    "retention_for",
+]

@@ -1,0 +1,334 @@
+"""The patched prefill: a stock thinker whose decoder lets a method take tokens out on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from transformers.modeling_outputs import MoeModelOutputWithPast
+
+from seats.costs.timers import StepTimer
+from seats.errors import SettingsError
+from seats.inference.trace import Drop, Trace
+from seats.methods.base import AfterLayer, BeforeLLM, Method, Selection
+from seats.models import compat
+from seats.models.thinker import Thinker
+from seats.selection import run_windows
+from seats.tokens.layout import Modality, TokenLayout
+
+KvPolicy = Literal["keep", "drop"]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What the engine must know about a prompt beside its embeddings.
+
+    layout: of all `S` tokens. saliency: float32 `[S]` or None. deepstack: per injected layer `[Nv, D]`, rows in
+    encoder order (Qwen3-Omni).
+    """
+
+    layout: TokenLayout
+    saliency: torch.Tensor | None = None
+    deepstack: tuple[torch.Tensor, ...] = ()
+
+
+@dataclass
+class Attachment:
+    """Handle of an attached method. trace: of the latest prompt, None before the first."""
+
+    method: Method
+    trace: Trace | None = None
+
+
+@contextmanager
+def attach(
+    thinker: nn.Module | Thinker,
+    method: Method,
+    *,
+    kv: KvPolicy = "keep",
+    prepared: Prepared | None = None,
+    timer: StepTimer | None = None,
+) -> Iterator[Attachment]:
+    """Apply `method` to everything a stock thinker generates inside the context, and restore the model afterwards.
+
+    thinker: a stock Qwen-Omni thinker; call its `generate()` as usual, one prompt at a time. kv: "keep" leaves the
+    cache of early layers whole, so that decoding still sees what those layers saw; "drop" cuts dropped tokens out of
+    every layer's cache, as the published code does. prepared: layout and saliency if the caller encoded the clip
+    itself; else they are taken from the inputs of the thinker's forward. timer: gets the steps "selection" and
+    "prefill".
+    Raises SettingsError inside `generate()` for batches, padding, or more than one video.
+
+        with seats.attach(thinker, method) as attached:
+            ids = thinker.generate(**inputs)
+        print(attached.trace.retention("video"))
+    """
+    wrapped = thinker if isinstance(thinker, Thinker) else Thinker(thinker)
+    if kv not in ("keep", "drop"):
+        raise SettingsError(f"kv policy {kv!r} is unknown: choose keep or drop")
+    attached = Attachment(method)
+    engine = _Engine(wrapped, method, kv, timer or StepTimer(wrapped.device), attached)
+    observed = nullcontext() if prepared is not None else engine.observing()
+    engine.prepared = prepared
+    patched = "forward" in wrapped.text.__dict__
+    previous = wrapped.text.__dict__.get("forward")
+    with observed:
+        wrapped.text.forward = engine.forward
+        try:
+            yield attached
+        finally:
+            if patched:
+                wrapped.text.forward = previous
+            else:
+                del wrapped.text.forward
+
+
+@dataclass
+class _Alive:
+    """The tokens still there, all tensors of the same length S."""
+
+    hidden: torch.Tensor  # [1, S, D]
+    rotary: tuple[torch.Tensor, torch.Tensor]  # [1, S, d]
+    layout: TokenLayout
+    visual: torch.Tensor | None  # bool [S]: tokens that DeepStack adds to
+    deepstack: tuple[torch.Tensor, ...]
+
+    def select(self, index: torch.Tensor) -> _Alive:
+        visual, deepstack = self.visual, self.deepstack
+        if visual is not None:
+            rows = (visual.cumsum(0) - 1)[index][visual[index]]
+            visual, deepstack = visual[index], tuple(features[rows] for features in deepstack)
+        return replace(
+            self,
+            hidden=self.hidden[:, index],
+            rotary=(self.rotary[0][:, index], self.rotary[1][:, index]),
+            layout=self.layout.select(index),
+            visual=visual,
+            deepstack=deepstack,
+        )
+
+
+class _Engine:
+    """The forward that takes the place of the text model's own."""
+
+    def __init__(
+        self, thinker: Thinker, method: Method, kv: KvPolicy, timer: StepTimer, attached: Attachment
+    ) -> None:
+        self.thinker, self.method, self.kv, self.timer, self.attached = thinker, method, kv, timer, attached
+        self.prepared: Prepared | None = None
+        self._seen: dict[str, Any] = {}
+        self._captured: tuple[dict, dict] = ({}, {})
+
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: Any = None,
+        position_ids: torch.Tensor | None = None,
+        past_key_values: Any = None,
+        inputs_embeds: torch.Tensor | None = None,
+        use_cache: bool | None = None,
+        visual_pos_masks: torch.Tensor | None = None,
+        deepstack_visual_embeds: Any = None,
+        **_: Any,
+    ) -> MoeModelOutputWithPast:
+        if inputs_embeds is None:
+            inputs_embeds = self.thinker.text.embed_tokens(input_ids)
+        if inputs_embeds.shape[0] != 1:
+            raise SettingsError("token selection works on one prompt at a time: generate without a batch or beams")
+        if isinstance(attention_mask, torch.Tensor) and not bool(attention_mask.all()):
+            raise SettingsError("token selection works on one prompt without padding: remove the padding")
+        if position_ids is None:
+            raise SettingsError("token selection needs the position ids that generate() makes")
+        positions = position_ids[-3:]
+        past = past_key_values.get_seq_length() if past_key_values is not None else 0
+        if past or inputs_embeds.shape[1] == 1:
+            hidden = self._extend(inputs_embeds, positions, past_key_values)
+        else:
+            deepstack = tuple(deepstack_visual_embeds or ())
+            visual = None if visual_pos_masks is None else visual_pos_masks[0]
+            hidden = self._prefill(inputs_embeds, positions, past_key_values, visual, deepstack)
+        return MoeModelOutputWithPast(last_hidden_state=hidden, past_key_values=past_key_values)
+
+    def _extend(self, embeds: torch.Tensor, positions: torch.Tensor, cache: Any) -> torch.Tensor:
+        """Decoding: new tokens after the cached ones, whatever each layer's cache still holds."""
+        rotary = self.thinker.text.rotary_emb(embeds, positions)
+        hidden, new = embeds, embeds.shape[1]
+        for index, layer in enumerate(self.thinker.layers):
+            mask = None
+            if new > 1:
+                cached = cache.get_seq_length(index)
+                mask = torch.ones(new, cached + new, dtype=torch.bool, device=embeds.device).tril(cached)[None, None]
+            hidden = self._run(layer, hidden, mask, rotary, cache)
+        if self.attached.trace is not None:
+            self.attached.trace.decoded_tokens += new
+        return self.thinker.text.norm(hidden)
+
+    def _prefill(
+        self,
+        embeds: torch.Tensor,
+        positions: torch.Tensor,
+        cache: Any,
+        visual: torch.Tensor | None,
+        deepstack: tuple[torch.Tensor, ...],
+    ) -> torch.Tensor:
+        prepared = self.prepared or self._prepare()
+        layout = prepared.layout
+        if prepared.deepstack:
+            visual, deepstack = layout.is_modality(Modality.VIDEO), prepared.deepstack
+        trace = Trace(layout.counts(), layout.to("cpu"))
+        trace.saliency = None if prepared.saliency is None else prepared.saliency.cpu()
+        self.attached.trace = trace
+
+        with self.timer.step("selection"):
+            chosen = self.method.before_llm(BeforeLLM(embeds[0], layout, prepared.saliency))
+            if chosen is not None and chosen.embeds is not None:
+                embeds = chosen.embeds[None].to(embeds.dtype)
+        with self.timer.step("prefill"):
+            rotary = self.thinker.text.rotary_emb(embeds, positions)
+        alive = _Alive(embeds, rotary, layout, visual, deepstack)
+        with self.timer.step("selection"):
+            alive = self._drop(alive, chosen, 0, cache, trace)
+
+        counts = trace.drops[-1].counts if trace.drops else trace.full
+        moments = set(self.method.layers)
+        for number, layer in enumerate(self.thinker.layers, start=1):
+            trace.layers.append(counts)
+            with self.timer.step("prefill"):
+                alive.hidden = self._run(layer, alive.hidden, None, alive.rotary, cache)
+                if number <= len(alive.deepstack) and alive.visual is not None:
+                    alive.hidden[:, alive.visual] += alive.deepstack[number - 1].to(alive.hidden.dtype)
+            if number in moments:
+                with self.timer.step("selection"):
+                    alive = self._after_layer(alive, number, cache, trace)
+                counts = trace.drops[-1].counts if trace.drops else counts
+        if cache is not None:
+            trace.cache_tokens = [cache.get_seq_length(i) for i in range(len(self.thinker.layers))]
+        with self.timer.step("prefill"):
+            # The head reads only the last position; the stock code runs it over all of them.
+            return self.thinker.text.norm(alive.hidden[:, -1:])
+
+    def _after_layer(self, alive: _Alive, number: int, cache: Any, trace: Trace) -> _Alive:
+        scores: list[torch.Tensor] = []
+
+        def relevance() -> torch.Tensor:
+            if not scores:
+                scores.append(self.thinker.relevance(number, alive.hidden, alive.rotary))
+                trace.scored.append((number, len(alive.layout)))
+            return scores[0]
+
+        chosen = self.method.after_layer(AfterLayer(number, alive.hidden[0], alive.layout, relevance))
+        if chosen is not None and chosen.embeds is not None:
+            alive = replace(alive, hidden=chosen.embeds[None].to(alive.hidden.dtype))
+        return self._drop(alive, chosen, number, cache, trace, scores[0] if scores else None)
+
+    def _drop(
+        self,
+        alive: _Alive,
+        chosen: Selection | None,
+        after_layer: int,
+        cache: Any,
+        trace: Trace,
+        scores: torch.Tensor | None = None,
+    ) -> _Alive:
+        if chosen is None:
+            return alive
+        trace.selection_macs += chosen.macs
+        index = (chosen.keep | alive.layout.is_modality(Modality.TEXT)).nonzero()[:, 0]
+        alive = alive.select(index)
+        if self.kv == "drop" and cache is not None:
+            for layer in cache.layers[:after_layer]:
+                layer.keys, layer.values = layer.keys[:, :, index], layer.values[:, :, index]
+        relevance = None if scores is None else scores.cpu()
+        trace.drops.append(Drop(after_layer, alive.layout.origin.cpu(), alive.layout.counts(), relevance))
+        return alive
+
+    @staticmethod
+    def _run(
+        layer: nn.Module,
+        hidden: torch.Tensor,
+        mask: torch.Tensor | None,
+        rotary: tuple[torch.Tensor, torch.Tensor],
+        cache: Any,
+    ) -> torch.Tensor:
+        output = layer(
+            hidden, attention_mask=mask, position_embeddings=rotary, past_key_values=cache, use_cache=cache is not None
+        )
+        return compat.layer_output(output)
+
+    @contextmanager
+    def observing(self) -> Iterator[None]:
+        """Watch the thinker's own inputs and encoders, for callers who bring stock inputs."""
+
+        def remember_inputs(_module: nn.Module, _args: tuple, kwargs: dict[str, Any]) -> None:
+            if kwargs.get("input_ids") is not None:
+                self._seen.update(kwargs)
+
+        def remember_grid(_module: nn.Module, _args: tuple, kwargs: dict[str, Any]) -> None:
+            self._seen["grid_thw"] = kwargs.get("grid_thw")
+
+        wanted = self.method.saliency_grids is not None
+        handles = [
+            self.thinker.module.register_forward_pre_hook(remember_inputs, with_kwargs=True),
+            self.thinker.vision.register_forward_pre_hook(remember_grid, with_kwargs=True),
+        ]
+        try:
+            with self.thinker.vision_probe(wanted) as vision, self.thinker.audio_probe(wanted) as audio:
+                self._captured = (vision, audio)
+                yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _prepare(self) -> Prepared:
+        """Layout and saliency of a prompt made by the stock processor; forgets what it used, so that no prompt meets
+        the saliency of the one before it."""
+        seen, self._seen = self._seen, {}
+        vision, audio = (dict(captured) for captured in self._captured)
+        for captured in self._captured:
+            captured.clear()
+        if "input_ids" not in seen:
+            raise SettingsError("token selection needs the prompt's input_ids: pass them to generate()")
+        ids, rule = seen["input_ids"][0], self.thinker.rule
+        grid = None
+        if bool((ids == rule.video).any()):
+            grids = seen.get("grid_thw")
+            merge = self.thinker.vision.config.spatial_merge_size
+            if grids is None or len(grids) != 1 or int(grids[0].prod()) != merge**2 * int((ids == rule.video).sum()):
+                raise SettingsError("token selection works on one video a prompt: leave out the other ones")
+            grid = tuple(grids[0].tolist())
+        seconds = seen.get("video_second_per_grid")
+        layout = _layout_of(self.thinker, ids, grid, 1.0 if seconds is None else float(seconds[0]))
+        if self.method.saliency_grids is None:
+            return Prepared(layout)
+        saliency = torch.zeros(len(layout), device=ids.device)
+        if grid is not None:
+            found = self.thinker.vision_saliency(vision, grid, self.method.saliency_grids)
+            saliency[layout.is_modality(Modality.VIDEO)] = found
+        if audio:
+            saliency[layout.is_modality(Modality.AUDIO)] = self.thinker.audio_saliency(audio)
+        return Prepared(layout, saliency)
+
+
+def _layout_of(
+    thinker: Thinker, ids: torch.Tensor, grid: tuple[int, ...] | None, seconds_per_grid: float
+) -> TokenLayout:
+    """The layout of stock ids `[S]`: runs of video and audio are the windows."""
+    rule = thinker.rule
+    is_video, is_audio = ids == rule.video, ids == rule.audio
+    modality = (is_video * int(Modality.VIDEO) + is_audio * int(Modality.AUDIO)).to(torch.int8)
+    video_row, audio_row = is_video.cumsum(0) - 1, is_audio.cumsum(0) - 1
+    row = torch.where(is_video, video_row, torch.where(is_audio, audio_row, -1))
+    place = torch.full((len(ids), 3), -1, device=ids.device)
+    time_s = torch.where(is_audio, audio_row / rule.time.positions_per_second, -1.0)
+    if grid is not None:
+        merge = thinker.vision.config.spatial_merge_size
+        height, width = grid[1] // merge, grid[2] // merge
+        in_grid = torch.stack([row // (height * width), row // width % height, row % width], dim=1)
+        place = torch.where(is_video[:, None], in_grid, place)
+        time_s = torch.where(is_video, place[:, 0] * seconds_per_grid, time_s)
+    return TokenLayout(
+        modality, run_windows(modality), row, place, time_s, torch.arange(len(ids), device=ids.device)
+    )

@@ -1,0 +1,104 @@
+"""What a token-selection method is: a small object with two moments, before the LLM and after chosen layers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import torch
+
+from seats.tokens.layout import TokenLayout
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """The little a method needs to know about a model to set itself up.
+
+    family: "qwen2.5-omni" or "qwen3-omni". num_layers: decoder layers. settings: what the model's own `seats.json`
+    says about stage borders, empty where there is none.
+    """
+
+    family: str
+    num_layers: int
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Retention:
+    """Target retention of each modality: share of its tokens alive, averaged over the decoder layers, in (0, 1]."""
+
+    video: float
+    audio: float
+
+
+@dataclass(frozen=True)
+class BeforeLLM:
+    """All a method sees before the LLM.
+
+    embeds: `[S, D]` as they would enter the LLM. layout: of the `S` tokens. saliency: float32 `[S]`, attention the
+    token received in its encoder (0 for text); None unless the method asked for it.
+    """
+
+    embeds: torch.Tensor
+    layout: TokenLayout
+    saliency: torch.Tensor | None
+
+
+@dataclass(frozen=True)
+class AfterLayer:
+    """All a method sees after a decoder layer.
+
+    layer: 1-based number of the layer that has just run. hidden: its output `[S, D]`. layout: of the `S` tokens still
+    there. relevance: computes, once, the float32 `[S]` attention the last text token pays to each of them.
+    """
+
+    layer: int
+    hidden: torch.Tensor
+    layout: TokenLayout
+    relevance: Callable[[], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What stays. keep: bool `[S]`; the engine keeps text whatever it says. embeds: `[S, D]` to go on with instead of
+    the ones given (for methods that merge tokens into others), None for unchanged. macs: multiply-adds the choice
+    took, beside saliency and relevance, which the engine counts itself."""
+
+    keep: torch.Tensor
+    embeds: torch.Tensor | None = None
+    macs: int = 0
+
+
+@dataclass(frozen=True)
+class Method(ABC):
+    """Base of all methods. Subclasses are frozen dataclasses whose fields are their whole configuration."""
+
+    name: ClassVar[str]
+    source: ClassVar[str]
+    """Where the method comes from: paper or repository."""
+    saliency_grids: ClassVar[int | None] = None
+    """Temporal grids per window of the encoder saliency `before_llm` wants; None if it wants none."""
+
+    @classmethod
+    @abstractmethod
+    def for_model(cls, shape: ModelShape, retention: Retention, seed: int) -> Method:
+        """The method set up for a model and a target. Raises SettingsError if it can't reach the target."""
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Decoder layers (1-based) after which `after_layer` is called, ascending."""
+        return ()
+
+    def before_llm(self, state: BeforeLLM) -> Selection | None:
+        """Choose among all tokens, None to keep all."""
+        return None
+
+    def after_layer(self, state: AfterLayer) -> Selection | None:
+        """Choose among the tokens alive after layer `state.layer`, None to keep all."""
+        return None
+
+    def settings(self) -> dict[str, Any]:
+        """The configuration as plain values, for reports."""
+        return {"name": self.name, **asdict(self)}

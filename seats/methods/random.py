@@ -1,0 +1,41 @@
+"""Uniformly random tokens per modality, before the LLM: the baseline every other method must beat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from seats.methods.base import BeforeLLM, Method, ModelShape, Retention, Selection
+from seats.tokens.layout import Modality
+
+
+@dataclass(frozen=True)
+class Random(Method):
+    """Keep max(1, floor(R * N)) tokens of each modality, drawn over the whole clip (METHODS section 2).
+
+    video, audio: retention R in (0, 1]. seed: of the draw, which is the same on every device.
+    """
+
+    video: float
+    audio: float
+    seed: int = 0
+
+    name: ClassVar[str] = "random"
+    source: ClassVar[str] = "baseline of arXiv 2605.20035"
+
+    @classmethod
+    def for_model(cls, shape: ModelShape, retention: Retention, seed: int) -> Random:
+        return cls(retention.video, retention.audio, seed)
+
+    def before_llm(self, state: BeforeLLM) -> Selection:
+        generator = torch.Generator().manual_seed(self.seed)
+        keep = torch.ones(len(state.layout), dtype=torch.bool)
+        modality = state.layout.modality.cpu()
+        for kind, ratio in ((Modality.VIDEO, self.video), (Modality.AUDIO, self.audio)):
+            where = (modality == int(kind)).nonzero()[:, 0]
+            if len(where):
+                stay = max(1, int(ratio * len(where)))
+                keep[where[torch.randperm(len(where), generator=generator)[stay:]]] = False
+        return Selection(keep.to(state.embeds.device))

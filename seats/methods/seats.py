@@ -1,0 +1,146 @@
+"""SEATS: stage-adaptive token selection (arXiv 2605.20035)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from seats.errors import SettingsError
+from seats.methods.base import AfterLayer, BeforeLLM, Method, ModelShape, Retention, Selection
+from seats.selection import (
+    decay_schedule,
+    feasible_scale,
+    remove_late,
+    select_diverse,
+    select_relevant,
+)
+from seats.tokens.layout import Modality
+
+PRE_LLM_SCALE = 1.4
+AUDIO_WINDOW = 50
+
+
+@dataclass(frozen=True)
+class _Published:
+    """Settings of the published code for one model (METHODS section 1)."""
+
+    drop_layers: tuple[int, ...]
+    late_layer: int
+    temperature: float
+
+
+_PUBLISHED = {
+    ("qwen2.5-omni", 28): _Published((16, 18, 20), 24, 0.1),
+    ("qwen3-omni", 48): _Published((27, 31, 35), 40, 0.3),
+}
+
+
+@dataclass(frozen=True)
+class Seats(Method):
+    """Three stages: diverse and salient tokens before the LLM, relevant ones between its layers, none at the end.
+
+    video, audio: target retention, the share of a modality's tokens alive averaged over the decoder layers, in
+    (0, 1 / pre_llm_scale]. drop_layers: 1-based, tokens go after these layers. late_layer: 1-based, first layer
+    without any video or audio token. pre_llm_scale: Stage I keeps this times the target. temperature: of the softmax
+    that gives windows their budget.
+    """
+
+    video: float
+    audio: float
+    num_layers: int
+    drop_layers: tuple[int, ...]
+    late_layer: int
+    pre_llm_scale: float = PRE_LLM_SCALE
+    temperature: float = 0.1
+
+    name: ClassVar[str] = "seats"
+    source: ClassVar[str] = "arXiv 2605.20035"
+    saliency_grids: ClassVar[int | None] = 2
+
+    def __post_init__(self) -> None:
+        for what, ratio in (("video", self.video), ("audio", self.audio)):
+            if not 0 < ratio * self.pre_llm_scale <= 1 + 1e-9:
+                raise SettingsError(
+                    f"seats cannot keep {100 * ratio:g} % of the {what} tokens: choose more than 0 and at most "
+                    f"{100 / self.pre_llm_scale:.1f} %, or --method full"
+                )
+
+    @classmethod
+    def for_model(cls, shape: ModelShape, retention: Retention, seed: int) -> Seats:
+        """Published settings for the 7B and 30B; the model's own `seats.json` if it has one; else by depth."""
+        own = shape.settings
+        known = _PUBLISHED.get((shape.family, shape.num_layers))
+        if own:
+            chosen = _Published(tuple(own["drop_layers"]), own["late_layer"], own.get("temperature", 0.1))
+        elif known:
+            chosen = known
+        else:
+            chosen = _by_depth(shape)
+        scale = own.get("pre_llm_scale", PRE_LLM_SCALE)
+        low, high = feasible_scale(shape.num_layers, chosen.drop_layers, chosen.late_layer)
+        return cls(
+            video=retention.video,
+            audio=retention.audio,
+            num_layers=shape.num_layers,
+            drop_layers=chosen.drop_layers,
+            late_layer=chosen.late_layer,
+            # Outside this range the published schedule silently misses its target.
+            pre_llm_scale=min(max(scale, low), high),
+            temperature=chosen.temperature,
+        )
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        before_removal = (layer for layer in self.drop_layers if layer < self.late_layer - 1)
+        return (*before_removal, self.late_layer - 1)
+
+    def before_llm(self, state: BeforeLLM) -> Selection:
+        """Stage I: per window of 2 temporal grids, or of 50 audio tokens, the most diverse salient tokens."""
+        layout = state.layout
+        keep = torch.ones(len(layout), dtype=torch.bool, device=state.embeds.device)
+        macs = 0
+        for kind, ratio in ((Modality.VIDEO, self.video), (Modality.AUDIO, self.audio)):
+            where = layout.is_modality(kind)
+            in_order = where.nonzero()[:, 0]
+            if not len(in_order):
+                continue
+            if kind is Modality.VIDEO:
+                window = 2 * int((layout.grid[in_order, 0] == 0).sum())
+            else:
+                window = AUDIO_WINDOW
+            saliency = None if state.saliency is None else state.saliency[in_order]
+            keep[in_order] = select_diverse(
+                state.embeds[in_order], saliency, window, min(1.0, ratio * self.pre_llm_scale)
+            )
+            full, rest = divmod(len(in_order), window)
+            macs += (full * window**2 + rest**2) * state.embeds.shape[1]  # the distances inside each window
+        return Selection(keep, macs=macs)
+
+    def after_layer(self, state: AfterLayer) -> Selection:
+        """Stage II at a drop layer, Stage III before the late layer."""
+        if state.layer == self.late_layer - 1:
+            return Selection(remove_late(state.layout.modality))
+        ratio = self._keep_ratios()[self.drop_layers.index(state.layer)]
+        keep = select_relevant(
+            state.relevance(), state.layout.modality, state.layout.window, ratio, ratio, self.temperature
+        )
+        return Selection(keep)
+
+    def _keep_ratios(self) -> tuple[float, ...]:
+        """Keep ratio per drop step; the target cancels out, so both modalities share it (METHODS section 1.1)."""
+        return decay_schedule(
+            self.num_layers, self.drop_layers, self.late_layer, self.video, self.pre_llm_scale
+        ).keep
+
+
+def _by_depth(shape: ModelShape) -> _Published:
+    """The 7B's (30B's) borders at the same relative depth, for a model without published settings."""
+    depth, like = (28, _PUBLISHED["qwen2.5-omni", 28])
+    if shape.family == "qwen3-omni":
+        depth, like = (48, _PUBLISHED["qwen3-omni", 48])
+    scaled = [round(layer * shape.num_layers / depth) for layer in like.drop_layers]
+    late = max(3, round(like.late_layer * shape.num_layers / depth))
+    drops = tuple(dict.fromkeys(layer for layer in scaled if 0 < layer < late - 1))
+    return _Published(drops, late, like.temperature)

@@ -1,0 +1,57 @@
+"""Everything that differs between the supported versions of transformers, in one place.
+
+Tested with the lowest and the newest version named in `TESTED`; see `.ci/run`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import transformers
+from packaging.version import Version
+from torch import nn
+
+from seats.errors import ModelError
+
+TESTED = ("5.17.0", "5.23.0")
+
+
+def check_transformers() -> str | None:
+    """A remark if the installed transformers is newer than tested, None if it is inside the tested range.
+
+    Raises ModelError if it is older than the oldest tested version.
+    """
+    installed, oldest, newest = (Version(v) for v in (transformers.__version__, *TESTED))
+    if installed < oldest:
+        raise ModelError(
+            f"transformers {installed} is too old: install a version from {oldest} to {newest} "
+            f"(pip install 'transformers=={newest}')"
+        )
+    if installed > newest:
+        return f"transformers {installed} is newer than the newest tested version, {newest}"
+    return None
+
+
+def multimodal_model(thinker: nn.Module) -> nn.Module:
+    """The module that owns the encoders: `thinker.model` since 5.20, the thinker itself before."""
+    return thinker.model if hasattr(thinker.model, "language_model") else thinker
+
+
+def text_model(thinker: nn.Module) -> nn.Module:
+    """The decoder stack: `thinker.model.language_model` since 5.20, `thinker.model` before."""
+    inner = thinker.model
+    return getattr(inner, "language_model", inner)
+
+
+def vision_encoder(thinker: nn.Module) -> nn.Module:
+    return multimodal_model(thinker).visual
+
+
+def audio_encoder(thinker: nn.Module) -> nn.Module:
+    return multimodal_model(thinker).audio_tower
+
+
+def layer_output(output: Any) -> torch.Tensor:
+    """Hidden states `[1, S, D]` of a decoder layer's output, which some versions wrap in a tuple."""
+    return output[0] if isinstance(output, tuple) else output

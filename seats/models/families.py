@@ -1,0 +1,170 @@
+"""The two model families, Qwen2.5-Omni and Qwen3-Omni: everything about them that the rest asks for by name."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from seats.selection import column_mass, merge_groups
+from seats.tokens.interleave import TimeRule
+from seats.tokens.sequence import SequenceRule
+
+
+class Family(ABC):
+    """What differs between model families. One instance each, without state."""
+
+    name: ClassVar[str]
+    config_types: ClassVar[tuple[str, ...]]
+    thinker_class: ClassVar[str]
+    repeats_mark_position: ClassVar[bool]
+    """Whether <|audio_bos|> gets the position of the <|vision_bos|> before it (and likewise at the end)."""
+    saliency_audio_frames: ClassVar[int]
+    """Window of the audio saliency, in encoder frames (METHODS section 0.1)."""
+
+    @abstractmethod
+    def time_rule(self, config: Any) -> TimeRule:
+        """How video and audio are laid side by side, from the thinker's config."""
+
+    def sequence_rule(self, config: Any) -> SequenceRule:
+        """What a thinker's config fixes about the sequence."""
+        return SequenceRule(
+            time=self.time_rule(config),
+            max_position=config.text_config.max_position_embeddings,
+            video=config.video_token_id,
+            audio=config.audio_token_id,
+            audio_start=config.audio_start_token_id,
+            audio_end=config.audio_end_token_id,
+            repeats_mark_position=self.repeats_mark_position,
+        )
+
+    @abstractmethod
+    def audio_tokens(self, mel_frames: int, config: Any) -> int:
+        """Number of audio tokens for `mel_frames` frames (100 a second); 0 if the sound is too short for one."""
+
+    @abstractmethod
+    def vision_saliency(
+        self, encoder: nn.Module, captured: dict[str, torch.Tensor], grid: tuple[int, int, int], grids: int
+    ) -> torch.Tensor:
+        """Saliency `[T * H * W]` of the merged video tokens in sequence order.
+
+        captured: outputs of the last block's projections and its rotary `cos` and `sin`. grid: (T, Hp, Wp) in
+        patches. grids: temporal grids per window.
+        """
+
+    @abstractmethod
+    def audio_saliency(self, encoder: nn.Module, captured: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Saliency `[A]` of the audio tokens."""
+
+    @staticmethod
+    def vision_projections(encoder: nn.Module) -> dict[str, nn.Module]:
+        """The last vision block's projections whose outputs `vision_saliency` needs, by name."""
+        attention = encoder.blocks[-1].attn
+        return {name: getattr(attention, name) for name in ("q", "k", "qkv") if hasattr(attention, name)}
+
+    @staticmethod
+    def audio_projections(encoder: nn.Module) -> dict[str, nn.Module]:
+        """The last audio layer's projections whose outputs `audio_saliency` needs, by name."""
+        attention = encoder.layers[-1].self_attn
+        return {"q": attention.q_proj, "k": attention.k_proj}
+
+
+class Qwen25Omni(Family):
+    """Qwen2.5-Omni (7B, 3B): 2-second chunks, 25 audio tokens a second, windowed vision attention."""
+
+    name = "qwen2.5-omni"
+    config_types = ("qwen2_5_omni", "qwen2_5_omni_thinker")
+    thinker_class = "Qwen2_5OmniThinkerForConditionalGeneration"
+    repeats_mark_position = True
+    saliency_audio_frames = 100
+
+    def time_rule(self, config: Any) -> TimeRule:
+        return TimeRule("chunk", config.position_id_per_seconds, config.seconds_per_chunk, fractional=False)
+
+    def audio_tokens(self, mel_frames: int, config: Any) -> int:
+        after_conv = (mel_frames - 1) // 2 + 1
+        return max((after_conv - 2) // 2 + 1, 0) if mel_frames > 0 else 0
+
+    def vision_saliency(
+        self, encoder: nn.Module, captured: dict[str, torch.Tensor], grid: tuple[int, int, int], grids: int
+    ) -> torch.Tensor:
+        heads, merge = encoder.config.num_heads, encoder.config.spatial_merge_size
+        q, k = (_heads(captured[name], heads) for name in ("q", "k"))
+        q, k = (rotate(x, captured["cos"].unsqueeze(1), captured["sin"].unsqueeze(1)) for x in (q, k))
+        merged = merge_groups(column_mass(q, k, grids * grid[1] * grid[2]), merge**2)
+        return merged[self._unwindow(encoder, grid).to(merged.device)]
+
+    def audio_saliency(self, encoder: nn.Module, captured: dict[str, torch.Tensor]) -> torch.Tensor:
+        heads = encoder.config.encoder_attention_heads
+        q, k = (_heads(captured[name], heads) for name in ("q", "k"))
+        mass = column_mass(q, k, self.saliency_audio_frames)
+        return merge_groups(mass[: mass.shape[0] // 2 * 2], 2)
+
+    @staticmethod
+    def _unwindow(encoder: nn.Module, grid: tuple[int, int, int]) -> torch.Tensor:
+        """For each merged token in sequence order, its row in the encoder's window order `[T * H * W]`."""
+        merge = encoder.config.spatial_merge_size
+        side = encoder.config.window_size // merge // encoder.config.patch_size
+        frames, height, width = grid[0], grid[1] // merge, grid[2] // merge
+        h, w = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        windows_across = width // side + 1
+        window = (h // side) * windows_across + w // side
+        order = torch.argsort(window.reshape(-1), stable=True)  # raster order inside a window
+        per_frame = torch.argsort(order)
+        return (torch.arange(frames)[:, None] * (height * width) + per_frame).reshape(-1)
+
+
+class Qwen3Omni(Family):
+    """Qwen3-Omni (30B-A3B): merge by timestamp, 13 audio tokens a second, DeepStack, mixture of experts."""
+
+    name = "qwen3-omni"
+    config_types = ("qwen3_omni_moe", "qwen3_omni_moe_thinker")
+    thinker_class = "Qwen3OmniMoeThinkerForConditionalGeneration"
+    repeats_mark_position = False
+    saliency_audio_frames = 52
+
+    def time_rule(self, config: Any) -> TimeRule:
+        return TimeRule("timestamp", config.position_id_per_seconds, 2.0, fractional=True)
+
+    def audio_tokens(self, mel_frames: int, config: Any) -> int:
+        chunk = 2 * config.audio_config.n_window
+        rest = mel_frames % chunk
+        for _ in range(3):  # three convolutions of stride 2
+            rest = (rest - 1) // 2 + 1
+        return rest + mel_frames // chunk * 13
+
+    def vision_saliency(
+        self, encoder: nn.Module, captured: dict[str, torch.Tensor], grid: tuple[int, int, int], grids: int
+    ) -> torch.Tensor:
+        heads, merge = encoder.config.num_heads, encoder.config.spatial_merge_size
+        q, k, _ = captured["qkv"].chunk(3, dim=-1)
+        q, k = (_heads(x, heads) for x in (q, k))
+        q, k = (rotate(x, captured["cos"].unsqueeze(1), captured["sin"].unsqueeze(1)) for x in (q, k))
+        return merge_groups(column_mass(q, k, grids * grid[1] * grid[2]), merge**2)
+
+    def audio_saliency(self, encoder: nn.Module, captured: dict[str, torch.Tensor]) -> torch.Tensor:
+        heads = encoder.config.encoder_attention_heads
+        q, k = (_heads(captured[name], heads) for name in ("q", "k"))
+        return column_mass(q, k, self.saliency_audio_frames)
+
+
+FAMILIES: tuple[Family, ...] = (Qwen25Omni(), Qwen3Omni())
+
+
+def family_of(config: Any) -> Family | None:
+    """The family of a full or thinker config, by its `model_type`; None if it is neither."""
+    return next((f for f in FAMILIES if config.model_type in f.config_types), None)
+
+
+def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """Rotary embedding of `x` `[..., d]` in float32, returned in x's dtype. cos, sin broadcast against x."""
+    wide = x.float()
+    first, second = wide.chunk(2, dim=-1)
+    turned = torch.cat([-second, first], dim=-1)
+    return (wide * cos.float() + turned * sin.float()).to(x.dtype)
+
+
+def _heads(x: torch.Tensor, heads: int) -> torch.Tensor:
+    return x.reshape(x.shape[0], heads, -1)

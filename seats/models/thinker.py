@@ -1,0 +1,170 @@
+"""A stock thinker seen through what the engine needs: its encoders, its decoder layers, saliency and relevance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from seats.errors import ModelError
+from seats.models import compat
+from seats.models.families import Family, family_of, rotate
+from seats.selection import last_query_relevance
+from seats.tokens.sequence import SequenceRule
+
+
+@dataclass(frozen=True)
+class EncodedVideo:
+    """embeds `[Nv, D]`; saliency float32 `[Nv]` or None; deepstack: per injected layer `[Nv, D]` (Qwen3-Omni)."""
+
+    embeds: torch.Tensor
+    saliency: torch.Tensor | None
+    deepstack: tuple[torch.Tensor, ...] = ()
+
+
+@dataclass(frozen=True)
+class EncodedAudio:
+    """embeds `[Na, D]`; saliency float32 `[Na]` or None."""
+
+    embeds: torch.Tensor
+    saliency: torch.Tensor | None
+
+
+class Thinker:
+    """Wraps a stock `Qwen2_5OmniThinkerForConditionalGeneration` or its Qwen3-Omni counterpart.
+
+    Raises ModelError if the module is not one of them.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        family = family_of(module.config)
+        if family is None or type(module).__name__ != family.thinker_class:
+            raise ModelError(
+                f"{type(module).__name__} is not a Qwen-Omni thinker: pass a "
+                "Qwen2_5OmniThinkerForConditionalGeneration or Qwen3OmniMoeThinkerForConditionalGeneration "
+                "(for a full Omni model, its .thinker)"
+            )
+        self.module = module
+        self.family: Family = family
+        self.config = module.config
+        self.text = compat.text_model(module)
+        self.vision = compat.vision_encoder(module)
+        self.audio = compat.audio_encoder(module)
+
+    @property
+    def layers(self) -> nn.ModuleList:
+        return self.text.layers
+
+    @property
+    def device(self) -> torch.device:
+        return self.text.embed_tokens.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.text.embed_tokens.weight.dtype
+
+    @property
+    def rule(self) -> SequenceRule:
+        return self.family.sequence_rule(self.config)
+
+    @torch.inference_mode()
+    def encode_video(
+        self, patches: torch.Tensor, grid: tuple[int, int, int], saliency_grids: int | None
+    ) -> EncodedVideo:
+        """Run the vision encoder. patches: `[T * Hp * Wp, C]`; grid: (T, Hp, Wp) in patches.
+
+        saliency_grids: temporal grids per saliency window, None to leave saliency out.
+        """
+        grid_thw = torch.tensor([grid], device=self.device)
+        patches = patches.to(self.device, self.vision.dtype)
+        with self.vision_probe(saliency_grids is not None) as captured:
+            out = self.vision(patches, grid_thw=grid_thw)
+        saliency = None if saliency_grids is None else self.vision_saliency(captured, grid, saliency_grids)
+        return EncodedVideo(out.pooler_output, saliency, tuple(getattr(out, "deepstack_features", None) or ()))
+
+    @torch.inference_mode()
+    def encode_audio(self, mel: torch.Tensor, with_saliency: bool) -> EncodedAudio:
+        """Run the audio encoder on log-mel features `[bins, frames]`."""
+        lengths = torch.tensor([mel.shape[1]], device=self.device)
+        with self.audio_probe(with_saliency) as captured:
+            out = self.audio(mel.to(self.device, self.audio.dtype), feature_lens=lengths)
+        embeds = out.last_hidden_state
+        return EncodedAudio(embeds, self.audio_saliency(captured) if with_saliency else None)
+
+    def vision_saliency(
+        self, captured: dict[str, torch.Tensor], grid: tuple[int, int, int], grids: int
+    ) -> torch.Tensor:
+        """Saliency `[Nv]` from what `vision_probe` caught. grid: (T, Hp, Wp); grids: temporal grids per window."""
+        return self.family.vision_saliency(self.vision, captured, grid, grids)
+
+    def audio_saliency(self, captured: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Saliency `[Na]` from what `audio_probe` caught."""
+        return self.family.audio_saliency(self.audio, captured)
+
+    @contextmanager
+    def vision_probe(self, enabled: bool = True) -> Iterator[dict[str, torch.Tensor]]:
+        """Catch the outputs of the last vision block's query and key projections and its rotary tables."""
+        captured: dict[str, torch.Tensor] = {}
+
+        def keep_rotary(_module: nn.Module, _args: tuple, kwargs: dict[str, Any]) -> None:
+            captured["cos"], captured["sin"] = kwargs["position_embeddings"]
+
+        with _capture(self.family.vision_projections(self.vision) if enabled else {}, captured):
+            handle = None
+            if enabled:
+                handle = self.vision.blocks[-1].attn.register_forward_pre_hook(keep_rotary, with_kwargs=True)
+            try:
+                yield captured
+            finally:
+                if handle is not None:
+                    handle.remove()
+
+    @contextmanager
+    def audio_probe(self, enabled: bool = True) -> Iterator[dict[str, torch.Tensor]]:
+        """Catch the outputs of the last audio layer's query and key projections."""
+        captured: dict[str, torch.Tensor] = {}
+        with _capture(self.family.audio_projections(self.audio) if enabled else {}, captured):
+            yield captured
+
+    def relevance(
+        self, layer: int, hidden: torch.Tensor, rotary: tuple[torch.Tensor, torch.Tensor]
+    ) -> torch.Tensor:
+        """Attention float32 `[S]` that the last token pays to every token, as SEATS and FastV score it.
+
+        layer: 1-based number of the decoder layer that has just run. hidden: its output `[1, S, D]`. rotary: (cos,
+        sin) `[1, S, d]` of the tokens. The weights of layer `layer` are applied to its own output, as the published
+        code does (METHODS section 0.2); only one query row is projected.
+        """
+        block = self.layers[layer - 1]
+        attention = block.self_attn
+        x = block.input_layernorm(hidden)[0]
+        q = attention.q_proj(x[-1:]).view(-1, attention.head_dim)
+        k = attention.k_proj(x).view(x.shape[0], -1, attention.head_dim)
+        if hasattr(attention, "q_norm"):
+            q, k = attention.q_norm(q), attention.k_norm(k)
+        cos, sin = rotary[0][0], rotary[1][0]
+        q = rotate(q, cos[-1:], sin[-1:])
+        k = rotate(k, cos[:, None], sin[:, None])
+        return last_query_relevance(q, k, attention.scaling)
+
+
+@contextmanager
+def _capture(modules: dict[str, nn.Module], into: dict[str, torch.Tensor]) -> Iterator[None]:
+    """Store the outputs of `modules` under their names while the context is open."""
+
+    def hook_for(name: str) -> Any:
+        def hook(_module: nn.Module, _args: tuple, output: torch.Tensor) -> None:
+            into[name] = output
+
+        return hook
+
+    handles = [module.register_forward_hook(hook_for(name)) for name, module in modules.items()]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
