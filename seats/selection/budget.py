@@ -102,10 +102,8 @@ def keep_counts(
         temperature: of the softmax, above 0.
 
     Returns:
-        Two [W] int64 arrays, at most `video` and `audio`.
+        Two [W] int64 arrays, at most `video` and `audio`; of a single window, the two budgets.
     """
-    if len(video) == 1:
-        return np.array([video_budget]), np.array([audio_budget])
     capacity = video + audio
     video_weight, audio_weight = (_softmax(x, temperature) for x in (video_relevance, audio_relevance))
     # float32 as published: where window shares are equal, halves must round the same way.

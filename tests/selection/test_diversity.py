@@ -129,6 +129,13 @@ def test_never_waits_for_the_device():
     assert keep.dtype == torch.bool
 
 
+def test_padding_of_a_short_window_is_nobodys_neighbour():
+    # Three tokens more than 90 degrees apart: the third has the farthest neighbour, 120 degrees away.
+    angle = torch.tensor([0.0, 0.1, 0.2, 0.3, 0.4, 0, 100, 220]).deg2rad()
+    features = torch.stack([angle.cos(), angle.sin()], 1)
+    assert select_diverse(features, None, 5, 0.2).tolist()[5:] == [False, False, True]
+
+
 def test_no_tokens_give_no_mask():
     assert select_diverse(torch.zeros(0, 4), torch.zeros(0), 8, 0.5).shape == (0,)
 
