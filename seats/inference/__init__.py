@@ -1,0 +1,1 @@
+"""The patched prefill, and a question from clip to answer."""

@@ -1,0 +1,1 @@
+"""What differs between model families: finding and loading them, their encoders, saliency and relevance."""

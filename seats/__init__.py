@@ -1,0 +1,52 @@
+"""seats: ask questions about a video and its sound, with fewer tokens.
+
+Importing this package loads nothing heavy; the names below load what they need when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from seats.errors import MediaError, ModelError, OutOfMemoryError, SeatsError, SettingsError
+
+_LAZY = {
+    "Answer": "seats.inference.answer",
+    "Decoding": "seats.inference.generate",
+    "Method": "seats.methods.base",
+    "Question": "seats.inference.answer",
+    "Retention": "seats.methods.base",
+    "answer": "seats.inference.answer",
+    "answer_json": "seats.inference.report",
+    "attach": "seats.inference.attach",
+    "find_checkpoint": "seats.models.checkpoint",
+    "load_clip": "seats.media",
+    "load_model": "seats.models.omni",
+    "method_class": "seats.methods.registry",
+}
+
+__all__ = [
+    "Answer",
+    "Decoding",
+    "MediaError",
+    "Method",
+    "ModelError",
+    "OutOfMemoryError",
+    "Question",
+    "Retention",
+    "SeatsError",
+    "SettingsError",
+    "answer",
+    "answer_json",
+    "attach",
+    "find_checkpoint",
+    "load_clip",
+    "load_model",
+    "method_class",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'seats' has no attribute {name!r}")

@@ -1,0 +1,197 @@
+"""Question in, answer out, with everything that was measured on the way."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from seats.costs.flops import FlopsReport, flops_report
+from seats.costs.memory import kv_cache_bytes, peak_device_bytes
+from seats.costs.timers import StepTimer
+from seats.inference.attach import KvPolicy
+from seats.inference.encode import EncodedClip, Prompt, build_prompt, encode_clip
+from seats.inference.generate import Decoding, Generation, generate
+from seats.inference.trace import Trace
+from seats.media import Clip
+from seats.methods import Full, Method, Retention, method_class, retention_for
+from seats.models.omni import OmniModel
+
+COMPARE_ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question and how to answer it.
+
+    method: name in the registry. keep: percent of tokens, as `--keep`; the pair it stands for depends on the model.
+    keep_video, keep_audio: in (0, 1], overrule it. kv: whether early layers keep the cache of tokens dropped later.
+    system: system prompt, None for the model's own. compare: also measure full tokens.
+    """
+
+    text: str
+    method: str = "seats"
+    keep: float = 10.0
+    keep_video: float | None = None
+    keep_audio: float | None = None
+    kv: KvPolicy = "keep"
+    system: str | None = None
+    decoding: Decoding = field(default_factory=Decoding)
+    compare: bool = False
+
+    def method_for(self, model: OmniModel) -> Method:
+        """The method set up for a model. Raises SettingsError."""
+        pair = retention_for(model.shape.family, self.keep)
+        retention = Retention(
+            pair.video if self.keep_video is None else self.keep_video,
+            pair.audio if self.keep_audio is None else self.keep_audio,
+        )
+        return method_class(self.method).for_model(model.shape, retention, self.decoding.seed)
+
+
+@dataclass(frozen=True)
+class Speedup:
+    """Full tokens over this run, for selection + prefill and for the time to the first token. spread: lowest and
+    highest ratio of the prefill over the rounds measured, None for an estimate (ratio of FLOPs, not of times)."""
+
+    prefill: float
+    first_token: float
+    basis: Literal["measured", "estimated"]
+    spread: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Answer and report. latency_ms: per step; None where a step has no meaning. `report.answer_json` writes it out."""
+
+    question: Question
+    text: str
+    finish_reason: str
+    clip: Clip
+    model: OmniModel
+    method: Method
+    trace: Trace
+    flops: FlopsReport
+    latency_ms: dict[str, float | None]
+    speedup: Speedup
+    peak_device_bytes: int
+    kv_cache_bytes: int
+    time_scale: float
+    notes: tuple[str, ...]
+
+
+def answer(
+    model: OmniModel,
+    clip: Clip,
+    question: Question,
+    *,
+    decode_ms: float | None = None,
+    on_text: Callable[[str], None] = lambda _: None,
+) -> Answer:
+    """Answer one question about a decoded clip.
+
+    decode_ms: time the clip took to decode, for the report. on_text: gets the answer's pieces as they come.
+    Raises SeatsError.
+    """
+    timer = StepTimer(model.thinker.device)
+    method = question.method_for(model)
+    encoded = encode_clip(model, clip, method.saliency_grids, timer)
+    return answer_encoded(model, encoded, question, timer, decode_ms=decode_ms, on_text=on_text)
+
+
+def answer_encoded(
+    model: OmniModel,
+    encoded: EncodedClip,
+    question: Question,
+    timer: StepTimer,
+    *,
+    decode_ms: float | None = None,
+    on_text: Callable[[str], None] = lambda _: None,
+) -> Answer:
+    """Answer a question about a clip that was encoded before, with the saliency its method needs."""
+    method = question.method_for(model)
+    with timer.step("prepare"):
+        prompt = build_prompt(model, encoded, question.text, question.system, question.decoding.max_new_tokens)
+    made = generate(model, prompt, method, question.decoding, timer, question.kv, on_text)
+    config = model.thinker.config
+    flops = flops_report(config, made.trace, encoded.workload, encoded.saliency_grids, model.thinker.family)
+    latency = _latency(timer.ms(), made, decode_ms)
+    if question.compare and not isinstance(method, Full):
+        speedup = _measured(model, prompt, method, question, latency)
+    else:
+        speedup = _estimated(flops, latency)
+    cache_tokens = made.trace.cache_tokens
+    return Answer(
+        question=question,
+        text=made.text,
+        finish_reason=made.finish_reason,
+        clip=encoded.clip,
+        model=model,
+        method=method,
+        trace=made.trace,
+        flops=flops,
+        latency_ms=latency,
+        speedup=speedup,
+        peak_device_bytes=peak_device_bytes(model.thinker.device),
+        kv_cache_bytes=kv_cache_bytes(config, cache_tokens, model.thinker.dtype.itemsize),
+        time_scale=prompt.sequence.time_scale,
+        notes=(*encoded.clip.notes, *encoded.notes, *_time_note(prompt)),
+    )
+
+
+def _time_note(prompt: Prompt) -> tuple[str, ...]:
+    scale = prompt.sequence.time_scale
+    if scale == 1.0:
+        return ()
+    return (f"the clip is longer than the model's time range: times were compressed to {100 * scale:.0f} %",)
+
+
+def _latency(steps: dict[str, float], made: Generation, decode_ms: float | None) -> dict[str, float | None]:
+    """Milliseconds per step. first_token: all steps up to it, the model's loading left out."""
+    before = (decode_ms or 0.0) + sum(steps.get(name, 0.0) for name in ("prepare", "encode_video", "encode_audio"))
+    first = before + made.first_token_ms
+    rest = (made.per_token_ms or 0.0) * (len(made.ids) - 1)
+    return {
+        "decode_clip": decode_ms,
+        "prepare": steps.get("prepare", 0.0),
+        "encode_video": steps.get("encode_video"),
+        "encode_audio": steps.get("encode_audio"),
+        "selection": steps.get("selection", 0.0),
+        "prefill": steps["prefill"],
+        "first_token": first,
+        "per_output_token": made.per_token_ms,
+        "total": first + rest,
+    }
+
+
+def _estimated(flops: FlopsReport, latency: dict[str, float | None]) -> Speedup:
+    """From the ratio of FLOPs, as if the device ran full tokens at the same rate."""
+    ratio = flops.reduction
+    ours = (latency["prefill"] or 0.0) + (latency["selection"] or 0.0)
+    first = latency["first_token"] or ours
+    return Speedup(ratio, (first - ours + ratio * ours) / first, "estimated")
+
+
+def _measured(
+    model: OmniModel, prompt: Prompt, method: Method, question: Question, latency: dict[str, Any]
+) -> Speedup:
+    """Prefill with full tokens and with the method in alternation, after a warm-up of both."""
+    one_token = Decoding(max_new_tokens=1)
+
+    def prefill_ms(which: Method) -> float:
+        timer = StepTimer(model.thinker.device)
+        generate(model, prompt, which, one_token, timer, question.kv)
+        steps = timer.ms()
+        return steps["prefill"] + steps.get("selection", 0.0)
+
+    rounds = [(prefill_ms(Full()), prefill_ms(method)) for _ in range(COMPARE_ROUNDS + 1)][1:]
+    ratios = [full / ours for full, ours in rounds]
+    others = latency["first_token"] - latency["prefill"] - latency["selection"]
+    full, ours = (statistics.median(column) for column in zip(*rounds, strict=True))
+    return Speedup(
+        prefill=statistics.median(ratios),
+        first_token=(others + full) / (others + ours),
+        basis="measured",
+        spread=(min(ratios), max(ratios)),
+    )

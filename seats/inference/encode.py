@@ -1,0 +1,105 @@
+"""A decoded clip through the model's encoders, once, for any number of questions about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from seats.costs.flops import Workload
+from seats.costs.timers import StepTimer
+from seats.errors import MediaError
+from seats.inference.attach import Prepared
+from seats.media import Clip
+from seats.models.omni import OmniModel
+from seats.models.thinker import EncodedAudio, EncodedVideo
+from seats.tokens import Modality, Sequence, build_sequence, log_mel, mel_frames, patchify
+
+
+@dataclass(frozen=True)
+class EncodedClip:
+    """Encoder outputs of one clip.
+
+    video, audio: None where the clip has none. grid: (T, Hp, Wp) in patches, None without video. mel_frames: 100 a
+    second, 0 without sound. seconds_per_grid: from the true frame rate. saliency_grids: window of the saliency that
+    was computed, None for none. notes: remarks a user must see.
+    """
+
+    clip: Clip
+    video: EncodedVideo | None
+    audio: EncodedAudio | None
+    grid: tuple[int, int, int] | None
+    mel_frames: int
+    seconds_per_grid: float
+    saliency_grids: int | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def workload(self) -> Workload:
+        return Workload(self.grid, self.mel_frames)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One question about an encoded clip. embeds `[S, D]`; prepared: what the engine needs beside them."""
+
+    sequence: Sequence
+    embeds: torch.Tensor
+    prepared: Prepared
+
+
+def encode_clip(model: OmniModel, clip: Clip, saliency_grids: int | None, timer: StepTimer) -> EncodedClip:
+    """Run the encoders; steps "prepare", "encode_video" and "encode_audio" go to `timer`.
+
+    saliency_grids: temporal grids per saliency window a method asks for, None for no saliency. Raises MediaError if
+    neither pictures nor sound are long enough for a single token.
+    """
+    notes: list[str] = []
+    video = audio = grid = None
+    frames = 0
+    if clip.video is not None:
+        with timer.step("prepare"):
+            patches, grid = patchify(clip.video.pixels, model.patches)
+        with timer.step("encode_video"):
+            video = model.thinker.encode_video(patches, grid, saliency_grids)
+    if clip.audio is not None:
+        frames = mel_frames(len(clip.audio.waveform), model.mel)
+        if model.thinker.family.audio_tokens(frames, model.thinker.config):
+            with timer.step("prepare"):
+                mel = log_mel(clip.audio.waveform, model.mel)
+            with timer.step("encode_audio"):
+                audio = model.thinker.encode_audio(mel, saliency_grids is not None)
+        else:
+            notes.append(f"sound of {clip.audio.seconds:.3f} s is too short for a single token and was left out")
+            frames = 0
+    if video is None and audio is None:
+        raise MediaError(f"{clip.path}: nothing to look at or listen to in the part asked about")
+    fps = clip.video.fps if clip.video is not None else 1.0
+    seconds_per_grid = model.patches.temporal_patch_size / fps
+    return EncodedClip(clip, video, audio, grid, frames, seconds_per_grid, saliency_grids, tuple(notes))
+
+
+@torch.inference_mode()
+def build_prompt(
+    model: OmniModel, encoded: EncodedClip, question: str, system: str | None, reserve: int
+) -> Prompt:
+    """Put a question and an encoded clip together. reserve: positions to leave free for the answer."""
+    thinker, merge = model.thinker, model.patches.merge_size
+    ids = model.prompt_ids(question, system, has_video=encoded.video is not None)
+    grid = encoded.grid and (encoded.grid[0], encoded.grid[1] // merge, encoded.grid[2] // merge)
+    audio_tokens = 0 if encoded.audio is None else len(encoded.audio.embeds)
+    sequence = build_sequence(ids, thinker.rule, grid, encoded.seconds_per_grid, audio_tokens, reserve)
+    layout = sequence.layout.to(thinker.device)
+    embeds = thinker.text.embed_tokens(sequence.ids.to(thinker.device))
+    saliency = None
+    if encoded.saliency_grids is not None:
+        saliency = torch.zeros(len(layout), device=thinker.device)
+    for kind, features in ((Modality.VIDEO, encoded.video), (Modality.AUDIO, encoded.audio)):
+        if features is None:
+            continue
+        where = layout.is_modality(kind)
+        embeds[where] = features.embeds.to(embeds.dtype)[layout.row[where]]
+        if saliency is not None and features.saliency is not None:
+            saliency[where] = features.saliency[layout.row[where]]
+    deepstack = encoded.video.deepstack if encoded.video is not None else ()
+    return Prompt(sequence, embeds, Prepared(layout, saliency, deepstack))

@@ -1,0 +1,127 @@
+"""One question through the patched prefill and stock `generate()`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import GenerationConfig
+from transformers.generation.streamers import TextStreamer
+
+from seats.costs.timers import StepTimer
+from seats.errors import OutOfMemoryError
+from seats.inference.attach import KvPolicy, attach
+from seats.inference.encode import Prompt
+from seats.inference.trace import Trace
+from seats.methods.base import Method
+from seats.models.omni import OmniModel
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How the answer is generated. temperature: 0 takes the most likely token. seed: of the sampling."""
+
+    max_new_tokens: int = 256
+    temperature: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Generation:
+    """text: the answer. ids: its tokens. finish_reason: "stop" or "length". first_token_ms: from the start of the
+    prefill. per_token_ms: mean of the tokens after the first, None if there were none."""
+
+    text: str
+    ids: tuple[int, ...]
+    finish_reason: str
+    trace: Trace
+    first_token_ms: float
+    per_token_ms: float | None
+
+
+def generate(
+    model: OmniModel,
+    prompt: Prompt,
+    method: Method,
+    decoding: Decoding,
+    timer: StepTimer,
+    kv: KvPolicy = "keep",
+    on_text: Callable[[str], None] = lambda _: None,
+) -> Generation:
+    """Answer a prompt. on_text gets the pieces of the answer as they come. Raises OutOfMemoryError."""
+    thinker = model.thinker
+    ids = prompt.sequence.ids.to(thinker.device)[None]
+    positions = prompt.sequence.positions.to(thinker.device)
+    order = torch.arange(ids.shape[1], device=thinker.device, dtype=positions.dtype)
+    stops = _stop_ids(model)
+    config = GenerationConfig(
+        max_new_tokens=decoding.max_new_tokens,
+        do_sample=decoding.temperature > 0,
+        temperature=decoding.temperature or None,
+        eos_token_id=stops or None,
+        pad_token_id=model.tokenizer.pad_token_id,
+        use_cache=True,
+    )
+    streamer = _Streamer(model.tokenizer, on_text)
+    if decoding.temperature > 0:
+        torch.manual_seed(decoding.seed)
+    try:
+        with attach(thinker, method, kv=kv, prepared=prompt.prepared, timer=timer) as attached:
+            start = time.perf_counter()
+            out = thinker.module.generate(
+                input_ids=ids,
+                inputs_embeds=prompt.embeds[None],
+                attention_mask=torch.ones_like(ids),
+                position_ids=torch.cat([order[None], positions])[:, None],
+                generation_config=config,
+                streamer=streamer,
+            )
+    except torch.OutOfMemoryError as error:
+        raise OutOfMemoryError(
+            f"{ids.shape[1]} tokens do not fit into {thinker.device}: lower --max-frames, --max-pixels or --keep, "
+            "or take a shorter part with --start/--end"
+        ) from error
+    new = tuple(out[0, ids.shape[1] :].tolist())
+    text = model.tokenizer.decode(new, skip_special_tokens=True).strip()
+    times = streamer.times
+    per_token = 1e3 * (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else None
+    assert attached.trace is not None  # generate() ran the prefill
+    return Generation(
+        text=text,
+        ids=new,
+        finish_reason="stop" if new and new[-1] in stops else "length",
+        trace=attached.trace,
+        first_token_ms=1e3 * (times[0] - start),
+        per_token_ms=per_token,
+    )
+
+
+def _stop_ids(model: OmniModel) -> list[int]:
+    """Ids that end an answer: what the checkpoint says, the tokenizer's end token and the end of a chat turn."""
+    said: Any = model.thinker.module.generation_config.eos_token_id
+    ids = set(said if isinstance(said, list) else [said])
+    ids |= {model.tokenizer.eos_token_id, model.tokenizer.get_vocab().get("<|im_end|>")}
+    return sorted(i for i in ids if i is not None)
+
+
+class _Streamer(TextStreamer):
+    """Hands on text as soon as it is final, and notes when each token came."""
+
+    def __init__(self, tokenizer: Any, on_text: Callable[[str], None]) -> None:
+        super().__init__(tokenizer, skip_prompt=True, skip_special_tokens=True)
+        self.on_text = on_text
+        self.times: list[float] = []
+        self._prompt_seen = False
+
+    def put(self, value: torch.Tensor) -> None:
+        if self._prompt_seen:
+            self.times.append(time.perf_counter())
+        self._prompt_seen = True
+        super().put(value)
+
+    def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
+        if text:
+            self.on_text(text)

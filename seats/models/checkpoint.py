@@ -1,0 +1,135 @@
+"""A checkpoint folder in the hub's layout: where it is, what is in it, and what its processor files say.
+
+Reads JSON and safetensors headers only; nothing here imports torch or runs code from a checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from seats.errors import ModelError
+
+BUILT_IN = "seats-nano"
+BUILT_IN_FOLDER = Path(__file__).resolve().parent.parent / "nano" / "weights"
+KNOWN = (
+    BUILT_IN,
+    "Qwen/Qwen2.5-Omni-7B",
+    "Qwen/Qwen2.5-Omni-3B",
+    "Qwen/Qwen3-Omni-30B-A3B-Instruct",
+    "Qwen/Qwen3-Omni-30B-A3B-Thinking",
+)
+# Weights other than safetensors can carry code, so they are never fetched.
+_WANTED = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model folder. name: as the user gave it. folder: holds config.json, safetensors and processor files."""
+
+    name: str
+    folder: Path
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """config.json. Raises ModelError if it is missing or not JSON."""
+        return self._json("config.json", required=True)
+
+    @cached_property
+    def seats_settings(self) -> dict[str, Any]:
+        """The folder's own `seats.json` (stage borders measured for this model), empty where there is none."""
+        return self._json("seats.json")
+
+    @cached_property
+    def feature_extractor(self) -> dict[str, Any]:
+        """Settings of the audio feature extractor."""
+        return self._json("processor_config.json").get("feature_extractor") or self._json("preprocessor_config.json")
+
+    @cached_property
+    def video_processor(self) -> dict[str, Any]:
+        """Settings of the video processor; only those that differ from the image processor's may be there."""
+        nested = self._json("processor_config.json").get("video_processor")
+        return nested or self._json("video_preprocessor_config.json")
+
+    @cached_property
+    def chat_template(self) -> str | None:
+        """The processor's chat template, None if only the tokenizer has one."""
+        file = self.folder / "chat_template.jinja"
+        if file.is_file():
+            return file.read_text(encoding="utf-8")
+        return self._json("chat_template.json").get("chat_template")
+
+    @property
+    def weight_files(self) -> list[Path]:
+        """The safetensors files, shards included. Raises ModelError if there are none."""
+        index = self._json("model.safetensors.index.json")
+        names = sorted(set(index["weight_map"].values())) if index else ["model.safetensors"]
+        files = [self.folder / name for name in names]
+        missing = [file.name for file in files if not file.is_file()]
+        if missing:
+            raise ModelError(
+                f"{self.name}: {', '.join(missing[:3])} missing in {self.folder}: download the checkpoint again "
+                "(only safetensors weights are loaded)"
+            )
+        return files
+
+    def _json(self, name: str, required: bool = False) -> dict[str, Any]:
+        file = self.folder / name
+        if not file.is_file():
+            if required:
+                raise ModelError(f"{self.folder} is not a model folder: it has no {name}")
+            return {}
+        try:
+            return json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ModelError(f"{file} is not valid JSON: download the checkpoint again ({error})") from error
+
+
+def find_checkpoint(model: str, *, offline: bool = False, revision: str | None = None) -> Checkpoint:
+    """The checkpoint a name stands for: `seats-nano`, a folder, or a hub id (downloaded once, then cached).
+
+    offline: use only what is on disk. revision: branch, tag or commit of a hub id. Raises ModelError.
+    """
+    if model == BUILT_IN:
+        return Checkpoint(model, BUILT_IN_FOLDER)
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return Checkpoint(model, folder)
+    if model.count("/") != 1 or model.startswith((".", "/", "~")):
+        raise ModelError(f"no model folder {model!r}, and it is not a hub id; known models: {', '.join(KNOWN)}")
+    return Checkpoint(model, _from_hub(model, offline, revision))
+
+
+def _from_hub(model: str, offline: bool, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        return Path(
+            snapshot_download(model, revision=revision, allow_patterns=_WANTED, local_files_only=offline)
+        )
+    except GatedRepoError as error:
+        raise ModelError(f"{model} asks for its licence to be accepted on the hub, and for a login") from error
+    except RevisionNotFoundError as error:
+        raise ModelError(f"{model} has no revision {revision!r} on the hub") from error
+    except RepositoryNotFoundError as error:
+        raise ModelError(f"the hub has no model {model!r}; known models: {', '.join(KNOWN)}") from error
+    except HFValidationError as error:
+        raise ModelError(f"{model!r} is not a valid hub id; known models: {', '.join(KNOWN)}") from error
+    except LocalEntryNotFoundError as error:
+        how = "it is not in the local cache (--offline)" if offline else "it is not in the local cache either"
+        raise ModelError(
+            f"{model} cannot be fetched: {'' if offline else 'the hub cannot be reached and '}{how}. "
+            f"Use --model {BUILT_IN}, a folder, or try again with a network"
+        ) from error
+    except OSError as error:
+        raise ModelError(f"{model} could not be downloaded: {error}") from error

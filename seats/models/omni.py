@@ -1,0 +1,257 @@
+"""A loaded model with everything a question needs: thinker, tokenizer, and the settings of its processors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from seats.errors import ModelError, OutOfMemoryError, SettingsError
+from seats.media import FrameSampling
+from seats.methods.base import ModelShape
+from seats.models import compat
+from seats.models.checkpoint import Checkpoint
+from seats.models.families import Family, family_of
+from seats.models.thinker import Thinker
+from seats.models.window_attention import use_window_attention
+from seats.tokens.mel import MelSpec
+from seats.tokens.patches import CLIP_MEAN, CLIP_STD, PatchSpec
+
+DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+_SMALL = 2**30
+"""Checkpoints below this many bytes run in float32 on a CPU: there it is faster than bfloat16, and exact."""
+
+
+@dataclass(frozen=True)
+class OmniModel:
+    """A model ready to answer. mel, patches, sampling: what its encoders take, from the checkpoint's files."""
+
+    name: str
+    thinker: Thinker
+    tokenizer: Any
+    chat_template: str | None
+    mel: MelSpec
+    patches: PatchSpec
+    sampling: FrameSampling
+    shape: ModelShape
+
+    def prompt_ids(self, question: str, system: str | None, has_video: bool) -> list[int]:
+        """Ids of the templated prompt with one media placeholder: for a video with or without sound, or sound alone."""
+        media = {"type": "video", "video": ""} if has_video else {"type": "audio", "audio": ""}
+        user = {"role": "user", "content": [media, {"type": "text", "text": question}]}
+        turns = [{"role": "system", "content": [{"type": "text", "text": system}]}] if system else []
+        text = self.tokenizer.apply_chat_template(
+            [*turns, user], chat_template=self.chat_template, tokenize=False, add_generation_prompt=True
+        )
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def load_model(
+    checkpoint: Checkpoint,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    quantize: str | None = None,
+    announce: Callable[[str], None] = lambda _: None,
+) -> OmniModel:
+    """Load the thinker of a checkpoint; talker weights in it are left on disk.
+
+    device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", "mps". dtype: "auto", "bfloat16", "float16",
+    "float32". quantize: "4bit", "8bit" (bitsandbytes, CUDA) or None. announce: gets one-line remarks.
+    Raises ModelError for a checkpoint that cannot be run, OutOfMemoryError if it does not fit, SettingsError.
+    """
+    if remark := compat.check_transformers():
+        announce(remark)
+    family = _family(checkpoint)
+    where = _device(device)
+    bytes_on_disk = thinker_bytes(checkpoint)
+    kind = _dtype(dtype, where, bytes_on_disk)
+    _check_memory(checkpoint, where, kind, quantize, bytes_on_disk)
+    module = _load_thinker(checkpoint, family, where, kind, quantize)
+    thinker = Thinker(module)
+    use_window_attention(thinker.vision, thinker.audio)
+    patches = _patch_spec(checkpoint, thinker)
+    return OmniModel(
+        name=checkpoint.name,
+        thinker=thinker,
+        tokenizer=_tokenizer(checkpoint),
+        chat_template=checkpoint.chat_template,
+        mel=_mel_spec(checkpoint, thinker),
+        patches=patches,
+        sampling=_sampling(checkpoint, patches),
+        shape=ModelShape(family.name, len(thinker.layers), checkpoint.seats_settings),
+    )
+
+
+def thinker_bytes(checkpoint: Checkpoint) -> int:
+    """Bytes of the thinker's weights on disk, from the safetensors headers."""
+    from seats.costs.memory import checkpoint_bytes
+
+    checkpoint.weight_files  # noqa: B018  (names a missing shard before anything else fails on it)
+    return checkpoint_bytes(checkpoint.folder)
+
+
+def _family(checkpoint: Checkpoint) -> Family:
+    model_type = checkpoint.config.get("model_type", "")
+    found = family_of(type("Config", (), {"model_type": model_type}))
+    if found is None:
+        raise ModelError(
+            f"{checkpoint.name} is a {model_type or 'nameless'} model: seats runs Qwen2.5-Omni and Qwen3-Omni"
+        )
+    return found
+
+
+def _device(device: str) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        where = torch.device(device)
+    except RuntimeError as error:
+        raise SettingsError(f"unknown device {device!r}: choose auto, cpu, cuda, cuda:N or mps") from error
+    if where.type == "cuda" and not torch.cuda.is_available():
+        raise SettingsError(f"device {device!r} asked for, but this torch sees no CUDA GPU: use --device cpu")
+    if where.type == "cuda" and where.index is not None and where.index >= torch.cuda.device_count():
+        raise SettingsError(f"device {device!r} asked for, but there are {torch.cuda.device_count()} GPUs")
+    if where.type == "mps" and not torch.backends.mps.is_available():
+        raise SettingsError("device 'mps' asked for, but this torch has none: use --device cpu")
+    return where
+
+
+def _dtype(dtype: str, device: torch.device, bytes_on_disk: int) -> torch.dtype:
+    if dtype != "auto":
+        if dtype not in DTYPES:
+            raise SettingsError(f"unknown dtype {dtype!r}: choose auto, {', '.join(DTYPES)}")
+        return DTYPES[dtype]
+    if device.type == "cpu" and bytes_on_disk < _SMALL:
+        return torch.float32
+    return torch.bfloat16
+
+
+def _check_memory(
+    checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, quantize: str | None, bytes_on_disk: int
+) -> None:
+    from seats.costs.memory import available_bytes
+
+    # Checkpoints are published in 16 bits; quantised weights keep some layers wide.
+    factor = {"4bit": 0.32, "8bit": 0.55}.get(quantize or "", dtype.itemsize / 2)
+    needed, free = int(bytes_on_disk * factor), available_bytes(device)
+    if needed > free:
+        raise OutOfMemoryError(
+            f"{checkpoint.name} needs {needed / 2**30:.1f} GiB for its weights, {device} has {free / 2**30:.1f} GiB "
+            "free: choose a smaller --model, --quantize 4bit, or another --device"
+        )
+
+
+def _load_thinker(
+    checkpoint: Checkpoint, family: Family, device: torch.device, dtype: torch.dtype, quantize: str | None
+) -> Any:
+    import transformers
+
+    extra: dict[str, Any] = {}
+    if quantize is not None:
+        extra = {"quantization_config": _quantization(quantize, device, dtype), "device_map": {"": device}}
+    quiet = transformers.utils.logging
+    verbosity, bar = quiet.get_verbosity(), quiet.is_progress_bar_enabled()
+    quiet.set_verbosity_error()
+    quiet.disable_progress_bar()
+    try:
+        module, info = getattr(transformers, family.thinker_class).from_pretrained(
+            checkpoint.folder,
+            dtype=dtype,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+            **extra,
+        )
+    except torch.OutOfMemoryError as error:
+        raise OutOfMemoryError(
+            f"{checkpoint.name} does not fit into {device}: choose a smaller --model or --quantize 4bit"
+        ) from error
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"{checkpoint.name} cannot be loaded: {line}") from error
+    finally:
+        quiet.set_verbosity(verbosity)
+        if bar:
+            quiet.enable_progress_bar()
+    if info["missing_keys"] or info["mismatched_keys"]:
+        wrong = [*info["missing_keys"], *(m[0] if isinstance(m, tuple) else m for m in info["mismatched_keys"])]
+        raise ModelError(
+            f"{checkpoint.name} lacks {len(wrong)} weights of its thinker, for example {sorted(map(str, wrong))[0]}: "
+            "download the checkpoint again"
+        )
+    if quantize is None:
+        module.to(device)
+    return module.eval()
+
+
+def _quantization(quantize: str, device: torch.device, dtype: torch.dtype) -> Any:
+    from importlib.util import find_spec
+
+    from transformers import BitsAndBytesConfig
+
+    if quantize not in ("4bit", "8bit"):
+        raise SettingsError(f"unknown quantisation {quantize!r}: choose 4bit or 8bit")
+    if find_spec("bitsandbytes") is None or find_spec("accelerate") is None:
+        raise SettingsError("--quantize needs bitsandbytes: pip install 'seats[quant]'")
+    if device.type != "cuda":
+        raise SettingsError(f"--quantize works on a CUDA GPU, not on {device.type}")
+    encoders = ["visual", "audio_tower", "lm_head"]
+    if quantize == "8bit":
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=encoders)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=dtype,
+        llm_int8_skip_modules=encoders,
+    )
+
+
+def _tokenizer(checkpoint: Checkpoint) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(checkpoint.folder, local_files_only=True)
+    except (OSError, ValueError, ImportError) as error:
+        line = str(error).strip().splitlines()[0]
+        raise ModelError(f"{checkpoint.name} has no tokenizer that can be loaded: {line}") from error
+
+
+def _mel_spec(checkpoint: Checkpoint, thinker: Thinker) -> MelSpec:
+    said = checkpoint.feature_extractor
+    return MelSpec(
+        bins=said.get("feature_size", thinker.audio.config.num_mel_bins),
+        sample_rate=said.get("sampling_rate", 16000),
+        n_fft=said.get("n_fft", 400),
+        hop=said.get("hop_length", 160),
+    )
+
+
+def _patch_spec(checkpoint: Checkpoint, thinker: Thinker) -> PatchSpec:
+    vision = thinker.vision.config
+    said = {**checkpoint.feature_extractor, **checkpoint.video_processor}
+    return PatchSpec(
+        patch_size=vision.patch_size,
+        temporal_patch_size=vision.temporal_patch_size,
+        merge_size=vision.spatial_merge_size,
+        mean=tuple(said.get("image_mean") or CLIP_MEAN),
+        std=tuple(said.get("image_std") or CLIP_STD),
+    )
+
+
+def _sampling(checkpoint: Checkpoint, patches: PatchSpec) -> FrameSampling:
+    """The reference's frame and size rule; a video processor that states its own sizes and counts overrules it."""
+    defaults = FrameSampling.for_factor(patches.token_side)
+    said = checkpoint.video_processor
+    size = said.get("size") or {}
+    return FrameSampling(
+        fps=said.get("fps") or defaults.fps,
+        min_frames=said.get("min_frames") or defaults.min_frames,
+        max_frames=said.get("max_frames") or defaults.max_frames,
+        factor=patches.token_side,
+        min_pixels=size.get("shortest_edge") or defaults.min_pixels,
+        max_pixels=size.get("longest_edge") or defaults.max_pixels,
+        total_pixels=defaults.total_pixels,
+    )
