@@ -1,0 +1,22 @@
+"""A file on disk → `Clip`: sampled frames and a 16 kHz waveform on one clock, read with PyAV alone."""
+
+from seats.media.clip import SAMPLE_RATE, Audio, Clip, Video
+from seats.media.load import load_clip
+from seats.media.probe import AudioInfo, MediaInfo, VideoInfo, probe
+from seats.media.sampling import FrameSampling, frame_size, smart_nframes, smart_resize
+
+__all__ = [
+    "SAMPLE_RATE",
+    "Audio",
+    "AudioInfo",
+    "Clip",
+    "FrameSampling",
+    "MediaInfo",
+    "Video",
+    "VideoInfo",
+    "frame_size",
+    "load_clip",
+    "probe",
+    "smart_nframes",
+    "smart_resize",
+]

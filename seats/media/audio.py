@@ -1,0 +1,216 @@
+"""The sound of a clip: decoded, mixed to mono and resampled to 16 kHz as it streams by, on the clip's
+clock."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import av.error
+import numpy as np
+import soxr
+
+from seats.errors import MediaError
+from seats.media import container as media
+from seats.media.clip import SAMPLE_RATE, Audio
+
+# Timestamps and the count of samples may differ by one audio token before silence is put in or sound is cut
+# out: containers round timestamps, and correcting every rounding would crackle.
+_DRIFT_S = 0.04
+# Decoders need some sound before the place asked about (MP3's bit reservoir, Opus' 80 ms).
+_PREROLL_S = 1.0
+# Where the length is unknown, a longer gap is taken for a wrong timestamp and not filled, seconds.
+_LONGEST_GAP_S = 86_400
+# Resampling in pieces of this length keeps Python out of the way, seconds.
+_PIECE_S = 1.0
+
+
+def load_audio(
+    path: Path, start_s: float, end_s: float, deadline: media.Deadline
+) -> tuple[Audio | None, list[str], float]:
+    """Decode a file's sound between two times, seconds from the file's start; `end_s` may be infinite.
+
+    Returns:
+        The sound (None if there is none in the range), notes for the user, and the time at which the sound
+        read so far ends (seconds from the file's start, 0 if there is none).
+
+    Raises:
+        MediaError: Nothing can be decoded, or the time is up.
+    """
+    result = _load(path, start_s, end_s, deadline, seek=True)
+    if result is None:
+        result = _load(path, start_s, end_s, deadline, seek=False)
+    if result is None:
+        raise MediaError(f"{path}: the sound cannot be read from its beginning; convert it to mp4")
+    return result
+
+
+def _load(
+    path: Path, start_s: float, end_s: float, deadline: media.Deadline, *, seek: bool
+) -> tuple[Audio | None, list[str], float] | None:
+    """Do the work of `load_audio`; None if a seek landed after the start."""
+    with media.open_media(path, deadline) as container:
+        stream = media.audio_streams(container)[0]
+        media.need_decoder(stream, path, "sound")
+        origin = media.start_of(container)
+        codec, channels = stream.codec_context.name, 0
+        sought = seek and start_s > _PREROLL_S and media.can_seek(container)
+        if sought:
+            sought = _seek(container, stream, start_s + origin - _PREROLL_S)
+        mono = MonoWriter(end_s - start_s)
+        damaged, decoded, source_rate, reached = 0, 0, 0, 0.0
+        clock: float | None = None
+        for packet in _then_none(media.packets(container, stream, deadline)):
+            try:
+                frames = stream.codec_context.decode(packet)
+            except EOFError:
+                continue
+            except (av.error.FFmpegError, OSError):
+                damaged += 1
+                continue
+            for frame in frames:
+                if frame.pts is not None:
+                    clock = float(frame.pts * frame.time_base) - origin
+                elif clock is None:
+                    clock = 0.0
+                if sought and not decoded and clock > start_s:
+                    return None
+                decoded += 1
+                source_rate, channels = frame.sample_rate, frame.layout.nb_channels
+                mono.write(to_mono(frame), frame.sample_rate, clock - start_s)
+                clock += frame.samples / frame.sample_rate
+                reached = max(reached, clock)
+            if mono.full:
+                break
+    if not decoded and damaged:
+        raise MediaError(f"{path}: its sound ({codec}) cannot be decoded; get an undamaged copy")
+    notes = []
+    if damaged:
+        notes.append(f"{damaged} damaged piece{'s' * (damaged > 1)} of sound replaced by silence")
+    waveform = mono.finish()
+    if not len(waveform):
+        return None, notes, reached
+    return Audio(waveform, source_rate=source_rate, channels=channels, codec=codec), notes, reached
+
+
+def _seek(container: Any, stream: Any, time_s: float) -> bool:
+    try:
+        container.seek(int(time_s / stream.time_base), stream=stream)
+    except OSError:
+        return False
+    return True
+
+
+def _then_none(packets: Any) -> Any:
+    yield from packets
+    yield None
+
+
+def to_mono(frame: Any) -> np.ndarray:
+    """Return an audio frame as float32 `[N]` in [-1, 1]: the channels' mean, as librosa.to_mono takes it."""
+    samples = frame.to_ndarray()
+    if not frame.format.is_planar:
+        samples = samples.reshape(-1, frame.layout.nb_channels).T
+    if samples.dtype == np.uint8:
+        samples = (samples.astype(np.float32) - 128) / 128
+    elif np.issubdtype(samples.dtype, np.integer):
+        samples = samples.astype(np.float32) / -float(np.iinfo(samples.dtype).min)
+    else:
+        samples = samples.astype(np.float32, copy=False)
+    return samples[0] if len(samples) == 1 else samples.mean(axis=0)
+
+
+class MonoWriter:
+    """Puts pieces of sound on one clock and resamples them to 16 kHz.
+
+    Args:
+        length_s: Sound from 0 to this time is kept, seconds; may be infinite.
+
+    Resampling is soxr's "HQ", which librosa.resample uses unless told otherwise; librosa itself is not
+    imported, because that takes seconds.
+    """
+
+    def __init__(self, length_s: float) -> None:
+        self._length_s = length_s
+        self._pieces: list[np.ndarray] = []
+        self._ready = 0
+        self._rate = 0
+        self._resampler: soxr.ResampleStream | None = None
+        self._begin_s = 0.0
+        self._position = 0
+        self._waiting: list[np.ndarray] = []
+        self._waiting_samples = 0
+        self.full = False
+
+    def write(self, samples: np.ndarray, rate: int, at_s: float) -> None:
+        """Add mono sound, float32 `[N]` at `rate` Hz, beginning at `at_s` seconds of the clip (also < 0)."""
+        if self.full or not len(samples):
+            return
+        if rate != self._rate:
+            self._end_segment()
+            self._begin_segment(rate)
+        at = round((at_s - self._begin_s) * rate)
+        first_piece = not self._position and not self._pieces
+        if first_piece or abs(at - self._position) > _DRIFT_S * rate:
+            if at < self._position:
+                samples = samples[self._position - at :]
+            elif math.isfinite(self._length_s) or at - self._position < _LONGEST_GAP_S * rate:
+                self._silence(min(at, self._limit()) - self._position)
+        room = self._limit() - self._position
+        if len(samples) >= room:
+            samples, self.full = samples[: int(room)], True
+        self._push(samples)
+
+    def finish(self) -> np.ndarray:
+        """Return everything written, float32 `[N]` at 16 kHz."""
+        self._end_segment()
+        self._pieces, pieces = [], self._pieces
+        return np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.float32)
+
+    def _limit(self) -> float:
+        if math.isinf(self._length_s):
+            return math.inf
+        return round((self._length_s - self._begin_s) * self._rate)
+
+    def _silence(self, count: float) -> None:
+        left = int(count)
+        while left > 0:
+            piece = np.zeros(min(left, 10 * self._rate), dtype=np.float32)
+            self._push(piece)
+            left -= len(piece)
+
+    def _push(self, samples: np.ndarray) -> None:
+        self._waiting.append(samples)
+        self._waiting_samples += len(samples)
+        self._position += len(samples)
+        if self._waiting_samples >= _PIECE_S * self._rate:
+            self._resample(last=False)
+
+    def _resample(self, *, last: bool) -> None:
+        piece = np.concatenate(self._waiting) if self._waiting else np.zeros(0, dtype=np.float32)
+        self._waiting, self._waiting_samples = [], 0
+        if self._resampler is not None:
+            piece = self._resampler.resample_chunk(piece, last=last)
+        if len(piece):
+            self._pieces.append(piece)
+            self._ready += len(piece)
+
+    def _begin_segment(self, rate: int) -> None:
+        self._rate, self._position = rate, 0
+        self._begin_s = self._ready / SAMPLE_RATE
+        self._resampler = None
+        if rate != SAMPLE_RATE:
+            self._resampler = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
+
+    def _end_segment(self) -> None:
+        """Flush the resampler; the length is rounded up to the samples that librosa.resample gives."""
+        if not self._rate or not self._position:
+            return
+        self._resample(last=True)
+        wanted = round(self._begin_s * SAMPLE_RATE) + math.ceil(self._position * SAMPLE_RATE / self._rate)
+        if wanted > self._ready:
+            self._pieces.append(np.zeros(wanted - self._ready, dtype=np.float32))
+        elif wanted < self._ready:
+            self._pieces[-1] = self._pieces[-1][: wanted - self._ready]
+        self._ready = wanted

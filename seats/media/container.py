@@ -1,0 +1,198 @@
+"""Opening a media file, choosing its streams and reading its packets, whatever state the file is in."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av
+import av.error
+
+from seats.errors import MediaError, SettingsError
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+
+# Demuxers that see pictures in text, or that only point to other files and addresses.
+_NOT_MEDIA_FORMATS = {"tty", "bin", "xbin", "adf", "idf", "concat", "hls", "dash", "sdp", "rtsp", "lrc"}
+# A truncated mp4 gives one error for each packet that its index promises; a damaged one gives a few.
+_MAX_ERRORS_IN_A_ROW = 100
+# Formats whose seek lands where it says and whose timestamps stay true after it.
+_SEEKABLE_FORMATS = {"mov", "mp4", "matroska", "webm", "wav", "flac", "ogg", "mpegts", "avi"}
+
+
+class Deadline:
+    """A limit on the time that reading one clip may take.
+
+    Args:
+        timeout_s: Seconds from now, > 0; None for no limit.
+
+    Raises:
+        SettingsError: `timeout_s` is not above 0.
+    """
+
+    def __init__(self, timeout_s: float | None, path: Path) -> None:
+        if timeout_s is not None and not timeout_s > 0:
+            raise SettingsError(f"the time limit is {timeout_s} s; it must be above 0")
+        self.timeout_s = timeout_s
+        self._path = path
+        self._end = None if timeout_s is None else time.monotonic() + timeout_s
+
+    def check(self) -> None:
+        """Raise MediaError once the time is up."""
+        if self._end is not None and time.monotonic() > self._end:
+            raise self.error()
+
+    def error(self) -> MediaError:
+        """Return the error that says so."""
+        return MediaError(
+            f"{self._path}: reading took longer than {self.timeout_s:g} s; "
+            "allow more time or ask about a shorter part"
+        )
+
+
+def check_file(path: Path) -> int:
+    """Return the size of a file in bytes, or say why it cannot be a clip. Never blocks, not even on a pipe.
+
+    Raises:
+        MediaError: The file is missing, not a regular file, unreadable or empty.
+    """
+    try:
+        info = path.stat()
+    except FileNotFoundError:
+        raise MediaError(f"{path}: no such file; check the path") from None
+    except PermissionError:
+        raise MediaError(f"{path}: its folder may not be read; check the permissions") from None
+    except (OSError, ValueError) as error:
+        raise MediaError(f"{str(path)!r}: not a usable path ({error})") from None
+    if stat.S_ISDIR(info.st_mode):
+        raise MediaError(f"{path}: is a folder; give a single video or sound file")
+    if not stat.S_ISREG(info.st_mode):
+        raise MediaError(f"{path}: is not a regular file; copy the clip to disk and give that file")
+    if info.st_size == 0:
+        raise MediaError(f"{path}: the file is empty (0 bytes); download or copy it again")
+    try:
+        with path.open("rb") as file:
+            file.read(1)
+    except PermissionError:
+        raise MediaError(f"{path}: may not be read; check the file's permissions") from None
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be read ({error.strerror}); check the disk") from None
+    return info.st_size
+
+
+@contextmanager
+def open_media(path: Path, deadline: Deadline | None = None) -> Iterator[InputContainer]:
+    """Open a checked file for reading and close it afterwards.
+
+    Raises:
+        MediaError: No demuxer recognises the file, or opening it takes too long.
+    """
+    limit = None if deadline is None else deadline.timeout_s
+    try:
+        # "file:" and the white list keep odd names and playlists from being taken for addresses to fetch
+        container = av.open(
+            f"file:{os.path.abspath(path)}", options={"protocol_whitelist": "file"}, timeout=limit
+        )
+    except (av.error.ExitError, av.error.TimeoutError):
+        raise (deadline or Deadline(1.0, path)).error() from None
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise MediaError(
+            f"{path}: not a video or sound file that can be read, or cut off at its start "
+            f"({reason[0].lower()}{reason[1:]}); check it in a player or convert it to mp4"
+        ) from None
+    with container:
+        if _NOT_MEDIA_FORMATS & set(container.format.name.split(",")):
+            raise MediaError(
+                f"{path}: is a {container.format.name} file, not video or sound; give the clip itself"
+            )
+        yield container
+
+
+def can_seek(container: InputContainer) -> bool:
+    """Return whether seeking in this format is exact enough to cut by."""
+    return bool(_SEEKABLE_FORMATS & set(container.format.name.split(",")))
+
+
+def start_of(container: InputContainer) -> float:
+    """Return the container's first timestamp, seconds: time 0 of the clip."""
+    return (container.start_time or 0) / av.time_base
+
+
+def duration_of(container: InputContainer) -> float | None:
+    """Return the length the header announces, seconds, or None."""
+    return container.duration / av.time_base if container.duration and container.duration > 0 else None
+
+
+def video_streams(container: InputContainer) -> list[Any]:
+    """Return the streams with moving pictures, the one to use first; cover art and thumbnails are left out.
+
+    A stream marked as default wins, then the one with the most pixels, then the first.
+    """
+    D = av.stream.Disposition
+    extras = D.attached_pic | D.timed_thumbnails
+    found = [s for s in container.streams.video if not s.disposition & extras]
+    return sorted(
+        found, key=lambda s: (not _decodable(s), not s.disposition & D.default, -_pixels(s), s.index)
+    )
+
+
+def audio_streams(container: InputContainer) -> list[Any]:
+    """Return the sound streams, the one to use first.
+
+    A stream marked as default wins, then one that is not a commentary or made for impaired hearing or sight,
+    then the first.
+    """
+    D = av.stream.Disposition
+    special = D.comment | D.hearing_impaired | D.visual_impaired | D.karaoke
+    return sorted(
+        container.streams.audio,
+        key=lambda s: (
+            not _decodable(s),
+            not s.disposition & D.default,
+            bool(s.disposition & special),
+            s.index,
+        ),
+    )
+
+
+def packets(container: InputContainer, stream: Any, deadline: Deadline) -> Iterator[Any]:
+    """Yield a stream's packets to the end of the file, past damaged places; the empty last packet is left
+    out.
+
+    Raises:
+        MediaError: The time is up.
+    """
+    errors = 0
+    while errors < _MAX_ERRORS_IN_A_ROW:
+        try:
+            for packet in container.demux(stream):
+                deadline.check()
+                if packet.size:
+                    errors = 0
+                    yield packet
+            return
+        except (av.error.ExitError, av.error.TimeoutError):
+            raise deadline.error() from None
+        except (av.error.FFmpegError, OSError):
+            errors += 1
+
+
+def need_decoder(stream: Any, path: Path, kind: str) -> None:
+    """Raise MediaError if this build of FFmpeg has no decoder for the stream."""
+    if not _decodable(stream):
+        raise MediaError(f"{path}: no decoder for its {kind}; convert it to mp4 (H.264 and AAC)")
+
+
+def _decodable(stream: Any) -> bool:
+    return stream.codec_context is not None
+
+
+def _pixels(stream: Any) -> int:
+    return (stream.codec_context.width * stream.codec_context.height) if _decodable(stream) else 0

@@ -1,0 +1,165 @@
+"""A file on disk becomes a `Clip`: the public way in."""
+
+from __future__ import annotations
+
+import math
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from seats.errors import MediaError, SettingsError
+from seats.media import container as media
+from seats.media.audio import load_audio
+from seats.media.clip import Audio, Clip, Video
+from seats.media.probe import count_duration, no_streams
+from seats.media.sampling import FrameSampling
+from seats.media.video import load_video
+
+
+def load_clip(
+    path: str | os.PathLike[str],
+    *,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    sampling: FrameSampling | None = None,
+    use_video: bool = True,
+    use_audio: bool = True,
+    timeout_s: float | None = None,
+) -> Clip:
+    """Read a clip: sampled, resized frames and the sound at 16 kHz, on one clock that begins at `start_s`.
+
+    Pictures and sound are decoded at the same time and streamed, so that memory holds what is returned plus a
+    few source frames, however long the file is. What could not be read as asked is said in the clip's notes.
+
+    Args:
+        path: A video or sound file in any format that FFmpeg's libraries read.
+        start_s: Where to begin, seconds from the file's start, >= 0; None for the start.
+        end_s: Where to end, seconds from the file's start, > `start_s`; None for the file's end.
+        sampling: Which frames to take and their size; the rule of qwen-omni-utils if None.
+        use_video, use_audio: Whether to read the pictures and the sound; at least one.
+        timeout_s: Give up after this many seconds, > 0; None for no limit.
+
+    Raises:
+        MediaError: The file cannot be read, has nothing in the asked range, or takes too long.
+        SettingsError: The range, the limit or the choice of streams makes no sense.
+    """
+    path = Path(path)
+    start = _checked_range(start_s, end_s)
+    if not use_video and not use_audio:
+        raise SettingsError("neither video nor sound is to be used; allow one of them")
+    deadline = media.Deadline(timeout_s, path)
+    media.check_file(path)
+    with media.open_media(path, deadline) as container:
+        videos, audios = media.video_streams(container), media.audio_streams(container)
+        if not videos and not audios:
+            raise no_streams(path, container)
+        announced = media.duration_of(container)
+    notes = _stream_notes(path, len(videos), len(audios), use_video, use_audio)
+    duration = announced if announced is not None else count_duration(path, deadline)
+    if duration is not None and start >= duration:
+        raise MediaError(
+            f"{path}: lasts {duration:.2f} s, so nothing begins at {start:g} s; choose an earlier start"
+        )
+    end = math.inf if end_s is None else end_s
+    video, audio, more, read_until = _decode_both(
+        path,
+        start,
+        end,
+        sampling or FrameSampling(),
+        bool(videos) and use_video,
+        bool(audios) and use_audio,
+        deadline,
+    )
+    notes += more
+    if video is None and audio is None:
+        raise MediaError(
+            f"{path}: nothing can be read between {start:g} s and {_until(end)}; check the range and file"
+        )
+    if videos and use_video and video is None:
+        notes.append(f"no picture is shown between {start:g} s and {_until(end)}; only the sound is used")
+    if audios and use_audio and audio is None:
+        notes.append(f"no sound between {start:g} s and {_until(end)}; only the pictures are used")
+    if duration is None or (math.isinf(end) and use_video and use_audio and read_until > duration):
+        duration = read_until
+    last = min(end, duration)
+    if last - read_until > max(1.0, 0.05 * duration):
+        notes.append(f"the file ends early: {read_until:.1f} of {duration:.1f} s could be read")
+        last = read_until
+    elif math.isfinite(end) and end - duration > 0.05:
+        notes.append(f"asked up to {end:g} s; the file ends at {duration:.2f} s")
+    return Clip(
+        path=path,
+        start_s=start,
+        end_s=max(last, start),
+        duration_s=duration,
+        video=video,
+        audio=audio,
+        notes=tuple(notes),
+    )
+
+
+def _checked_range(start_s: float | None, end_s: float | None) -> float:
+    start = 0.0 if start_s is None else start_s
+    if not math.isfinite(start) or start < 0:
+        raise SettingsError(f"the start is {start:g} s; it must be 0 or later")
+    if end_s is not None and not end_s > start:
+        raise SettingsError(f"the end ({end_s:g} s) is not after the start ({start:g} s); choose a later end")
+    return start
+
+
+def _stream_notes(path: Path, videos: int, audios: int, use_video: bool, use_audio: bool) -> list[str]:
+    """Say which kinds of stream are missing or several; raise where nothing that is wanted is left."""
+    notes = []
+    if not videos and use_video:
+        notes.append("no pictures in the file; only the sound is used")
+    if not audios and use_audio:
+        notes.append("no sound track in the file; only the pictures are used")
+    if not (videos and use_video) and not (audios and use_audio):
+        missing, other = ("video", "sound") if use_video else ("sound", "video")
+        raise MediaError(f"{path}: has no {missing}, and its {other} is not to be used; allow the {other}")
+    if videos > 1 and use_video:
+        notes.append(f"{videos} video streams in the file; the default or largest one is used")
+    if audios > 1 and use_audio:
+        notes.append(f"{audios} audio streams in the file; the default or first one is used")
+    return notes
+
+
+def _decode_both(
+    path: Path,
+    start_s: float,
+    end_s: float,
+    sampling: FrameSampling,
+    with_video: bool,
+    with_audio: bool,
+    deadline: media.Deadline,
+) -> tuple[Video | None, Audio | None, list[str], float]:
+    """Decode sound on a second thread while this one decodes pictures; one failing leaves the other."""
+    notes: list[str] = []
+    errors: list[MediaError] = []
+    video: Video | None = None
+    audio: Audio | None = None
+    read_until = 0.0
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="seats-audio") as pool:
+        sound: Future[tuple[Audio | None, list[str], float]] | None = None
+        if with_audio:
+            sound = pool.submit(load_audio, path, start_s, end_s, deadline)
+        if with_video:
+            try:
+                video, more, until = load_video(path, start_s, end_s, sampling, deadline)
+                notes, read_until = notes + more, max(read_until, until)
+            except MediaError as error:
+                errors.append(error)
+        if sound is not None:
+            try:
+                audio, more, until = sound.result()
+                notes, read_until = notes + more, max(read_until, until)
+            except MediaError as error:
+                errors.append(error)
+    deadline.check()
+    if errors and video is None and audio is None:
+        raise errors[0]
+    return video, audio, notes + [str(error).removeprefix(f"{path}: ") for error in errors], read_until
+
+
+def _until(end_s: float) -> str:
+    return "its end" if math.isinf(end_s) else f"{end_s:g} s"

@@ -1,0 +1,167 @@
+"""What a media file says about itself, read in milliseconds and without torch."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av.error
+
+from seats.errors import MediaError
+from seats.media import container as media
+from seats.media.video import orientation
+
+# Formats that can carry a display matrix.
+_TURNABLE_FORMATS = {"mov", "mp4", "matroska", "webm"}
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """The video stream that would be used.
+
+    Args:
+        codec: Name of the codec, such as "h264".
+        width, height: Pixels, after rotation.
+        turned: The picture is stored on its side (rotated by 90 or 270 degrees).
+        fps: Average frames per second, or None if the header doesn't say.
+        frames: Number of frames: the header's or, estimated, rate times duration; None if neither is known.
+        pixel_format: FFmpeg's name, such as "yuv420p10le"; None if unknown.
+    """
+
+    codec: str
+    width: int
+    height: int
+    turned: bool
+    fps: float | None
+    frames: int | None
+    pixel_format: str | None
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """The sound stream that would be used: codec name, sample rate in Hz, number of channels."""
+
+    codec: str
+    sample_rate: int
+    channels: int
+
+
+@dataclass(frozen=True)
+class MediaInfo:
+    """A media file's header.
+
+    Args:
+        path: The file.
+        size_bytes: Its size.
+        format: FFmpeg's name of the container, such as "mov,mp4,m4a,3gp,3g2,mj2".
+        duration_s: Length, seconds; None if it cannot be found.
+        duration_counted: The header has no length; it was taken from the packets' timestamps.
+        video, audio: The streams that would be used; None where there is none.
+        video_streams, audio_streams: How many there are; cover art does not count.
+    """
+
+    path: Path
+    size_bytes: int
+    format: str
+    duration_s: float | None
+    duration_counted: bool
+    video: VideoInfo | None
+    audio: AudioInfo | None
+    video_streams: int
+    audio_streams: int
+
+
+def probe(path: str | os.PathLike[str], *, timeout_s: float | None = None) -> MediaInfo:
+    """Read a media file's header.
+
+    Nothing is decoded but, in formats that can store pictures on their side, the first one, because the
+    rotation is only known with a picture. Only where the header has no length are the packets read (not
+    decoded) to the end.
+
+    Args:
+        path: The file.
+        timeout_s: Give up after this many seconds; None for no limit.
+
+    Raises:
+        MediaError: The file is missing, empty, unreadable, not a media file, or has neither video nor sound.
+    """
+    path = Path(path)
+    deadline = media.Deadline(timeout_s, path)
+    size = media.check_file(path)
+    with media.open_media(path, deadline) as container:
+        videos, audios = media.video_streams(container), media.audio_streams(container)
+        if not videos and not audios:
+            raise no_streams(path, container)
+        turnable = bool(_TURNABLE_FORMATS & set(container.format.name.split(",")))
+        duration = media.duration_of(container)
+        counted = duration is None
+        video = _video_info(container, videos[0], duration, turnable, deadline) if videos else None
+        audio = _audio_info(audios[0]) if audios else None
+        name = container.format.name
+    if counted:
+        duration = count_duration(path, deadline)
+        if video and video.fps and video.frames is None and duration:
+            video = VideoInfo(**{**video.__dict__, "frames": round(video.fps * duration)})
+    return MediaInfo(path, size, name, duration, counted, video, audio, len(videos), len(audios))
+
+
+def count_duration(path: Path, deadline: media.Deadline) -> float | None:
+    """Return the end of the last packet, seconds from the file's start, by reading all packets; None if
+    unknown.
+
+    Raises:
+        MediaError: The file cannot be opened or the time is up.
+    """
+    end: float | None = None
+    with media.open_media(path, deadline) as container:
+        streams = [*media.video_streams(container)[:1], *media.audio_streams(container)[:1]]
+        for packet in media.packets(container, streams, deadline):
+            if packet.pts is not None:
+                packet_end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                end = packet_end if end is None else max(end, packet_end)
+        origin = media.start_of(container)
+    return None if end is None or end <= origin else end - origin
+
+
+def no_streams(path: Path, container: Any) -> MediaError:
+    """Return the error for a file with neither moving pictures nor sound."""
+    if container.streams.video:
+        return MediaError(
+            f"{path}: holds only cover art, no video and no sound; give a clip that can be played"
+        )
+    return MediaError(
+        f"{path}: has neither video nor sound ({container.format.name}); give a clip that can be played"
+    )
+
+
+def _video_info(
+    container: Any, stream: Any, duration: float | None, turnable: bool, deadline: media.Deadline
+) -> VideoInfo:
+    context = stream.codec_context
+    rate = stream.average_rate or stream.guessed_rate
+    fps = float(rate) if rate else None
+    frames = stream.frames or (round(fps * duration) if fps and duration else None)
+    if context is None:
+        return VideoInfo("unknown", 0, 0, False, fps, frames, None)
+    turned = turnable and _is_turned(container, stream, deadline)
+    width, height = (context.height, context.width) if turned else (context.width, context.height)
+    return VideoInfo(context.name, width, height, turned, fps, frames, context.pix_fmt)
+
+
+def _is_turned(container: Any, stream: Any, deadline: media.Deadline) -> bool:
+    for packet in media.packets(container, stream, deadline):
+        try:
+            frames = stream.codec_context.decode(packet) or stream.codec_context.decode(None)
+        except (av.error.FFmpegError, OSError):
+            return False
+        return bool(frames) and orientation(frames[0])[0]
+    return False
+
+
+def _audio_info(stream: Any) -> AudioInfo:
+    context = stream.codec_context
+    if context is None:
+        return AudioInfo("unknown", 0, 0)
+    return AudioInfo(context.name, context.sample_rate or 0, context.layout.nb_channels)

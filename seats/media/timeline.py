@@ -1,0 +1,213 @@
+"""When each picture of a video is on the screen, and which pictures a clip is sampled at.
+
+Headers are often wrong about frame counts and rates, and many recordings (phones, screens, calls) have no
+constant rate. So the packets are read once without decoding them, which costs milliseconds, and everything
+else follows from their timestamps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seats.media import container as media
+from seats.media.sampling import FrameSampling, smart_nframes
+
+# A seek is only worth it (and its small risk only taken) this far into a file, seconds.
+_SEEK_FROM_S = 5.0
+# Packets read past the asked end, seconds, so that the picture after it is known.
+_MARGIN_S = 1.0
+# Share of packets that may lack a timestamp before the file is taken to have none.
+_FEW_MISSING = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """The pictures of a stream from around the asked start to the asked end.
+
+    Args:
+        ticks: int64 `[N]`, rising: timestamps in the stream's time base, or 0, 1, 2, ... without timestamps.
+        times: float64 `[N]`: the same in seconds from the file's start.
+        last_s: How long the last picture is shown, seconds; 0 if the file doesn't say.
+        rates: What the header says about frames per second.
+        packet_ticks: int64 `[P]`, in the order of the packets; -2**63 for packets that show no picture.
+        packet_keys: bool `[P]`: decoding can start at this packet.
+        timestamped: False if `ticks` are only counted.
+        sought: The packets begin at the keyframe before the asked start, not at the file's beginning.
+    """
+
+    ticks: np.ndarray
+    times: np.ndarray
+    last_s: float
+    rates: tuple[float, ...]
+    packet_ticks: np.ndarray
+    packet_keys: np.ndarray
+    timestamped: bool
+    sought: bool
+
+
+NO_PICTURE = -(2**63)
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """The frames to take.
+
+    Args:
+        indices: int64 `[F]`, never falling: which entries of the timeline; F even.
+        fps: Frames taken per second covered.
+        source_fps: Average frames per second of the source in the range.
+    """
+
+    indices: np.ndarray
+    fps: float
+    source_fps: float
+
+
+def seek_before(container: Any, stream: Any, start_s: float) -> bool:
+    """Move to the keyframe before `start_s`, seconds from the file's start, and say if that was worth it."""
+    if start_s < _SEEK_FROM_S or not media.can_seek(container):
+        return False
+    try:
+        container.seek(int((start_s + media.start_of(container)) / stream.time_base), stream=stream)
+    except OSError:
+        return False
+    return True
+
+
+def read_timeline(path: Path, start_s: float, end_s: float, deadline: media.Deadline) -> Timeline:
+    """Read the timestamps of the file's video stream between two times (seconds from the file's start).
+
+    Raises:
+        MediaError: The file cannot be opened or the time is up.
+    """
+    timeline = _read(path, start_s, end_s, deadline, seek=True)
+    landed_late = timeline.sought and not (len(timeline.times) and timeline.times[0] <= start_s)
+    if landed_late or (timeline.sought and not timeline.timestamped):
+        timeline = _read(path, start_s, end_s, deadline, seek=False)
+    return timeline
+
+
+def _read(path: Path, start_s: float, end_s: float, deadline: media.Deadline, *, seek: bool) -> Timeline:
+    ticks: list[int] = []
+    keys: list[bool] = []
+    missing = 0
+    last = (NO_PICTURE, 0)
+    with media.open_media(path, deadline) as container:
+        stream = media.video_streams(container)[0]
+        base, origin = stream.time_base, media.start_of(container)
+        sought = seek and seek_before(container, stream, start_s)
+        stop = (end_s + origin + _MARGIN_S) / float(base)
+        for packet in media.packets(container, stream, deadline):
+            tick = NO_PICTURE if packet.is_discard or packet.pts is None else packet.pts
+            missing += packet.pts is None
+            ticks.append(tick)
+            keys.append(packet.is_keyframe)
+            if tick != NO_PICTURE:
+                last = max(last, (tick, packet.duration or 0))
+            # no later packet can hold a picture shown before its own decoding time
+            if packet.dts is not None and packet.dts > stop and not missing:
+                break
+        rates = tuple(float(rate) for rate in (stream.average_rate, stream.guessed_rate) if rate)
+    packet_ticks = np.asarray(ticks, dtype=np.int64)
+    timestamped = missing <= _FEW_MISSING * len(ticks)
+    if timestamped:
+        shown = np.unique(packet_ticks[packet_ticks != NO_PICTURE])
+        times = shown * float(base) - origin
+    else:
+        shown = np.arange(len(ticks), dtype=np.int64)
+        times = shown / (rates[0] if rates else 25.0)
+    return Timeline(
+        ticks=shown,
+        times=times,
+        last_s=last[1] * float(base) if timestamped else 0.0,
+        rates=rates,
+        packet_ticks=packet_ticks,
+        packet_keys=np.asarray(keys, dtype=bool),
+        timestamped=timestamped,
+        sought=sought,
+    )
+
+
+def choose_frames(
+    times: np.ndarray,
+    last_s: float,
+    *,
+    start_s: float,
+    end_s: float,
+    sampling: FrameSampling,
+    rates: Sequence[float] = (),
+) -> Choice | None:
+    """Choose frames evenly spaced in time, as many as the rule of qwen-omni-utils gives; None if none is
+    shown.
+
+    Args:
+        times: float64 `[N]`, rising: when each picture appears, seconds from the file's start.
+        last_s: How long the last one is shown, seconds; 0 if unknown.
+        start_s, end_s: The range, seconds; a picture that appears exactly at the end belongs to it.
+        sampling: Rate, fewest and most frames.
+        rates: Frames per second that the header names; one within 1 % of the true rate replaces it, because
+            timestamps rounded to milliseconds would otherwise change the number of frames.
+
+    At a constant rate these are exactly the frames that the reference takes by index. At a varying rate the
+    range is divided into steps of the usual frame time, the rule is applied to the steps, and at each the
+    picture then on the screen is taken. Before the first picture the first one stands in, so that sound and
+    pictures stay aligned.
+    """
+    if not len(times):
+        return None
+    typical = _typical_interval(times, last_s, start_s, end_s, rates)
+    slack = min(max(0.1 * typical, 0.002), 0.5 * typical)
+    first = int(np.searchsorted(times, start_s - slack))
+    after = int(np.searchsorted(times, end_s + slack, side="right"))
+    shown_until = times[-1] + (last_s or typical)
+    if after == 0 or start_s >= shown_until:
+        return None
+    late = first == after or times[first] - start_s > typical + slack
+    begin = start_s if late else times[first]
+    last = after - 1
+    gone = times[after] if after < len(times) else shown_until
+    end = min(gone, end_s)
+    if end - times[last] < 1.5 * typical and last >= first:
+        end = times[last] + typical
+    covered = end - begin
+    if covered <= 0:
+        return None
+    count = max(after - first, 1)
+    steps, rate = count, count / covered
+    if count * typical > 0.9 * covered:
+        rate = next((hint for hint in rates if abs(hint / rate - 1) < 0.01), rate)
+        source_fps = rate
+    else:
+        source_fps = rate
+        steps = max(round(covered / typical), 1)
+        rate = steps / covered
+    frames = smart_nframes(steps, rate, sampling)
+    targets = begin + _even_positions(steps, frames) * (covered / steps)
+    indices = np.searchsorted(times, targets + slack, side="right") - 1
+    return Choice(indices=np.clip(indices, 0, last), fps=frames / steps * rate, source_fps=source_fps)
+
+
+def _typical_interval(
+    times: np.ndarray, last_s: float, start_s: float, end_s: float, rates: Sequence[float]
+) -> float:
+    inside = times[(times >= start_s) & (times <= end_s)]
+    for some in (inside, times):
+        if len(some) > 1:
+            return float(np.median(np.diff(some)))
+    return last_s or (1 / rates[0] if rates else 0.04)
+
+
+def _even_positions(steps: int, frames: int) -> np.ndarray:
+    """Return `torch.linspace(0, steps - 1, frames).round()`, int64 `[frames]`, without importing torch.
+
+    Ties fall as they do there: a 32-bit stride, and each product rounded once.
+    """
+    stride = np.float64(np.float32(steps - 1) / np.float32(frames - 1))
+    rise = np.arange(frames)
+    low, high = stride * rise, (steps - 1) - stride * (frames - 1 - rise)
+    return np.round(np.where(rise < frames // 2, low, high).astype(np.float32)).astype(np.int64)

@@ -1,0 +1,303 @@
+"""The pictures of a clip: only the chosen frames are converted, resized and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av.error
+import numpy as np
+from av.sidedata.sidedata import Type as SideDataType
+
+from seats.errors import MediaError
+from seats.media import container as media
+from seats.media.clip import Video
+from seats.media.sampling import FrameSampling, frame_size
+from seats.media.timeline import Choice, Timeline, choose_frames, read_timeline, seek_before
+
+if TYPE_CHECKING:
+    import torch
+
+# Decoders in FFmpeg that leave out frames nobody refers to when told so, and stay exact.
+_CAN_SKIP = {"h264", "hevc"}
+# A run of unneeded packets this short is decoded: starting the decoder's threads again would cost more.
+_SHORT_RUN = 16
+_HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
+
+
+class _NotExactError(Exception):
+    """A chosen frame did not come out of the decoder while packets were being left out."""
+
+
+def load_video(
+    path: Path, start_s: float, end_s: float, sampling: FrameSampling, deadline: media.Deadline
+) -> tuple[Video | None, list[str], float]:
+    """Take the frames of a file's video stream between two times; seconds from the file's start.
+
+    Returns:
+        The video (None if no picture is shown in the range), notes for the user, and the time at which the
+        pictures read so far end (seconds from the file's start, 0 if there are none).
+
+    Raises:
+        MediaError: Nothing can be decoded, or the time is up.
+    """
+    timeline = read_timeline(path, start_s, end_s, deadline)
+    choice = choose_frames(
+        timeline.times,
+        timeline.last_s,
+        start_s=start_s,
+        end_s=end_s,
+        sampling=sampling,
+        rates=timeline.rates,
+    )
+    read_until = float(timeline.times[-1]) + timeline.last_s if len(timeline.times) else 0.0
+    if choice is None:
+        return None, [], read_until
+    frames = _Frames(path, choice, timeline, sampling)
+    try:
+        _decode(path, timeline, frames, start_s, deadline, leave_out=timeline.timestamped)
+    except _NotExactError:
+        frames = _Frames(path, choice, timeline, sampling)
+        _decode(path, timeline, frames, start_s, deadline, leave_out=False)
+    pixels, count = frames.finish()
+    times = timeline.times[choice.indices[:count]] - start_s
+    if count < len(choice.indices):
+        read_until = float(timeline.times[choice.indices[count - 1]])
+        frames.notes.append(f"the pictures after {read_until:.1f} s cannot be decoded and are left out")
+    if not timeline.timestamped:
+        frames.notes.append(f"the video has no timestamps; {choice.source_fps:g} frames per second assumed")
+    if times[0] > 1.5 / choice.source_fps:
+        frames.notes.append(f"the pictures begin {times[0]:.1f} s late; the first one stands in until then")
+    video = Video(
+        pixels=pixels,
+        times=tuple(float(time) for time in times),
+        fps=choice.fps,
+        source_width=frames.width,
+        source_height=frames.height,
+        source_fps=choice.source_fps,
+        codec=frames.codec,
+    )
+    return video, frames.notes, read_until
+
+
+class _Frames:
+    """Receives decoded frames in order of time and keeps the chosen ones, resized."""
+
+    def __init__(self, path: Path, choice: Choice, timeline: Timeline, sampling: FrameSampling) -> None:
+        distinct, self._copies = np.unique(choice.indices, return_counts=True)
+        self.wanted: list[int] = timeline.ticks[distinct].tolist()
+        self.taken = 0
+        self.width = self.height = 0
+        self.codec = ""
+        self.notes: list[str] = []
+        self._path = path
+        self._sampling = sampling
+        self._filled = 0
+        self._pixels: torch.Tensor | None = None
+
+    @property
+    def done(self) -> bool:
+        return self.taken == len(self.wanted)
+
+    def take(self, frame: Any) -> None:
+        """Keep a frame as the next wanted one."""
+        import torch  # slow to import; decoding has begun by now
+
+        transpose, flip_x, flip_y = orientation(frame)
+        if self._pixels is None:
+            self.width, self.height = frame.width, frame.height
+            if transpose:
+                self.width, self.height = self.height, self.width
+            total = int(self._copies.sum())
+            size = frame_size(self.height, self.width, total, self._sampling)
+            self._pixels = torch.empty((total, 3, *size), dtype=torch.uint8)
+            transfer = _HDR_TRANSFERS.get(frame.color_trc)
+            if transfer:
+                self.notes.append(f"the video is HDR ({transfer}); its colours are read without tone mapping")
+        height, width = self._pixels.shape[2:]
+        # turning the small picture is cheaper than turning the large one, and gives the same
+        small = _resize(_to_rgb(frame, self._path), *((width, height) if transpose else (height, width)))
+        if transpose:
+            small = small.transpose(1, 2)
+        flips = [axis for axis, flip in ((1, flip_y), (2, flip_x)) if flip]
+        copies = int(self._copies[self.taken])
+        self._pixels[self._filled : self._filled + copies] = small.flip(flips) if flips else small
+        self._filled += copies
+        self.taken += 1
+
+    def finish(self) -> tuple[torch.Tensor, int]:
+        """Return the frames `[F, 3, H, W]` and F: even, by dropping the last or repeating the only one."""
+        if self._pixels is None:
+            raise MediaError(f"{self._path}: no picture can be decoded; get another copy")
+        count = self._filled
+        if count == len(self._pixels):
+            return self._pixels, count
+        if count == 1:
+            self._pixels[1] = self._pixels[0]
+        count = max(count - count % 2, 2)
+        return self._pixels[:count].clone(), count
+
+
+def _decode(
+    path: Path,
+    timeline: Timeline,
+    frames: _Frames,
+    start_s: float,
+    deadline: media.Deadline,
+    *,
+    leave_out: bool,
+) -> None:
+    """Decode until `frames` has what it wants or the file ends.
+
+    With `leave_out`, packets that no wanted frame depends on are not decoded; then every wanted frame must
+    come out with its very timestamp, else _NotExactError is raised.
+    """
+    damaged = 0
+
+    def count_damage() -> None:
+        nonlocal damaged
+        damaged += 1
+
+    with media.open_media(path, deadline) as container:
+        stream = media.video_streams(container)[0]
+        media.need_decoder(stream, path, "video")
+        stream.thread_type = "AUTO"
+        frames.codec = stream.codec_context.name
+        if timeline.sought:
+            seek_before(container, stream, start_s)
+        if leave_out:
+            produced = _needed_frames(container, stream, timeline, frames.wanted, deadline, count_damage)
+        else:
+            produced = _all_frames(container, stream, deadline, count_damage)
+        previous = None
+        for number, frame in enumerate(produced):
+            tick = frame.pts if timeline.timestamped else number
+            if tick is None:
+                continue
+            while not frames.done and tick > frames.wanted[frames.taken]:
+                if leave_out:
+                    raise _NotExactError
+                frames.take(frame if previous is None else previous)
+            if not frames.done and tick == frames.wanted[frames.taken]:
+                damaged += frame.is_corrupt
+                frames.take(frame)
+            if frames.done:
+                break
+            previous = frame
+    if leave_out and not frames.done:
+        raise _NotExactError
+    if damaged:
+        frames.notes.append(f"{damaged} damaged picture{'s' * (damaged > 1)} skipped or repaired")
+
+
+def _all_frames(
+    container: Any, stream: Any, deadline: media.Deadline, on_damage: Callable[[], None]
+) -> Iterator[Any]:
+    for packet in media.packets(container, stream, deadline):
+        yield from _decoded(stream, packet, on_damage)
+    yield from _decoded(stream, None, on_damage)
+
+
+def _needed_frames(
+    container: Any,
+    stream: Any,
+    timeline: Timeline,
+    wanted: list[int],
+    deadline: media.Deadline,
+    on_damage: Callable[[], None],
+) -> Iterator[Any]:
+    needed = needed_packets(timeline, wanted)
+    last = int(np.flatnonzero(needed)[-1])
+    context = stream.codec_context
+    skips, is_wanted = context.name in _CAN_SKIP, set(wanted)
+    running = False
+    for index, packet in enumerate(media.packets(container, stream, deadline)):
+        if index > last:
+            break
+        if needed[index]:
+            running = True
+            if skips:
+                context.skip_frame = "DEFAULT" if packet.pts in is_wanted else "NONREF"
+            yield from _decoded(stream, packet, on_damage)
+        elif running:
+            running = False
+            yield from _decoded(stream, None, on_damage)
+            context.flush_buffers()
+    yield from _decoded(stream, None, on_damage)
+
+
+def needed_packets(timeline: Timeline, wanted: list[int]) -> np.ndarray:
+    """Return bool `[P]`: the packets to decode for the wanted timestamps.
+
+    For each these run from the last keyframe that precedes it both in the file and on the screen (pictures
+    that follow a keyframe in the file but are shown before it may depend on the keyframe before) to its own
+    packet.
+    """
+    ticks, keys = timeline.packet_ticks, timeline.packet_keys
+    needed = np.zeros(len(ticks), dtype=bool)
+    key_indices = np.flatnonzero(keys)
+    order = np.argsort(ticks, kind="stable")
+    at = order[np.searchsorted(ticks[order], wanted)]
+    begin = 0
+    for tick, index in zip(wanted, at.tolist(), strict=True):
+        candidates = key_indices[: np.searchsorted(key_indices, index, side="right")]
+        candidates = candidates[ticks[candidates] <= tick]
+        begin = int(candidates[-1]) if len(candidates) else 0
+        needed[begin : index + 1] = True
+    edges = np.flatnonzero(np.diff(np.concatenate([[True], needed, [True]]).astype(np.int8)))
+    for gap_start, gap_end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+        if gap_end - gap_start < _SHORT_RUN and gap_end < len(needed):
+            needed[gap_start:gap_end] = True
+    return needed
+
+
+def _decoded(stream: Any, packet: Any, on_damage: Callable[[], None]) -> list[Any]:
+    """Decode one packet (None: what the decoder still holds), counting what cannot be decoded."""
+    try:
+        return stream.codec_context.decode(packet)
+    except EOFError:
+        return []
+    except (av.error.FFmpegError, OSError):
+        on_damage()
+        return []
+
+
+def orientation(frame: Any) -> tuple[bool, bool, bool]:
+    """Return how a frame is to be turned for display: swap rows and columns, then mirror x, then mirror y.
+
+    Read off the display matrix (ISO 14496-12, 8.3.2), which phones write instead of turning the picture;
+    angles other than quarter turns are rounded to one.
+    """
+    data = frame.side_data.get(SideDataType.DISPLAYMATRIX)
+    if data is None:
+        return False, False, False
+    a, b, _, c, d = np.frombuffer(bytes(data), dtype=np.int32)[:5].tolist()
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        return False, a < 0, d < 0
+    return True, c < 0, b < 0
+
+
+def _to_rgb(frame: Any, path: Path) -> np.ndarray:
+    """Return a frame as uint8 `[H, W, 3]`, full range, by its own colour matrix; alpha is dropped."""
+    try:
+        return frame.to_ndarray(format="rgb24")
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise MediaError(
+            f"{path}: pixel format {frame.format.name} cannot be made RGB ({error}); convert it to mp4"
+        ) from None
+
+
+def _resize(rgb: np.ndarray, height: int, width: int) -> torch.Tensor:
+    """Resize uint8 `[h, w, 3]` to uint8 `[3, height, width]`, bicubic with antialiasing.
+
+    The same as torchvision's transforms v2 on uint8 tensors, which the models' own processors use. The older
+    torchvision function in qwen-omni-utils goes through float32; at sharp edges values differ by a few levels.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    picture = torch.from_numpy(rgb).permute(2, 0, 1)
+    if picture.shape[1:] == (height, width):
+        return picture
+    return F.interpolate(picture[None], size=(height, width), mode="bicubic", antialias=True)[0]
