@@ -1,0 +1,219 @@
+"""Floating-point operations of one answer, part by part: with all tokens, and as it was run.
+
+Counted as computed, from the model's config and the trace: 2 FLOPs a multiply-add, matrix work only (linear layers,
+convolutions, attention products), causal attention once per pair that is seen, the LM head on one position, decoding
+with the caches as they are. `paper_macs` is the SEATS paper's own convention, which differs in all of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from seats.costs.encoders import audio_macs, saliency_macs, vision_macs
+
+if TYPE_CHECKING:
+    from seats.inference.trace import Trace
+    from seats.models.families import Family
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What the encoders got. grid: (T, Hp, Wp) in patches, None without video. mel_frames: 100 a second, 0 without
+    sound."""
+
+    grid: tuple[int, int, int] | None
+    mel_frames: int
+
+
+@dataclass(frozen=True)
+class FlopsParts:
+    """FLOPs (2 a multiply-add) of the parts of one answer.
+
+    selection: saliency, relevance and the method's own choices. llm_prefill: the decoder layers on the prompt.
+    lm_head: of the first answer token only. llm_decode: layers and LM head of every decoding step.
+    """
+
+    vision_encoder: float
+    audio_encoder: float
+    selection: float
+    llm_prefill: float
+    lm_head: float
+    llm_decode: float
+
+    @property
+    def total(self) -> float:
+        return (
+            self.vision_encoder
+            + self.audio_encoder
+            + self.selection
+            + self.llm_prefill
+            + self.lm_head
+            + self.llm_decode
+        )
+
+    @property
+    def after_encoders(self) -> float:
+        """From the encoders' output to the first answer token, selection included."""
+        return self.selection + self.llm_prefill + self.lm_head
+
+
+@dataclass(frozen=True)
+class FlopsReport:
+    """full: what all tokens would have cost, for as many answer tokens. run: what was run. paper_*: multiply-adds of
+    the LLM prefill in the paper's convention (`paper_macs`)."""
+
+    full: FlopsParts
+    run: FlopsParts
+    paper_full_macs: float
+    paper_run_macs: float
+
+    @property
+    def reduction(self) -> float:
+        """Times fewer FLOPs between the encoders and the first answer token, selection's own cost included: the part
+        that selection can change, and what the paper's FLOPs column stands for."""
+        return self.full.after_encoders / self.run.after_encoders
+
+    @property
+    def end_to_end_reduction(self) -> float:
+        """Times fewer FLOPs in all, encoders and decoding included."""
+        return self.full.total / self.run.total
+
+    @property
+    def paper_reduction(self) -> float:
+        """Times fewer multiply-adds in the paper's convention."""
+        return self.paper_full_macs / self.paper_run_macs
+
+
+def flops_report(
+    config: Any,
+    trace: Trace,
+    workload: Workload,
+    saliency_grids: int | None,
+    family: Family,
+    *,
+    causal: bool = True,
+) -> FlopsReport:
+    """FLOPs of the prompt and answer that `trace` describes.
+
+    config: of the thinker, either family. saliency_grids: the method's, None if it asked for no saliency. causal:
+    False counts all S * S pairs of a prefill layer, as `torch.utils.flop_counter` does, to compare with it.
+    Raises ValueError if the trace is of another model.
+    """
+    text = _text(config)
+    if len(trace.layers) != text.num_hidden_layers:
+        raise ValueError(f"the trace has {len(trace.layers)} layers, the model {text.num_hidden_layers}")
+    lengths = [counts.total for counts in trace.layers]
+    all_tokens = [trace.full.total] * len(lengths)
+    steps = trace.decoded_tokens
+    selection = trace.selection_macs + sum(relevance_macs(config, tokens) for _, tokens in trace.scored)
+    if saliency_grids is not None:
+        selection += saliency_macs(config, workload.grid, workload.mel_frames, saliency_grids, family)
+    vision = 2.0 * vision_macs(config, workload.grid, family)
+    audio = 2.0 * audio_macs(config, workload.mel_frames, family)
+
+    def parts(chosen: int, layers: list[int], cache: list[int]) -> FlopsParts:
+        return FlopsParts(
+            vision_encoder=vision,
+            audio_encoder=audio,
+            selection=2.0 * chosen,
+            llm_prefill=2.0 * prefill_macs(config, layers, causal=causal),
+            lm_head=2.0 * head_macs(config),
+            llm_decode=2.0 * decode_macs(config, cache, steps),
+        )
+
+    left = trace.drops[-1].counts.total if trace.drops else trace.full.total
+    return FlopsReport(
+        full=parts(0, all_tokens, all_tokens),
+        run=parts(selection, lengths, trace.cache_tokens),
+        paper_full_macs=float(paper_macs(config, all_tokens, trace.full.total)),
+        paper_run_macs=float(paper_macs(config, lengths, left)),
+    )
+
+
+def prefill_macs(config: Any, layer_tokens: Sequence[int], *, causal: bool = True) -> int:
+    """Multiply-adds of the decoder layers on a prompt. layer_tokens: tokens entering each layer."""
+    text = _text(config)
+
+    def attention(tokens: int) -> int:
+        pairs = tokens * (tokens + 1) // 2 if causal else tokens**2
+        return 2 * text.num_attention_heads * _head_dim(text) * pairs
+
+    return sum(
+        tokens * _linear_per_token(text, layer) + attention(tokens) for layer, tokens in enumerate(layer_tokens)
+    )
+
+
+def decode_macs(config: Any, cache_tokens: Sequence[int], steps: int) -> int:
+    """Multiply-adds of `steps` decoding steps, LM head included.
+
+    cache_tokens: tokens in each layer's cache before the first step; every step adds one and attends to all.
+    Raises ValueError if there are steps but no cache for each layer.
+    """
+    text = _text(config)
+    if not steps:
+        return 0
+    if len(cache_tokens) != text.num_hidden_layers:
+        raise ValueError(f"{len(cache_tokens)} cache lengths for {text.num_hidden_layers} layers")
+    linear = steps * sum(_linear_per_token(text, layer) for layer in range(text.num_hidden_layers))
+    pairs = sum(steps * tokens + steps * (steps + 1) // 2 for tokens in cache_tokens)
+    return linear + 2 * text.num_attention_heads * _head_dim(text) * pairs + steps * head_macs(config)
+
+
+def head_macs(config: Any) -> int:
+    """Multiply-adds of the LM head on one position."""
+    text = _text(config)
+    return text.hidden_size * text.vocab_size
+
+
+def relevance_macs(config: Any, tokens: int) -> int:
+    """Multiply-adds of one relevance: keys of all tokens, the query of the last one, their products."""
+    text = _text(config)
+    width = text.num_attention_heads * _head_dim(text)
+    keys = text.num_key_value_heads * _head_dim(text)
+    return tokens * text.hidden_size * keys + text.hidden_size * width + tokens * width
+
+
+def paper_macs(config: Any, layer_tokens: Sequence[int], head_tokens: int) -> int:
+    """Prefill multiply-adds in the convention of the SEATS paper (METHODS section 0.5).
+
+    Attention counts all S * S pairs, heads are hidden / heads wide whatever the config says, a mixture of experts is
+    a dense layer as wide as the experts of one token together, the router is left out, and so is everything beside
+    the decoder layers and the LM head. layer_tokens: tokens entering each layer. head_tokens: tokens left after the
+    last drop; the paper counts the LM head over all of them.
+    """
+    text = _text(config)
+    hidden, head_dim = text.hidden_size, text.hidden_size // text.num_attention_heads
+    experts = getattr(text, "num_experts_per_tok", None)
+    inner = experts * text.moe_intermediate_size if experts else text.intermediate_size
+    linear = hidden * (2 * hidden + 2 * text.num_key_value_heads * head_dim + 3 * inner)
+    layers = sum(tokens * linear + 2 * tokens**2 * hidden for tokens in layer_tokens)
+    return layers + head_tokens * hidden * text.vocab_size
+
+
+def _linear_per_token(text: Any, layer: int) -> int:
+    """Multiply-adds of the linear maps of one decoder layer (0-based) for one token."""
+    hidden, head_dim = text.hidden_size, _head_dim(text)
+    attention = 2 * hidden * head_dim * (text.num_attention_heads + text.num_key_value_heads)
+    if not _is_sparse(text, layer):
+        return attention + 3 * hidden * text.intermediate_size
+    experts = text.num_experts_per_tok * 3 * hidden * text.moe_intermediate_size
+    return attention + hidden * text.num_experts + experts
+
+
+def _is_sparse(text: Any, layer: int) -> bool:
+    """Whether a decoder layer (0-based) is a mixture of experts."""
+    return (
+        getattr(text, "num_experts", 0) > 0
+        and layer not in (text.mlp_only_layers or ())
+        and (layer + 1) % text.decoder_sparse_step == 0
+    )
+
+
+def _head_dim(text: Any) -> int:
+    return getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+
+
+def _text(config: Any) -> Any:
+    return getattr(config, "text_config", config)
