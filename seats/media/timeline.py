@@ -114,17 +114,19 @@ def _read(path: Path, start_s: float, end_s: float, deadline: media.Deadline, *,
                 break
         rates = tuple(float(rate) for rate in (stream.average_rate, stream.guessed_rate) if rate)
     packet_ticks = np.asarray(ticks, dtype=np.int64)
+    # the guess knows what raw streams say inside; the average is a constant for them
+    frame_s = 1 / rates[-1] if rates else 0.04
     timestamped = missing <= _FEW_MISSING * len(ticks)
     if timestamped:
         shown = np.unique(packet_ticks[packet_ticks != NO_PICTURE])
         times = shown * float(base) - origin
     else:
         shown = np.arange(len(ticks), dtype=np.int64)
-        times = shown / (rates[0] if rates else 25.0)
+        times = shown * frame_s
     return Timeline(
         ticks=shown,
         times=times,
-        last_s=last[1] * float(base) if timestamped else 0.0,
+        last_s=last[1] * float(base) if timestamped else frame_s,
         rates=rates,
         packet_ticks=packet_ticks,
         packet_keys=np.asarray(keys, dtype=bool),
@@ -183,13 +185,15 @@ def choose_frames(
         rate = next((hint for hint in rates if abs(hint / rate - 1) < 0.01), rate)
         source_fps = rate
     else:
-        source_fps = rate
+        source_fps = count / (end - max(begin, times[min(first, last)]))
         steps = max(round(covered / typical), 1)
         rate = steps / covered
     frames = smart_nframes(steps, rate, sampling)
     targets = begin + _even_positions(steps, frames) * (covered / steps)
     indices = np.searchsorted(times, targets + slack, side="right") - 1
-    return Choice(indices=np.clip(indices, 0, last), fps=frames / steps * rate, source_fps=source_fps)
+    return Choice(
+        indices=np.clip(indices, 0, last), fps=float(frames / steps * rate), source_fps=float(source_fps)
+    )
 
 
 def _typical_interval(

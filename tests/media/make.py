@@ -65,8 +65,9 @@ def write_clip(
 ) -> Path:
     """Write a clip and return its path.
 
-    Frames are numbered from 0; `pts_ms` gives each its time in milliseconds (then `rate` is only a hint). `sound` is
-    float32 `[channels, N]`, or several such for several streams. Extra video streams are smaller and show 4095.
+    Frames are numbered from 0; `pts_ms` gives each its time in milliseconds (then `rate` is only a hint).
+    `sound` is float32 `[channels, N]`, or several such for several streams. Extra video streams are smaller and
+    show 4095.
     """
     sounds = [] if sound is None else [sound] if isinstance(sound, np.ndarray) else list(sound)
     with av.open(str(path), "w", format=container_format, options=container_options or {}) as out:
@@ -102,7 +103,8 @@ def write_clip(
 
 
 def _write_sound(out, stream, samples: np.ndarray, rate: int, start_s: float) -> None:
-    stream.codec_context.open()
+    if not stream.codec_context.is_open:
+        stream.codec_context.open()
     fmt, layout = stream.codec_context.format.name, stream.codec_context.layout.name
     resampler = av.AudioResampler(format=fmt, layout=layout, rate=rate)
     step = stream.codec_context.frame_size or 1024
