@@ -1,7 +1,8 @@
 """Multiply-adds of the vision and audio encoders and of the saliency read from them, from a thinker's config.
 
-Only matrix work is counted: linear layers, convolutions, attention products. Padding that the stock encoders compute
-on (a short last chunk of sound is padded to the length of the others for the convolutions) is counted too.
+Only matrix work is counted: linear layers, convolutions, attention products. Padding that the stock encoders
+compute on (a short last chunk of sound is padded to the length of the others for the convolutions) counts
+too.
 """
 
 from __future__ import annotations
@@ -54,17 +55,19 @@ def audio_macs(config: Any, mel_frames: int, family: Family) -> int:
 def saliency_macs(
     config: Any, grid: tuple[int, int, int] | None, mel_frames: int, grids: int, family: Family
 ) -> int:
-    """Multiply-adds of the attention scores that saliency adds to both encoders (METHODS section 0.1).
+    """Multiply-adds of the attention scores that saliency adds to both encoders, 0 for a modality not there.
 
-    The encoders' own queries and keys are reused, so only their products inside the saliency windows count. grids:
-    temporal grids per window of the video.
+    The encoders' own queries and keys are reused, so only their products inside the saliency windows count.
+    grid, mel_frames: as for the encoders. grids: temporal grids per window of the video.
     """
-    video = 0
+    video = audio = 0
     if grid is not None:
-        frames, height, width = grid
-        video = _squares(_cut(frames * height * width, grids * height * width)) * config.vision_config.hidden_size
-    frames = sum(_audio_windows(config.audio_config, mel_frames, family)) if mel_frames else 0
-    return video + _squares(_cut(frames, family.saliency_audio_frames)) * config.audio_config.d_model
+        frames, area = grid[0], grid[1] * grid[2]
+        video = _squares(_cut(frames * area, grids * area)) * config.vision_config.hidden_size
+    if mel_frames:
+        frames = sum(_audio_windows(config.audio_config, mel_frames, family))
+        audio = _squares(_cut(frames, family.saliency_audio_frames)) * config.audio_config.d_model
+    return video + audio
 
 
 def _kernel(vision: Any) -> tuple[int, int, int]:

@@ -1,8 +1,9 @@
 """Floating-point operations of one answer, part by part: with all tokens, and as it was run.
 
-Counted as computed, from the model's config and the trace: 2 FLOPs a multiply-add, matrix work only (linear layers,
-convolutions, attention products), causal attention once per pair that is seen, the LM head on one position, decoding
-with the caches as they are. `paper_macs` is the SEATS paper's own convention, which differs in all of these.
+Counted as computed, from the model's config and the trace: 2 FLOPs a multiply-add, matrix work only (linear
+layers, convolutions, attention products), causal attention once per pair that is seen, the LM head on one
+position, decoding with the caches as they are. `paper_macs` is the convention of the SEATS paper, which
+differs in most of these.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Workload:
-    """What the encoders got. grid: (T, Hp, Wp) in patches, None without video. mel_frames: 100 a second, 0 without
-    sound."""
+    """What the encoders got.
+
+    grid: (T, Hp, Wp) in patches, None without video. mel_frames: 100 a second, 0 without sound.
+    """
 
     grid: tuple[int, int, int] | None
     mel_frames: int
@@ -31,8 +34,8 @@ class Workload:
 class FlopsParts:
     """FLOPs (2 a multiply-add) of the parts of one answer.
 
-    selection: saliency, relevance and the method's own choices. llm_prefill: the decoder layers on the prompt.
-    lm_head: of the first answer token only. llm_decode: layers and LM head of every decoding step.
+    selection: saliency, relevance and the method's own choices. llm_prefill: the decoder layers on the
+    prompt. lm_head: of the first answer token only. llm_decode: layers and LM head of every decoding step.
     """
 
     vision_encoder: float
@@ -61,8 +64,11 @@ class FlopsParts:
 
 @dataclass(frozen=True)
 class FlopsReport:
-    """full: what all tokens would have cost, for as many answer tokens. run: what was run. paper_*: multiply-adds of
-    the LLM prefill in the paper's convention (`paper_macs`)."""
+    """One answer's cost.
+
+    full: what all tokens would have cost, for as many answer tokens. run: what was run. paper_*: multiply-
+    adds of the LLM prefill in the paper's convention (`paper_macs`).
+    """
 
     full: FlopsParts
     run: FlopsParts
@@ -71,8 +77,11 @@ class FlopsReport:
 
     @property
     def reduction(self) -> float:
-        """Times fewer FLOPs between the encoders and the first answer token, selection's own cost included: the part
-        that selection can change, and what the paper's FLOPs column stands for."""
+        """Times fewer FLOPs between the encoders' output and the first answer token.
+
+        Selection's own cost is included, the encoders' is not: the part that selection changes, and the one
+        the paper's FLOPs stand for.
+        """
         return self.full.after_encoders / self.run.after_encoders
 
     @property
@@ -97,9 +106,9 @@ def flops_report(
 ) -> FlopsReport:
     """FLOPs of the prompt and answer that `trace` describes.
 
-    config: of the thinker, either family. saliency_grids: the method's, None if it asked for no saliency. causal:
-    False counts all S * S pairs of a prefill layer, as `torch.utils.flop_counter` does, to compare with it.
-    Raises ValueError if the trace is of another model.
+    config: of the thinker, either family. saliency_grids: the method's, None if it asked for no saliency.
+    causal: False counts all S * S pairs of a prefill layer, as `torch.utils.flop_counter` does, to compare
+    with it. Raises ValueError if the trace is of another model, or has decoding steps but no cache.
     """
     text = _text(config)
     if len(trace.layers) != text.num_hidden_layers:
@@ -141,7 +150,8 @@ def prefill_macs(config: Any, layer_tokens: Sequence[int], *, causal: bool = Tru
         return 2 * text.num_attention_heads * _head_dim(text) * pairs
 
     return sum(
-        tokens * _linear_per_token(text, layer) + attention(tokens) for layer, tokens in enumerate(layer_tokens)
+        tokens * _linear_per_token(text, layer) + attention(tokens)
+        for layer, tokens in enumerate(layer_tokens)
     )
 
 
@@ -178,10 +188,10 @@ def relevance_macs(config: Any, tokens: int) -> int:
 def paper_macs(config: Any, layer_tokens: Sequence[int], head_tokens: int) -> int:
     """Prefill multiply-adds in the convention of the SEATS paper (METHODS section 0.5).
 
-    Attention counts all S * S pairs, heads are hidden / heads wide whatever the config says, a mixture of experts is
-    a dense layer as wide as the experts of one token together, the router is left out, and so is everything beside
-    the decoder layers and the LM head. layer_tokens: tokens entering each layer. head_tokens: tokens left after the
-    last drop; the paper counts the LM head over all of them.
+    Attention counts all S * S pairs, heads are hidden / heads wide whatever the config says, a mixture of
+    experts is a dense layer as wide as the experts of one token together, and everything beside the decoder
+    layers and the LM head is left out. layer_tokens: tokens entering each layer. head_tokens: tokens left
+    after the last drop; the paper counts the LM head over all of them.
     """
     text = _text(config)
     hidden, head_dim = text.hidden_size, text.hidden_size // text.num_attention_heads

@@ -6,36 +6,40 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 class StepTimer:
-    """Adds up milliseconds per named step. On CUDA it records events and waits for them once, in `ms`."""
+    """Adds up milliseconds per named step.
+
+    On CUDA it records events on the device's current stream and waits for them once, in `ms`. On other
+    accelerators, which have no such events everywhere, it waits for the device around every step.
+    """
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
-        self._cuda = torch.device(device).type == "cuda"
+        self._device = str(device)
+        self._kind = self._device.partition(":")[0]
         self._host: dict[str, float] = defaultdict(float)
         self._events: list[tuple[str, Any, Any]] = []
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         """Count the time of the enclosed code, on the device's own clock where it has one."""
-        if not self._cuda:
-            start = time.perf_counter()
+        if self._kind == "cuda":
+            start = self._event()
             try:
                 yield
             finally:
-                self._host[name] += 1e3 * (time.perf_counter() - start)
+                self._events.append((name, start, self._event()))
             return
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start.record()
+        began = self._now()
         try:
             yield
         finally:
-            end.record()
-            self._events.append((name, start, end))
+            self._host[name] += 1e3 * (self._now() - began)
 
     def add(self, name: str, ms: float) -> None:
         """Add a time measured elsewhere, in milliseconds."""
@@ -43,9 +47,23 @@ class StepTimer:
 
     def ms(self) -> dict[str, float]:
         """Milliseconds per step so far; waits for the device."""
-        if self._events:
-            torch.cuda.synchronize()
-            for name, start, end in self._events:
-                self._host[name] += start.elapsed_time(end)
-            self._events.clear()
+        for name, start, end in self._events:
+            end.synchronize()
+            self._host[name] += start.elapsed_time(end)
+        self._events.clear()
         return dict(self._host)
+
+    def _event(self) -> Any:
+        import torch
+
+        event = torch.cuda.Event(enable_timing=True)
+        event.record(torch.cuda.current_stream(self._device))
+        return event
+
+    def _now(self) -> float:
+        """Seconds, when all work handed to the device is done."""
+        if self._kind == "mps":
+            import torch
+
+            torch.mps.synchronize()
+        return time.perf_counter()

@@ -1,0 +1,184 @@
+"""Memory that a run needs, has and took, in bytes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import struct
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seats.errors import ModelError, SettingsError
+
+if TYPE_CHECKING:
+    import torch
+
+_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+_DECIMAL = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+# The safetensors format allows no longer header.
+_LONGEST_HEADER = 100_000_000
+# cgroup v1 has no word for "no limit" but a number near 2^63.
+_NO_LIMIT = 2**62
+
+
+def kv_cache_bytes(config: Any, cache_tokens: Sequence[int], dtype_bytes: int) -> int:
+    """Bytes of the keys and values that `cache_tokens` tokens per layer take. config: of the thinker."""
+    text = getattr(config, "text_config", config)
+    head_dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    return 2 * text.num_key_value_heads * head_dim * dtype_bytes * sum(cache_tokens)
+
+
+def peak_device_bytes(device: torch.device | str) -> int:
+    """Most memory in use so far.
+
+    On CUDA: of PyTorch's tensors on the device, since the process began or its peak was last reset. Elsewhere
+    tensors are not told apart: resident memory of the whole process, code and libraries included.
+    """
+    if _kind(device) == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated(device)
+    status = Path("/proc/self/status")
+    if status.exists():
+        # Unlike getrusage, which a process inherits from the larger one that started it.
+        found = re.search(r"^VmHWM:\s+(\d+) kB", status.read_text(), re.MULTILINE)
+        if found:
+            return 1024 * int(found[1])
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def available_bytes(device: torch.device | str) -> int:
+    """Memory that can still be taken on a device.
+
+    On CUDA: what is free, and what PyTorch holds but doesn't use. Elsewhere (MPS shares the host's memory):
+    on Linux what the kernel calls available, or what the process's cgroup still allows if that is less; on
+    other systems the free pages, or all physical memory where only that can be asked (macOS).
+    """
+    if _kind(device) == "cuda":
+        import torch
+
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + unused
+    if sys.platform.startswith("linux"):
+        return linux_available_bytes(Path("/"))
+    pages = "SC_AVPHYS_PAGES" if "SC_AVPHYS_PAGES" in os.sysconf_names else "SC_PHYS_PAGES"
+    return os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+def linux_available_bytes(root: Path) -> int:
+    """`available_bytes` of the host on Linux. root: where proc/ and sys/ are."""
+    meminfo = (root / "proc/meminfo").read_text()
+    found = re.search(r"^MemAvailable:\s+(\d+) kB", meminfo, re.MULTILINE)
+    available = 1024 * int(found[1]) if found else os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(0, min([available, *_cgroup_rooms(root)]))
+
+
+def checkpoint_bytes(folder: Path, prefix: str = "thinker.") -> int:
+    """Bytes of the weights in a checkpoint whose names begin with `prefix`; of all of them if none does.
+
+    Only headers of safetensors files are read, and of a sharded checkpoint only the shards that are counted.
+    Raises ModelError if the folder holds no safetensors, lacks a shard, or a file is damaged.
+    """
+    index = folder / "model.safetensors.index.json"
+    if index.exists():
+        try:
+            shards: dict[str, str] = json.loads(index.read_text())["weight_map"]
+        except (OSError, ValueError, KeyError) as error:
+            raise ModelError(f"{index} is damaged: download the model again") from error
+        wanted = {name for name in shards if name.startswith(prefix)} or set(shards)
+        files = sorted({shards[name] for name in wanted})
+        sizes = {name: size for file in files for name, size in _tensors(folder / file)}
+        return sum(size for name, size in sizes.items() if name in wanted)
+    whole = folder / "model.safetensors"
+    paths = [whole] if whole.exists() else sorted(folder.glob("*.safetensors"))
+    if not paths:
+        raise ModelError(f"{folder} holds no .safetensors weights: choose the folder of a downloaded model")
+    sizes = {name: size for path in paths for name, size in _tensors(path)}
+    return sum(size for name, size in sizes.items() if name.startswith(prefix)) or sum(sizes.values())
+
+
+def parse_size(text: str) -> int:
+    """Bytes of a size like "24G", "1.5 GiB", "800MB" or "1000000".
+
+    K, M, G and T (also KiB, ...) are powers of 1024, KB, MB, GB and TB powers of 1000, as in the GNU tools.
+    Raises SettingsError for anything else and for less than one byte.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?b)?\s*", text, re.IGNORECASE)
+    if found:
+        number, unit, ending = float(found[1]), found[2].lower(), (found[3] or "").lower()
+        factor = _DECIMAL[unit] if unit and ending == "b" else _UNITS[unit]
+        if number * factor >= 1 and (unit or ending != "ib"):
+            return int(number * factor)
+    raise SettingsError(f"{text!r} is not a size: write a number and a unit, such as 24G or 800M")
+
+
+def _kind(device: torch.device | str) -> str:
+    return str(device).partition(":")[0]
+
+
+def _tensors(path: Path) -> Iterator[tuple[str, int]]:
+    """(name, bytes) of each tensor of a safetensors file, from its header."""
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > _LONGEST_HEADER:
+                raise ValueError(f"header of {length} bytes")
+            header = json.loads(file.read(length))
+        for name, tensor in header.items():
+            if name != "__metadata__":
+                start, end = tensor["data_offsets"]
+                yield name, end - start
+    except FileNotFoundError as error:
+        raise ModelError(f"{path} is missing: download the model again") from error
+    except (OSError, struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path} is not a readable safetensors file: download the model again") from error
+
+
+def _cgroup_rooms(root: Path) -> Iterator[int]:
+    """Bytes that the process's memory cgroup and each of those around it still allow; none without limits."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            mount, limit_file, used_file = root / "sys/fs/cgroup", "memory.max", "memory.current"
+        elif "memory" in controllers.split(","):
+            mount = root / "sys/fs/cgroup/memory"
+            limit_file, used_file = "memory.limit_in_bytes", "memory.usage_in_bytes"
+        else:
+            continue
+        # In a container the path may be the host's, of which only the mount point itself is visible.
+        here = mount / path.lstrip("/")
+        for folder in (here, *here.parents):
+            limit, used = _number(folder / limit_file), _number(folder / used_file)
+            if limit is not None and used is not None and limit < _NO_LIMIT:
+                yield limit - used + _reclaimable(folder)
+            if folder == mount:
+                break
+
+
+def _number(path: Path) -> int | None:
+    """The number in a file; None if there is no such file, or it says "max"."""
+    try:
+        text = path.read_text().strip()
+    except OSError:
+        return None
+    return int(text) if text.isdigit() else None
+
+
+def _reclaimable(folder: Path) -> int:
+    """File cache that a cgroup counts as used and the kernel would give back."""
+    try:
+        stat = (folder / "memory.stat").read_text()
+    except OSError:
+        return 0
+    found = re.search(r"^(?:total_)?inactive_file (\d+)", stat, re.MULTILINE)
+    return int(found[1]) if found else 0
