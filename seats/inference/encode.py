@@ -59,7 +59,8 @@ def encode_clip(model: OmniModel, clip: Clip, saliency_grids: int | None, timer:
     frames = 0
     if clip.video is not None:
         with timer.step("prepare"):
-            patches, grid = patchify(clip.video.pixels, model.patches)
+            pixels = clip.video.pixels.to(model.thinker.device)
+            patches, grid = patchify(pixels, model.patches, model.thinker.vision.dtype)
         with timer.step("encode_video"):
             video = model.thinker.encode_video(patches, grid, saliency_grids)
     if clip.audio is not None:

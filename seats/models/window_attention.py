@@ -57,7 +57,9 @@ def windowed_attention(
     if varlen is not None:
         q, k, v = (x.contiguous() for x in (q, k, v))
         cu, longest = cu_seq_lens_q, max_length_q
-        return varlen(q, k, v, cu, cu, longest, longest, scale=scaling).unsqueeze(0), None
+        # Older torch has no `scale`; the encoders use the default one.
+        scale = {} if scaling is None or scaling == q.shape[-1] ** -0.5 else {"scale": scaling}
+        return varlen(q, k, v, cu, cu, longest, longest, **scale).unsqueeze(0), None
     windows = _windows(cu_seq_lens_q)
     if len(windows.groups) == 1 and windows.groups[0][0] is None:
         return _batched(q, k, v, windows.groups[0][1], scaling).unsqueeze(0), None

@@ -26,23 +26,32 @@ class PatchSpec:
         return self.patch_size * self.merge_size
 
 
-def patchify(frames: torch.Tensor, spec: PatchSpec) -> tuple[torch.Tensor, tuple[int, int, int]]:
+def patchify(
+    frames: torch.Tensor, spec: PatchSpec, dtype: torch.dtype = torch.float32, block_grids: int = 16
+) -> tuple[torch.Tensor, tuple[int, int, int]]:
     """Normalised patches and their grid, as transformers' `Qwen2VLVideoProcessor` makes them.
 
     frames: uint8 `[F, 3, H, W]`, H and W multiples of `token_side`; an incomplete last group of
-    `temporal_patch_size` frames is filled by repeating the last frame.
-    Returns float32 `[T * Hp * Wp, 3 * temporal_patch_size * patch_size ** 2]`, the four patches of a merged token
-    next to each other, and (T, Hp, Wp) in patches.
+    `temporal_patch_size` frames is filled by repeating the last frame. dtype: of the result; computed in float32.
+    block_grids: temporal grids worked on at a time, which bounds the float32 copies.
+    Returns `[T * Hp * Wp, 3 * temporal_patch_size * patch_size ** 2]` on the frames' device, the four patches of a
+    merged token next to each other, and (T, Hp, Wp) in patches.
     """
     tp, p, m = spec.temporal_patch_size, spec.patch_size, spec.merge_size
     if missing := -frames.shape[0] % tp:
         frames = torch.cat([frames, frames[-1:].expand(missing, -1, -1, -1)])
     count, channels, height, width = frames.shape
+    grid = (count // tp, height // p, width // p)
+    rows = grid[1] * grid[2]
     # The stock processor folds the 1/255 of the pixel range into mean and deviation.
     mean = torch.tensor(spec.mean, device=frames.device).mul(255.0).view(-1, 1, 1)
     std = torch.tensor(spec.std, device=frames.device).mul(255.0).view(-1, 1, 1)
-    pixels = (frames.float() - mean) / std
-    grid = (count // tp, height // p, width // p)
-    shape = (grid[0], tp, channels, grid[1] // m, m, p, grid[2] // m, m, p)
-    patches = pixels.view(shape).permute(0, 3, 6, 4, 7, 2, 1, 5, 8)
-    return patches.reshape(grid[0] * grid[1] * grid[2], channels * tp * p * p), grid
+    patches = torch.empty(grid[0] * rows, channels * tp * p * p, dtype=dtype, device=frames.device)
+    for first in range(0, grid[0], block_grids):
+        block = frames[first * tp : (first + block_grids) * tp]
+        pixels = (block.float() - mean) / std
+        shape = (-1, tp, channels, grid[1] // m, m, p, grid[2] // m, m, p)
+        ordered = pixels.view(shape).permute(0, 3, 6, 4, 7, 2, 1, 5, 8)
+        part = patches[first * rows : first * rows + len(block) // tp * rows]
+        part.copy_(ordered.reshape(part.shape))
+    return patches, grid
