@@ -14,6 +14,7 @@ from seats.methods.base import ModelShape
 from seats.models import compat
 from seats.models.checkpoint import Checkpoint
 from seats.models.families import Family, family_of
+from seats.models.sampling import frame_sampling
 from seats.models.thinker import Thinker
 from seats.models.window_attention import use_window_attention
 from seats.tokens.mel import MelSpec
@@ -72,15 +73,14 @@ def load_model(
     module = _load_thinker(checkpoint, family, where, kind, quantize)
     thinker = Thinker(module)
     use_window_attention(thinker.vision, thinker.audio)
-    patches = _patch_spec(checkpoint, thinker)
     return OmniModel(
         name=checkpoint.name,
         thinker=thinker,
         tokenizer=_tokenizer(checkpoint),
         chat_template=checkpoint.chat_template,
         mel=_mel_spec(checkpoint, thinker),
-        patches=patches,
-        sampling=_sampling(checkpoint, patches),
+        patches=_patch_spec(checkpoint, thinker),
+        sampling=frame_sampling(checkpoint),
         shape=ModelShape(family.name, len(thinker.layers), checkpoint.seats_settings),
     )
 
@@ -238,20 +238,4 @@ def _patch_spec(checkpoint: Checkpoint, thinker: Thinker) -> PatchSpec:
         merge_size=vision.spatial_merge_size,
         mean=tuple(said.get("image_mean") or CLIP_MEAN),
         std=tuple(said.get("image_std") or CLIP_STD),
-    )
-
-
-def _sampling(checkpoint: Checkpoint, patches: PatchSpec) -> FrameSampling:
-    """The reference's frame and size rule; a video processor that states its own sizes and counts overrules it."""
-    defaults = FrameSampling.for_factor(patches.token_side)
-    said = checkpoint.video_processor
-    size = said.get("size") or {}
-    return FrameSampling(
-        fps=said.get("fps") or defaults.fps,
-        min_frames=said.get("min_frames") or defaults.min_frames,
-        max_frames=said.get("max_frames") or defaults.max_frames,
-        factor=patches.token_side,
-        min_pixels=size.get("shortest_edge") or defaults.min_pixels,
-        max_pixels=size.get("longest_edge") or defaults.max_pixels,
-        total_pixels=defaults.total_pixels,
     )

@@ -1,0 +1,35 @@
+"""Which frames a model wants, read off its JSON files: decoding can begin while the model still loads."""
+
+from __future__ import annotations
+
+from seats.media import FrameSampling
+from seats.models.checkpoint import Checkpoint
+
+# Pixels along a patch where config.json leaves it out, as transformers' config classes have it.
+_PATCH_SIZE = {"qwen2_5_omni": 14, "qwen3_omni": 16}
+_MERGE_SIZE = 2
+
+
+def frame_sampling(checkpoint: Checkpoint) -> FrameSampling:
+    """The reference's frame and size rule, overruled by a video processor that states its own sizes and counts.
+
+    Raises ModelError if the folder's JSON files are missing or broken, SettingsError if they contradict one
+    another.
+    """
+    config = checkpoint.config
+    vision = (config.get("thinker_config") or config).get("vision_config") or {}
+    kind = config.get("model_type", "")
+    default = next((size for name, size in _PATCH_SIZE.items() if kind.startswith(name)), 14)
+    factor = vision.get("patch_size", default) * vision.get("spatial_merge_size", _MERGE_SIZE)
+    defaults = FrameSampling.for_factor(factor)
+    said = checkpoint.video_processor
+    size = said.get("size") or {}
+    return FrameSampling(
+        fps=said.get("fps") or defaults.fps,
+        min_frames=said.get("min_frames") or defaults.min_frames,
+        max_frames=said.get("max_frames") or defaults.max_frames,
+        factor=factor,
+        min_pixels=size.get("shortest_edge") or defaults.min_pixels,
+        max_pixels=size.get("longest_edge") or defaults.max_pixels,
+        total_pixels=defaults.total_pixels,
+    )
