@@ -66,8 +66,8 @@ class FlopsParts:
 class FlopsReport:
     """One answer's cost.
 
-    full: what all tokens would have cost, for as many answer tokens. run: what was run. paper_*: multiply-
-    adds of the LLM prefill in the paper's convention (`paper_macs`).
+    full: what all tokens would have cost, for as many answer tokens. run: what was run. paper_*: of
+    the LLM prefill, in the paper's convention (`paper_macs`).
     """
 
     full: FlopsParts
@@ -186,12 +186,13 @@ def relevance_macs(config: Any, tokens: int) -> int:
 
 
 def paper_macs(config: Any, layer_tokens: Sequence[int], head_tokens: int) -> int:
-    """Prefill multiply-adds in the convention of the SEATS paper (METHODS section 0.5).
+    """Prefill multiply-adds in the convention of the SEATS paper (arXiv 2605.20035).
 
     Attention counts all S * S pairs, heads are hidden / heads wide whatever the config says, a mixture of
     experts is a dense layer as wide as the experts of one token together, and everything beside the decoder
     layers and the LM head is left out. layer_tokens: tokens entering each layer. head_tokens: tokens left
-    after the last drop; the paper counts the LM head over all of them.
+    after the last drop; the paper counts the LM head over all of them. Its code counts so for Qwen2.5-Omni
+    only, its numbers for Qwen3-Omni follow from the same formula.
     """
     text = _text(config)
     hidden, head_dim = text.hidden_size, text.hidden_size // text.num_attention_heads

@@ -88,8 +88,8 @@ def checkpoint_bytes(folder: Path, prefix: str = "thinker.") -> int:
     index = folder / "model.safetensors.index.json"
     if index.exists():
         try:
-            shards: dict[str, str] = json.loads(index.read_text())["weight_map"]
-        except (OSError, ValueError, KeyError) as error:
+            shards: dict[str, str] = dict(json.loads(index.read_text())["weight_map"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelError(f"{index} is damaged: download the model again") from error
         wanted = {name for name in shards if name.startswith(prefix)} or set(shards)
         files = sorted({shards[name] for name in wanted})

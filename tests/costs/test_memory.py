@@ -1,0 +1,211 @@
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from transformers import DynamicCache
+
+from seats.costs.memory import (
+    available_bytes,
+    checkpoint_bytes,
+    kv_cache_bytes,
+    linux_available_bytes,
+    parse_size,
+    peak_device_bytes,
+)
+from seats.errors import ModelError, SettingsError
+from tests.tiny import FAMILIES, tiny_inputs, tiny_thinker
+
+on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+on_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_kv_cache_is_what_a_cache_holds(family):
+    thinker, cache = tiny_thinker(family), DynamicCache()
+    thinker.generate(**tiny_inputs(family), past_key_values=cache, max_new_tokens=3, do_sample=False)
+    held = sum(x.numel() * x.element_size() for layer in cache.layers for x in (layer.keys, layer.values))
+    tokens = [cache.get_seq_length(layer) for layer in range(8)]
+
+    assert tokens[0] > 50
+    assert kv_cache_bytes(thinker.config, tokens, 4) == held
+    assert kv_cache_bytes(thinker.config, tokens, 2) == held // 2
+    assert kv_cache_bytes(thinker.config, [*tokens[:4], 0, 0, 0, 0], 4) == held // 2
+
+
+def _shard(path: Path, **tensors: torch.Tensor) -> None:
+    save_file({name.replace("__", "."): tensor for name, tensor in tensors.items()}, path, {"format": "pt"})
+
+
+def _index(folder: Path, **files: str) -> None:
+    names = {name.replace("__", "."): file for name, file in files.items()}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
+
+
+def test_checkpoint_counts_only_the_thinker(tmp_path):
+    _shard(
+        tmp_path / "model.safetensors",
+        thinker__a=torch.zeros(3, 5, dtype=torch.bfloat16),
+        thinker__b=torch.zeros(7, dtype=torch.float32),
+        talker__c=torch.zeros(100),
+    )
+    assert checkpoint_bytes(tmp_path) == 3 * 5 * 2 + 7 * 4
+    assert checkpoint_bytes(tmp_path, "talker.") == 400
+
+
+def test_checkpoint_without_the_prefix_counts_in_full(tmp_path):
+    _shard(tmp_path / "model.safetensors", model__a=torch.zeros(4), lm_head=torch.zeros(2))
+    assert checkpoint_bytes(tmp_path) == 24
+
+
+def test_checkpoint_in_shards_reads_only_those_of_the_thinker(tmp_path):
+    _shard(tmp_path / "one.safetensors", thinker__a=torch.zeros(10), talker__x=torch.zeros(1000))
+    _shard(tmp_path / "two.safetensors", thinker__b=torch.zeros(20))
+    _shard(tmp_path / "stray.safetensors", thinker__old=torch.zeros(5000))
+    # The shard of the talker alone was never downloaded.
+    _index(
+        tmp_path,
+        thinker__a="one.safetensors",
+        talker__x="one.safetensors",
+        thinker__b="two.safetensors",
+        talker__y="three.safetensors",
+    )
+    assert checkpoint_bytes(tmp_path) == 120
+
+
+def test_checkpoint_says_what_is_wrong(tmp_path):
+    with pytest.raises(ModelError, match=r"holds no \.safetensors weights"):
+        checkpoint_bytes(tmp_path)
+
+    whole = tmp_path / "model.safetensors"
+    for damage in (b"", b"abc", b"\xff" * 8 + b"{}", b"\x10\0\0\0\0\0\0\0{", b"\x02\0\0\0\0\0\0\0[]"):
+        whole.write_bytes(damage)
+        with pytest.raises(ModelError, match="not a readable safetensors file"):
+            checkpoint_bytes(tmp_path)
+
+    _index(tmp_path, thinker__a="gone.safetensors")
+    with pytest.raises(ModelError, match=r"gone\.safetensors is missing"):
+        checkpoint_bytes(tmp_path)
+    for damage in ("{", "{}", "[]", '{"weight_map": 3}'):
+        (tmp_path / "model.safetensors.index.json").write_text(damage)
+        with pytest.raises(ModelError, match=r"index\.json is damaged"):
+            checkpoint_bytes(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("24G", 24 * 2**30),
+        ("24g", 24 * 2**30),
+        ("24GiB", 24 * 2**30),
+        ("24 GB", 24 * 10**9),
+        ("1.5G", 3 * 2**29),
+        ("800M", 800 * 2**20),
+        ("800mb", 800 * 10**6),
+        ("2T", 2 * 2**40),
+        ("64K", 65536),
+        (" 123456 ", 123456),
+        ("512B", 512),
+    ],
+)
+def test_parse_size(text, size):
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize(
+    "text", ["", "G", "24X", "-3G", "0", "0G", "1e9", "24G free", "1.2.3M", "nan", "5iB", "0.2"]
+)
+def test_parse_size_refuses(text):
+    with pytest.raises(SettingsError, match="is not a size"):
+        parse_size(text)
+
+
+def _linux(root: Path, available_kb: int, cgroup: str) -> Path:
+    (root / "proc/self").mkdir(parents=True)
+    (root / "proc/meminfo").write_text(
+        f"MemTotal: 99999999 kB\nMemAvailable:   {available_kb} kB\nBuffers: 5 kB\n"
+    )
+    (root / "proc/self/cgroup").write_text(cgroup)
+    return root
+
+
+def _group(folder: Path, **files: object) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / name.replace("__", ".")).write_text(f"{text}\n")
+
+
+def test_available_without_limits_is_what_the_kernel_says(tmp_path):
+    assert linux_available_bytes(_linux(tmp_path, 1000, "0::/\n")) == 1000 * 1024
+
+
+def test_available_inside_a_cgroup_is_what_its_tightest_parent_allows(tmp_path):
+    root = _linux(tmp_path, 1000, "0::/box/inner\n")
+    _group(root / "sys/fs/cgroup/box/inner", memory__max="max", memory__current=5000)
+    _group(
+        root / "sys/fs/cgroup/box",
+        memory__max=400_000,
+        memory__current=250_000,
+        memory__stat="anon 200000\ninactive_file 30000\nactive_file 1",
+    )
+    assert linux_available_bytes(root) == 400_000 - 250_000 + 30_000
+
+
+def test_available_inside_a_container_that_sees_only_its_own_cgroup(tmp_path):
+    root = _linux(tmp_path, 1000, "0::/../../host/path\n")
+    _group(root / "sys/fs/cgroup", memory__max=90_000, memory__current=100_000)
+    assert linux_available_bytes(root) == 0
+
+
+def test_available_under_cgroup_version_1(tmp_path):
+    root = _linux(tmp_path, 1000, "5:cpu,cpuacct:/a\n4:memory:/a\n0::/\n")
+    group = root / "sys/fs/cgroup/memory"
+    _group(group, memory__limit_in_bytes=9223372036854771712, memory__usage_in_bytes=70_000)
+    assert linux_available_bytes(root) == 1000 * 1024
+    _group(
+        group / "a",
+        memory__limit_in_bytes=100_000,
+        memory__usage_in_bytes=70_000,
+        memory__stat="inactive_file 1\ntotal_inactive_file 2",
+    )
+    assert linux_available_bytes(root) in (30_001, 30_002)
+
+
+def test_available_falls_when_memory_is_taken():
+    before = available_bytes("cpu")
+    held = np.ones(400 * 2**20, dtype=np.uint8)
+    taken = before - available_bytes(torch.device("cpu"))
+    # Other processes take and give back memory at the same time.
+    assert taken > 100 * 2**20
+    assert held[-1] == 1
+
+
+@on_linux
+def test_peak_is_that_of_the_process_and_stays():
+    before = peak_device_bytes("cpu")
+    now = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    held = np.ones(max(0, before - now) + 100 * 2**20, dtype=np.uint8)
+    during = peak_device_bytes("cpu")
+    del held
+    after = peak_device_bytes("cpu")
+
+    slack = 2**22  # the kernel adds up its counters now and then
+    assert before + 100 * 2**20 - slack <= during < before + 150 * 2**20
+    assert after >= during - slack
+
+
+@on_cuda
+def test_cuda_memory():
+    device = torch.device("cuda:0")
+    torch.cuda.empty_cache()
+    free = available_bytes(device)
+    held = torch.ones(256 * 2**20, dtype=torch.uint8, device=device)
+    assert free - available_bytes(device) > 200 * 2**20
+    assert peak_device_bytes(device) >= 256 * 2**20
+    del held  # torch keeps it, and gives it again
+    assert available_bytes(device) > free - 56 * 2**20
+    assert peak_device_bytes(device) >= 256 * 2**20

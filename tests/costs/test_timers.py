@@ -1,0 +1,62 @@
+import time
+
+import pytest
+import torch
+
+from seats.costs.timers import StepTimer
+
+
+def test_steps_add_up_under_their_names():
+    timer = StepTimer()
+    for _ in range(2):
+        with timer.step("slow"):
+            time.sleep(0.03)
+    with timer.step("quick"):
+        pass
+    timer.add("elsewhere", 12.5)
+    timer.add("elsewhere", 1)
+
+    ms = timer.ms()
+    assert set(ms) == {"slow", "quick", "elsewhere"}
+    assert 60 <= ms["slow"] < 200
+    assert 0 <= ms["quick"] < 20
+    assert ms["elsewhere"] == 13.5
+
+
+def test_a_step_that_fails_is_counted_and_still_fails():
+    timer = StepTimer("cpu")
+
+    def work() -> None:
+        with timer.step("broken"):
+            time.sleep(0.02)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        work()
+    assert timer.ms()["broken"] >= 20
+
+
+def test_ms_is_a_copy():
+    timer = StepTimer(torch.device("cpu"))
+    timer.add("a", 1)
+    timer.ms()["a"] = 5
+    assert timer.ms() == {"a": 1}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_cuda_steps_take_the_device_s_time_and_do_not_wait():
+    timer, x = StepTimer("cuda:0"), torch.randn(4096, 4096, device="cuda:0")
+    x @ x
+    torch.cuda.synchronize()
+    began = time.perf_counter()
+    with timer.step("matmul"):
+        for _ in range(200):
+            x = x @ x
+            x = x / x.norm()
+    launched = 1e3 * (time.perf_counter() - began)
+    torch.cuda.synchronize()
+    whole = 1e3 * (time.perf_counter() - began)
+
+    assert launched < 0.8 * whole
+    assert 0.7 * whole < timer.ms()["matmul"] <= 1.1 * whole
+    assert timer.ms() == timer.ms()  # events are counted once
