@@ -152,7 +152,7 @@ def choose_frames(
         last_s: How long the last one is shown, seconds; 0 if unknown.
         start_s, end_s: The range, seconds; a picture that appears exactly at the end belongs to it.
         sampling: Rate, fewest and most frames.
-        rates: Frames per second that the header names; one within 1 % of the true rate replaces it, because
+        rates: Frames per second that the header names; one that agrees with the timestamps (1 %) replaces the rate, because
             timestamps rounded to milliseconds would otherwise change the number of frames.
 
     At a constant rate these are exactly the frames that the reference takes by index. At a varying rate the
@@ -182,7 +182,7 @@ def choose_frames(
     count = max(after - first, 1)
     steps, rate = count, count / covered
     if count * typical > 0.9 * covered:
-        rate = next((hint for hint in rates if abs(hint / rate - 1) < 0.01), rate)
+        rate = next((hint for hint in rates if abs(count / hint - covered) < 0.01 * covered + 0.002), rate)
         source_fps = rate
     else:
         source_fps = count / (end - max(begin, times[min(first, last)]))

@@ -94,7 +94,9 @@ class _Frames:
         self._path = path
         self._sampling = sampling
         self._filled = 0
-        self._pixels: torch.Tensor | None = None
+        self._turn = (False, False, False)
+        # filled by NumPy: a torch copy of this size starts threads, which costs more than the copy
+        self._pixels: np.ndarray | None = None
 
     @property
     def done(self) -> bool:
@@ -102,41 +104,43 @@ class _Frames:
 
     def take(self, frame: Any) -> None:
         """Keep a frame as the next wanted one."""
-        import torch  # slow to import; decoding has begun by now
-
-        transpose, flip_x, flip_y = orientation(frame)
         if self._pixels is None:
+            # asked once: a frame and its side data refer to each other, so each asked frame would stay in memory
+            self._turn = orientation(frame)
             self.width, self.height = frame.width, frame.height
-            if transpose:
+            if self._turn[0]:
                 self.width, self.height = self.height, self.width
             total = int(self._copies.sum())
             size = frame_size(self.height, self.width, total, self._sampling)
-            self._pixels = torch.empty((total, 3, *size), dtype=torch.uint8)
+            self._pixels = np.empty((total, 3, *size), dtype=np.uint8)
             transfer = _HDR_TRANSFERS.get(frame.color_trc)
             if transfer:
                 self.notes.append(f"the video is HDR ({transfer}); its colours are read without tone mapping")
+        transpose, flip_x, flip_y = self._turn
         height, width = self._pixels.shape[2:]
         # turning the small picture is cheaper than turning the large one, and gives the same
         small = _resize(_to_rgb(frame, self._path), *((width, height) if transpose else (height, width)))
         if transpose:
-            small = small.transpose(1, 2)
-        flips = [axis for axis, flip in ((1, flip_y), (2, flip_x)) if flip]
+            small = small.transpose(0, 2, 1)
+        small = small[:, :: -1 if flip_y else 1, :: -1 if flip_x else 1]
         copies = int(self._copies[self.taken])
-        self._pixels[self._filled : self._filled + copies] = small.flip(flips) if flips else small
+        self._pixels[self._filled : self._filled + copies] = small
         self._filled += copies
         self.taken += 1
 
     def finish(self) -> tuple[torch.Tensor, int]:
         """Return the frames `[F, 3, H, W]` and F: even, by dropping the last or repeating the only one."""
+        import torch
+
         if self._pixels is None:
             raise MediaError(f"{self._path}: no picture can be decoded; get another copy")
         count = self._filled
         if count == len(self._pixels):
-            return self._pixels, count
+            return torch.from_numpy(self._pixels), count
         if count == 1:
             self._pixels[1] = self._pixels[0]
         count = max(count - count % 2, 2)
-        return self._pixels[:count].clone(), count
+        return torch.from_numpy(self._pixels[:count].copy()), count
 
 
 def _decode(
@@ -288,16 +292,16 @@ def _to_rgb(frame: Any, path: Path) -> np.ndarray:
         ) from None
 
 
-def _resize(rgb: np.ndarray, height: int, width: int) -> torch.Tensor:
+def _resize(rgb: np.ndarray, height: int, width: int) -> np.ndarray:
     """Resize uint8 `[h, w, 3]` to uint8 `[3, height, width]`, bicubic with antialiasing.
 
     The same as torchvision's transforms v2 on uint8 tensors, which the models' own processors use. The older
     torchvision function in qwen-omni-utils goes through float32; at sharp edges values differ by a few levels.
     """
-    import torch
+    if rgb.shape[:2] == (height, width):
+        return rgb.transpose(2, 0, 1)
+    import torch  # slow to import; decoding has begun by now
     import torch.nn.functional as F
 
     picture = torch.from_numpy(rgb).permute(2, 0, 1)
-    if picture.shape[1:] == (height, width):
-        return picture
-    return F.interpolate(picture[None], size=(height, width), mode="bicubic", antialias=True)[0]
+    return F.interpolate(picture[None], size=(height, width), mode="bicubic", antialias=True)[0].numpy()

@@ -1,0 +1,94 @@
+"""Which frames are chosen, from lists of timestamps alone."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seats.media.sampling import FrameSampling, smart_nframes
+from seats.media.timeline import choose_frames
+
+_ALL = {"start_s": 0.0, "end_s": float("inf")}
+
+
+@pytest.mark.parametrize("rate", [10, 24000 / 1001, 25, 30000 / 1001, 30, 60])
+@pytest.mark.parametrize("rounding_s", [1e-9, 1 / 90_000, 1e-3])
+def test_constant_rate_gives_the_frames_of_the_reference(rate, rounding_s):
+    """However the container rounds timestamps: linspace over the indices, rounded, as in `_read_video_*`."""
+    torch = pytest.importorskip("torch")
+    for count in (2, 5, 47, 300, 1801, 9000):
+        times = np.round(np.arange(count) / rate / rounding_s) * rounding_s
+        choice = choose_frames(times, 1 / rate, **_ALL, sampling=FrameSampling(), rates=(rate,))
+        frames = smart_nframes(count, rate)
+        expected = torch.linspace(0, count - 1, frames).round().long()
+        assert choice.indices.tolist() == expected.tolist()
+        assert choice.fps == pytest.approx(frames / count * rate)
+        assert choice.source_fps == pytest.approx(rate)
+
+
+def test_a_range_takes_the_frames_of_the_reference():
+    times = np.arange(300) / 30
+    choice = choose_frames(times, 1 / 30, start_s=2.01, end_s=5.0, sampling=FrameSampling(), rates=(30,))
+    # decord and torchcodec readers: first frame ceil(2.01 * 30) = 61, last floor(5 * 30) = 150, 90 frames
+    assert choice.indices.tolist() == np.round(np.linspace(61, 150, 6)).astype(int).tolist()
+
+
+def test_varying_rate_takes_the_picture_on_the_screen():
+    # 10 s: one second at 30 fps, a still of 8 s, one second at 30 fps
+    times = np.concatenate([np.arange(30) / 30, 9 + np.arange(30) / 30])
+    choice = choose_frames(times, 1 / 30, **_ALL, sampling=FrameSampling())
+    assert len(choice.indices) == 20
+    assert choice.fps == pytest.approx(2.0)
+    # targets 0, 0.52, 1.05 ... 8.9 lie on the still, which is shown from frame 29 on
+    assert choice.indices.tolist() == [0, 15] + [29] * 16 + [43, 59] or (
+        choice.indices[2:17].tolist() == [29] * 15 and choice.indices[-1] == 59
+    )
+
+
+def test_slides_with_a_burst_are_sampled_by_time():
+    times = np.array([0.0, 50, 51, 52, 53, 54, 55, 56, 57, 58])
+    choice = choose_frames(times, 2.0, **_ALL, sampling=FrameSampling())
+    assert choice.fps == pytest.approx(1.0, rel=0.05)
+    assert set(choice.indices.tolist()) >= {0, 1, 2, 3, 4, 5, 6, 7, 8}
+    assert (choice.indices == 0).sum() >= 48
+
+
+def test_a_still_inside_the_range_is_taken():
+    times = np.array([0.0, 1.0, 20.0, 21.0])
+    choice = choose_frames(times, 1.0, start_s=5, end_s=10, sampling=FrameSampling())
+    assert set(choice.indices.tolist()) == {1}
+
+
+def test_nothing_shown():
+    times = np.arange(30) / 30 + 5
+    for start, end in ((0, 3), (7, 9)):
+        assert choose_frames(times, 1 / 30, start_s=start, end_s=end, sampling=FrameSampling()) is None
+    assert choose_frames(np.zeros(0), 0, **_ALL, sampling=FrameSampling()) is None
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    gaps=st.lists(st.floats(0.001, 3.0), min_size=0, max_size=80),
+    offset=st.floats(0, 5),
+    start=st.floats(0, 40),
+    length=st.floats(0.05, 60),
+    fps=st.floats(0.1, 30),
+    most=st.integers(2, 50),
+)
+def test_every_chosen_frame_is_on_the_screen_in_the_range(gaps, offset, start, length, fps, most):
+    times = offset + np.concatenate([[0.0], np.cumsum(gaps)])
+    last_s = gaps[-1] if gaps else 1.0
+    end = start + length
+    sampling = FrameSampling(fps=fps, max_frames=most)
+    choice = choose_frames(times, last_s, start_s=start, end_s=end, sampling=sampling)
+    until = np.append(times[1:], times[-1] + last_s)
+    if choice is None:
+        assert not ((times <= end) & (until > start)).any()
+        return
+    assert len(choice.indices) % 2 == 0
+    assert 2 <= len(choice.indices) <= most
+    assert (np.diff(choice.indices) >= 0).all()
+    typical = np.median(np.diff(times)) if len(times) > 1 else last_s
+    assert times[choice.indices[-1]] <= end + 0.5 * typical + 1e-9
+    assert until[choice.indices[0]] >= start - 0.5 * typical - 1e-9
+    assert choice.fps > 0

@@ -1,0 +1,235 @@
+"""The frames taken are the right ones, with the right colours, the right way up."""
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from seats.media import FrameSampling, load_clip
+from seats.media import video as video_module
+from tests.media.make import numbered_picture, numbers, read_number, write_clip
+
+_FAST = {"preset": "ultrafast", "crf": "18"}
+_SLOW = {"preset": "fast", "crf": "18"}
+_QUIET = {**_FAST, "x265-params": "log-level=none"}
+_VP9 = {"deadline": "realtime", "cpu-used": "8"}
+
+
+def _video(path, **kwargs):
+    return load_clip(path, use_audio=False, timeout_s=60, **kwargs).video
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("h264.mp4", {"options": _SLOW}),
+        ("h264.mov", {"options": _SLOW, "gop": 12}),
+        ("h264.mkv", {"options": _SLOW}),
+        ("h264.ts", {"options": _SLOW}),
+        ("open.mp4", {"options": {**_SLOW, "x264-params": "open-gop=1"}, "gop": 20}),
+        ("hevc.mp4", {"codec": "libx265", "options": {**_QUIET, "preset": "fast"}, "gop": 25}),
+        ("hevc10.mkv", {"codec": "libx265", "pix_fmt": "yuv420p10le", "options": _QUIET}),
+        ("h26410.mp4", {"pix_fmt": "yuv420p10le", "options": _FAST}),
+        ("vp9.webm", {"codec": "libvpx-vp9", "options": _VP9}),
+        ("vp8.webm", {"codec": "libvpx", "options": _VP9}),
+        ("mpeg4.avi", {"codec": "mpeg4"}),
+        ("mjpeg.mov", {"codec": "mjpeg", "pix_fmt": "yuvj420p"}),
+        ("raw.h264", {"options": _SLOW, "container_format": "h264"}),
+        ("odd.mp4", {"pix_fmt": "yuv444p", "size": (161, 121), "options": _FAST}),
+        ("alpha.mov", {"codec": "png", "pix_fmt": "rgba"}),
+    ],
+)
+def test_every_codec_gives_the_frames_of_the_reference(clips, name, settings):
+    path = write_clip(clips / name, frames=90, **settings)
+    video = _video(path)
+    taken = numbers(video)
+    if name.endswith(".avi"):  # its header delays the first picture by a frame
+        assert taken[0] == 0
+        assert taken[-1] == 89
+        return
+    assert taken == [0, 18, 36, 53, 71, 89]
+    start = video.times[0]
+    assert video.times == pytest.approx([start + number / 30 for number in taken], abs=0.0011)
+    assert video.fps == pytest.approx(2.0, rel=1e-6)
+    assert video.source_fps == pytest.approx(30)
+    assert video.pixels.dtype == torch.uint8
+    assert video.pixels.shape[2] % 28 == 0
+    assert video.pixels.shape[3] % 28 == 0
+
+
+def test_leaving_packets_out_changes_no_pixel(plain_clip, monkeypatch):
+    sparse = FrameSampling(fps=0.4)
+    for sampling, kwargs in ((FrameSampling(), {}), (sparse, {}), (sparse, {"start_s": 6.3, "end_s": 11.0})):
+        quick = _video(plain_clip, sampling=sampling, **kwargs)
+        monkeypatch.setattr(video_module, "_needed_frames", _fail)
+        plain = _video(plain_clip, sampling=sampling, **kwargs)
+        monkeypatch.undo()
+        assert quick.times == plain.times
+        assert torch.equal(quick.pixels, plain.pixels)
+
+
+def _fail(*_args):
+    raise video_module._NotExactError
+    yield
+
+
+def test_far_apart_frames_skip_most_of_the_file(plain_clip):
+    timeline = video_module.read_timeline(
+        plain_clip, 0, float("inf"), video_module.media.Deadline(None, plain_clip)
+    )
+    needed = video_module.needed_packets(timeline, [int(timeline.ticks[0]), int(timeline.ticks[-1])])
+    assert needed.sum() < 0.4 * len(needed)
+    assert needed[0]
+    assert timeline.packet_ticks[needed].max() == timeline.ticks[-1]
+
+
+def test_varying_rate_is_sampled_by_time(clips):
+    # 20 pictures in the first second, then one that stays for four
+    pts = [*range(0, 1000, 50), 5000]
+    video = _video(write_clip(clips / "vfr.mkv", frames=21, pts_ms=pts))
+    assert video.fps == pytest.approx(2.0, rel=0.03)
+    taken = numbers(video)
+    assert taken[:3] == [0, 11, 19] or taken[:3] == [0, 11, 20] or taken[0] == 0
+    for target, time in zip(np.linspace(0, 5.0, len(taken)), video.times, strict=True):
+        on_screen = max(ms for ms in pts if ms / 1000 <= target + 0.03) / 1000
+        assert abs(time - on_screen) <= 0.051
+    assert taken == [pts.index(round(time * 1000)) for time in video.times]
+
+
+@pytest.mark.parametrize(
+    ("rotation", "hflip", "turn"),
+    [
+        (90, False, lambda p: np.rot90(p, 1)),
+        (180, False, lambda p: np.rot90(p, 2)),
+        (270, False, lambda p: np.rot90(p, 3)),
+        (0, True, lambda p: p[:, ::-1]),
+    ],
+)
+def test_rotation_is_applied(clips, rotation, hflip, turn):
+    path = write_clip(clips / f"turn{rotation}.mp4", frames=8, rotation=rotation, hflip=hflip)
+    video = _video(path)
+    expected = turn(numbered_picture(numbers_of_first := 0b000000100111))
+    assert numbers_of_first == 39
+    path = write_clip(
+        clips / f"turned{rotation}.mp4",
+        frames=8,
+        rotation=rotation,
+        hflip=hflip,
+        picture=lambda _, w, h: numbered_picture(39, w, h),
+    )
+    video = _video(path)
+    height, width = video.pixels.shape[2:]
+    assert (video.source_height, video.source_width) == expected.shape[:2]
+    rows = (np.arange(height) + 0.5) * expected.shape[0] / height
+    columns = (np.arange(width) + 0.5) * expected.shape[1] / width
+    shown = expected[rows.astype(int)][:, columns.astype(int), 1]
+    difference = np.abs(video.pixels[0, 1].numpy().astype(int) - shown)
+    assert (difference > 100).mean() < 0.05  # only at the edges of the blocks
+
+
+def _colours(path, codec, pix_fmt, colorspace, color_range, options):
+    """Write four flat colours as tagged YUV and return them as they were meant, and as they are read."""
+    colours = [(200, 30, 40), (20, 180, 60), (30, 60, 220), (235, 235, 235)]
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream(codec, rate=2)
+        stream.width, stream.height, stream.pix_fmt, stream.options = 96, 64, pix_fmt, options
+        stream.colorspace, stream.color_range = colorspace, color_range
+        for number, colour in enumerate(colours):
+            picture = np.broadcast_to(np.array(colour, np.uint8), (64, 96, 3)).copy()
+            frame = av.VideoFrame.from_ndarray(picture, "rgb24")
+            frame = _yuv(frame, pix_fmt, colorspace, color_range)
+            frame.pts = number
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode())
+    video = _video(path)
+    read = [tuple(frame[:, 100, 100].tolist()) for frame in video.pixels]
+    return np.array(colours), np.array(read)
+
+
+def _yuv(frame, pix_fmt, colorspace, color_range):
+    """Convert by the textbook's formula, not by the library under test."""
+    kr, kb = {1: (0.2126, 0.0722), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}[colorspace]
+    bits = 10 if "10" in pix_fmt else 8
+    red, green, blue = (frame.to_ndarray()[0, 0] / 255).tolist()
+    luma = kr * red + (1 - kr - kb) * green + kb * blue
+    cb, cr = (blue - luma) / (2 * (1 - kb)), (red - luma) / (2 * (1 - kr))
+    unit = 2 ** (bits - 8)
+    if color_range == 2:
+        values = [luma * (2**bits - 1), *(128 * unit + c * (2**bits - 1) for c in (cb, cr))]
+    else:
+        values = [(16 + 219 * luma) * unit, *((128 + 224 * c) * unit for c in (cb, cr))]
+    result = av.VideoFrame(frame.width, frame.height, pix_fmt)
+    for plane, value in zip(result.planes, values, strict=True):
+        dtype = np.uint16 if bits > 8 else np.uint8
+        plane.update(np.full(plane.buffer_size // dtype().nbytes, round(value), dtype).view(np.uint8))
+    result.colorspace, result.color_range = colorspace, color_range
+    return result
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p", "yuv420p10le"])
+@pytest.mark.parametrize(("colorspace", "color_range"), [(1, 1), (6, 1), (1, 2), (9, 1)])
+def test_colours_follow_matrix_range_and_depth(clips, pix_fmt, colorspace, color_range):
+    path = clips / f"colour-{pix_fmt}-{colorspace}-{color_range}.mp4"
+    options = {"preset": "ultrafast", "crf": "1" if "10" in pix_fmt else "0"}
+    meant, read = _colours(path, "libx264", pix_fmt, colorspace, color_range, options)
+    assert np.abs(meant - read).max() <= 4
+
+
+def test_short_clips(clips):
+    assert [numbers(_video(write_clip(clips / f"short{n}.mp4", frames=n))) for n in (1, 2, 3, 4)] == [
+        [0, 0],
+        [0, 1],
+        [0, 2],
+        [0, 1, 2, 3],
+    ]
+
+
+def test_a_still_image(clips):
+    path = clips / "still.png"
+    av.VideoFrame.from_ndarray(numbered_picture(77), "rgb24").save(str(path))
+    assert numbers(_video(path)) == [77, 77]
+
+
+def test_resizing_equals_torch_on_the_decoded_picture(clips):
+    path = write_clip(clips / "size.mp4", frames=4, size=(320, 180))
+    with av.open(str(path)) as source:
+        first = next(source.decode(video=0)).to_ndarray(format="rgb24")
+    video = _video(path)
+    expected = torch.nn.functional.interpolate(
+        torch.from_numpy(first).permute(2, 0, 1)[None],
+        size=tuple(video.pixels.shape[2:]),
+        mode="bicubic",
+        antialias=True,
+    )[0]
+    assert torch.equal(video.pixels[0], expected)
+    # the float path of the reference's torchvision call: rounded and clamped at the end
+    floats = torch.nn.functional.interpolate(
+        torch.from_numpy(first).permute(2, 0, 1)[None].float(),
+        size=tuple(video.pixels.shape[2:]),
+        mode="bicubic",
+        antialias=True,
+    )[0]
+    assert (video.pixels[0] - floats.clamp(0, 255).round()).abs().mean() < 0.6
+
+
+def test_the_largest_of_several_streams_is_used(clips):
+    path = write_clip(clips / "two.mkv", frames=8, video_streams=2)
+    clip = load_clip(path)
+    assert read_number(clip.video.pixels[0]) == 0
+    assert any("2 video streams" in note for note in clip.notes)
+
+
+def test_hdr_is_said(clips):
+    options = {**_QUIET, "x265-params": "log-level=none:transfer=smpte2084:colorprim=bt2020"}
+    path = write_clip(clips / "hdr.mp4", frames=4, codec="libx265", pix_fmt="yuv420p10le", options=options)
+    assert any("HDR (PQ)" in note for note in load_clip(path).notes)
+
+
+def test_settings_reach_the_frames(plain_clip):
+    sampling = FrameSampling(fps=1, max_frames=6, factor=32, min_pixels=4 * 32 * 32, max_pixels=16 * 32 * 32)
+    video = _video(plain_clip, sampling=sampling)
+    assert len(video.pixels) == 6
+    assert video.fps == pytest.approx(0.5)
+    height, width = video.pixels.shape[2:]
+    assert height % 32 == width % 32 == 0
+    assert height * width <= 16 * 32 * 32
