@@ -12,6 +12,7 @@ from seats.methods.base import AfterLayer, BeforeLLM, Method, ModelShape, Retent
 from seats.selection import (
     decay_schedule,
     feasible_scale,
+    keep_count,
     remove_late,
     select_diverse,
     select_relevant,
@@ -111,11 +112,11 @@ class Seats(Method):
             else:
                 window = AUDIO_WINDOW
             saliency = None if state.saliency is None else state.saliency[in_order]
-            keep[in_order] = select_diverse(
-                state.embeds[in_order], saliency, window, min(1.0, ratio * self.pre_llm_scale)
-            )
-            full, rest = divmod(len(in_order), window)
-            macs += (full * window**2 + rest**2) * state.embeds.shape[1]  # the distances inside each window
+            share = min(1.0, ratio * self.pre_llm_scale)
+            keep[in_order] = select_diverse(state.embeds[in_order], saliency, window, share)
+            size = min(window, len(in_order))
+            if keep_count(size, share) < size:  # else no distance was needed
+                macs += -(-len(in_order) // size) * size**2 * state.embeds.shape[1]
         return Selection(keep, macs=macs)
 
     def after_layer(self, state: AfterLayer) -> Selection:

@@ -1,7 +1,7 @@
 """Tensor functions of token selection, with no model in them."""
 
 from seats.selection.budget import keep_counts, remove_late, run_windows, select_relevant
-from seats.selection.diversity import select_diverse
+from seats.selection.diversity import keep_count, select_diverse
 from seats.selection.relevance import last_query_relevance
 from seats.selection.saliency import column_mass, merge_groups
 from seats.selection.schedule import Schedule, decay_schedule, feasible, feasible_scale, keep_ratios
@@ -12,6 +12,7 @@ __all__ = [
     "decay_schedule",
     "feasible",
     "feasible_scale",
+    "keep_count",
     "keep_counts",
     "keep_ratios",
     "last_query_relevance",
