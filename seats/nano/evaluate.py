@@ -1,0 +1,85 @@
+"""Accuracy of a model on clips rendered to tensors: quick, for the training curve."""
+
+import random
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import torch
+
+from seats.nano.examples import Batch, make_batch
+from seats.nano.losses import ENCODER_AUDIO_FACTS, ENCODER_VIDEO_FACTS, FactHeads, prefix_labels
+from seats.nano.packing import PackedForward, encode_audio, encode_video
+from seats.nano.world import Split, describe_clip
+
+
+@dataclass
+class Accuracy:
+    """Right answers and questions for each question type. A description counts as right if every word is."""
+
+    right: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    asked: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    facts_right: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    facts_known: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    def add(self, kind: str, right: bool) -> None:
+        self.right[kind] += int(right)
+        self.asked[kind] += 1
+
+    def of(self, start: str = "") -> float:
+        """Accuracy over the types whose name starts so; NaN if none was asked."""
+        asked = sum(count for kind, count in self.asked.items() if kind.startswith(start))
+        right = sum(count for kind, count in self.right.items() if kind.startswith(start))
+        return right / asked if asked else float("nan")
+
+    def add_facts(self, place: str, found: dict[str, tuple[int, int]]) -> None:
+        for name, (right, known) in found.items():
+            self.facts_right[f"{place}.{name}"] += right
+            self.facts_known[f"{place}.{name}"] += known
+
+    def facts(self) -> dict[str, float]:
+        """How well the auxiliary heads read facts at the encoders, the middle layer and the question's words."""
+        return {name: round(self.facts_right[name] / known, 3) for name, known in self.facts_known.items()}
+
+    def by_type(self) -> dict[str, float]:
+        return {kind: round(self.right[kind] / self.asked[kind], 3) for kind in sorted(self.asked)}
+
+
+def held_out_batches(
+    split: Split = "validation", lengths: tuple[int, ...] = (4, 6, 8, 10), clips: int = 8, questions: int = 16
+) -> list[Batch]:
+    """Crowded clips of a held-out split, one batch for each length in seconds."""
+    batches = []
+    for place, seconds in enumerate(lengths):
+        rng = random.Random(f"{split}/{place}")
+        described = [describe_clip(split, place * clips + number, seconds) for number in range(clips)]
+        batches.append(make_batch(described, questions, rng))
+    return batches
+
+
+@torch.no_grad()
+def evaluate(forward: PackedForward, batches: list[Batch], heads: FactHeads | None = None) -> Accuracy:
+    """Full tokens. Answers are scored word by word given the right words before, which for right answers is greedy."""
+    result = Accuracy()
+    for batch in batches:
+        video = encode_video(forward.thinker, batch.frames) if batch.frames is not None else None
+        audio = encode_audio(forward.thinker, batch.mel) if batch.mel is not None else None
+        packed = forward(batch, video, audio)
+        if heads is not None:
+            words = forward.thinker.get_input_embeddings().weight
+            if video is not None and batch.video_facts is not None:
+                labels = batch.video_facts.flatten(0, 1)
+                result.add_facts("video", heads.accuracy(video.flatten(0, 1), labels, words, ENCODER_VIDEO_FACTS))
+            if audio is not None and batch.audio_facts is not None:
+                labels = batch.audio_facts.flatten(0, 1)
+                result.add_facts("audio", heads.accuracy(audio.flatten(0, 1), labels, words, ENCODER_AUDIO_FACTS))
+            labels = prefix_labels(batch).flatten(0, 1)
+            result.add_facts("middle", heads.accuracy(packed.prefix_states.flatten(0, 1), labels, words))
+            labels = batch.question_facts.flatten(0, 1)
+            result.add_facts("entity", heads.accuracy(packed.question_states.flatten(0, 1), labels, words))
+        guess = forward.thinker.lm_head(packed.final).argmax(-1)
+        right = (guess == batch.target) | (batch.target < 0)
+        for row, asked in enumerate(batch.questions):
+            for number, question in enumerate(asked):
+                kind = question.type
+                result.add(kind, bool(right[row][batch.block[row] == number].all()))
+    return result

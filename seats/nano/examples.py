@@ -1,0 +1,211 @@
+"""Training examples: a clip rendered, its questions, and every label that the losses use."""
+
+import random
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from seats.nano.facts import FACT_NAMES, FACTS, IGNORE, ClipFacts, label
+from seats.nano.questions import Mention, Question, draw_questions
+from seats.nano.render_audio import HOP, log_mel, render_waveform
+from seats.nano.render_video import degrade, render_frames, token_owners
+from seats.nano.sequence import ANSWER_START, AUDIO_TOKENS_PER_SECOND, ClipShape
+from seats.nano.vocabulary import encode_words
+from seats.nano.world import ClipDescription, seed_of
+
+END_WEIGHT = 0.2
+"""Weight of the end token of an answer: it is nearly always the same."""
+LIST_WEIGHT = 0.35
+"""Weight of each word of a description, so that its length does not crowd out the other questions."""
+
+
+@dataclass
+class Batch:
+    """`B` clips of one `ClipShape`, with their questions packed one after another behind the clip.
+
+    frames: uint8 `[B, 2 T, 168, 168, 3]` or None. mel: float32 `[B, 128, M]` or None.
+    video_facts `[B, T · 36, facts]`, audio_facts `[B, A, facts]`: group indices or IGNORE; video tokens without an
+    object have shape and colour "none" and nothing else.
+    ids `[B, Q]` of all questions with their answers; block `[B, Q]` which question (−1 is padding); offset `[B, Q]`
+    the place in its question. target `[B, Q]` the next id where an answer is predicted, else IGNORE; weight `[B, Q]`.
+    question_facts `[B, Q, facts]`, labels at the things that questions name.
+    """
+
+    shape: ClipShape
+    frames: torch.Tensor | None
+    mel: torch.Tensor | None
+    video_facts: torch.Tensor | None
+    audio_facts: torch.Tensor | None
+    ids: torch.Tensor
+    block: torch.Tensor
+    offset: torch.Tensor
+    target: torch.Tensor
+    weight: torch.Tensor
+    question_facts: torch.Tensor
+    questions: list[list[Question]]
+
+
+def make_batch(
+    clips: list[ClipDescription],
+    questions: int,
+    rng: random.Random,
+    weights: dict[str, float] | None = None,
+    extra_frames: int = 0,
+    system: bool = False,
+    augment: bool = True,
+) -> Batch:
+    """Render clips of equal length and the same modalities, and pack up to `questions` questions for each.
+
+    Args:
+        extra_frames: mel frames by which the sound is longer (or shorter) than the picture.
+        augment: degrade frames as a codec does, and sample them at the times that a player's frame rate gives.
+    """
+    first = clips[0]
+    mel_frames = first.seconds * 100 + extra_frames if first.has_audio else 0
+    shape = ClipShape(first.seconds, mel_frames, first.has_video, system)
+    frames, mels, video_facts, audio_facts, packed = [], [], [], [], []
+    for clip in clips:
+        facts = ClipFacts(clip)
+        seconds = [facts.of_second(second) for second in range(clip.seconds)]
+        noise = np.random.default_rng(clip.nuisances.noise_seed + 2)
+        if clip.has_video:
+            images, owners = render_frames(clip, sample_times(clip, noise if augment else None))
+            frames.append(degrade(images, noise) if augment else images)
+            video_facts.append(_video_labels(facts, token_owners(owners, len(clip.objects))))
+        if clip.has_audio:
+            wave = render_waveform(clip, extra_frames * HOP)
+            mels.append(log_mel(torch.from_numpy(wave)))
+            audio_facts.append(_audio_labels(clip, seconds, shape.audio_tokens))
+        asked = draw_questions(clip, rng, questions, weights) if questions else []
+        packed.append((asked, _pack(facts, seconds, asked)))
+    longest = max(len(rows[0]) for _, rows in packed)
+
+    def stack(place: int, fill: float, dtype: torch.dtype) -> torch.Tensor:
+        result = torch.full((len(clips), longest), fill, dtype=dtype)
+        for row, (_, rows) in zip(result, packed, strict=True):
+            row[: len(rows[place])] = torch.tensor(rows[place], dtype=dtype)
+        return result
+
+    question_facts = torch.full((len(clips), longest, len(FACT_NAMES)), IGNORE, dtype=torch.int16)
+    for row, (_, rows) in zip(question_facts, packed, strict=True):
+        for place, values in rows[5]:
+            _fill(row[place].numpy(), values)
+    return Batch(
+        shape=shape,
+        frames=torch.from_numpy(np.stack(frames)) if frames else None,
+        mel=torch.stack(mels) if mels else None,
+        video_facts=torch.from_numpy(np.stack(video_facts)) if video_facts else None,
+        audio_facts=torch.from_numpy(np.stack(audio_facts)) if audio_facts else None,
+        ids=stack(0, 0, torch.long),
+        block=stack(1, -1, torch.long),
+        offset=stack(2, 0, torch.long),
+        target=stack(3, IGNORE, torch.long),
+        weight=stack(4, 0.0, torch.float32),
+        question_facts=question_facts,
+        questions=[asked for asked, _ in packed],
+    )
+
+
+def sample_times(clip: ClipDescription, rng: np.random.Generator | None) -> NDArray[np.float64]:
+    """Times (s) of the two frames a second that a decoder takes from the clip: `[2 · seconds]`.
+
+    Either every half second, or spread evenly over all frames as qwen-omni-utils takes them.
+    """
+    count = 2 * clip.seconds
+    if rng is not None and rng.random() < 0.35:
+        return np.floor(np.arange(count) * 0.5 * clip.source_fps) / clip.source_fps
+    total = round(clip.seconds * clip.source_fps)
+    return np.round(np.linspace(0, total - 1, count)) / clip.source_fps
+
+
+def clip_rng(split: str, index: int) -> random.Random:
+    """Random numbers for the questions about a clip; not those that drew the clip."""
+    return random.Random(seed_of(split, index) ^ 0x5EA75)  # type: ignore[arg-type]
+
+
+def _fill(row: NDArray, values: dict[str, int]) -> None:
+    for name, value in values.items():
+        row[FACT_NAMES.index(name)] = value
+
+
+def _video_labels(facts: ClipFacts, owners: NDArray[np.int64]) -> NDArray[np.int16]:
+    result = np.full((*owners.shape, len(FACT_NAMES)), IGNORE, np.int16)
+    empty = {"shape": 0, "colour": 0}
+    table = np.full(len(FACT_NAMES), IGNORE, np.int16)
+    _fill(table, empty)
+    result[owners < 0] = table
+    for second, row in enumerate(owners):
+        for index in set(row.tolist()) - {-1}:
+            item = facts.clip.objects[index]
+            values = {
+                "shape": label("shape", item.shape),
+                "colour": label("colour", item.colour),
+                "time": second,
+                "fresh": int(item.first_second == second),
+            }
+            side = facts.side(index, second)
+            if side is not None:
+                values["side"] = label("side", side)
+            table = np.full(len(FACT_NAMES), IGNORE, np.int16)
+            _fill(table, values)
+            result[second, row == index] = table
+    return result.reshape(-1, len(FACT_NAMES))
+
+
+def _audio_labels(clip: ClipDescription, seconds: list[dict[str, int]], tokens: int) -> NDArray[np.int16]:
+    result = np.full((tokens, len(FACT_NAMES)), IGNORE, np.int16)
+    for second, values in enumerate(seconds):
+        part = result[second * AUDIO_TOKENS_PER_SECOND : (second + 1) * AUDIO_TOKENS_PER_SECOND]
+        table = np.full(len(FACT_NAMES), IGNORE, np.int16)
+        _fill(table, values)
+        part[:] = table
+    sound = FACT_NAMES.index("sound")
+    result[:, sound] = 0
+    for event in clip.sounds:
+        # A token whose 40 ms hold less than half of sound has no clear label.
+        first, last = event.start * AUDIO_TOKENS_PER_SECOND, (event.start + event.duration) * AUDIO_TOKENS_PER_SECOND
+        result[int(first) : int(last) + 1, sound] = IGNORE
+        result[round(first) : round(last), sound] = label("sound", event.kind)
+    return result
+
+
+def _pack(facts: ClipFacts, seconds: list[dict[str, int]], asked: list[Question]) -> tuple:
+    ids: list[int] = []
+    block: list[int] = []
+    offset: list[int] = []
+    target: list[int] = []
+    weight: list[float] = []
+    labels: list[tuple[int, dict[str, int]]] = []
+    for number, question in enumerate(asked):
+        start = len(ids)
+        prompt = encode_words([*question.words, *ANSWER_START])
+        answer = encode_words([*question.answer, "<|im_end|>"])
+        ids += prompt + answer[:-1]
+        length = len(prompt) + len(answer) - 1
+        block += [number] * length
+        offset += range(length)
+        target += [IGNORE] * (len(prompt) - 1) + answer
+        each = LIST_WEIGHT if question.type.startswith("d_") else 1.0
+        last = each if question.type.startswith("d_") else END_WEIGHT
+        weight += [0.0] * (len(prompt) - 1) + [each] * (len(answer) - 1) + [last]
+        labels += [(start + place, _mention_labels(facts, seconds, mention)) for place, mention in question.mentions]
+    return ids, block, offset, target, weight, labels
+
+
+def _mention_labels(facts: ClipFacts, seconds: list[dict[str, int]], mention: Mention) -> dict[str, int]:
+    if mention.kind == "object":
+        return facts.of_object(mention.index)
+    if mention.kind == "sound":
+        return facts.of_sound(mention.index)
+    if mention.kind == "second":
+        return seconds[mention.index]
+    if mention.kind == "known_sound":
+        return {"sound": label("sound", facts.clip.sounds[mention.index].kind)}
+    if mention.kind == "no_sound":
+        return {"sound": 0}
+    return {"shape": 0, "colour": 0}
+
+
+__all__ = ["FACTS", "Batch", "clip_rng", "make_batch", "sample_times"]

@@ -1,0 +1,160 @@
+"""Save a trained model as the hub folder that any Qwen2.5-Omni checkpoint is: `python -m seats.nano.export`."""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from transformers import PreTrainedTokenizerFast, Qwen2_5OmniThinkerForConditionalGeneration
+
+from seats.nano.config import build_thinker
+from seats.nano.packing import IMAGE_MEAN, IMAGE_STD, PATCH
+from seats.nano.render_audio import HOP, MEL_BINS, SAMPLE_RATE, WINDOW
+from seats.nano.vocabulary import PAD, UNKNOWN, build_tokenizer
+from seats.nano.world import FRAME_SIZE
+
+WEIGHTS = Path(__file__).parent / "weights"
+"""Where the shipped model lies."""
+SPECIAL_ATTRIBUTES = {
+    "image_token": "<|IMAGE|>",
+    "audio_token": "<|AUDIO|>",
+    "video_token": "<|VIDEO|>",
+    "vision_bos_token": "<|vision_bos|>",
+    "vision_eos_token": "<|vision_eos|>",
+    "audio_bos_token": "<|audio_bos|>",
+    "audio_eos_token": "<|audio_eos|>",
+}
+"""Attributes of the tokenizer that the stock processor reads."""
+CHAT_TEMPLATE = """\
+{%- for message in messages -%}
+<|im_start|>{{ message['role'] }}
+{% if message['content'] is string -%}
+{{ message['content'] }}
+{%- else -%}
+{%- for part in message['content'] -%}
+{%- if part['type'] == 'video' or 'video' in part -%}
+<|vision_bos|><|VIDEO|><|vision_eos|>
+{%- elif part['type'] == 'audio' or 'audio' in part -%}
+<|audio_bos|><|AUDIO|><|audio_eos|>
+{%- elif part['type'] == 'image' or 'image' in part -%}
+<|vision_bos|><|IMAGE|><|vision_eos|>
+{%- elif 'text' in part -%}
+{{ part['text'] }}
+{%- endif -%}
+{%- endfor -%}
+{%- endif -%}
+<|im_end|>
+{% endfor -%}
+{%- if add_generation_prompt -%}
+<|im_start|>assistant
+{% endif -%}
+"""
+
+
+def export(thinker: Qwen2_5OmniThinkerForConditionalGeneration, folder: Path, card: str | None = None) -> None:
+    """Write configuration, bfloat16 weights, tokenizer and processor files; `card` becomes README.md."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = thinker.config
+    config.architectures = ["Qwen2_5OmniThinkerForConditionalGeneration"]
+    config.dtype = "bfloat16"
+    config.save_pretrained(folder)
+    thinker.generation_config.eos_token_id = config.text_config.eos_token_id
+    thinker.generation_config.pad_token_id = config.text_config.pad_token_id
+    thinker.generation_config.bos_token_id = config.text_config.bos_token_id
+    thinker.generation_config.max_new_tokens = 64
+    thinker.generation_config.do_sample = False
+    thinker.generation_config.save_pretrained(folder)
+    _write_weights(thinker, folder / "model.safetensors")
+    _write_tokenizer(folder)
+    _write_json(folder / "preprocessor_config.json", _feature_extractor())
+    _write_json(folder / "video_preprocessor_config.json", _video_processor())
+    if card is not None:
+        (folder / "README.md").write_text(card)
+
+
+def _write_weights(thinker: Qwen2_5OmniThinkerForConditionalGeneration, path: Path) -> None:
+    state = {
+        name: tensor.detach().to(torch.bfloat16).contiguous()
+        for name, tensor in thinker.state_dict().items()
+        if name != "lm_head.weight"  # tied to the word embeddings
+    }
+    save_file(state, path, metadata={"format": "pt"})
+
+
+def _write_tokenizer(folder: Path) -> None:
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=build_tokenizer(),
+        bos_token="<|im_start|>",
+        eos_token="<|im_end|>",
+        pad_token=PAD,
+        unk_token=UNKNOWN,
+        model_max_length=4096,
+        clean_up_tokenization_spaces=False,
+        extra_special_tokens=SPECIAL_ATTRIBUTES,
+    )
+    tokenizer.chat_template = CHAT_TEMPLATE
+    tokenizer.save_pretrained(folder)
+
+
+def _feature_extractor() -> dict[str, object]:
+    return {
+        "feature_extractor_type": "WhisperFeatureExtractor",
+        "processor_class": "Qwen2_5OmniProcessor",
+        "feature_size": MEL_BINS,
+        "sampling_rate": SAMPLE_RATE,
+        "hop_length": HOP,
+        "n_fft": WINDOW,
+        "chunk_length": 300,
+        "n_samples": 300 * SAMPLE_RATE,
+        "nb_max_frames": 300 * SAMPLE_RATE // HOP,
+        "padding_side": "right",
+        "padding_value": 0.0,
+        "dither": 0.0,
+        "return_attention_mask": True,
+    }
+
+
+def _video_processor() -> dict[str, object]:
+    pixels = FRAME_SIZE * FRAME_SIZE
+    return {
+        "video_processor_type": "Qwen2VLVideoProcessor",
+        "image_processor_type": "Qwen2VLImageProcessor",
+        "processor_class": "Qwen2_5OmniProcessor",
+        # Both in pixels: a clip of 168 × 168 stays as it is, any other is brought to about so many.
+        "size": {"shortest_edge": pixels, "longest_edge": pixels},
+        "min_pixels": pixels,
+        "max_pixels": pixels,
+        "patch_size": PATCH,
+        "temporal_patch_size": 2,
+        "merge_size": 2,
+        "min_frames": 4,
+        "max_frames": 768,
+        "fps": 2.0,
+        "do_convert_rgb": True,
+        "do_normalize": True,
+        "do_rescale": True,
+        "do_resize": True,
+        "rescale_factor": 1 / 255,
+        "resample": 3,
+        "image_mean": [round(value, 8) for value in IMAGE_MEAN.tolist()],
+        "image_std": [round(value, 8) for value in IMAGE_STD.tolist()],
+    }
+
+
+def _write_json(path: Path, value: dict[str, object]) -> None:
+    path.write_text(json.dumps(value, indent=2) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m seats.nano.export", description=__doc__)
+    parser.add_argument("checkpoint", type=Path, help="checkpoint.pt of a training run")
+    parser.add_argument("--out", type=Path, default=WEIGHTS)
+    options = parser.parse_args()
+    thinker = build_thinker()
+    thinker.load_state_dict(torch.load(options.checkpoint, weights_only=True)["thinker"])
+    export(thinker, options.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,241 @@
+"""Train seats-nano from nothing: `python -m seats.nano.train`.
+
+One process trains, one worker renders. Every step is a function of its number, and a checkpoint is written every few
+minutes, so `--resume` goes on where a run stopped.
+"""
+
+import argparse
+import json
+import logging
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from seats.nano.config import HIDDEN, build_thinker
+from seats.nano.curriculum import Curriculum, Step, TrainSettings, kept_tokens
+from seats.nano.evaluate import evaluate, held_out_batches
+from seats.nano.facts import FACT_NAMES
+from seats.nano.losses import FactHeads, answer_loss, encoder_loss, prefix_labels, token_relevance
+from seats.nano.packing import PackedForward, batch_encoder_windows, encode_audio, encode_video
+
+log = logging.getLogger("seats.nano.train")
+ENTITY_WEIGHT = 1.0
+MIDDLE_WEIGHT = 1.0
+ENCODER_WEIGHT = 1.0
+
+
+class Trainer:
+    """Model, auxiliary heads, optimisers and the place in the curriculum."""
+
+    def __init__(self, settings: TrainSettings) -> None:
+        torch.manual_seed(settings.seed)
+        self.settings = settings
+        self.thinker = build_thinker()
+        self.heads = FactHeads(HIDDEN)
+        batch_encoder_windows(self.thinker)
+        self.forward = PackedForward(self.thinker)
+        self.step = 0
+        self.seconds = 0.0
+        self._optimizers = self._make_optimizers()
+
+    def _make_optimizers(self) -> list[torch.optim.Optimizer]:
+        matrices, others = [], []
+        for name, parameter in self.thinker.named_parameters():
+            plain = parameter.ndim == 2 and not any(part in name for part in ("embed", "lm_head", "audio_bos"))
+            (matrices if plain else others).append(parameter)
+        matrices += list(self.heads.parameters())
+        rate, decay = self.settings.learning_rate, self.settings.weight_decay
+        return [
+            torch.optim.Muon(matrices, lr=rate, weight_decay=decay, momentum=0.95, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.98), weight_decay=0.0),
+        ]
+
+    def learning_rate(self) -> float:
+        """Warm-up, constant, then a cosine down to 2 %."""
+        settings = self.settings
+        if self.step < settings.encoder_steps:
+            return settings.encoder_learning_rate * min(1.0, (self.step + 1) / settings.warmup)
+        part = settings.progress(self.step)
+        decay = max(0.0, (part - settings.decay_from) / (1 - settings.decay_from))
+        cosine = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * decay))
+        return settings.learning_rate * min(1.0, (self.step - settings.encoder_steps + 1) / settings.warmup) * cosine
+
+    def train_step(self, step: Step) -> dict[str, float]:
+        """One update. Returns the losses and the norm of the gradient."""
+        batch = step.batch
+        thinker = self.thinker
+        embeddings = thinker.get_input_embeddings().weight
+        with torch.set_grad_enabled(not step.frozen_encoders):
+            video = encode_video(thinker, batch.frames) if batch.frames is not None else None
+            audio = encode_audio(thinker, batch.mel) if batch.mel is not None else None
+        losses = {}
+        if not step.frozen_encoders:
+            losses["encoder"] = ENCODER_WEIGHT * encoder_loss(self.heads, batch, video, audio, embeddings)
+        if not step.encoder_only:
+            kept = kept_tokens(token_relevance(batch), step) if step.biased else None
+            packed = self.forward(batch, video, audio, kept)
+            losses["answer"] = answer_loss(thinker, batch, packed)
+            labels = prefix_labels(batch)
+            if kept is not None:
+                labels = labels.gather(1, kept[..., None].expand(-1, -1, len(FACT_NAMES)))
+            scaled = embeddings / thinker.model.language_model.norm.weight.detach().abs().mean()
+            losses["middle"] = MIDDLE_WEIGHT * self.heads.loss(
+                packed.prefix_states.flatten(0, 1), labels.flatten(0, 1), scaled, FACT_NAMES
+            )
+            losses["entity"] = ENTITY_WEIGHT * self.heads.loss(
+                packed.question_states.flatten(0, 1), batch.question_facts.flatten(0, 1), scaled, FACT_NAMES
+            )
+        rate = self.learning_rate()
+        for optimizer in self._optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.zero_grad(set_to_none=True)
+        torch.stack(list(losses.values())).sum().backward()
+        parameters = [*self.thinker.parameters(), *self.heads.parameters()]
+        norm = nn.utils.clip_grad_norm_(parameters, 1.0)
+        for optimizer in self._optimizers:
+            optimizer.step()
+        self.step += 1
+        return {name: loss.item() for name, loss in losses.items()} | {"gradient": norm.item()}
+
+    def save(self, path: Path) -> None:
+        """Write everything that `load` needs; the old file stays whole until the new one is."""
+        part = path.with_suffix(".part")
+        torch.save(
+            {
+                "settings": self.settings.as_dict(),
+                "step": self.step,
+                "seconds": self.seconds,
+                "thinker": self.thinker.state_dict(),
+                "heads": self.heads.state_dict(),
+                "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
+            },
+            part,
+        )
+        part.replace(path)
+
+    @classmethod
+    def load(cls, path: Path, **changes: float) -> "Trainer":
+        """A trainer as it was saved; `changes` replace settings."""
+        state = torch.load(path, weights_only=True)
+        trainer = cls(TrainSettings(**{**state["settings"], **changes}))  # type: ignore[arg-type]
+        trainer.thinker.load_state_dict(state["thinker"])
+        trainer.heads.load_state_dict(state["heads"])
+        for optimizer, saved in zip(trainer._optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        trainer.step, trainer.seconds = state["step"], state["seconds"]
+        return trainer
+
+
+@dataclass
+class Averages:
+    """Running means of the losses of late steps."""
+
+    values: dict[str, float] = field(default_factory=dict)
+
+    def add(self, new: dict[str, float]) -> None:
+        for name, value in new.items():
+            self.values[name] = 0.97 * self.values.get(name, value) + 0.03 * value
+
+
+def train(trainer: Trainer, folder: Path, eval_minutes: float = 4.0, until: float = math.inf) -> None:
+    """Run to the end of the curriculum, or for `until` minutes; log to `log.jsonl`, save `checkpoint.pt`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = trainer.settings
+    loader = DataLoader(
+        Curriculum(settings),
+        batch_size=None,
+        sampler=range(trainer.step, settings.steps),
+        num_workers=1,
+        prefetch_factor=4,
+    )
+    held_out = held_out_batches()
+    averages = Averages()
+    began, since, waited = time.monotonic(), time.monotonic(), 0.0
+    first_step, before = trainer.step, trainer.seconds
+    last_note = time.monotonic()
+    trainer.thinker.train()
+    asked = time.monotonic()
+    for step in loader:
+        waited += time.monotonic() - asked
+        averages.add(trainer.train_step(step))
+        now = time.monotonic()
+        trainer.seconds = before + now - began
+        if now - last_note > 30 or trainer.step == settings.steps:
+            last_note = now
+            pace = (now - began) / (trainer.step - first_step)
+            losses = " ".join(f"{name} {value:.3f}" for name, value in averages.values.items())
+            log.info(
+                "step %d/%d, %.2f s a step, %.0f min left: %s",
+                trainer.step,
+                settings.steps,
+                pace,
+                pace * (settings.steps - trainer.step) / 60,
+                losses,
+            )
+        ended = trainer.step == settings.steps or (now - began) / 60 > until
+        if (now - since) / 60 > eval_minutes or ended:
+            _report(trainer, folder, held_out, averages, waited)
+            since = time.monotonic()
+        if ended:
+            break
+        asked = time.monotonic()
+
+
+def _report(trainer: Trainer, folder: Path, held_out: list, averages: Averages, waited: float) -> None:
+    trainer.thinker.eval()
+    accuracy = evaluate(trainer.forward, held_out, trainer.heads)
+    trainer.thinker.train()
+    record = {
+        "step": trainer.step,
+        "minutes": round(trainer.seconds / 60, 2),
+        "clips": trainer.step * trainer.settings.clips,
+        "learning_rate": trainer.learning_rate(),
+        "waited_s": round(waited, 1),
+        "losses": {name: round(value, 4) for name, value in averages.values.items()},
+        "accuracy": {
+            "all": round(accuracy.of(), 4),
+            "picture": round(accuracy.of("v_"), 4),
+            "sound": round(accuracy.of("a_"), 4),
+            "cross": round(accuracy.of("x_"), 4),
+            "descriptions": round(accuracy.of("d_"), 4),
+        },
+        "by_type": accuracy.by_type(),
+        "facts": accuracy.facts(),
+    }
+    with (folder / "log.jsonl").open("a") as file:
+        file.write(json.dumps(record) + "\n")
+    log.info("held out: %s %s %s", record["accuracy"], record["by_type"], record["facts"])
+    trainer.save(folder / "checkpoint.pt")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m seats.nano.train", description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("runs/nano"), help="folder of the log and the checkpoint")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+    parser.add_argument("--steps", type=int, help="steps of the whole run")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so long; --resume goes on")
+    parser.add_argument("--eval-minutes", type=float, default=4.0)
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    torch.set_num_threads(options.threads)
+    checkpoint = options.out / "checkpoint.pt"
+    if options.resume and checkpoint.exists():
+        trainer = Trainer.load(checkpoint, **({"steps": options.steps} if options.steps else {}))
+    else:
+        settings = TrainSettings(seed=options.seed, **({"steps": options.steps} if options.steps else {}))
+        trainer = Trainer(settings)
+    parameters = sum(parameter.numel() for parameter in trainer.thinker.parameters())
+    log.info("%.2f M parameters, from step %d", parameters / 1e6, trainer.step)
+    train(trainer, options.out, options.eval_minutes, options.minutes)
+
+
+if __name__ == "__main__":
+    main()
