@@ -141,6 +141,7 @@ class MonoWriter:
         self._position = 0
         self._waiting: list[np.ndarray] = []
         self._waiting_samples = 0
+        self._started = False
         self.full = False
 
     def write(self, samples: np.ndarray, rate: int, at_s: float) -> None:
@@ -151,12 +152,16 @@ class MonoWriter:
             self._end_segment()
             self._begin_segment(rate)
         at = round((at_s - self._begin_s) * rate)
-        first_piece = not self._position and not self._pieces
-        if first_piece or abs(at - self._position) > _DRIFT_S * rate:
-            if at < self._position:
-                samples = samples[self._position - at :]
-            elif math.isfinite(self._length_s) or at - self._position < _LONGEST_GAP_S * rate:
-                self._silence(min(at, self._limit()) - self._position)
+        if not self._started:
+            self._started = True
+            self._pass_to(at)
+        elif at - self._position > _DRIFT_S * rate:
+            self._pass_to(at)
+        elif self._position - at > _DRIFT_S * rate:
+            samples = samples[self._position - at :]
+        early = max(min(-self._position, len(samples)), 0)
+        self._position += early
+        samples = samples[early:]
         room = self._limit() - self._position
         if len(samples) >= room:
             samples, self.full = samples[: int(room)], True
@@ -173,12 +178,16 @@ class MonoWriter:
             return math.inf
         return round((self._length_s - self._begin_s) * self._rate)
 
-    def _silence(self, count: float) -> None:
-        left = int(count)
+    def _pass_to(self, at: int) -> None:
+        """Put silence from the position to `at`, in pieces, as far as it lies in the clip."""
+        if math.isinf(self._length_s) and at - self._position > _LONGEST_GAP_S * self._rate:
+            return
+        left = int(min(at, self._limit())) - max(self._position, 0)
         while left > 0:
             piece = np.zeros(min(left, 10 * self._rate), dtype=np.float32)
             self._push(piece)
             left -= len(piece)
+        self._position = at
 
     def _push(self, samples: np.ndarray) -> None:
         self._waiting.append(samples)
@@ -197,7 +206,8 @@ class MonoWriter:
             self._ready += len(piece)
 
     def _begin_segment(self, rate: int) -> None:
-        self._rate, self._position = rate, 0
+        self._position = round(min(self._position, 0) * rate / (self._rate or rate))
+        self._rate = rate
         self._begin_s = self._ready / SAMPLE_RATE
         self._resampler = None
         if rate != SAMPLE_RATE:
@@ -205,7 +215,7 @@ class MonoWriter:
 
     def _end_segment(self) -> None:
         """Flush the resampler; the length is rounded up to the samples that librosa.resample gives."""
-        if not self._rate or not self._position:
+        if not self._rate or self._position <= 0:
             return
         self._resample(last=True)
         wanted = round(self._begin_s * SAMPLE_RATE) + math.ceil(self._position * SAMPLE_RATE / self._rate)

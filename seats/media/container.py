@@ -96,9 +96,7 @@ def open_media(path: Path, deadline: Deadline | None = None) -> Iterator[InputCo
     limit = None if deadline is None else deadline.timeout_s
     try:
         # "file:" and the white list keep odd names and playlists from being taken for addresses to fetch
-        container = av.open(
-            f"file:{os.path.abspath(path)}", options={"protocol_whitelist": "file"}, timeout=limit
-        )
+        container = av.open(f"file:{os.path.abspath(path)}", options={"protocol_whitelist": "file"}, timeout=limit)
     except (av.error.ExitError, av.error.TimeoutError):
         raise (deadline or Deadline(1.0, path)).error() from None
     except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -109,9 +107,7 @@ def open_media(path: Path, deadline: Deadline | None = None) -> Iterator[InputCo
         ) from None
     with container:
         if _NOT_MEDIA_FORMATS & set(container.format.name.split(",")):
-            raise MediaError(
-                f"{path}: is a {container.format.name} file, not video or sound; give the clip itself"
-            )
+            raise MediaError(f"{path}: is a {container.format.name} file, not video or sound; give the clip itself")
         yield container
 
 
@@ -138,9 +134,7 @@ def video_streams(container: InputContainer) -> list[Any]:
     D = av.stream.Disposition
     extras = D.attached_pic | D.timed_thumbnails
     found = [s for s in container.streams.video if not s.disposition & extras]
-    return sorted(
-        found, key=lambda s: (not _decodable(s), not s.disposition & D.default, -_pixels(s), s.index)
-    )
+    return sorted(found, key=lambda s: (not _decodable(s), not s.disposition & D.default, -_pixels(s), s.index))
 
 
 def audio_streams(container: InputContainer) -> list[Any]:

@@ -57,9 +57,7 @@ def load_clip(
     notes = _stream_notes(path, len(videos), len(audios), use_video, use_audio)
     duration = announced if announced is not None else count_duration(path, deadline)
     if duration is not None and start >= duration:
-        raise MediaError(
-            f"{path}: lasts {duration:.2f} s, so nothing begins at {start:g} s; choose an earlier start"
-        )
+        raise MediaError(f"{path}: lasts {duration:.2f} s, so nothing begins at {start:g} s; choose an earlier start")
     end = math.inf if end_s is None else end_s
     video, audio, more, read_until = _decode_both(
         path,

@@ -56,16 +56,12 @@ class FrameSampling:
             raise SettingsError(f"fps is {self.fps}; it must be a number above 0")
         for name in ("min_frames", "max_frames"):
             if getattr(self, name) < FRAMES_PER_PATCH:
-                raise SettingsError(
-                    f"{name} is {getattr(self, name)}; frames are taken in pairs, so give 2 or more"
-                )
+                raise SettingsError(f"{name} is {getattr(self, name)}; frames are taken in pairs, so give 2 or more")
         for name in ("factor", "min_pixels", "max_pixels", "total_pixels"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}; it must be 1 or more")
         if self.max_pixels < self.min_pixels:
-            raise SettingsError(
-                f"max_pixels ({self.max_pixels}) is below min_pixels ({self.min_pixels}): lower both"
-            )
+            raise SettingsError(f"max_pixels ({self.max_pixels}) is below min_pixels ({self.min_pixels}): lower both")
 
     @classmethod
     def for_factor(
@@ -106,9 +102,7 @@ def smart_nframes(total_frames: int, video_fps: float, sampling: FrameSampling |
     return max(_floor_to(wanted, FRAMES_PER_PATCH), FRAMES_PER_PATCH)
 
 
-def smart_resize(
-    height: int, width: int, *, factor: int, min_pixels: float, max_pixels: float
-) -> tuple[int, int]:
+def smart_resize(height: int, width: int, *, factor: int, min_pixels: float, max_pixels: float) -> tuple[int, int]:
     """Return (height, width) in multiples of `factor`, within the pixel bounds, keeping the aspect ratio.
 
     Args:
@@ -141,9 +135,7 @@ def smart_resize(
     return new_height, new_width
 
 
-def frame_size(
-    height: int, width: int, frames: int, sampling: FrameSampling | None = None
-) -> tuple[int, int]:
+def frame_size(height: int, width: int, frames: int, sampling: FrameSampling | None = None) -> tuple[int, int]:
     """Return the (height, width) that each of `frames` frames is resized to, the total budget respected.
 
     Args:
@@ -156,9 +148,7 @@ def frame_size(
     """
     sampling = sampling or FrameSampling()
     ceiling = max(sampling.max_pixels, _MAX_TOKENS * sampling.factor**2)
-    share = max(
-        min(ceiling, sampling.total_pixels / frames * FRAMES_PER_PATCH), int(sampling.min_pixels * 1.05)
-    )
+    share = max(min(ceiling, sampling.total_pixels / frames * FRAMES_PER_PATCH), int(sampling.min_pixels * 1.05))
     return smart_resize(
         height,
         width,

@@ -152,8 +152,8 @@ def choose_frames(
         last_s: How long the last one is shown, seconds; 0 if unknown.
         start_s, end_s: The range, seconds; a picture that appears exactly at the end belongs to it.
         sampling: Rate, fewest and most frames.
-        rates: Frames per second that the header names; one that agrees with the timestamps (1 %) replaces the rate, because
-            timestamps rounded to milliseconds would otherwise change the number of frames.
+        rates: Frames per second that the header names; one that agrees with the timestamps (1 %) is preferred,
+            because timestamps rounded to milliseconds would otherwise change the number of frames.
 
     At a constant rate these are exactly the frames that the reference takes by index. At a varying rate the
     range is divided into steps of the usual frame time, the rule is applied to the steps, and at each the
@@ -191,9 +191,7 @@ def choose_frames(
     frames = smart_nframes(steps, rate, sampling)
     targets = begin + _even_positions(steps, frames) * (covered / steps)
     indices = np.searchsorted(times, targets + slack, side="right") - 1
-    return Choice(
-        indices=np.clip(indices, 0, last), fps=float(frames / steps * rate), source_fps=float(source_fps)
-    )
+    return Choice(indices=np.clip(indices, 0, last), fps=float(frames / steps * rate), source_fps=float(source_fps))
 
 
 def _typical_interval(

@@ -87,9 +87,7 @@ def test_frame_size_equals_fetch_video(reference, monkeypatch, patch):
         height, width = rng.randint(40, 2200), rng.randint(40, 3900)
         frames = rng.choice([2, 4, 20, 120, 400, 768])
         video = torch.empty(1).expand(frames, 3, height, width)
-        monkeypatch.setitem(
-            reference.VIDEO_READER_BACKENDS, "fake", lambda ele, video=video: (video, {}, 2.0)
-        )
+        monkeypatch.setitem(reference.VIDEO_READER_BACKENDS, "fake", lambda ele, video=video: (video, {}, 2.0))
         high = rng.choice([None, rng.randint(128, 768) * factor**2])
         reference.fetch_video(
             {"video": "x"} if high is None else {"video": "x", "max_pixels": high}, image_patch_size=patch

@@ -43,7 +43,7 @@ def test_every_codec_gives_the_frames_of_the_reference(clips, name, settings):
     path = write_clip(clips / name, frames=90, **settings)
     video = _video(path)
     taken = numbers(video)
-    if name.endswith(".avi"):  # its header delays the first picture by a frame
+    if name.endswith(".avi"):  # this muxer shows the first picture for two frame times
         assert taken[0] == 0
         assert taken[-1] == 89
         return
@@ -74,9 +74,7 @@ def _fail(*_args):
 
 
 def test_far_apart_frames_skip_most_of_the_file(plain_clip):
-    timeline = video_module.read_timeline(
-        plain_clip, 0, float("inf"), video_module.media.Deadline(None, plain_clip)
-    )
+    timeline = video_module.read_timeline(plain_clip, 0, float("inf"), video_module.media.Deadline(None, plain_clip))
     needed = video_module.needed_packets(timeline, [int(timeline.ticks[0]), int(timeline.ticks[-1])])
     assert needed.sum() < 0.4 * len(needed)
     assert needed[0]
@@ -89,11 +87,13 @@ def test_varying_rate_is_sampled_by_time(clips):
     video = _video(write_clip(clips / "vfr.mkv", frames=21, pts_ms=pts))
     assert video.fps == pytest.approx(2.0, rel=0.03)
     taken = numbers(video)
-    assert taken[:3] == [0, 11, 19] or taken[:3] == [0, 11, 20] or taken[0] == 0
-    for target, time in zip(np.linspace(0, 5.0, len(taken)), video.times, strict=True):
-        on_screen = max(ms for ms in pts if ms / 1000 <= target + 0.03) / 1000
-        assert abs(time - on_screen) <= 0.051
-    assert taken == [pts.index(round(time * 1000)) for time in video.times]
+    assert 19 in taken
+    assert taken[-1] == 20
+    for number, time, target in zip(taken, video.times, np.linspace(0, 5.0, len(taken)), strict=True):
+        assert number == pts.index(round(time * 1000))
+        # targets lie on steps of 50 ms
+        shown = {max(ms for ms in pts if ms <= max(1000 * target + slack, 0)) for slack in (-25, 0, 26)}
+        assert pts[number] in shown
 
 
 @pytest.mark.parametrize(
@@ -106,10 +106,7 @@ def test_varying_rate_is_sampled_by_time(clips):
     ],
 )
 def test_rotation_is_applied(clips, rotation, hflip, turn):
-    path = write_clip(clips / f"turn{rotation}.mp4", frames=8, rotation=rotation, hflip=hflip)
-    video = _video(path)
-    expected = turn(numbered_picture(numbers_of_first := 0b000000100111))
-    assert numbers_of_first == 39
+    expected = turn(numbered_picture(39))
     path = write_clip(
         clips / f"turned{rotation}.mp4",
         frames=8,

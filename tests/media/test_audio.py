@@ -1,0 +1,190 @@
+"""The sound is complete, on time, mono and 16 kHz."""
+
+import math
+
+import numpy as np
+import pytest
+
+from seats.media import load_clip
+from seats.media.audio import MonoWriter
+from tests.media.make import tone, write_clip, write_cover_mp3
+
+
+def _hear(path, **kwargs):
+    return load_clip(path, use_video=False, timeout_s=60, **kwargs).audio
+
+
+def _noise(seconds: float, rate: int, channels: int = 1) -> np.ndarray:
+    rng = np.random.default_rng(7)
+    return (0.3 * rng.standard_normal((channels, round(seconds * rate)))).clip(-0.99, 0.99).astype(np.float32)
+
+
+def _loud_from(waveform: np.ndarray, threshold: float = 0.1) -> float:
+    """Seconds at which the sound begins."""
+    return float(np.argmax(np.abs(waveform) > threshold)) / 16_000
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 96_000])
+def test_streamed_resampling_equals_librosa(rate):
+    librosa = pytest.importorskip("librosa")
+    sound = _noise(2.7, rate)[0]
+    writer = MonoWriter(math.inf)
+    for begin in range(0, len(sound), 1_000):
+        writer.write(sound[begin : begin + 1_000], rate, begin / rate)
+    expected = librosa.resample(sound, orig_sr=rate, target_sr=16_000, res_type="soxr_hq")
+    got = writer.finish()
+    assert len(got) == len(expected)
+    np.testing.assert_allclose(got, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "rate", "channels", "tolerance"),
+    [
+        ("s16.wav", "pcm_s16le", 44_100, 2, 1e-4),
+        ("u8.wav", "pcm_u8", 22_050, 1, 1e-2),
+        ("s24.wav", "pcm_s24le", 48_000, 2, 1e-5),
+        ("f32.wav", "pcm_f32le", 16_000, 1, 1e-6),
+        ("six.wav", "pcm_s16le", 48_000, 6, 1e-4),
+        ("s16.flac", "flac", 44_100, 2, 1e-4),
+        ("s16.mkv", "pcm_s16le", 48_000, 2, 1e-4),
+    ],
+)
+def test_lossless_sound_is_the_mean_of_its_channels(clips, name, codec, rate, channels, tolerance):
+    librosa = pytest.importorskip("librosa")
+    sound = _noise(1.3, rate, channels)
+    audio = _hear(write_clip(clips / name, sound=sound, sound_rate=rate, sound_codec=codec))
+    expected = librosa.resample(librosa.to_mono(sound), orig_sr=rate, target_sr=16_000)
+    assert (audio.sample_rate, audio.source_rate, audio.channels) == (16_000, rate, channels)
+    assert audio.waveform.dtype == np.float32
+    assert audio.waveform.shape == expected.shape
+    assert audio.seconds == pytest.approx(1.3, abs=1e-4)
+    np.testing.assert_allclose(audio.waveform, expected, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "rate"),
+    [
+        ("a.mp3", "libmp3lame", 44_100),
+        ("a.m4a", "aac", 44_100),
+        ("a.mp4", "aac", 48_000),
+        ("a.ogg", "libopus", 48_000),
+        ("a.webm", "libopus", 48_000),
+        ("a.ts", "aac", 48_000),
+    ],
+)
+def test_lossy_sound_is_complete_and_on_time(clips, name, codec, rate):
+    sound = np.zeros((1, 2 * rate), np.float32)
+    sound[0, rate // 2 : rate] = tone(0.5, rate)[0]
+    audio = _hear(write_clip(clips / name, sound=sound, sound_rate=rate, sound_codec=codec))
+    late = 0.03 if name.endswith("ts") else 0.005  # MPEG-TS does not say how much padding the encoder put in
+    assert audio.seconds == pytest.approx(2.0, abs=0.06)
+    assert _loud_from(audio.waveform) == pytest.approx(0.5, abs=late)
+
+
+def test_long_sound_is_not_cut(clips):
+    sound = np.zeros((1, 8_000 * 330), np.float32)
+    sound[0, -8_000:] = tone(1.0, 8_000)[0]
+    path = write_clip(clips / "long.wav", sound=sound, sound_rate=8_000, sound_codec="pcm_s16le")
+    audio = _hear(path)
+    assert audio.seconds == 330
+    assert _loud_from(audio.waveform) == pytest.approx(329, abs=0.01)
+
+
+@pytest.mark.parametrize("name", ["late.mp4", "late.mkv", "late.mov", "late.ts"])
+def test_sound_that_starts_late_is_padded(clips, name):
+    path = write_clip(clips / name, frames=60, sound=tone(1.0), sound_start_s=0.75)
+    clip = load_clip(path)
+    assert _loud_from(clip.audio.waveform) == pytest.approx(0.75, abs=0.03)
+    assert clip.video.times[0] == pytest.approx(0.0, abs=0.001)
+
+
+def test_pictures_that_start_late_keep_the_sound_in_step(clips):
+    path = write_clip(clips / "latevideo.mp4", frames=60, video_start_s=1.0, sound=tone(3.0))
+    clip = load_clip(path)
+    assert _loud_from(clip.audio.waveform) < 0.01
+    assert clip.video.times[0] == pytest.approx(1.0)
+    assert clip.video.fps == pytest.approx(2.0)
+    assert len(clip.video.pixels) == 6  # three seconds, although the pictures last two
+    assert any("begin 1.0 s late" in note for note in clip.notes)
+
+
+def test_both_starting_late_start_the_clip(clips):
+    path = write_clip(clips / "shift.ts", frames=60, video_start_s=5.0, sound=tone(2.0), sound_start_s=5.5)
+    clip = load_clip(path)
+    assert clip.video.times[0] == pytest.approx(0.0, abs=0.03)
+    assert _loud_from(clip.audio.waveform) == pytest.approx(0.5, abs=0.05)
+    assert clip.duration_s < 3.1
+
+
+@pytest.mark.parametrize("name", ["cut.mp4", "cut.mkv", "cut.wav", "cut.mp3", "cut.flac", "cut.ogg"])
+@pytest.mark.parametrize("start", [0.4, 9.3])
+def test_a_cut_is_exact(clips, name, start):
+    rate = 44_100 if name != "cut.ogg" else 48_000
+    codec = {"wav": "pcm_s16le", "mp3": "libmp3lame", "flac": "flac", "ogg": "libopus"}.get(name[4:], "aac")
+    path = clips / name
+    if not path.exists():
+        sweep = np.arange(12 * rate) / rate  # a rising tone: every moment sounds different
+        sound = (0.5 * np.sin(2 * np.pi * (300 + 40 * sweep) * sweep)).astype(np.float32)[None]
+        write_clip(path, sound=sound, sound_rate=rate, sound_codec=codec)
+    whole, part = _hear(path), _hear(path, start_s=start, end_s=start + 1.5)
+    assert part.seconds == pytest.approx(1.5, abs=1e-4)
+    begin = round(start * 16_000)
+    expected = whole.waveform[begin : begin + len(part.waveform)]
+    # the resampler has its own beginning and end in each; mkv rounds the place sought to a millisecond
+    lags = range(-16, 17) if name == "cut.mkv" and start > 1 else [0]
+    middle = part.waveform[200:-200]
+    off = min(np.abs(middle - expected[200 + lag : len(expected) - 200 + lag]).max() for lag in lags)
+    assert off < 0.02
+
+
+def test_gaps_become_silence():
+    writer = MonoWriter(math.inf)
+    writer.write(np.ones(8_000, np.float32), 16_000, 0.0)
+    writer.write(np.ones(8_000, np.float32), 16_000, 2.0)
+    sound = writer.finish()
+    assert len(sound) == 40_000
+    assert sound[:8_000].all()
+    assert not sound[8_000:32_000].any()
+    assert sound[32_000:].all()
+
+
+def test_overlaps_are_cut_and_rounded_timestamps_are_not():
+    writer = MonoWriter(math.inf)
+    ramp = np.arange(48_000, dtype=np.float32)
+    for begin in range(0, 32_000, 1_000):
+        writer.write(ramp[begin : begin + 1_000], 16_000, round(begin / 16_000, 2))
+    writer.write(ramp[16_000:48_000], 16_000, 1.0)
+    np.testing.assert_array_equal(writer.finish(), ramp)
+
+
+def test_the_end_is_exact_and_a_changing_rate_is_followed():
+    writer = MonoWriter(2.5)
+    for second in range(4):
+        rate = 48_000 if second % 2 else 24_000
+        writer.write(tone(1.0, rate)[0], rate, second)
+    assert writer.full
+    sound = writer.finish()
+    assert len(sound) == 40_000
+    middle = sound[24_000 : 24_000 + 1_600]
+    assert np.abs(middle).max() == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_wild_timestamp_does_not_fill_the_memory():
+    writer = MonoWriter(math.inf)
+    writer.write(np.ones(16_000, np.float32), 16_000, 0.0)
+    writer.write(np.ones(16_000, np.float32), 16_000, 1e9)
+    assert len(writer.finish()) == 32_000
+
+
+def test_cover_art_is_not_video(clips):
+    clip = load_clip(write_cover_mp3(clips / "cover.mp3"))
+    assert clip.video is None
+    assert clip.audio.seconds == pytest.approx(1.0, abs=0.06)
+    assert any("no pictures" in note for note in clip.notes)
+
+
+def test_the_first_of_several_sounds_is_used(clips):
+    path = write_clip(clips / "two-sounds.mkv", frames=30, sound=[tone(1.0), np.zeros((1, 48_000), np.float32)])
+    clip = load_clip(path)
+    assert np.abs(clip.audio.waveform).max() > 0.4
+    assert any("2 audio streams" in note for note in clip.notes)

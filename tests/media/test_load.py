@@ -1,0 +1,289 @@
+"""What a user meets: ranges, missing streams, and every kind of broken file."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+
+import av
+import numpy as np
+import pytest
+
+from seats.errors import MediaError, SettingsError
+from seats.media import Clip, FrameSampling, load_clip, probe
+from tests.media.make import numbers, tone, write_clip
+
+
+def test_a_clip_has_both_on_one_clock(plain_clip):
+    clip = load_clip(plain_clip)
+    assert isinstance(clip, Clip)
+    assert (clip.start_s, clip.notes) == (0.0, ())
+    assert clip.duration_s == clip.end_s == pytest.approx(12.0, abs=0.05)
+    assert len(clip.video.pixels) == 24
+    assert clip.video.fps == pytest.approx(2.0)
+    assert clip.audio.seconds == pytest.approx(12.0, abs=0.05)
+
+
+def test_a_cut_takes_both_alike(plain_clip):
+    clip = load_clip(plain_clip, start_s=6.5, end_s=9.0)
+    assert numbers(clip.video)[0] == 195
+    assert numbers(clip.video)[-1] == 270
+    assert clip.video.times[0] == pytest.approx(0.0, abs=1e-6)
+    assert clip.audio.seconds == pytest.approx(2.5, abs=1e-4)
+    assert (clip.start_s, clip.end_s) == (6.5, 9.0)
+
+
+def test_an_end_past_the_file_is_said(plain_clip):
+    clip = load_clip(plain_clip, start_s=10, end_s=20)
+    assert clip.end_s == clip.duration_s
+    assert any("asked up to 20 s" in note for note in clip.notes)
+
+
+def test_one_of_both_can_be_left_out(plain_clip):
+    seen = load_clip(plain_clip, use_audio=False)
+    heard = load_clip(plain_clip, use_video=False)
+    assert seen.audio is None
+    assert heard.video is None
+    assert seen.notes == heard.notes == ()
+    with pytest.raises(SettingsError, match="neither"):
+        load_clip(plain_clip, use_audio=False, use_video=False)
+
+
+def test_a_silent_clip_is_answered_and_said(clips):
+    clip = load_clip(write_clip(clips / "silent.mp4", frames=30))
+    assert clip.audio is None
+    assert any("no sound track" in note for note in clip.notes)
+    with pytest.raises(MediaError, match="allow the video"):
+        load_clip(clips / "silent.mp4", use_video=False)
+
+
+def test_sound_alone_is_answered_and_said(clips):
+    path = write_clip(clips / "alone.mp4", sound=tone(1.0))
+    clip = load_clip(path)
+    assert clip.video is None
+    assert any("no pictures" in note for note in clip.notes)
+    with pytest.raises(MediaError, match="allow the sound"):
+        load_clip(path, use_audio=False)
+
+
+def test_a_range_without_pictures_keeps_the_sound(clips):
+    path = write_clip(clips / "longer-sound.mp4", frames=30, sound=tone(3.0))
+    clip = load_clip(path, start_s=2.0)
+    assert clip.video is None
+    assert clip.audio.seconds == pytest.approx(1.0, abs=0.05)
+    assert any("no picture is shown" in note for note in clip.notes)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"start_s": -1.0}, "0 or later"),
+        ({"start_s": float("nan")}, "0 or later"),
+        ({"start_s": 5.0, "end_s": 5.0}, "not after the start"),
+        ({"end_s": 0.0}, "not after the start"),
+        ({"timeout_s": 0.0}, "above 0"),
+    ],
+)
+def test_impossible_settings(plain_clip, settings, says):
+    with pytest.raises(SettingsError, match=says):
+        load_clip(plain_clip, **settings)
+
+
+def test_a_start_past_the_end(plain_clip):
+    with pytest.raises(MediaError, match=r"lasts 12\.\d+ s"):
+        load_clip(plain_clip, start_s=60.0)
+
+
+def _broken(folder):
+    (folder / "empty.mp4").touch()
+    (folder / "text.mp4").write_text("this is not a video\n" * 200)
+    (folder / "text.txt").write_text("this is not a video\n" * 200)
+    (folder / "noise.mp4").write_bytes(np.random.default_rng(0).bytes(200_000))
+    (folder / "list.m3u8").write_text("#EXTM3U\n#EXTINF:10,\nhttp://127.0.0.1:9/x.ts\n#EXT-X-ENDLIST\n")
+    (folder / "folder.mp4").mkdir(exist_ok=True)
+    (folder / "subtitles.srt").write_text("1\n00:00:00,000 --> 00:00:02,000\nHello\n")
+    if not (folder / "pipe.mp4").exists():
+        os.mkfifo(folder / "pipe.mp4")
+    with socket.socket(socket.AF_UNIX) as listener:
+        if not (folder / "s.mp4").exists():
+            listener.bind(str(folder / "s.mp4"))
+    (folder / "loop.mp4").unlink(missing_ok=True)
+    (folder / "loop.mp4").symlink_to(folder / "loop.mp4")
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("missing.mp4", "no such file"),
+        ("empty.mp4", "empty"),
+        ("text.mp4", "not a video or sound file"),
+        ("text.txt", "not video or sound"),
+        ("noise.mp4", "not a video or sound file"),
+        ("list.m3u8", "not"),
+        ("folder.mp4", "folder"),
+        ("subtitles.srt", "neither video nor sound"),
+        ("pipe.mp4", "not a regular file"),
+        ("s.mp4", "not a regular file"),
+        ("loop.mp4", "not a usable path"),
+        ("nul\0.mp4", "not a usable path"),
+        ("/dev/zero", "not a regular file"),
+    ],
+)
+@pytest.mark.timeout(20)
+def test_what_is_not_a_clip_is_refused_in_one_line(tmp_path, name, says, capfd):
+    _broken(tmp_path)
+    for reader in (load_clip, probe):
+        with pytest.raises(MediaError, match=says) as caught:
+            reader(tmp_path / name)
+        assert "\n" not in str(caught.value)
+        assert len(str(caught.value)) < 400
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_file_that_may_not_be_read(tmp_path, plain_clip, monkeypatch):
+    path = tmp_path / "locked.mp4"
+    path.write_bytes(plain_clip.read_bytes())
+    path.chmod(0)
+    if os.access(path, os.R_OK):  # root reads everything: refuse in its place
+        monkeypatch.setattr("pathlib.Path.open", _refuse)
+    with pytest.raises(MediaError, match="may not be read"):
+        load_clip(path)
+
+
+def _refuse(*_args, **_kwargs):
+    raise PermissionError(13, "Permission denied")
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+def test_a_truncated_file_gives_what_it_has_and_says_so(clips, plain_clip, suffix, capfd):
+    options = {"movflags": "+faststart"} if suffix == "mp4" else {}
+    whole = write_clip(
+        clips / f"whole.{suffix}", frames=300, sound=tone(10.0), container_options=options, picture=_busy
+    )
+    data = whole.read_bytes()
+    cut = clips / f"cut-off.{suffix}"
+    cut.write_bytes(data[: int(0.4 * len(data))])
+    clip = load_clip(cut)
+    assert 1.4 < clip.video.fps < 2.1
+    assert 4 <= len(clip.video.pixels) <= 10
+    assert 2.0 < clip.end_s < 6.0
+    if suffix != "ts":  # a transport stream has no header that would announce more
+        assert any("ends early" in note for note in clip.notes)
+        assert clip.duration_s == pytest.approx(10.0, abs=0.1)
+    assert capfd.readouterr() == ("", "")
+
+
+def _busy(number, width, height):
+    return np.random.default_rng(number).integers(0, 255, (height, width, 3), dtype=np.uint8)
+
+
+def test_an_mp4_without_its_index_is_refused(clips, plain_clip):
+    cut = clips / "no-index.mp4"
+    cut.write_bytes(plain_clip.read_bytes()[:-20_000])
+    with pytest.raises(MediaError, match="cut off"):
+        load_clip(cut)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.timeout(60)
+def test_random_damage_never_crashes_or_hangs(clips, plain_clip, seed, capfd):
+    rng = np.random.default_rng(seed)
+    data = bytearray(plain_clip.read_bytes())
+    for _ in range(60):
+        at = int(rng.integers(2_000, len(data) - 2_000))
+        data[at : at + 40] = rng.bytes(40)
+    path = clips / f"damaged{seed}.mp4"
+    path.write_bytes(data)
+    with contextlib.suppress(MediaError):
+        clip = load_clip(path, timeout_s=30)
+        assert clip.video is None or len(clip.video.pixels) % 2 == 0
+        assert clip.video is None or len(clip.video.times) == len(clip.video.pixels)
+        assert clip.audio is None or clip.audio.seconds < 13
+    assert capfd.readouterr() == ("", "")
+
+
+def test_damaged_pictures_are_counted(clips):
+    whole = write_clip(clips / "intact.mov", frames=60, codec="png", pix_fmt="rgb24", picture=_busy, size=(64, 48))
+    with av.open(str(whole)) as source:
+        packets = [(packet.pos, packet.size) for packet in source.demux() if packet.size]
+    data = bytearray(whole.read_bytes())
+    position, size = packets[20]  # 20 is among the frames taken: 0, 20, 39, 59
+    data[position + 12 : position + 12 + size // 2] = bytes(size // 2)
+    damaged = clips / "damaged.mov"
+    damaged.write_bytes(data)
+    clip = load_clip(damaged)
+    assert len(clip.video.pixels) == 4
+    assert any("damaged picture" in note for note in clip.notes)
+
+
+def test_no_length_in_the_header(clips):
+    path = clips / "live.mkv"
+    write_clip(path, frames=90, sound=tone(3.0), container_options={"live": "1"}, container_format="matroska")
+    with av.open(str(path)) as source:
+        assert source.duration is None
+    clip = load_clip(path)
+    assert len(clip.video.pixels) == 6
+    assert clip.duration_s == pytest.approx(3.0, abs=0.05)
+    assert not any("early" in note for note in clip.notes)
+    info = probe(path)
+    assert info.duration_counted
+    assert info.duration_s == pytest.approx(3.0, abs=0.05)
+
+
+def test_reading_is_bounded_in_time(plain_clip):
+    with pytest.raises(MediaError, match="took longer than"):
+        load_clip(plain_clip, timeout_s=1e-6)
+
+
+def test_names_are_taken_literally(tmp_path, plain_clip):
+    for name in ("50% done: part #1?.mp4", "frame%03d.mp4", "http:x.mp4", "日本語.mp4", "-i.mp4"):
+        path = tmp_path / name
+        path.write_bytes(plain_clip.read_bytes())
+        assert load_clip(path, end_s=1.0, use_audio=False).video is not None
+
+
+def test_paths_may_be_relative_strings(plain_clip, monkeypatch):
+    monkeypatch.chdir(plain_clip.parent)
+    assert load_clip(plain_clip.name, end_s=1.0).video is not None
+
+
+def test_torch_is_not_imported_before_frames_are_resized(plain_clip):
+    code = (
+        "import sys, seats.media as m\n"
+        f"m.probe({str(plain_clip)!r})\n"
+        f"m.load_clip({str(plain_clip)!r}, use_video=False)\n"
+        "sys.exit('torch' in sys.modules or 'librosa' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the peak memory from /proc")
+def test_memory_holds_the_sampled_frames_only(clips):
+    """720 frames of 1280x720 are 2 GB as RGB; the 24 sampled ones are 8 MB."""
+    path = write_clip(clips / "large.mp4", frames=360, size=(1280, 720), sound=tone(12.0), picture=_blank, gop=60)
+    code = (
+        "import torch, torch.nn.functional as F, re\n"
+        "from seats.media import FrameSampling, load_clip\n"
+        "torch.set_num_threads(1)\n"
+        "F.interpolate(torch.zeros(1, 3, 720, 1280, dtype=torch.uint8), size=(56, 84), mode='bicubic',"
+        " antialias=True)\n"
+        "peak = lambda: int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]) // 1024\n"
+        "before = peak()\n"
+        f"clip = load_clip({str(path)!r}, sampling=FrameSampling(fps=10))\n"
+        "assert len(clip.video.pixels) == 120\n"
+        "print(peak() - before, clip.video.pixels.numel() // 2**20)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    grown, kept = (int(part) for part in run.stdout.split())
+    assert grown < kept + 120
+
+
+def _blank(number, width, height):
+    return np.full((height, width, 3), number % 250, np.uint8)
+
+
+def test_the_default_sampling_is_the_published_one(plain_clip):
+    given = load_clip(plain_clip, sampling=FrameSampling(), use_audio=False)
+    default = load_clip(plain_clip, use_audio=False)
+    assert given.video.times == default.video.times

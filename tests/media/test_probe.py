@@ -1,0 +1,51 @@
+"""What the header says."""
+
+import time
+
+import pytest
+
+from seats.media import probe
+from tests.media.make import tone, write_clip, write_cover_mp3
+
+
+def test_a_clip(plain_clip):
+    info = probe(plain_clip)
+    assert "mp4" in info.format.split(",")
+    assert info.size_bytes == plain_clip.stat().st_size
+    assert info.duration_s == pytest.approx(12.0, abs=0.05)
+    assert not info.duration_counted
+    assert (info.video.codec, info.video.width, info.video.height) == ("h264", 160, 120)
+    assert (info.video.fps, info.video.frames, info.video.turned) == (30.0, 360, False)
+    assert (info.audio.codec, info.audio.sample_rate, info.audio.channels) == ("aac", 48_000, 2)
+    assert (info.video_streams, info.audio_streams) == (1, 1)
+
+
+def test_rotation_depth_and_several_streams(clips):
+    turned = probe(write_clip(clips / "probe-turned.mp4", frames=4, rotation=90)).video
+    assert (turned.width, turned.height, turned.turned) == (120, 160, True)
+    upside = probe(write_clip(clips / "probe-upside.mp4", frames=4, rotation=180)).video
+    assert (upside.width, upside.height, upside.turned) == (160, 120, False)
+    deep = probe(write_clip(clips / "probe-deep.mkv", frames=4, pix_fmt="yuv420p10le", video_streams=2))
+    assert deep.video.pixel_format == "yuv420p10le"
+    assert deep.video_streams == 2
+    assert deep.video.width == 160
+
+
+def test_sound_alone_and_cover_art(clips):
+    info = probe(write_clip(clips / "probe.wav", sound=tone(1.5), sound_codec="pcm_s16le"))
+    assert info.video is None
+    assert info.duration_s == pytest.approx(1.5)
+    cover = probe(write_cover_mp3(clips / "probe-cover.mp3"))
+    assert cover.video is None
+    assert cover.video_streams == 0
+
+
+def test_frames_are_estimated_where_the_header_counts_none(clips):
+    info = probe(write_clip(clips / "probe.mkv", frames=90))
+    assert info.video.frames == pytest.approx(90, abs=1)
+
+
+def test_it_is_fast(plain_clip):
+    begin = time.perf_counter()
+    probe(plain_clip)
+    assert time.perf_counter() - begin < 1.0
