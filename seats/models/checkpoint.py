@@ -23,7 +23,7 @@ KNOWN = (
     "Qwen/Qwen3-Omni-30B-A3B-Thinking",
 )
 # Weights other than safetensors can carry code, so they are never fetched.
-_WANTED = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
+WANTED = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _from_hub(model: str, offline: bool, revision: str | None) -> Path:
 
     try:
         return Path(
-            snapshot_download(model, revision=revision, allow_patterns=_WANTED, local_files_only=offline)
+            snapshot_download(model, revision=revision, allow_patterns=WANTED, local_files_only=offline)
         )
     except GatedRepoError as error:
         raise ModelError(f"{model} asks for its licence to be accepted on the hub, and for a login") from error
@@ -132,4 +132,8 @@ def _from_hub(model: str, offline: bool, revision: str | None) -> Path:
             f"Use --model {BUILT_IN}, a folder, or try again with a network"
         ) from error
     except OSError as error:
-        raise ModelError(f"{model} could not be downloaded: {error}") from error
+        where = f" ({error.filename})" if error.filename else ""
+        raise ModelError(
+            f"{model} could not be downloaded: {error.strerror or error}{where}; check the disk, or set HF_HOME to a "
+            "folder that can be written and has room"
+        ) from error

@@ -11,7 +11,7 @@ _MERGE_SIZE = 2
 
 
 def frame_sampling(checkpoint: Checkpoint) -> FrameSampling:
-    """The reference's frame and size rule, overruled by a video processor that states its own sizes and counts.
+    """The reference's frame and size rule, overruled by what the video processor says of sizes and counts.
 
     Raises ModelError if the folder's JSON files are missing or broken, SettingsError if they contradict one
     another.

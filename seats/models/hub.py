@@ -1,0 +1,93 @@
+"""What fetching a model from the hub would mean: how much is missing, and whether the disk has room for it."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+from seats.errors import ModelError
+from seats.models.checkpoint import BUILT_IN, WANTED, Checkpoint, find_checkpoint
+
+TIMEOUT_S = 3.0
+
+
+@dataclass(frozen=True)
+class FetchPlan:
+    """missing_bytes: to download, 0 where the cache has everything. free_bytes: on the cache's disk. folder: the
+    cache."""
+
+    missing_bytes: int
+    free_bytes: int
+    folder: Path
+
+
+def is_hub_id(model: str) -> bool:
+    """Whether `find_checkpoint` would look for this name on the hub."""
+    return model != BUILT_IN and model.count("/") == 1 and not Path(model).expanduser().is_dir()
+
+
+def fetch_plan(model: str, *, offline: bool = False, revision: str | None = None) -> FetchPlan | None:
+    """What `find_checkpoint` would have to download for a hub id, asked of the hub within `TIMEOUT_S` seconds.
+
+    None where the hub gives no answer (or may not be asked) and the cache doesn't hold the whole model; what is wrong
+    then is for `find_checkpoint` to say.
+    """
+    missing = None if offline else _missing_online(model, revision)
+    if missing is None:
+        missing = 0 if _whole_in_cache(model, revision) else None
+    if missing is None:
+        return None
+    folder = cache_folder()
+    return FetchPlan(missing, free_bytes(folder), folder)
+
+
+def cache_folder() -> Path:
+    """Where the hub's files are kept (`HF_HOME`, `HF_HUB_CACHE`)."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return Path(HF_HUB_CACHE)
+
+
+def free_bytes(folder: Path) -> int:
+    """Free bytes on the disk of a folder that may not exist yet; 0 where that cannot be told."""
+    for place in (folder, *folder.parents):
+        try:
+            return shutil.disk_usage(place).free
+        except OSError:
+            continue
+    return 0
+
+
+def cached_bytes(model: str) -> int | None:
+    """Bytes of a model's weights in the cache, None if it is not there as a whole."""
+    try:
+        checkpoint = find_checkpoint(model, offline=True)
+        return sum(file.stat().st_size for file in checkpoint.weight_files)
+    except (ModelError, OSError):
+        return None
+
+
+def _missing_online(model: str, revision: str | None) -> int | None:
+    from huggingface_hub import HfApi, try_to_load_from_cache
+
+    try:
+        info = HfApi().model_info(model, revision=revision, timeout=TIMEOUT_S, files_metadata=True)
+        wanted = [file for file in info.siblings or () if any(fnmatch(file.rfilename, p) for p in WANTED)]
+        missing = [
+            file
+            for file in wanted
+            if not isinstance(try_to_load_from_cache(model, file.rfilename, revision=info.sha), str)
+        ]
+    except Exception:  # the libraries below raise many kinds; the download meets the same one and names it
+        return None
+    return sum(file.size or 0 for file in missing)
+
+
+def _whole_in_cache(model: str, revision: str | None) -> bool:
+    try:
+        checkpoint: Checkpoint = find_checkpoint(model, offline=True, revision=revision)
+        return bool(checkpoint.weight_files)
+    except ModelError:
+        return False

@@ -1,0 +1,63 @@
+"""The model when none is named: as large as the GPU allows, else the built-in one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from seats.models.checkpoint import BUILT_IN
+from seats.models.hub import fetch_plan
+from seats_cli.text import size
+
+GIB = 2**30
+_CHOICES = ((24 * GIB, "Qwen/Qwen2.5-Omni-7B"), (12 * GIB, "Qwen/Qwen2.5-Omni-3B"))
+"""Free GPU memory that a model needs with room for a clip, largest first."""
+_GPU_FILES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+_ONLY_KNOWS = "it only knows shapes-and-sounds clips"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """model: name for `find_checkpoint`. line: which and why, for the user."""
+
+    model: str
+    line: str
+
+
+def choose_model(device: str, offline: bool) -> Choice:
+    """The model for a machine. device: as `--device`; only "auto" and CUDA devices look for a GPU."""
+    free = free_gpu_bytes(device)
+    if free is None:
+        why = "no CUDA GPU here" if device == "auto" else f"--device {device}"
+        return _built_in(why)
+    name = next((name for needed, name in _CHOICES if free >= needed), None)
+    if name is None:
+        return _built_in(f"the GPU has {size(free)} free, Qwen2.5-Omni-3B wants {size(_CHOICES[-1][0])}")
+    plan = fetch_plan(name, offline=offline)
+    why = f"the GPU has {size(free)} free"
+    if plan is None:
+        blocker = "--offline forbids fetching it" if offline else "the hub cannot be reached"
+        return _built_in(f"{why}, but {name} is not in the cache and {blocker}")
+    if plan.missing_bytes > plan.free_bytes:
+        return _built_in(f"{why}, but the disk has no room for the {size(plan.missing_bytes)} of {name}")
+    return Choice(name, f"model: {name} ({why}; choose another with --model)")
+
+
+def _built_in(why: str) -> Choice:
+    return Choice(BUILT_IN, f"model: {BUILT_IN}, the built-in one ({why}); {_ONLY_KNOWS}; see --model")
+
+
+def free_gpu_bytes(device: str) -> int | None:
+    """Free memory of the CUDA device that would be used, None without one. Imports torch only where a driver is."""
+    if device != "auto" and not device.startswith("cuda"):
+        return None
+    if not any(Path(file).exists() for file in _GPU_FILES):
+        return None
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    index = int(device.partition(":")[2] or 0) if device != "auto" else 0
+    if index >= torch.cuda.device_count():
+        return None
+    return torch.cuda.mem_get_info(index)[0]

@@ -1,0 +1,107 @@
+"""What all commands share: options from dataclasses, and the way errors end a command."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from copy import copy
+from dataclasses import fields, is_dataclass
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import typer
+
+from seats.errors import SeatsError, SettingsError
+from seats_cli.options import OutputOptions
+from seats_cli.text import one_line
+from seats_cli.usage import FAILED, INTERRUPTED, READER_GONE, WRONG_USAGE, WrongUsage
+
+
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """Make a Typer command of a function whose options are dataclasses.
+
+    Each field of a parameter that is a dataclass (see `seats_cli.options`) becomes an option of the command, and an
+    environment variable `SEATS_<FIELD>`. The function must have a parameter of type `OutputOptions`. What it raises
+    becomes a line on standard error and an exit code.
+    """
+    hints = get_type_hints(function, include_extras=True)
+    flat: list[inspect.Parameter] = []
+    groups: dict[str, Any] = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        if not is_dataclass(hints[name]):
+            flat.append(parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=hints[name]))
+            continue
+        groups[name] = hints[name]
+        annotations = get_type_hints(hints[name], include_extras=True)
+        flat += [
+            inspect.Parameter(
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=field.default,
+                annotation=_with_variable(annotations[field.name], field.name),
+            )
+            for field in fields(hints[name])
+        ]
+
+    def run(**values: Any) -> None:
+        for name, group in groups.items():
+            values[name] = group(**{field.name: values.pop(field.name) for field in fields(group)})
+        debug = any(isinstance(value, OutputOptions) and value.debug for value in values.values())
+        guarded(lambda: function(**values), debug)
+
+    run.__name__, run.__doc__, run.__module__ = function.__name__, function.__doc__, function.__module__
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in flat}
+    run.__signature__ = inspect.Signature(flat)  # type: ignore[attr-defined]
+    return run
+
+
+def _with_variable(annotation: Any, name: str) -> Any:
+    """The annotation with `SEATS_<NAME>` as the option's environment variable."""
+    assert get_origin(annotation) is Annotated
+    kind, *rest = get_args(annotation)
+    option = copy(rest[0])
+    option.envvar, option.show_envvar = f"SEATS_{name.upper()}", False
+    return Annotated[kind, option]
+
+
+def guarded(work: Callable[[], None], debug: bool) -> None:
+    """Do `work`; raises typer.Exit with the right code after saying in one line what went wrong."""
+    try:
+        work()
+        sys.stdout.flush()
+    except (typer.Exit, typer.Abort, WrongUsage):
+        raise
+    except KeyboardInterrupt:
+        error_line("interrupted", label="")
+        raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:
+        # Python flushes standard output once more at the end; that must find somewhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(READER_GONE) from None
+    except SeatsError as error:
+        _traceback(debug)
+        error_line(str(error))
+        raise typer.Exit(WRONG_USAGE if isinstance(error, SettingsError) else FAILED) from None
+    except Exception as error:
+        _traceback(debug)
+        said = one_line(str(error))
+        hint = "" if debug else "; run it again with --debug for the details"
+        error_line(f"unexpected {type(error).__name__}{': ' if said else ''}{said}{hint}")
+        raise typer.Exit(FAILED) from None
+
+
+def _traceback(debug: bool) -> None:
+    if debug:
+        import traceback
+
+        traceback.print_exc()
+
+
+def error_line(message: str, label: str = "error: ") -> None:
+    """Print one line on standard error, red where colours are wanted."""
+    from rich.console import Console
+    from rich.text import Text
+
+    line = Text.assemble((label, "bold red"), one_line(message))
+    Console(stderr=True, highlight=False).print(line, soft_wrap=True)

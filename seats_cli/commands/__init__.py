@@ -1,0 +1,1 @@
+"""One module per command; `seats_cli.main` finds them by themselves."""

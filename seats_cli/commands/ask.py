@@ -1,0 +1,83 @@
+"""`seats ask`: one question about one clip."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from seats_cli.command import command
+from seats_cli.options import AnswerOptions, ClipOptions, ModelOptions, OutputOptions, SelectionOptions
+from seats_cli.output import Output
+from seats_cli.startup import start
+from seats_cli.usage import WrongUsage
+
+ORDER = 10
+
+
+@command
+def ask(
+    clip: Annotated[Path, typer.Argument(help="A video or sound file.", show_default=False)],
+    question: Annotated[str, typer.Argument(help="What to ask, in quotes.", show_default=False)],
+    model: ModelOptions,
+    selection: SelectionOptions,
+    part: ClipOptions,
+    answering: AnswerOptions,
+    output: OutputOptions,
+) -> None:
+    """Ask a question about a clip; the answer streams to standard output, a summary follows on standard error.
+
+    [bold]Examples[/bold]
+
+    seats ask holiday.mp4 "What does the guide say about the tower?"
+
+    seats ask lecture.mkv "Summarise this part." --start 25:00 --keep 25% --json > answer.json
+    """
+    began = time.perf_counter()
+    if not question.strip():
+        raise WrongUsage("the question is empty: put it in quotes after the clip")
+    out = Output(output)
+    started = start(clip, part, model, out)
+    from seats.inference.answer import answer
+
+    with out.working("looking and listening"):
+        answered = answer(
+            started.model,
+            started.clip,
+            question_of(question, selection, answering),
+            decode_ms=started.decode_ms,
+            on_text=out.stream,
+        )
+    out.end_stream()
+    if output.json:
+        from seats.inference.report import answer_json
+
+        out.document(answer_json(answered))
+    if not output.quiet and (not output.json or output.verbose):
+        from seats_cli.summary import Summary
+
+        took = 1e3 * (time.perf_counter() - began)
+        out.show(Summary(answered, part, startup_ms=started.startup_ms, wall_ms=took, verbose=output.verbose))
+
+
+def question_of(text: str, selection: SelectionOptions, answering: AnswerOptions) -> Any:
+    """The library's `Question` that the options stand for."""
+    from seats.inference.answer import Question
+    from seats.inference.generate import Decoding
+
+    def share(percent: float | None) -> float | None:
+        return None if percent is None else percent / 100
+
+    return Question(
+        text=text,
+        method=selection.method,
+        keep=selection.keep,
+        keep_video=share(selection.keep_video),
+        keep_audio=share(selection.keep_audio),
+        kv=selection.kv,  # type: ignore[arg-type]
+        system=answering.system,
+        decoding=Decoding(answering.max_new_tokens, answering.temperature, answering.seed),
+        compare=selection.compare,
+    )

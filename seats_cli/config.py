@@ -1,0 +1,68 @@
+"""The settings file: TOML, its keys the long names of options. Environment and flags overrule it."""
+
+from __future__ import annotations
+
+import os
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from seats_cli.usage import WrongUsage
+
+
+def settings_file() -> Path | None:
+    """`$SEATS_CONFIG`, or `seats/config.toml` in `$XDG_CONFIG_HOME` or `~/.config` if it exists.
+
+    Raises click's UsageError if `$SEATS_CONFIG` names no file.
+    """
+    if said := os.environ.get("SEATS_CONFIG"):
+        path = Path(said).expanduser()
+        if not path.is_file():
+            raise WrongUsage(f"SEATS_CONFIG names {path}, which is not a file")
+        return path
+    home = os.environ.get("XDG_CONFIG_HOME")
+    try:
+        path = (Path(home) if home else Path.home() / ".config") / "seats" / "config.toml"
+        return path if path.is_file() else None
+    except (RuntimeError, OSError):  # no home, or one that may not be read
+        return None
+
+
+def read_settings(group: Any) -> dict[str, dict[str, Any]]:
+    """The file's settings as click's `default_map` for a group of commands, empty without a file.
+
+    A setting counts for all commands that have the option. Raises click's UsageError for a file that cannot be read,
+    and for keys that no command knows.
+    """
+    path = settings_file()
+    if path is None:
+        return {}
+    said = _parse(path)
+    known = {name: _option_names(command) for name, command in group.commands.items()}
+    everything = set().union(*known.values())
+    for key, value in said.items():
+        if key not in everything:
+            close = get_close_matches(key, sorted(everything), n=1)
+            hint = f"did you mean {close[0]}?" if close else f"it may hold {', '.join(sorted(everything))}"
+            raise WrongUsage(f"{path}: unknown setting {key!r}; {hint}")
+        if not isinstance(value, str | int | float | bool):
+            raise WrongUsage(f"{path}: {key} must be a text, a number, true or false")
+    # Numbers go the way of what is typed, so that one parser checks both.
+    values = {key: value if isinstance(value, bool) else str(value) for key, value in said.items()}
+    return {name: {key: values[key] for key in keys & values.keys()} for name, keys in known.items()}
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise WrongUsage(f"{path} is not valid TOML: {error}") from error
+    except OSError as error:
+        raise WrongUsage(f"{path} cannot be read: {error.strerror}") from error
+    return {key.replace("-", "_"): value for key, value in raw.items()}
+
+
+def _option_names(command: Any) -> set[str]:
+    return {p.name for p in command.params if p.param_type_name == "option" and p.name != "help"}

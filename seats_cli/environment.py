@@ -1,0 +1,34 @@
+"""Settings of other libraries that must stand before their first import."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def prepare() -> None:
+    """Keep libraries from printing, warning or forking threads on their own. What the user has set stays."""
+    defaults = {
+        "TOKENIZERS_PARALLELISM": "false",
+        "TRANSFORMERS_VERBOSITY": "error",
+        "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_VERBOSITY": "error",
+        "PYTHONWARNINGS": "ignore",
+    }
+    if not _is_terminal(sys.stderr):
+        defaults["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+    if not sys.warnoptions:
+        import warnings
+
+        warnings.simplefilter("ignore")
+    # An answer with a character that the terminal's encoding lacks must not end in a traceback.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+def _is_terminal(stream: object) -> bool:
+    return hasattr(stream, "isatty") and stream.isatty()

@@ -1,0 +1,260 @@
+"""Options that commands share, in groups. A command takes a group as one parameter; `command` makes options of it."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+
+def parse_percent(value: Any) -> float:
+    """Percent in (0, 100] from "10%", "10" or "12.5 %". A number below 1 without the sign could mean a share."""
+    text = str(value).strip()
+    number = _number(text.removesuffix("%"))
+    if number is None:
+        raise typer.BadParameter(f"{text!r} is not a percentage: write 10 or 10%")
+    if not text.endswith("%") and 0 < number < 1:
+        raise typer.BadParameter(f"{text} could mean {text}% or {100 * number:g}%: write the % sign")
+    if not 0 < number <= 100:
+        raise typer.BadParameter(f"{text} is out of range: choose more than 0% and at most 100%")
+    return number
+
+
+def parse_time(value: Any) -> float:
+    """Seconds from "90", "90.5", "1:30" or "1:01:30.5"."""
+    text = str(value).strip()
+    parts = text.split(":")
+    found = [_number(part) for part in parts]
+    seconds = 0.0
+    for place, number in enumerate(found):
+        whole = place == len(found) - 1 or (number is not None and number.is_integer())
+        if number is None or len(parts) > 3 or not whole or (place > 0 and number >= 60):
+            raise typer.BadParameter(f"{text!r} is not a time: write seconds (90), mm:ss (1:30) or h:mm:ss (1:02:30)")
+        seconds = 60 * seconds + number
+    return seconds
+
+
+def parse_pixels(value: Any) -> int:
+    """Pixels from "200704" or "448x448"."""
+    text = str(value).strip()
+    found = re.fullmatch(r"(\d+)(?:\s*[xX]\s*(\d+))?", text)
+    pixels = int(found[1]) * int(found[2] or 1) if found else 0
+    if pixels < 1:
+        raise typer.BadParameter(f"{text!r} is not a size: write pixels (200704) or width x height (448x448)")
+    return pixels
+
+
+def _number(text: str) -> float | None:
+    """A plain number at least 0: no sign, no exponent, no "nan"."""
+    text = text.strip()
+    return float(text) if re.fullmatch(r"\d+(\.\d*)?|\.\d+", text) else None
+
+
+def parse_positive(value: Any) -> float:
+    """A number above 0."""
+    number = _number(str(value))
+    if not number or math.isinf(number):
+        raise typer.BadParameter(f"{value!r} is not a number above 0")
+    return number
+
+
+def choice(*values: str) -> Any:
+    """A parser that takes one of `values`."""
+
+    def parse(value: Any) -> str:
+        if str(value) not in values:
+            raise typer.BadParameter(f"{str(value)!r} is unknown: choose {' or '.join(values)}")
+        return str(value)
+
+    return parse
+
+
+def option(*names: str, panel: str, text: str, **more: Any) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=panel, show_default=False, **more)
+
+
+_MODEL, _TOKENS, _CLIP, _ANSWER, _OUTPUT = "Model", "Token selection", "Clip", "Answer", "Output"
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Which model runs, and where."""
+
+    model: Annotated[
+        str | None,
+        option(
+            "--model",
+            "-m",
+            panel=_MODEL,
+            text="Hub id, folder, or seats-nano. Not given: Qwen2.5-Omni 7B or 3B where a CUDA GPU has the memory, "
+            "else seats-nano.",
+            metavar="NAME",
+        ),
+    ] = None
+    device: Annotated[
+        str, option("--device", panel=_MODEL, text="auto (default), cpu, cuda, cuda:1 or mps.", metavar="DEVICE")
+    ] = "auto"
+    dtype: Annotated[
+        str,
+        option(
+            "--dtype",
+            panel=_MODEL,
+            text="auto (default), bfloat16, float16 or float32.",
+            metavar="TYPE",
+            parser=choice("auto", "bfloat16", "float16", "float32"),
+        ),
+    ] = "auto"
+    quantize: Annotated[
+        str | None,
+        option(
+            "--quantize",
+            panel=_MODEL,
+            text="Weights in 4bit or 8bit (CUDA, needs seats\\[quant]).",
+            metavar="BITS",
+            parser=choice("4bit", "8bit"),
+        ),
+    ] = None
+    offline: Annotated[bool, option("--offline", panel=_MODEL, text="Use only models that are on disk.")] = False
+    revision: Annotated[
+        str | None, option("--revision", panel=_MODEL, text="Branch, tag or commit of a hub id.", metavar="REV")
+    ] = None
+
+
+@dataclass(frozen=True)
+class SelectionOptions:
+    """Which tokens stay."""
+
+    method: Annotated[
+        str,
+        option("--method", panel=_TOKENS, text="seats (default), random, or full for all tokens.", metavar="NAME"),
+    ] = "seats"
+    keep: Annotated[
+        float,
+        option(
+            "--keep",
+            panel=_TOKENS,
+            metavar="PERCENT",
+            parser=parse_percent,
+            text="Share of tokens alive, averaged over the layers: 10% (default), 15%, 25% and 35% are published "
+            "settings, others lie between them.",
+        ),
+    ] = 10.0
+    keep_video: Annotated[
+        float | None,
+        option(
+            "--keep-video",
+            panel=_TOKENS,
+            text="The same for video tokens alone, as written.",
+            metavar="PERCENT",
+            parser=parse_percent,
+        ),
+    ] = None
+    keep_audio: Annotated[
+        float | None,
+        option(
+            "--keep-audio",
+            panel=_TOKENS,
+            text="The same for audio tokens alone, as written.",
+            metavar="PERCENT",
+            parser=parse_percent,
+        ),
+    ] = None
+    kv: Annotated[
+        str,
+        option(
+            "--kv",
+            panel=_TOKENS,
+            metavar="keep|drop",
+            parser=choice("keep", "drop"),
+            text="Whether early layers keep in their cache the tokens dropped later: keep (default) or drop, as the "
+            "paper's code does.",
+        ),
+    ] = "keep"
+    compare: Annotated[
+        bool, option("--compare", panel=_TOKENS, text="Also run full tokens and report the measured speed-up.")
+    ] = False
+
+
+@dataclass(frozen=True)
+class ClipOptions:
+    """Which part of a clip is used, and how finely."""
+
+    start: Annotated[
+        float | None,
+        option(
+            "--start", panel=_CLIP, text="Begin here: seconds, mm:ss or h:mm:ss.", metavar="TIME", parser=parse_time
+        ),
+    ] = None
+    end: Annotated[
+        float | None,
+        option("--end", panel=_CLIP, text="End here: seconds, mm:ss or h:mm:ss.", metavar="TIME", parser=parse_time),
+    ] = None
+    fps: Annotated[
+        float | None,
+        option("--fps", panel=_CLIP, text="Frames a second (default 2).", metavar="RATE", parser=parse_positive),
+    ] = None
+    max_frames: Annotated[
+        int | None,
+        option("--max-frames", panel=_CLIP, text="Most frames, at least 2 (default 768).", metavar="N", min=2),
+    ] = None
+    max_pixels: Annotated[
+        int | None,
+        option(
+            "--max-pixels",
+            panel=_CLIP,
+            text="Most pixels of a frame: 200704 or 448x448.",
+            metavar="PIXELS",
+            parser=parse_pixels,
+        ),
+    ] = None
+    no_video: Annotated[bool, option("--no-video", panel=_CLIP, text="Use the sound only.")] = False
+    no_audio: Annotated[bool, option("--no-audio", panel=_CLIP, text="Use the pictures only.")] = False
+    timeout: Annotated[
+        float | None,
+        option(
+            "--timeout",
+            panel=_CLIP,
+            text="Give up reading the clip after so many seconds.",
+            metavar="SECONDS",
+            parser=parse_positive,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class AnswerOptions:
+    """How the answer is made."""
+
+    system: Annotated[
+        str | None, option("--system", panel=_ANSWER, text="System prompt, instead of none.", metavar="TEXT")
+    ] = None
+    max_new_tokens: Annotated[
+        int,
+        option("--max-new-tokens", panel=_ANSWER, text="Longest answer, tokens (default 256).", metavar="N", min=1),
+    ] = 256
+    temperature: Annotated[
+        float,
+        option(
+            "--temperature",
+            panel=_ANSWER,
+            metavar="T",
+            min=0.0,
+            text="0 (default) takes the most likely token; above, tokens are drawn.",
+        ),
+    ] = 0.0
+    seed: Annotated[
+        int, option("--seed", panel=_ANSWER, text="Of all random choices (default 0).", metavar="N", min=0)
+    ] = 0
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """What is printed."""
+
+    json: Annotated[bool, option("--json", panel=_OUTPUT, text="One JSON document on standard output.")] = False
+    quiet: Annotated[bool, option("--quiet", "-q", panel=_OUTPUT, text="Only the answer or the result.")] = False
+    verbose: Annotated[bool, option("--verbose", "-v", panel=_OUTPUT, text="More detail on standard error.")] = False
+    debug: Annotated[bool, option("--debug", panel=_OUTPUT, text="Tracebacks.")] = False

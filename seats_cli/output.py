@@ -1,0 +1,97 @@
+"""Where things are printed: the result on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from seats_cli.options import OutputOptions
+from seats_cli.text import one_line, printable
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+
+class Output:
+    """Prints as `--json`, `--quiet` and `--verbose` say. Colours and moving parts only on a terminal."""
+
+    def __init__(self, options: OutputOptions) -> None:
+        self.options = options
+        self._status: Any = None
+        self._streamed = ""
+
+    @cached_property
+    def console(self) -> Console:
+        """Of standard error; drops its colours for NO_COLOR and away from a terminal."""
+        from rich.console import Console
+
+        return Console(stderr=True, highlight=False)
+
+    def say(self, line: str) -> None:
+        """One line on standard error, unless --quiet."""
+        if not self.options.quiet:
+            from rich.text import Text
+
+            self.console.print(Text(one_line(line), style="dim"), soft_wrap=True)
+
+    def detail(self, line: str) -> None:
+        """One line on standard error with --verbose."""
+        if self.options.verbose:
+            self.say(line)
+
+    def show(self, renderable: RenderableType) -> None:
+        """Something larger on standard error, unless --quiet."""
+        if not self.options.quiet:
+            self.console.print(renderable)
+
+    @contextmanager
+    def working(self, what: str) -> Iterator[None]:
+        """A sign of life on a terminal while the block runs, or until the answer begins."""
+        if self.options.quiet or not self.console.is_terminal:
+            yield
+            return
+        self._status = self.console.status(what, spinner="dots")
+        self._status.start()
+        try:
+            yield
+        finally:
+            self._still()
+
+    def now(self, what: str) -> None:
+        """What the sign of life says from here on."""
+        if self._status is not None:
+            self._status.update(what)
+
+    def _still(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+    def stream(self, piece: str) -> None:
+        """A piece of the answer, as it comes, unless a JSON document will hold it."""
+        if self.options.json:
+            return
+        self._still()
+        if sys.stdout.isatty():
+            piece = printable(piece)
+        if not self._streamed:
+            piece = piece.lstrip()
+        self._streamed += piece
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+
+    def end_stream(self) -> None:
+        """End the answer's last line."""
+        if not self.options.json and not self._streamed.endswith("\n"):
+            sys.stdout.write("\n")
+            sys.stdout.flush()
+
+    def document(self, value: dict[str, Any]) -> None:
+        """The one JSON document of --json."""
+        json.dump(value, sys.stdout, ensure_ascii=False, allow_nan=False, indent=2 if sys.stdout.isatty() else None)
+        sys.stdout.write("\n")
+        sys.stdout.flush()

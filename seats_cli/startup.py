@@ -1,0 +1,179 @@
+"""From options to a loaded model and a decoded clip, as fast as the machine allows.
+
+The clip decodes on a thread (PyAV lets go of the interpreter's lock) while this one imports torch and transformers and
+loads the weights. What can be wrong is looked at in the order of what it costs to find out.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+from seats.errors import MediaError, ModelError
+from seats_cli.options import ClipOptions, ModelOptions
+from seats_cli.output import Output
+from seats_cli.text import milliseconds, size
+from seats_cli.usage import WrongUsage
+
+if TYPE_CHECKING:
+    from seats.media import Clip, FrameSampling
+    from seats.models.checkpoint import Checkpoint
+    from seats.models.omni import OmniModel
+
+
+@dataclass(frozen=True)
+class Started:
+    """decode_ms: time the clip took. startup_ms: from the command's start until model and clip were there."""
+
+    model: OmniModel
+    clip: Clip
+    decode_ms: float
+    startup_ms: float
+
+
+def start(path: Path, clip_options: ClipOptions, model_options: ModelOptions, output: Output) -> Started:
+    """Decode a clip and load a model at the same time. Raises SeatsError, or click's UsageError."""
+    began = time.perf_counter()
+    check_clip(path, clip_options)
+    checkpoint = checkpoint_for(model_options, output)
+    with output.working("reading the clip, loading the model"):
+        decoding = Background(lambda: decode(path, clip_options, checkpoint))
+        from seats.models.omni import load_model
+
+        imported = time.perf_counter()
+        decoding.check()  # before minutes of loading
+        model = load_model(
+            checkpoint,
+            device=model_options.device,
+            dtype=model_options.dtype,
+            quantize=model_options.quantize,
+            announce=output.say,
+        )
+        loaded = time.perf_counter()
+        clip = decoding.result()
+    done = time.perf_counter()
+    output.detail(
+        f"start-up {milliseconds(1e3 * (done - began))}: imports {milliseconds(1e3 * (imported - began))}, "
+        f"weights {milliseconds(1e3 * (loaded - imported))}, waited for the clip {milliseconds(1e3 * (done - loaded))}"
+    )
+    return Started(model, clip, 1e3 * decoding.seconds, 1e3 * (done - began))
+
+
+def check_clip(path: Path, options: ClipOptions) -> None:
+    """What can be said of a clip without opening it."""
+    if options.no_video and options.no_audio:
+        raise WrongUsage("--no-video and --no-audio together leave nothing to ask about: drop one of them")
+    if options.end is not None and options.end <= (options.start or 0.0):
+        raise WrongUsage(f"--end ({options.end:g} s) must be later than --start ({options.start or 0:g} s)")
+    try:
+        missing = not path.exists()
+    except (OSError, ValueError) as error:
+        raise MediaError(f"{str(path)!r} is not a usable path: {error}") from None
+    if missing:
+        raise MediaError(f"{path}: no such file; check the path")
+
+
+def checkpoint_for(options: ModelOptions, output: Output) -> Checkpoint:
+    """The checkpoint to run, fetched if need be. Says what is chosen where the user did not, and what is fetched."""
+    from seats.models.checkpoint import find_checkpoint
+
+    name = options.model
+    if name is None:
+        if options.revision is not None:
+            raise WrongUsage("--revision needs --model: it names a version of a hub id")
+        from seats_cli.choose import choose_model
+
+        choice = choose_model(options.device, options.offline)
+        output.say(choice.line)
+        name = choice.model
+    _announce_fetch(name, options, output)
+    checkpoint = find_checkpoint(name, offline=options.offline, revision=options.revision)
+    _check_complete(checkpoint)
+    return checkpoint
+
+
+def _announce_fetch(name: str, options: ModelOptions, output: Output) -> None:
+    from seats.models.hub import fetch_plan, is_hub_id
+
+    if options.offline or not is_hub_id(name):
+        return
+    plan = fetch_plan(name, revision=options.revision)
+    if plan is None or not plan.missing_bytes:
+        return
+    if plan.missing_bytes > plan.free_bytes:
+        raise ModelError(
+            f"{name} needs {size(plan.missing_bytes)} in {plan.folder}, where {size(plan.free_bytes)} are free: "
+            "make room, set HF_HOME to a larger disk, or choose a smaller --model"
+        )
+    output.say(f"fetching {name}: {size(plan.missing_bytes)} into {plan.folder}")
+
+
+def _check_complete(checkpoint: Checkpoint) -> None:
+    """Raises ModelError for a folder without configuration or weights, before seconds of imports."""
+    if checkpoint.config:
+        checkpoint.weight_files  # noqa: B018  (raises)
+
+
+def sampling_for(checkpoint: Checkpoint, options: ClipOptions) -> FrameSampling:
+    """The model's frame and size rule with what the options say instead."""
+    from seats.models.sampling import frame_sampling
+
+    said: dict[str, Any] = {}
+    sampling = frame_sampling(checkpoint)
+    if options.fps is not None:
+        said["fps"] = options.fps
+    if options.max_frames is not None:
+        said["max_frames"] = options.max_frames
+    if options.max_pixels is not None:
+        said["max_pixels"] = options.max_pixels
+        said["min_pixels"] = min(sampling.min_pixels, options.max_pixels)
+    return replace(sampling, **said)
+
+
+def decode(path: Path, options: ClipOptions, checkpoint: Checkpoint) -> Clip:
+    """The clip as the checkpoint's model wants it. Raises MediaError or SettingsError."""
+    from seats.media import load_clip
+
+    return load_clip(
+        path,
+        start_s=options.start,
+        end_s=options.end,
+        sampling=sampling_for(checkpoint, options),
+        use_video=not options.no_video,
+        use_audio=not options.no_audio,
+        timeout_s=options.timeout,
+    )
+
+
+class Background:
+    """Work on a thread that ends with the process. seconds: what it took, once `result` has returned."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self.seconds = 0.0
+        self._value: Any = None
+        self._error: BaseException | None = None
+        self._thread = Thread(target=self._run, args=(work,), daemon=True, name="seats-decode")
+        self._thread.start()
+
+    def _run(self, work: Callable[[], Any]) -> None:
+        began = time.perf_counter()
+        try:
+            self._value = work()
+        except BaseException as error:
+            self._error = error
+        self.seconds = time.perf_counter() - began
+
+    def check(self) -> None:
+        """Raise what the work raised, if it has ended by now."""
+        if not self._thread.is_alive() and self._error is not None:
+            raise self._error
+
+    def result(self) -> Any:
+        """Wait for the work; its value, or what it raised."""
+        self._thread.join()
+        self.check()
+        return self._value
