@@ -164,7 +164,7 @@ class MonoWriter:
         samples = samples[early:]
         room = self._limit() - self._position
         if len(samples) >= room:
-            samples, self.full = samples[: int(room)], True
+            samples, self.full = samples[: max(int(room), 0)], True
         self._push(samples)
 
     def finish(self) -> np.ndarray:

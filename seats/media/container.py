@@ -48,11 +48,15 @@ class Deadline:
         if self._end is not None and time.monotonic() > self._end:
             raise self.error()
 
+    def cancel(self) -> None:
+        """Make the next check on any thread raise."""
+        self._end = -1.0
+
     def error(self) -> MediaError:
         """Return the error that says so."""
+        limit = "allowed" if self.timeout_s is None else f"{self.timeout_s:g} s"
         return MediaError(
-            f"{self._path}: reading took longer than {self.timeout_s:g} s; "
-            "allow more time or ask about a shorter part"
+            f"{self._path}: reading took longer than {limit}; allow more time or ask about a shorter part"
         )
 
 
@@ -98,7 +102,7 @@ def open_media(path: Path, deadline: Deadline | None = None) -> Iterator[InputCo
         # "file:" and the white list keep odd names and playlists from being taken for addresses to fetch
         container = av.open(f"file:{os.path.abspath(path)}", options={"protocol_whitelist": "file"}, timeout=limit)
     except (av.error.ExitError, av.error.TimeoutError):
-        raise (deadline or Deadline(1.0, path)).error() from None
+        raise (deadline or Deadline(None, path)).error() from None
     except (av.error.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise MediaError(
@@ -124,6 +128,17 @@ def start_of(container: InputContainer) -> float:
 def duration_of(container: InputContainer) -> float | None:
     """Return the length the header announces, seconds, or None."""
     return container.duration / av.time_base if container.duration and container.duration > 0 else None
+
+
+def announced_end(container: InputContainer, used: list[Any]) -> float | None:
+    """Return when the header says the given streams end, seconds from the file's start, or None.
+
+    The container's own length counts only if there are no other streams that could be the longer ones.
+    """
+    if used and all(stream.duration for stream in used):
+        ends = [((stream.start_time or 0) + stream.duration) * stream.time_base for stream in used]
+        return float(max(ends)) - start_of(container)
+    return duration_of(container) if len(used) == len(container.streams) else None
 
 
 def video_streams(container: InputContainer) -> list[Any]:

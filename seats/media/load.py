@@ -54,6 +54,8 @@ def load_clip(
         if not videos and not audios:
             raise no_streams(path, container)
         announced = media.duration_of(container)
+        used = [*(videos[:1] if use_video else []), *(audios[:1] if use_audio else [])]
+        promised = media.announced_end(container, used)
     notes = _stream_notes(path, len(videos), len(audios), use_video, use_audio)
     duration = announced if announced is not None else count_duration(path, deadline)
     if duration is not None and start >= duration:
@@ -73,15 +75,12 @@ def load_clip(
         raise MediaError(
             f"{path}: nothing can be read between {start:g} s and {_until(end)}; check the range and file"
         )
-    if videos and use_video and video is None:
-        notes.append(f"no picture is shown between {start:g} s and {_until(end)}; only the sound is used")
-    if audios and use_audio and audio is None:
-        notes.append(f"no sound between {start:g} s and {_until(end)}; only the pictures are used")
-    if duration is None or (math.isinf(end) and use_video and use_audio and read_until > duration):
+    complete = len(used) == bool(videos) + bool(audios)
+    if duration is None or (complete and math.isinf(end) and read_until > duration):
         duration = read_until
     last = min(end, duration)
-    if last - read_until > max(1.0, 0.05 * duration):
-        notes.append(f"the file ends early: {read_until:.1f} of {duration:.1f} s could be read")
+    if promised is not None and min(end, promised) - read_until > max(1.0, 0.05 * promised):
+        notes.append(f"the file ends early: {read_until:.1f} of {promised:.1f} s could be read")
         last = read_until
     elif math.isfinite(end) and end - duration > 0.05:
         notes.append(f"asked up to {end:g} s; the file ends at {duration:.2f} s")
@@ -136,27 +135,33 @@ def _decode_both(
     errors: list[MediaError] = []
     video: Video | None = None
     audio: Audio | None = None
-    read_until = 0.0
+    video_until = audio_until = 0.0
+    span = f"between {start_s:g} s and {_until(end_s)}"
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="seats-audio") as pool:
         sound: Future[tuple[Audio | None, list[str], float]] | None = None
         if with_audio:
             sound = pool.submit(load_audio, path, start_s, end_s, deadline)
         if with_video:
             try:
-                video, more, until = load_video(path, start_s, end_s, sampling, deadline)
-                notes, read_until = notes + more, max(read_until, until)
+                video, notes, video_until = load_video(path, start_s, end_s, sampling, deadline)
+                if video is None:
+                    notes.append(f"no picture is shown {span}")
             except MediaError as error:
                 errors.append(error)
+            except BaseException:
+                deadline.cancel()  # an interrupt need not wait for the sound
+                raise
         if sound is not None:
             try:
-                audio, more, until = sound.result()
-                notes, read_until = notes + more, max(read_until, until)
+                audio, more, audio_until = sound.result()
+                notes += more if audio is not None else [*more, f"there is no sound {span}"]
             except MediaError as error:
                 errors.append(error)
     deadline.check()
     if errors and video is None and audio is None:
         raise errors[0]
-    return video, audio, notes + [str(error).removeprefix(f"{path}: ") for error in errors], read_until
+    notes += [str(error).removeprefix(f"{path}: ") for error in errors]
+    return video, audio, notes, max(video_until, audio_until)
 
 
 def _until(end_s: float) -> str:

@@ -75,6 +75,27 @@ def test_a_range_without_pictures_keeps_the_sound(clips):
     assert any("no picture is shown" in note for note in clip.notes)
 
 
+def test_a_stream_that_was_not_asked_for_is_not_missed(clips):
+    path = write_clip(clips / "unequal.mp4", frames=30, sound=tone(4.0))
+    assert load_clip(path, use_audio=False).notes == ()
+    path = write_clip(clips / "unequal.mkv", frames=150, sound=tone(1.0))
+    assert load_clip(path, use_video=False).notes == ()
+
+
+def test_undecodable_pictures_leave_the_sound(clips):
+    whole = write_clip(clips / "both.mov", frames=10, codec="png", pix_fmt="rgb24", sound=tone(1.0))
+    with av.open(str(whole)) as source:
+        packets = [(p.pos, p.size) for p in source.demux(video=0) if p.size]
+    data = bytearray(whole.read_bytes())
+    for position, size in packets:
+        data[position : position + size] = bytes(size)
+    (clips / "sound-left.mov").write_bytes(data)
+    clip = load_clip(clips / "sound-left.mov")
+    assert clip.video is None
+    assert clip.audio.seconds == pytest.approx(1.0, abs=0.05)
+    assert clip.notes == ("no picture can be decoded; get another copy",)
+
+
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
@@ -258,6 +279,7 @@ def test_torch_is_not_imported_before_frames_are_resized(plain_clip):
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the peak memory from /proc")
 def test_memory_holds_the_sampled_frames_only(clips):
     """720 frames of 1280x720 are 2 GB as RGB; the 24 sampled ones are 8 MB."""
