@@ -19,6 +19,8 @@ from seats.media.sampling import FrameSampling, smart_nframes
 
 # A seek is only worth it (and its small risk only taken) this far into a file, seconds.
 _SEEK_FROM_S = 5.0
+# How far before the start to seek, first and if that landed too late, seconds.
+_STEPS_BACK_S = (0.0, 10.0)
 # Packets read past the asked end, seconds, so that the picture after it is known.
 _MARGIN_S = 1.0
 # Share of packets that may lack a timestamp before the file is taken to have none.
@@ -37,7 +39,7 @@ class Timeline:
         packet_ticks: int64 `[P]`, in the order of the packets; -2**63 for packets that show no picture.
         packet_keys: bool `[P]`: decoding can start at this packet.
         timestamped: False if `ticks` are only counted.
-        sought: The packets begin at the keyframe before the asked start, not at the file's beginning.
+        sought_s: Where to seek before reading the packets, seconds from the file's start; None for no seek.
     """
 
     ticks: np.ndarray
@@ -47,7 +49,7 @@ class Timeline:
     packet_ticks: np.ndarray
     packet_keys: np.ndarray
     timestamped: bool
-    sought: bool
+    sought_s: float | None
 
 
 NO_PICTURE = -(2**63)
@@ -68,12 +70,12 @@ class Choice:
     source_fps: float
 
 
-def seek_before(container: Any, stream: Any, start_s: float) -> bool:
-    """Move to the keyframe before `start_s`, seconds from the file's start, and say if that was worth it."""
-    if start_s < _SEEK_FROM_S or not media.can_seek(container):
+def seek_to(container: Any, stream: Any, time_s: float) -> bool:
+    """Move to the keyframe before a time, seconds from the file's start; return whether the format can."""
+    if not media.can_seek(container):
         return False
     try:
-        container.seek(int((start_s + media.start_of(container)) / stream.time_base), stream=stream)
+        container.seek(int((time_s + media.start_of(container)) / stream.time_base), stream=stream)
     except OSError:
         return False
     return True
@@ -85,14 +87,22 @@ def read_timeline(path: Path, start_s: float, end_s: float, deadline: media.Dead
     Raises:
         MediaError: The file cannot be opened or the time is up.
     """
-    timeline = _read(path, start_s, end_s, deadline, seek=True)
-    landed_late = timeline.sought and not (len(timeline.times) and timeline.times[0] <= start_s)
-    if landed_late or (timeline.sought and not timeline.timestamped):
-        timeline = _read(path, start_s, end_s, deadline, seek=False)
-    return timeline
+    # Some formats only guess where to seek and land between keyframes, or after the place asked for.
+    for back_s in _STEPS_BACK_S:
+        if start_s - back_s < _SEEK_FROM_S:
+            break
+        timeline = _read(path, end_s, deadline, sought_s=start_s - back_s)
+        if timeline.sought_s is None:
+            return timeline
+        keys = timeline.packet_keys & (timeline.packet_ticks != NO_PICTURE)
+        if timeline.timestamped and keys.any():
+            first = np.searchsorted(timeline.ticks, timeline.packet_ticks[np.argmax(keys)])
+            if timeline.times[first] <= start_s:
+                return timeline
+    return _read(path, end_s, deadline, sought_s=None)
 
 
-def _read(path: Path, start_s: float, end_s: float, deadline: media.Deadline, *, seek: bool) -> Timeline:
+def _read(path: Path, end_s: float, deadline: media.Deadline, *, sought_s: float | None) -> Timeline:
     ticks: list[int] = []
     keys: list[bool] = []
     missing = 0
@@ -100,7 +110,8 @@ def _read(path: Path, start_s: float, end_s: float, deadline: media.Deadline, *,
     with media.open_media(path, deadline) as container:
         stream = media.video_streams(container)[0]
         base, origin = stream.time_base, media.start_of(container)
-        sought = seek and seek_before(container, stream, start_s)
+        if sought_s is not None and not seek_to(container, stream, sought_s):
+            sought_s = None
         stop = (end_s + origin + _MARGIN_S) / float(base)
         for packet in media.packets(container, stream, deadline):
             tick = NO_PICTURE if packet.is_discard or packet.pts is None else packet.pts
@@ -131,7 +142,7 @@ def _read(path: Path, start_s: float, end_s: float, deadline: media.Deadline, *,
         packet_ticks=packet_ticks,
         packet_keys=np.asarray(keys, dtype=bool),
         timestamped=timestamped,
-        sought=sought,
+        sought_s=sought_s,
     )
 
 

@@ -14,7 +14,7 @@ from seats.errors import MediaError
 from seats.media import container as media
 from seats.media.clip import Video
 from seats.media.sampling import FrameSampling, frame_size
-from seats.media.timeline import Choice, Timeline, choose_frames, read_timeline, seek_before
+from seats.media.timeline import Choice, Timeline, choose_frames, read_timeline, seek_to
 
 if TYPE_CHECKING:
     import torch
@@ -56,10 +56,10 @@ def load_video(
         return None, [], read_until
     frames = _Frames(path, choice, timeline, sampling)
     try:
-        _decode(path, timeline, frames, start_s, deadline, leave_out=timeline.timestamped)
+        _decode(path, timeline, frames, deadline, leave_out=timeline.timestamped)
     except _NotExactError:
         frames = _Frames(path, choice, timeline, sampling)
-        _decode(path, timeline, frames, start_s, deadline, leave_out=False)
+        _decode(path, timeline, frames, deadline, leave_out=False)
     pixels, count = frames.finish()
     times = timeline.times[choice.indices[:count]] - start_s
     if count < len(choice.indices):
@@ -147,7 +147,6 @@ def _decode(
     path: Path,
     timeline: Timeline,
     frames: _Frames,
-    start_s: float,
     deadline: media.Deadline,
     *,
     leave_out: bool,
@@ -168,8 +167,8 @@ def _decode(
         media.need_decoder(stream, path, "video")
         stream.thread_type = "AUTO"
         frames.codec = stream.codec_context.name
-        if timeline.sought:
-            seek_before(container, stream, start_s)
+        if timeline.sought_s is not None:
+            seek_to(container, stream, timeline.sought_s)
         if leave_out:
             produced = _needed_frames(container, stream, timeline, frames.wanted, deadline, count_damage)
         else:

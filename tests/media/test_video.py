@@ -222,6 +222,26 @@ def test_hdr_is_said(clips):
     assert any("HDR (PQ)" in note for note in load_clip(path).notes)
 
 
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("mpeg2.ts", {"codec": "mpeg2video", "options": {"bf": "2"}}),
+        ("h264.ts", {"options": _SLOW, "gop": 250}),
+        ("refresh.mkv", {"options": {**_SLOW, "x264-params": "intra-refresh=1:keyint=60"}}),
+        ("open265.mp4", {"codec": "libx265", "options": {**_QUIET, "x265-params": "log-level=none:open-gop=1"}}),
+        ("fragments.mp4", {"options": _SLOW, "container_options": {"movflags": "frag_keyframe+empty_moov"}}),
+    ],
+)
+def test_a_cut_far_into_the_file_is_exact_in_every_format(clips, name, settings):
+    """Also where a seek lands between keyframes, as it does in transport streams."""
+    path = write_clip(clips / f"far-{name}", frames=400, **{"gop": 30, **settings})
+    for start, first in ((6.4, 192), (12.03, 361)):
+        video = _video(path, start_s=start, end_s=start + 1.2)
+        taken = numbers(video)
+        assert taken[0] == first
+        assert video.times == pytest.approx([number / 30 - start for number in taken], abs=0.0011)
+
+
 def test_settings_reach_the_frames(plain_clip):
     sampling = FrameSampling(fps=1, max_frames=6, factor=32, min_pixels=4 * 32 * 32, max_pixels=16 * 32 * 32)
     video = _video(plain_clip, sampling=sampling)
