@@ -13,7 +13,7 @@ from seats.tokens.layout import Modality
 
 @dataclass(frozen=True)
 class Random(Method):
-    """Keep max(1, floor(R * N)) tokens of each modality, drawn over the whole clip (METHODS section 2).
+    """Keep max(1, floor(R * N)) tokens of each modality, drawn over the whole clip.
 
     video, audio: retention R in (0, 1]. seed: of the draw, which is the same on every device.
     """

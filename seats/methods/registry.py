@@ -14,7 +14,7 @@ from seats.methods.seats import Seats
 
 ENTRY_POINT_GROUP = "seats.methods"
 
-# (video, audio) retention in percent for each published operating point (arXiv 2605.20035, METHODS section 0).
+# (video, audio) retention in percent for each published operating point (arXiv 2605.20035).
 _PAIRS = {
     "qwen2.5-omni": {10: (6, 35), 15: (10, 45), 25: (20, 55), 35: (30, 65)},
     "qwen3-omni": {10: (7, 45), 15: (12, 50), 25: (22, 60), 35: (32, 70)},

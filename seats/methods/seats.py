@@ -25,7 +25,7 @@ AUDIO_WINDOW = 50
 
 @dataclass(frozen=True)
 class _Published:
-    """Settings of the published code for one model (METHODS section 1)."""
+    """Settings of the published code for one model."""
 
     drop_layers: tuple[int, ...]
     late_layer: int
@@ -130,7 +130,7 @@ class Seats(Method):
         return Selection(keep)
 
     def _keep_ratios(self) -> tuple[float, ...]:
-        """Keep ratio per drop step; the target cancels out, so both modalities share it (METHODS section 1.1)."""
+        """Keep ratio per drop step; the target cancels out, so both modalities share it."""
         return decay_schedule(
             self.num_layers, self.drop_layers, self.late_layer, self.video, self.pre_llm_scale
         ).keep

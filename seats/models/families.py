@@ -21,8 +21,10 @@ class Family(ABC):
     thinker_class: ClassVar[str]
     repeats_mark_position: ClassVar[bool]
     """Whether <|audio_bos|> gets the position of the <|vision_bos|> before it (and likewise at the end)."""
+    pads_audio: ClassVar[bool]
+    """Whether the processor adds silence to the sound before the spectrogram (see `MelSpec`)."""
     saliency_audio_frames: ClassVar[int]
-    """Window of the audio saliency, in encoder frames (METHODS section 0.1)."""
+    """Window of the audio saliency, in encoder frames."""
 
     @abstractmethod
     def time_rule(self, config: Any) -> TimeRule:
@@ -78,6 +80,7 @@ class Qwen25Omni(Family):
     config_types = ("qwen2_5_omni", "qwen2_5_omni_thinker")
     thinker_class = "Qwen2_5OmniThinkerForConditionalGeneration"
     repeats_mark_position = True
+    pads_audio = True
     saliency_audio_frames = 100
 
     def time_rule(self, config: Any) -> TimeRule:
@@ -123,6 +126,7 @@ class Qwen3Omni(Family):
     config_types = ("qwen3_omni_moe", "qwen3_omni_moe_thinker")
     thinker_class = "Qwen3OmniMoeThinkerForConditionalGeneration"
     repeats_mark_position = False
+    pads_audio = False
     saliency_audio_frames = 52
 
     def time_rule(self, config: Any) -> TimeRule:

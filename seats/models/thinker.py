@@ -137,7 +137,7 @@ class Thinker:
 
         layer: 1-based number of the decoder layer that has just run. hidden: its output `[1, S, D]`. rotary: (cos,
         sin) `[1, S, d]` of the tokens. The weights of layer `layer` are applied to its own output, as the published
-        code does (METHODS section 0.2); only one query row is projected.
+        code does; only one query row is projected.
         """
         block = self.layers[layer - 1]
         attention = block.self_attn

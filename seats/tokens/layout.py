@@ -9,7 +9,7 @@ import torch
 
 
 class Modality(IntEnum):
-    """Kind of a token. Image tokens count as text: no method here prunes them (METHODS section 0)."""
+    """Kind of a token. Image tokens count as text: no method here prunes them."""
 
     TEXT = 0
     VIDEO = 1
