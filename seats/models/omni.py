@@ -39,7 +39,7 @@ class OmniModel:
     shape: ModelShape
 
     def prompt_ids(self, question: str, system: str | None, has_video: bool) -> list[int]:
-        """Ids of the templated prompt with one media placeholder: for a video with or without sound, or sound alone."""
+        """Ids of the templated prompt with one media placeholder: a video with or without sound, or sound alone."""
         media = {"type": "video", "video": ""} if has_video else {"type": "audio", "audio": ""}
         user = {"role": "user", "content": [media, {"type": "text", "text": question}]}
         turns = [{"role": "system", "content": [{"type": "text", "text": system}]}] if system else []
@@ -226,6 +226,7 @@ def _mel_spec(checkpoint: Checkpoint, thinker: Thinker) -> MelSpec:
         sample_rate=said.get("sampling_rate", 16000),
         n_fft=said.get("n_fft", 400),
         hop=said.get("hop_length", 160),
+        padded=thinker.family.pads_audio,
     )
 
 
