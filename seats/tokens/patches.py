@@ -12,7 +12,7 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 @dataclass(frozen=True)
 class PatchSpec:
-    """Settings of the video processor: patch side in pixels, frames per patch, merge side in patches, colour scale."""
+    """Settings of the video processor: patch side in pixels, frames a patch, merge side in patches, colour scale."""
 
     patch_size: int = 14
     temporal_patch_size: int = 2

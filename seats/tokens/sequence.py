@@ -71,7 +71,8 @@ def build_sequence(
     room = rule.max_position - len(before) - len(after) - reserve
     block = interleave(grid, seconds_per_grid, audio_tokens, rule.time)
     time_scale = 1.0
-    if block.next_position > room:
+    # Where the last piece is not the latest, positions of an earlier one lie beyond `next_position`.
+    if max(block.next_position, float(block.positions.max()) + 1) > room:
         span = float(block.positions[0].max())
         if room < 2:
             raise SettingsError(
