@@ -38,8 +38,8 @@ def read_settings(group: Any) -> dict[str, dict[str, Any]]:
     if path is None:
         return {}
     said = _parse(path)
-    known = {name: _option_names(command) for name, command in group.commands.items()}
-    everything = set().union(*known.values())
+    known = {name: _options(command) for name, command in group.commands.items()}
+    everything = {name for names in known.values() for name in names}
     for key, value in said.items():
         if key not in everything:
             close = get_close_matches(key, sorted(everything), n=1)
@@ -49,7 +49,10 @@ def read_settings(group: Any) -> dict[str, dict[str, Any]]:
             raise WrongUsage(f"{path}: {key} must be a text, a number, true or false")
     # Numbers go the way of what is typed, so that one parser checks both.
     values = {key: value if isinstance(value, bool) else str(value) for key, value in said.items()}
-    return {name: {key: values[key] for key in keys & values.keys()} for name, keys in known.items()}
+    return {
+        command: {key: [values[key]] if many else values[key] for key, many in options.items() if key in values}
+        for command, options in known.items()
+    }
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -64,5 +67,6 @@ def _parse(path: Path) -> dict[str, Any]:
     return {key.replace("-", "_"): value for key, value in raw.items()}
 
 
-def _option_names(command: Any) -> set[str]:
-    return {p.name for p in command.params if p.param_type_name == "option" and p.name != "help"}
+def _options(command: Any) -> dict[str, bool]:
+    """Names of a command's options, and whether they may be given several times."""
+    return {p.name: p.multiple for p in command.params if p.param_type_name == "option" and p.name != "help"}

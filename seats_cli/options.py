@@ -73,7 +73,13 @@ def choice(*values: str) -> Any:
 
 
 def option(*names: str, panel: str, text: str, **more: Any) -> Any:
+    """A Typer option in one of the help's panels; its default is said in `text` where it isn't "none"."""
     return typer.Option(*names, help=text, rich_help_panel=panel, show_default=False, **more)
+
+
+def flag(*names: str, panel: str, text: str) -> Any:
+    """An option that takes no value."""
+    return option(*names, panel=panel, text=text, metavar=" ")
 
 
 _MODEL, _TOKENS, _CLIP, _ANSWER, _OUTPUT = "Model", "Token selection", "Clip", "Answer", "Output"
@@ -117,7 +123,7 @@ class ModelOptions:
             parser=choice("4bit", "8bit"),
         ),
     ] = None
-    offline: Annotated[bool, option("--offline", panel=_MODEL, text="Use only models that are on disk.")] = False
+    offline: Annotated[bool, flag("--offline", panel=_MODEL, text="Use only models that are on disk.")] = False
     revision: Annotated[
         str | None, option("--revision", panel=_MODEL, text="Branch, tag or commit of a hub id.", metavar="REV")
     ] = None
@@ -174,7 +180,7 @@ class SelectionOptions:
         ),
     ] = "keep"
     compare: Annotated[
-        bool, option("--compare", panel=_TOKENS, text="Also run full tokens and report the measured speed-up.")
+        bool, flag("--compare", panel=_TOKENS, text="Also run full tokens and report the measured speed-up.")
     ] = False
 
 
@@ -210,8 +216,8 @@ class ClipOptions:
             parser=parse_pixels,
         ),
     ] = None
-    no_video: Annotated[bool, option("--no-video", panel=_CLIP, text="Use the sound only.")] = False
-    no_audio: Annotated[bool, option("--no-audio", panel=_CLIP, text="Use the pictures only.")] = False
+    no_video: Annotated[bool, flag("--no-video", panel=_CLIP, text="Use the sound only.")] = False
+    no_audio: Annotated[bool, flag("--no-audio", panel=_CLIP, text="Use the pictures only.")] = False
     timeout: Annotated[
         float | None,
         option(
@@ -254,7 +260,7 @@ class AnswerOptions:
 class OutputOptions:
     """What is printed."""
 
-    json: Annotated[bool, option("--json", panel=_OUTPUT, text="One JSON document on standard output.")] = False
-    quiet: Annotated[bool, option("--quiet", "-q", panel=_OUTPUT, text="Only the answer or the result.")] = False
-    verbose: Annotated[bool, option("--verbose", "-v", panel=_OUTPUT, text="More detail on standard error.")] = False
-    debug: Annotated[bool, option("--debug", panel=_OUTPUT, text="Tracebacks.")] = False
+    json: Annotated[bool, flag("--json", panel=_OUTPUT, text="One JSON document on standard output.")] = False
+    quiet: Annotated[bool, flag("--quiet", "-q", panel=_OUTPUT, text="Only the answer or the result.")] = False
+    verbose: Annotated[bool, flag("--verbose", "-v", panel=_OUTPUT, text="More detail on standard error.")] = False
+    debug: Annotated[bool, flag("--debug", panel=_OUTPUT, text="Tracebacks.")] = False

@@ -1,7 +1,7 @@
 """From options to a loaded model and a decoded clip, as fast as the machine allows.
 
-The clip decodes on a thread (PyAV lets go of the interpreter's lock) while this one imports torch and transformers and
-loads the weights. What can be wrong is looked at in the order of what it costs to find out.
+What can be wrong is looked at in the order of what it costs to find out: options and paths, the clip's header, and
+only then seconds of imports and the weights.
 """
 
 from __future__ import annotations
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from seats.models.omni import OmniModel
 
 
+_LARGE = 2**30
+"""From so many bytes of weights on, the clip decodes while they load. For less it doesn't pay: on two cores, decoding
+beside the imports took three to ten times as long as alone (both want the interpreter's lock) and the whole was no
+faster, while the report would have called that the time to read the clip."""
+
+
 @dataclass(frozen=True)
 class Started:
     """decode_ms: time the clip took. startup_ms: from the command's start until model and clip were there."""
@@ -36,16 +42,22 @@ class Started:
 
 
 def start(path: Path, clip_options: ClipOptions, model_options: ModelOptions, output: Output) -> Started:
-    """Decode a clip and load a model at the same time. Raises SeatsError, or click's UsageError."""
+    """Decode a clip and load a model. Raises SeatsError, or click's UsageError."""
     began = time.perf_counter()
     check_clip(path, clip_options)
     checkpoint = checkpoint_for(model_options, output)
-    with output.working("reading the clip, loading the model"):
-        decoding = Background(lambda: decode(path, clip_options, checkpoint))
-        from seats.models.omni import load_model
+    check_header(path, clip_options)
+    with output.working("starting"):
+        from seats.models.omni import import_model_code, load_model, thinker_bytes
 
+        import_model_code(checkpoint)
         imported = time.perf_counter()
-        decoding.check()  # before minutes of loading
+        output.now("reading the clip")
+        decoding = Background(lambda: decode(path, clip_options, checkpoint))
+        if thinker_bytes(checkpoint) < _LARGE:
+            decoding.result()
+        decoded = time.perf_counter()
+        output.now("loading the model")
         model = load_model(
             checkpoint,
             device=model_options.device,
@@ -58,7 +70,8 @@ def start(path: Path, clip_options: ClipOptions, model_options: ModelOptions, ou
     done = time.perf_counter()
     output.detail(
         f"start-up {milliseconds(1e3 * (done - began))}: imports {milliseconds(1e3 * (imported - began))}, "
-        f"weights {milliseconds(1e3 * (loaded - imported))}, waited for the clip {milliseconds(1e3 * (done - loaded))}"
+        f"clip {milliseconds(1e3 * decoding.seconds)}{'' if decoded - imported > 0.001 else ' beside the weights'}, "
+        f"weights {milliseconds(1e3 * (loaded - decoded))}"
     )
     return Started(model, clip, 1e3 * decoding.seconds, 1e3 * (done - began))
 
@@ -75,6 +88,20 @@ def check_clip(path: Path, options: ClipOptions) -> None:
         raise MediaError(f"{str(path)!r} is not a usable path: {error}") from None
     if missing:
         raise MediaError(f"{path}: no such file; check the path")
+
+
+def check_header(path: Path, options: ClipOptions) -> None:
+    """What a clip's header says against it: not media, nothing wanted in it, too short. Raises MediaError."""
+    from seats.media import probe
+
+    info = probe(path, timeout_s=options.timeout)
+    start = options.start or 0.0
+    if info.duration_s is not None and start >= info.duration_s:
+        raise MediaError(f"{path}: lasts {info.duration_s:.2f} s, so nothing begins at {start:g} s; start earlier")
+    if options.no_audio and info.video is None:
+        raise MediaError(f"{path}: has no pictures, and --no-audio leaves out its sound; ask without --no-audio")
+    if options.no_video and info.audio is None:
+        raise MediaError(f"{path}: has no sound, and --no-video leaves out its pictures; ask without --no-video")
 
 
 def checkpoint_for(options: ModelOptions, output: Output) -> Checkpoint:

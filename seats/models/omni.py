@@ -85,6 +85,16 @@ def load_model(
     )
 
 
+def import_model_code(checkpoint: Checkpoint) -> None:
+    """Import the code that `load_model` would import: seconds in which nothing can go wrong with the checkpoint.
+
+    Raises ModelError for a model that is not a Qwen-Omni.
+    """
+    import transformers
+
+    getattr(transformers, _family(checkpoint).thinker_class)
+
+
 def thinker_bytes(checkpoint: Checkpoint) -> int:
     """Bytes of the thinker's weights on disk, from the safetensors headers."""
     from seats.costs.memory import checkpoint_bytes

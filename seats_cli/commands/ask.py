@@ -19,8 +19,8 @@ ORDER = 10
 
 @command
 def ask(
-    clip: Annotated[Path, typer.Argument(help="A video or sound file.", show_default=False)],
-    question: Annotated[str, typer.Argument(help="What to ask, in quotes.", show_default=False)],
+    clip: Annotated[Path, typer.Argument(help="A video or sound file.", metavar="CLIP", show_default=False)],
+    question: Annotated[str, typer.Argument(help="What to ask, in quotes.", metavar="QUESTION", show_default=False)],
     model: ModelOptions,
     selection: SelectionOptions,
     part: ClipOptions,
@@ -33,7 +33,7 @@ def ask(
 
     seats ask holiday.mp4 "What does the guide say about the tower?"
 
-    seats ask lecture.mkv "Summarise this part." --start 25:00 --keep 25% --json > answer.json
+    seats ask lecture.mkv "Sum this up." --start 25:00 --keep 25% --json
     """
     began = time.perf_counter()
     if not question.strip():

@@ -1,0 +1,235 @@
+"""The summary under an answer: what was seen and heard, which tokens stayed, what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from seats_cli.flow import Flow, bar
+from seats_cli.options import ClipOptions
+from seats_cli.text import flops, milliseconds, one_line, seconds, size, times
+
+if TYPE_CHECKING:
+    from seats.inference.answer import Answer
+    from seats.tokens.layout import Counts
+
+STYLES = {"video": "cyan", "audio": "magenta"}
+_LABEL_WIDTH = 7
+
+
+class Summary:
+    """Rich renderable of an `Answer`: a panel on a terminal, plain lines elsewhere.
+
+    part: the options that chose the part of the clip. startup_ms: imports, weights and decoding, as they overlapped.
+    wall_ms: the whole command.
+    """
+
+    def __init__(
+        self, answer: Answer, part: ClipOptions, *, startup_ms: float, wall_ms: float, verbose: bool = False
+    ) -> None:
+        self.answer, self.part, self.verbose = answer, part, verbose
+        self.startup_ms, self.wall_ms = startup_ms, wall_ms
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        ascii_only = options.ascii_only
+        width = min(options.max_width, 100)
+        inner = width - 4 if console.is_terminal else width
+        body = Group(self._facts(), "", self._tokens(inner, ascii_only), "", self._costs())
+        if not console.is_terminal:
+            yield Group("", self._title(), body)
+            return
+        frame = box.ASCII if ascii_only else box.ROUNDED
+        yield Panel(body, title=self._title(), title_align="left", box=frame, border_style="dim", width=width)
+
+    def _title(self) -> Text:
+        answer, thinker = self.answer, self.answer.model.thinker
+        method = answer.method.name
+        name = one_line(PurePath(answer.model.name).name)
+        dtype = str(thinker.dtype).removeprefix("torch.")
+        return Text.assemble((name, "bold"), f" · {dtype} · {thinker.device} · ", (method, "bold"), self._target())
+
+    def _target(self) -> str:
+        asked = self.answer.question
+        if self.answer.method.name == "full":
+            return ""
+        own = [
+            f"{name} {100 * share:g}%"
+            for name, share in (("video", asked.keep_video), ("audio", asked.keep_audio))
+            if share is not None
+        ]
+        return " " + " ".join([f"{asked.keep:g}%", *own] if len(own) < 2 else own)
+
+    def _facts(self) -> Table:
+        rows = _Rows()
+        clip = self.answer.clip
+        used = f"{seconds(clip.end_s - clip.start_s)} of {seconds(clip.duration_s)}"
+        if clip.start_s > 0:
+            used += f" from {seconds(clip.start_s)}"
+        video = clip.video
+        if video is not None:
+            frames, _, height, width = video.pixels.shape
+            source = (video.source_width, video.source_height)
+            resized = "" if source == (width, height) else f" from {source[0]} x {source[1]}"
+            rows.add("seen", used, f"{frames} frames at {video.fps:.3g} a second", f"{width} x {height}{resized}")
+        else:
+            rows.add("seen", "no pictures used (--no-video)" if self.part.no_video else "no pictures in this file")
+        if clip.audio is not None:
+            rows.add(
+                "heard", f"{seconds(clip.audio.seconds)} of sound", f"{clip.audio.source_rate / 1e3:g} kHz source"
+            )
+        else:
+            rows.add("heard", "no sound used (--no-audio)" if self.part.no_audio else "no sound in this file")
+        for note in self._notes():
+            rows.add("note", Text(one_line(note), style="yellow"))
+        return rows.table
+
+    def _notes(self) -> Iterator[str]:
+        said = ("no sound track in the file", "no pictures in the file")
+        yield from (note for note in self.answer.notes if not note.startswith(said))
+        if self.answer.finish_reason == "length":
+            limit = self.answer.question.decoding.max_new_tokens
+            yield f"the answer was cut after {limit} tokens: raise --max-new-tokens"
+
+    def _stages(self) -> list[tuple[str, Counts]]:
+        """Stages of the prefill with what was alive after each."""
+        trace = self.answer.trace
+        stages = [("in the clip", trace.full)]
+        dropped_before = trace.pre_llm() != trace.full
+        if dropped_before:
+            stages.append(("before the LLM", trace.pre_llm()))
+        for drop in trace.drops:
+            if drop.after_layer > 0:
+                gone = drop.counts.video + drop.counts.audio == 0
+                stages.append((f"{'gone ' if gone else ''}after layer {drop.after_layer}", drop.counts))
+        if len(stages) == 1:
+            stages.append((f"all {len(trace.layers)} layers", trace.full))
+        return stages
+
+    def _tokens(self, width: int, ascii_only: bool) -> Table:
+        trace = self.answer.trace
+        present = [name for name in STYLES if getattr(trace.full, name)]
+        bar_width = max(4, min(24, (width - 18 - 12 * len(present)) // max(len(present), 1)))
+        table = Table.grid(padding=(0, 1))
+        table.add_column(no_wrap=True, min_width=_LABEL_WIDTH + 9)
+        header = [Text(f"tokens · {trace.full.text:,} text", style="dim")]
+        for name in present:
+            table.add_column(justify="right", no_wrap=True, min_width=8)
+            table.add_column(no_wrap=True, width=bar_width)
+            header += [Text(name, style=f"bold {STYLES[name]}"), Text()]
+        table.add_row(*header)
+        for label, counts in self._stages():
+            row = [Text(label)]
+            for name in present:
+                count = getattr(counts, name)
+                share = count / getattr(trace.full, name)
+                row += [Text(f"{count:,}"), bar(share, bar_width, STYLES[name], ascii_only)]
+            table.add_row(*row)
+        average = [Text("layer average")]
+        for name in present:
+            average += [Text(f"{100 * (trace.retention(name) or 0):.1f} %", style="bold"), Text()]
+        table.add_row(*average)
+        return table
+
+    def _costs(self) -> Table:
+        rows = _Rows()
+        answer = self.answer
+        full, run = answer.flops.full, answer.flops.run
+        pruned = answer.method.name != "full"
+        if pruned:
+            rows.add(
+                "FLOPs",
+                Text.assemble(
+                    f"{flops(full.total)} → {flops(run.total)} in all, ",
+                    (f"{times(full.total / run.total)} fewer", "bold"),
+                ),
+                Text.assemble(
+                    f"selection + prefill {flops(full.after_encoders, '')} → {flops(run.after_encoders, '')}, ",
+                    (f"{times(answer.flops.reduction)} fewer", "bold"),
+                ),
+                *self._other_parts(),
+            )
+        else:
+            rows.add(
+                "FLOPs",
+                f"{flops(run.total)} in all",
+                f"prefill {flops(run.after_encoders, '')}",
+                *self._other_parts(),
+            )
+        rows.add("time", *self._steps())
+        rows.add("", *self._overall())
+        if pruned:
+            rows.add("speed", *self._speedup())
+        if self.verbose:
+            memory = "device" if str(answer.model.thinker.device) != "cpu" else "process"
+            rows.add(
+                "memory",
+                f"{size(answer.peak_device_bytes)} peak of the {memory}",
+                f"{size(answer.kv_cache_bytes)} cache",
+            )
+            rows.add(
+                "paper",
+                f"{flops(answer.flops.paper_full_macs, 'MACs')} → {flops(answer.flops.paper_run_macs, 'MACs')}",
+            )
+        return rows.table
+
+    def _other_parts(self) -> Iterator[str]:
+        run = self.answer.flops.run
+        if encoders := run.vision_encoder + run.audio_encoder:
+            yield f"encoders {flops(encoders, '')}"
+        if run.llm_decode:
+            yield f"decoding {flops(run.llm_decode, '')}"
+
+    def _steps(self) -> Iterator[str]:
+        names = {
+            "decode_clip": "reading",
+            "prepare": "preparing",
+            "encode_video": "pictures",
+            "encode_audio": "sound",
+            "selection": "selection",
+            "prefill": "prefill",
+        }
+        for key, name in names.items():
+            ms = self.answer.latency_ms[key]
+            if ms is not None and (key != "selection" or self.answer.method.name != "full"):
+                yield f"{name} {milliseconds(ms)}"
+
+    def _overall(self) -> Iterator[Text | str]:
+        latency = self.answer.latency_ms
+        yield f"first token {milliseconds(latency['first_token'] or 0)}"
+        if latency["per_output_token"] is not None:
+            yield f"then {milliseconds(latency['per_output_token'])} a token"
+        yield Text(f"{milliseconds(latency['total'] or 0)} in all", style="bold")
+        yield f"{milliseconds(self.wall_ms)} with start-up"
+
+    def _speedup(self) -> Iterator[Text | str]:
+        gain = self.answer.speedup
+        prefill = f"prefill {times(gain.prefill)}"
+        if gain.spread is not None:
+            prefill += f" ({gain.spread[0]:.2f} to {gain.spread[1]:.2f})"
+        yield Text(prefill, style="bold")
+        yield f"first token {times(gain.first_token)}"
+        if gain.basis == "measured":
+            yield Text("measured against full tokens", style="green")
+        else:
+            yield Text("estimated from FLOPs; --compare measures", style="yellow")
+
+
+class _Rows:
+    """Rows of a dim label and pieces that flow."""
+
+    def __init__(self) -> None:
+        self.table = Table.grid(padding=(0, 1))
+        self.table.add_column(width=_LABEL_WIDTH, style="dim", no_wrap=True)
+        self.table.add_column(ratio=1)
+        self.table.expand = True
+
+    def add(self, label: str, *pieces: Text | str) -> None:
+        wraps = len(pieces) == 1 and isinstance(pieces[0], Text)
+        self.table.add_row(label, pieces[0] if wraps else Flow(pieces))
