@@ -1,4 +1,4 @@
-"""What training sees at each step: a function of the step alone, so that a resumed run goes on as if never stopped."""
+"""What training sees at each step: a function of the step alone, so that a resumed run goes on as before."""
 
 import random
 from dataclasses import asdict, dataclass

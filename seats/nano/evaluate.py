@@ -58,7 +58,10 @@ def held_out_batches(
 
 @torch.no_grad()
 def evaluate(forward: PackedForward, batches: list[Batch], heads: FactHeads | None = None) -> Accuracy:
-    """Full tokens. Answers are scored word by word given the right words before, which for right answers is greedy."""
+    """Accuracy with full tokens.
+
+    Each word of an answer is predicted given the right words before it; for a right answer that is greedy decoding.
+    """
     result = Accuracy()
     for batch in batches:
         video = encode_video(forward.thinker, batch.frames) if batch.frames is not None else None

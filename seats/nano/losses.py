@@ -93,7 +93,7 @@ def encoder_loss(
 def _object_loss(
     heads: FactHeads, video: torch.Tensor, labels: torch.Tensor, embeddings: torch.Tensor
 ) -> list[torch.Tensor]:
-    """The shape, read off the mean of an object's tokens in one second: a clearer signal than single tokens early on."""
+    """The shape, read off the mean of an object's tokens in one second: at first a clearer signal than each token."""
     shapes = labels[..., FACT_NAMES.index("shape")].long()
     colours = labels[..., FACT_NAMES.index("colour")].long()
     place = torch.arange(shapes.numel()).view_as(shapes) // VIDEO_TOKENS_PER_SECOND

@@ -98,7 +98,7 @@ class PackedForward:
             kept: `[B, n]` rising positions of the prefix to read; all of them when None.
         """
         shape = batch.shape
-        count, length = batch.ids.shape
+        count = len(batch.ids)
         if shape not in self._positions:
             self._positions[shape] = prefix_positions(self.thinker, shape)
         positions = self._positions[shape]

@@ -32,6 +32,7 @@ class Question:
     mentions: tuple[tuple[int, Mention], ...] = ()
     category: str = ""
     form: str = "short"
+    options: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -108,7 +109,8 @@ def as_choice(question: Question, clip: ClipDescription, rng: random.Random) -> 
         words += [letter, ".", option]
     if rng.random() < 0.5:
         words += ["answer", "with", "the", "letter", "."]
-    return replace(question, words=tuple(words), answer=(LETTERS[options.index(right)],), form="choice")
+    letter = LETTERS[options.index(right)]
+    return replace(question, words=tuple(words), answer=(letter,), form="choice", options=tuple(options))
 
 
 def _ask(

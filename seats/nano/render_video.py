@@ -7,7 +7,7 @@ from seats.nano.vocabulary import COLOURS
 from seats.nano.world import FRAME_SIZE, POST_HALF_WIDTH, ClipDescription, ShapeObject
 
 TOKEN_SIZE = 28
-"""Pixels a side of one video token: a merged 2 × 2 group of 14-pixel patches."""
+"""Pixels a side of one video token: a merged 2x2 group of 14-pixel patches."""
 TOKENS_PER_SIDE = FRAME_SIZE // TOKEN_SIZE
 NOBODY = 255
 """Owner of a pixel that shows none of the objects."""

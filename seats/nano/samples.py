@@ -1,6 +1,6 @@
 """The clips in `samples/`: `python -m seats.nano.samples DIR` makes them again.
 
-Each is the first clip of the sample split with the property it is named for, so none is picked by what a model can do.
+Each is the first clip of the sample split with the property it is named for; none is picked by what a model can do.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from seats.nano.questions import draw_questions
 from seats.nano.world import ClipDescription, describe_clip
 
 QUESTIONS_PER_CLIP = 4
-CRF = 29
+CRF = 31
 
 
 @dataclass(frozen=True)

@@ -214,11 +214,19 @@ def _report(trainer: Trainer, folder: Path, held_out: list, averages: Averages, 
     trainer.save(folder / "checkpoint.pt")
 
 
+def _setting(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    return name, int(value) if value.isdigit() else float(value)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m seats.nano.train", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/nano"), help="folder of the log and the checkpoint")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     parser.add_argument("--steps", type=int, help="steps of the whole run")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="another of the settings, new or on resuming"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so long; --resume goes on")
@@ -227,11 +235,13 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     torch.set_num_threads(options.threads)
     checkpoint = options.out / "checkpoint.pt"
+    changes = dict(_setting(text) for text in options.set)
+    if options.steps:
+        changes["steps"] = options.steps
     if options.resume and checkpoint.exists():
-        trainer = Trainer.load(checkpoint, **({"steps": options.steps} if options.steps else {}))
+        trainer = Trainer.load(checkpoint, **changes)
     else:
-        settings = TrainSettings(seed=options.seed, **({"steps": options.steps} if options.steps else {}))
-        trainer = Trainer(settings)
+        trainer = Trainer(TrainSettings(**{"seed": options.seed, **changes}))  # type: ignore[arg-type]
     parameters = sum(parameter.numel() for parameter in trainer.thinker.parameters())
     log.info("%.2f M parameters, from step %d", parameters / 1e6, trainer.step)
     train(trainer, options.out, options.eval_minutes, options.minutes)

@@ -39,7 +39,7 @@ DIGITS = tuple("0123456789")
 LETTERS = ("a", "b", "c", "d")
 SIDES = ("left", "right")
 
-_OTHER_WORDS = (
+_OTHER_WORDS = (  # noqa: SIM905
     "system user assistant you are helpful . , ? : ! then none "
     "what which is the an it of in on to at and or as with while when than how many there does do be "
     "colour color shape shapes sound sounds post second time times clip video order list name describe "

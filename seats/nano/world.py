@@ -17,7 +17,7 @@ from seats.nano.vocabulary import COLOUR_NAMES, SHAPES, SOUNDS
 
 Split = Literal["train", "practice", "validation", "test", "sample"]
 FRAME_SIZE = 168
-"""Width and height of a frame, pixels: 6 × 6 = 36 video tokens for each second."""
+"""Width and height of a frame, pixels: 6 by 6, so 36 video tokens for each second."""
 POST_HALF_WIDTH = 4
 """Half the width of the landmark, pixels."""
 

@@ -1,0 +1,67 @@
+"""Training: steps are a function of their number, a resumed run equals one that never stopped, losses fall."""
+
+import pytest
+import torch
+
+from seats.nano.curriculum import Curriculum, TrainSettings, kept_tokens
+from seats.nano.losses import token_relevance
+from seats.nano.train import Trainer
+
+SMALL = TrainSettings(steps=8, clips=2, questions=4, encoder_steps=2, encoder_clips=2, biased_until=0.6, warmup=4)
+
+
+def _run(trainer, steps):
+    data = Curriculum(trainer.settings)
+    return [trainer.train_step(data[number]) for number in steps]
+
+
+def test_steps_depend_on_their_number_only():
+    data, again = Curriculum(SMALL), Curriculum(SMALL)
+    for number in (1, 5):
+        one, two = data[number], again[number]
+        assert torch.equal(one.batch.ids, two.batch.ids)
+        assert torch.equal(one.batch.target, two.batch.target)
+        for left, right in ((one.batch.frames, two.batch.frames), (one.batch.mel, two.batch.mel)):
+            assert (left is None) == (right is None)
+            assert left is None or torch.equal(left, right)
+    assert data[0].encoder_only
+    assert not data[2].encoder_only
+
+
+@pytest.mark.slow
+def test_a_resumed_run_equals_one_that_never_stopped(tmp_path):
+    torch.set_num_threads(1)
+    whole = Trainer(SMALL)
+    _run(whole, range(5))
+    part = Trainer(SMALL)
+    _run(part, range(3))
+    part.save(tmp_path / "checkpoint.pt")
+    resumed = Trainer.load(tmp_path / "checkpoint.pt")
+    assert resumed.step == 3
+    _run(resumed, range(3, 5))
+    for one, two in zip(whole.thinker.parameters(), resumed.thinker.parameters(), strict=True):
+        assert torch.allclose(one, two, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_losses_fall_on_a_repeated_step():
+    trainer = Trainer(SMALL)
+    step = Curriculum(SMALL)[3]
+    first = trainer.train_step(step)
+    for _ in range(25):
+        last = trainer.train_step(step)
+    assert last["answer"] < 0.5 * first["answer"]
+    assert last["encoder"] < first["encoder"]
+
+
+def test_biased_steps_keep_text_and_what_matters():
+    step = Curriculum(SMALL)[3]
+    step.keep_relevant, step.keep_other = 1.0, 10
+    relevance = token_relevance(step.batch)
+    kept = kept_tokens(relevance, step)
+    assert kept.shape[1] < relevance.shape[1]
+    for row, places in zip(relevance, kept, strict=True):
+        assert (places.diff() > 0).all()
+        left_out = torch.ones(len(row), dtype=torch.bool)
+        left_out[places] = False
+        assert (row[left_out] == 0).all()
