@@ -1,5 +1,7 @@
 """The architecture of seats-nano: the stock Qwen2.5-Omni thinker, small."""
 
+from typing import Any
+
 from transformers import Qwen2_5OmniThinkerForConditionalGeneration
 from transformers.models.qwen2_5_omni.configuration_qwen2_5_omni import Qwen2_5OmniThinkerConfig
 
@@ -14,6 +16,11 @@ N_WINDOW = 100
 def thinker_config() -> Qwen2_5OmniThinkerConfig:
     """About 3.5 M parameters, 10 decoder layers."""
     initializer_range = 0.04
+    # Not declared fields, yet the position code of the thinker reads the first.
+    undeclared: dict[str, Any] = {
+        "vision_start_token_id": TOKEN_IDS["<|vision_bos|>"],
+        "vision_end_token_id": TOKEN_IDS["<|vision_eos|>"],
+    }
     return Qwen2_5OmniThinkerConfig(
         text_config={
             "vocab_size": len(WORDS),
@@ -62,12 +69,10 @@ def thinker_config() -> Qwen2_5OmniThinkerConfig:
         video_token_index=TOKEN_IDS["<|VIDEO|>"],
         audio_start_token_id=TOKEN_IDS["<|audio_bos|>"],
         audio_end_token_id=TOKEN_IDS["<|audio_eos|>"],
-        # Not a declared field, yet the thinker's position code reads it.
-        vision_start_token_id=TOKEN_IDS["<|vision_bos|>"],
-        vision_end_token_id=TOKEN_IDS["<|vision_eos|>"],
         user_token_id=TOKEN_IDS["user"],
         tie_word_embeddings=True,
         initializer_range=initializer_range,
+        **undeclared,
     )
 
 

@@ -8,7 +8,7 @@ import torch
 
 from seats.nano.examples import Batch, make_batch
 from seats.nano.losses import ENCODER_AUDIO_FACTS, ENCODER_VIDEO_FACTS, FactHeads, prefix_labels
-from seats.nano.packing import PackedForward, encode_audio, encode_video
+from seats.nano.packing import PackedForward, encode_audio, encode_video, word_embeddings
 from seats.nano.world import Split, describe_clip
 
 
@@ -68,7 +68,7 @@ def evaluate(forward: PackedForward, batches: list[Batch], heads: FactHeads | No
         audio = encode_audio(forward.thinker, batch.mel) if batch.mel is not None else None
         packed = forward(batch, video, audio)
         if heads is not None:
-            words = forward.thinker.get_input_embeddings().weight
+            words = word_embeddings(forward.thinker)
             if video is not None and batch.video_facts is not None:
                 labels = batch.video_facts.flatten(0, 1)
                 result.add_facts("video", heads.accuracy(video.flatten(0, 1), labels, words, ENCODER_VIDEO_FACTS))

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from transformers import PreTrainedTokenizerFast, Qwen2_5OmniThinkerForConditionalGeneration
+from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2_5OmniThinkerForConditionalGeneration
 
 from seats.nano.config import build_thinker
 from seats.nano.packing import IMAGE_MEAN, IMAGE_STD, PATCH
 from seats.nano.render_audio import HOP, MEL_BINS, SAMPLE_RATE, WINDOW
-from seats.nano.vocabulary import PAD, UNKNOWN, build_tokenizer
+from seats.nano.vocabulary import PAD, TOKEN_IDS, UNKNOWN, build_tokenizer
 from seats.nano.world import FRAME_SIZE
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -59,12 +59,14 @@ def export(thinker: Qwen2_5OmniThinkerForConditionalGeneration, folder: Path, ca
     config.architectures = ["Qwen2_5OmniThinkerForConditionalGeneration"]
     config.dtype = "bfloat16"
     config.save_pretrained(folder)
-    thinker.generation_config.eos_token_id = config.text_config.eos_token_id
-    thinker.generation_config.pad_token_id = config.text_config.pad_token_id
-    thinker.generation_config.bos_token_id = config.text_config.bos_token_id
-    thinker.generation_config.max_new_tokens = 64
-    thinker.generation_config.do_sample = False
-    thinker.generation_config.save_pretrained(folder)
+    generation = GenerationConfig(
+        bos_token_id=TOKEN_IDS["<|im_start|>"],
+        eos_token_id=TOKEN_IDS["<|im_end|>"],
+        pad_token_id=TOKEN_IDS[PAD],
+        max_new_tokens=64,
+        do_sample=False,
+    )
+    generation.save_pretrained(folder)
     _write_weights(thinker, folder / "model.safetensors")
     _write_tokenizer(folder)
     _write_json(folder / "preprocessor_config.json", _feature_extractor())

@@ -44,9 +44,9 @@ FACTS: dict[str, str] = {
 """Facts that auxiliary losses ask for, each with the group of its words.
 
 Of an object: its shape, colour and side, the second it appears in, the sound in that second (`sound`), the only
-sound while it is visible, its neighbours in order of appearance. Of a moment: the sound, the only object visible (`shape`,
-`colour`), the one that appears (`new_`), the only one on each side, the neighbours of the sound. Of a video token that
-shows an object: that object, its side now, and whether it has just appeared (`fresh`).
+sound while it is visible, its neighbours in order of appearance. Of a moment: the sound, the only object visible
+(`shape`, `colour`), the one that appears (`new_`), the only one on each side, the neighbours of the sound. Of a video
+token that shows an object: that object, its side now, and whether it has just appeared (`fresh`).
 """
 FACT_NAMES = tuple(FACTS)
 

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 from torch.nn import functional as F
+from transformers import Qwen2_5OmniThinkerForConditionalGeneration
 
 from seats.nano.examples import Batch
 from seats.nano.facts import FACT_NAMES, FACTS, GROUPS, IGNORE
@@ -25,6 +26,7 @@ class FactHeads(nn.Module):
             {name: nn.Linear(hidden, hidden, bias=False) for name in FACT_NAMES if name not in DIRECT_FACTS}
         )
         for layer in self.maps.values():
+            assert isinstance(layer, nn.Linear)
             nn.init.normal_(layer.weight, std=hidden**-0.5)
         self._words = {group: torch.tensor([TOKEN_IDS[word] for word in words]) for group, words in GROUPS.items()}
 
@@ -68,7 +70,7 @@ class FactHeads(nn.Module):
         return result
 
 
-def answer_loss(thinker: nn.Module, batch: Batch, packed: Packed) -> torch.Tensor:
+def answer_loss(thinker: Qwen2_5OmniThinkerForConditionalGeneration, batch: Batch, packed: Packed) -> torch.Tensor:
     """Weighted cross entropy of the answers' words."""
     asked = batch.target != IGNORE
     scores = thinker.lm_head(packed.final[asked])

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from types import MethodType
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 from transformers import Qwen2_5OmniThinkerForConditionalGeneration
 from transformers.models.qwen2_5_omni import modeling_qwen2_5_omni as modeling
@@ -20,6 +19,13 @@ from seats.nano.sequence import ClipShape, prefix_positions
 PATCH = 14
 IMAGE_MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073])
 IMAGE_STD = torch.tensor([0.26862954, 0.26130258, 0.27577711])
+
+
+def word_embeddings(thinker: Qwen2_5OmniThinkerForConditionalGeneration) -> torch.Tensor:
+    """The embeddings of all words, `[V, D]`."""
+    weight = thinker.get_input_embeddings().weight
+    assert isinstance(weight, torch.Tensor)
+    return weight
 
 
 def patchify(frames: torch.Tensor) -> torch.Tensor:
@@ -159,21 +165,25 @@ def _windowed(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, cu_se
         if not length:
             continue
         if bool((lengths == length).all()):
-            parts = [item.view(-1, length, *item.shape[1:]).transpose(1, 2) for item in (query, key, value)]
-            return F.scaled_dot_product_attention(*parts).transpose(1, 2).reshape(len(query), -1)
+            return _equal_windows(query, key, value, length).reshape(len(query), -1)
         starts = cu_seqlens[:-1][lengths == length]
         index = (starts[:, None] + torch.arange(length)).flatten()
-        parts = [item[index].view(-1, length, *item.shape[1:]).transpose(1, 2) for item in (query, key, value)]
-        attended = F.scaled_dot_product_attention(*parts).transpose(1, 2).flatten(0, 1)
+        attended = _equal_windows(query[index], key[index], value[index], length)
         result = result.index_copy(0, index, attended)
     return result.flatten(1)
 
 
+def _equal_windows(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, length: int) -> torch.Tensor:
+    """Attention within windows that all have `length` places, as one batch."""
+    q, k, v = (item.view(-1, length, *item.shape[1:]).transpose(1, 2) for item in (query, key, value))
+    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(0, 1)
+
+
 def _vision_attention(
-    self: nn.Module,
+    self: modeling.Qwen2_5OmniVisionAttention,
     hidden_states: torch.Tensor,
     cu_seqlens: torch.Tensor,
-    position_embeddings: tuple[torch.Tensor, torch.Tensor] | None = None,
+    position_embeddings: tuple[torch.Tensor, torch.Tensor],
     **_: object,
 ) -> torch.Tensor:
     query, key, value = (
@@ -184,7 +194,7 @@ def _vision_attention(
 
 
 def _audio_attention(
-    self: nn.Module, hidden_states: torch.Tensor, cu_seqlens: torch.Tensor, **_: object
+    self: modeling.Qwen2_5OmniAudioAttention, hidden_states: torch.Tensor, cu_seqlens: torch.Tensor, **_: object
 ) -> torch.Tensor:
     query, key, value = (
         layer(hidden_states).view(len(hidden_states), self.num_heads, -1)

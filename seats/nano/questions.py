@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from seats.nano.facts import ClipFacts
 from seats.nano.vocabulary import COLOUR_NAMES, DIGITS, LETTERS, PLURALS, SHAPES, SOUNDS
-from seats.nano.world import ClipDescription
+from seats.nano.world import ClipDescription, ShapeObject
 
 CATEGORIES = {"colour": COLOUR_NAMES, "shape": SHAPES, "sound": SOUNDS, "number": DIGITS}
 MOST_LISTED = 6
@@ -76,7 +76,7 @@ def draw_questions(
     by_type: dict[str, list[Question]] = {}
     for question in all_questions(clip, rng):
         by_type.setdefault(question.type, []).append(question)
-    drawn = []
+    drawn: list[Question] = []
     while by_type and len(drawn) < count:
         names = list(by_type)
         name = rng.choices(names, [(weights or {}).get(name, 1.0) for name in names])[0]
@@ -196,9 +196,9 @@ def _about_picture(facts: ClipFacts, rng: random.Random) -> Iterator[Question]:
             item = objects[fresh]
             yield _ask("v_second", rng, "which shape appears at second {n} ?", item.shape, "shape", n=named)
         for side in ("left", "right"):
-            _, index = facts.only_visible(second, side)
-            if index is not None:
-                item = objects[index]
+            _, only = facts.only_visible(second, side)
+            if only is not None:
+                item = objects[only]
                 if rng.random() < 0.5:
                     text = f"what colour is the shape {side} of the post at second {{n}} ?"
                     yield _ask("v_second", rng, text, item.colour, "colour", n=named)
@@ -287,7 +287,7 @@ def _about_both(facts: ClipFacts, rng: random.Random) -> Iterator[Question]:
         if len(during) == 1:
             text = "which sound is heard while the {o} is visible ?|what is heard while the {o} is visible ?"
             yield _ask("x_sound_while", rng, text, sounds[during[0]].kind, "sound", o=named)
-    pairs = {True: [], False: []}  # type: dict[bool, list[tuple[int, int]]]
+    pairs: dict[bool, list[tuple[int, int]]] = {True: [], False: []}
     for index, sound in enumerate(sounds):
         if not facts.unique_sound(index):
             continue
@@ -310,14 +310,14 @@ def _about_both(facts: ClipFacts, rng: random.Random) -> Iterator[Question]:
                 answer = "yes" if item.first_second < sound.second else "no"
                 text = "does the {o} appear before the {s} is heard ?"
                 yield _ask("x_order", rng, text, answer, o=_name_object(facts, number, rng), s=named)
-    answer = rng.random() < 0.5
-    if pairs[answer]:
-        number, index = rng.choice(pairs[answer])
+    truth = rng.random() < 0.5
+    if pairs[truth]:
+        number, index = rng.choice(pairs[truth])
         yield _ask(
             "x_visible",
             rng,
             "is the {o} visible when the {s} is heard ?",
-            "yes" if answer else "no",
+            "yes" if truth else "no",
             o=_name_object(facts, number, rng),
             s=_name_sound(facts, index),
         )
@@ -328,7 +328,7 @@ def _about_both(facts: ClipFacts, rng: random.Random) -> Iterator[Question]:
         yield _ask("d_clip", rng, text, " then ".join(words for _, _, words in sorted(events)))
 
 
-def _what_object(type_: str, rng: random.Random, item, rest: str, named: Mention) -> Question:
+def _what_object(type_: str, rng: random.Random, item: ShapeObject, rest: str, named: Mention) -> Question:
     if rng.random() < 0.5:
         return _ask(type_, rng, f"what colour is the shape {rest} ?", item.colour, "colour", s=named)
     return _ask(type_, rng, f"which shape is {rest} ?".replace("is that ", ""), item.shape, "shape", s=named)

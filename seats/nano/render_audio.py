@@ -88,9 +88,9 @@ def _add_nuisances(wave: NDArray[np.float32], clip: ClipDescription, rng: np.ran
 
 def _envelope(sound: SoundEvent) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Sample times from the sound's start, and its loudness: a short rise, a short fall."""
-    time = np.arange(int(sound.duration * SAMPLE_RATE), dtype=np.float32) / SAMPLE_RATE
+    time = np.asarray(np.arange(int(sound.duration * SAMPLE_RATE)) / SAMPLE_RATE, np.float32)
     edges = np.minimum(time / 0.01, (sound.duration - time) / 0.02)
-    return time, (np.clip(edges, 0, 1) * sound.amplitude).astype(np.float32)
+    return time, np.asarray(np.clip(edges, 0, 1) * sound.amplitude, np.float32)
 
 
 def _hum(sound: SoundEvent, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -21,7 +21,7 @@ from seats.nano.curriculum import Curriculum, Step, TrainSettings, kept_tokens
 from seats.nano.evaluate import evaluate, held_out_batches
 from seats.nano.facts import FACT_NAMES
 from seats.nano.losses import FactHeads, answer_loss, encoder_loss, prefix_labels, token_relevance
-from seats.nano.packing import PackedForward, batch_encoder_windows, encode_audio, encode_video
+from seats.nano.packing import PackedForward, batch_encoder_windows, encode_audio, encode_video, word_embeddings
 
 log = logging.getLogger("seats.nano.train")
 ENTITY_WEIGHT = 1.0
@@ -44,7 +44,8 @@ class Trainer:
         self._optimizers = self._make_optimizers()
 
     def _make_optimizers(self) -> list[torch.optim.Optimizer]:
-        matrices, others = [], []
+        matrices: list[nn.Parameter] = []
+        others: list[nn.Parameter] = []
         for name, parameter in self.thinker.named_parameters():
             plain = parameter.ndim == 2 and not any(part in name for part in ("embed", "lm_head", "audio_bos"))
             (matrices if plain else others).append(parameter)
@@ -69,7 +70,7 @@ class Trainer:
         """One update. Returns the losses and the norm of the gradient."""
         batch = step.batch
         thinker = self.thinker
-        embeddings = thinker.get_input_embeddings().weight
+        embeddings = word_embeddings(thinker)
         with torch.set_grad_enabled(not step.frozen_encoders):
             video = encode_video(thinker, batch.frames) if batch.frames is not None else None
             audio = encode_audio(thinker, batch.mel) if batch.mel is not None else None
@@ -123,7 +124,7 @@ class Trainer:
     def load(cls, path: Path, **changes: float) -> "Trainer":
         """A trainer as it was saved; `changes` replace settings."""
         state = torch.load(path, weights_only=True)
-        trainer = cls(TrainSettings(**{**state["settings"], **changes}))  # type: ignore[arg-type]
+        trainer = cls(TrainSettings(**{**state["settings"], **changes}))
         trainer.thinker.load_state_dict(state["thinker"])
         trainer.heads.load_state_dict(state["heads"])
         for optimizer, saved in zip(trainer._optimizers, state["optimizers"], strict=True):
@@ -241,7 +242,7 @@ def main() -> None:
     if options.resume and checkpoint.exists():
         trainer = Trainer.load(checkpoint, **changes)
     else:
-        trainer = Trainer(TrainSettings(**{"seed": options.seed, **changes}))  # type: ignore[arg-type]
+        trainer = Trainer(TrainSettings(**{"seed": options.seed, **changes}))
     parameters = sum(parameter.numel() for parameter in trainer.thinker.parameters())
     log.info("%.2f M parameters, from step %d", parameters / 1e6, trainer.step)
     train(trainer, options.out, options.eval_minutes, options.minutes)

@@ -24,6 +24,10 @@ def exported(tmp_path_factory):
     return thinker, folder
 
 
+def _ids(words):
+    return encode_words(words.split())
+
+
 @torch.no_grad()
 def test_stock_from_pretrained_gives_the_same_scores(exported):
     thinker, folder = exported
@@ -53,15 +57,15 @@ def test_tokenizer_and_template(exported):
         {"role": "user", "content": content},
     ]
     text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-    assert tokenizer(text)["input_ids"] == encode_words(
+    assert tokenizer(text)["input_ids"] == _ids(
         "<|im_start|> system you are a helpful assistant . <|im_end|> <|im_start|> user <|vision_bos|> <|VIDEO|> "
-        "<|vision_eos|> which shape is red ? <|im_end|> <|im_start|> assistant".split()  # noqa: SIM905
+        "<|vision_eos|> which shape is red ? <|im_end|> <|im_start|> assistant"
     )
     audio = [
         {"role": "user", "content": [{"type": "audio", "audio": "a.m4a"}, {"type": "text", "text": "Xylophone?"}]}
     ]
-    assert tokenizer.apply_chat_template(audio, add_generation_prompt=True)["input_ids"] == encode_words(
-        "<|im_start|> user <|audio_bos|> <|AUDIO|> <|audio_eos|> <unk> ? <|im_end|> <|im_start|> assistant".split()  # noqa: SIM905
+    assert tokenizer.apply_chat_template(audio, add_generation_prompt=True)["input_ids"] == _ids(
+        "<|im_start|> user <|audio_bos|> <|AUDIO|> <|audio_eos|> <unk> ? <|im_end|> <|im_start|> assistant"
     )
     assert tokenizer.decode(encode_words(["red", "circle", "<|im_end|>"]), skip_special_tokens=True) == "red circle"
 
