@@ -14,7 +14,6 @@ def prepare() -> None:
         "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_VERBOSITY": "error",
-        "PYTHONWARNINGS": "ignore",
     }
     if not _is_terminal(sys.stderr):
         defaults["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"

@@ -24,7 +24,9 @@ class Flow:
             if line and line.cell_len + self.separator.cell_len + piece.cell_len > options.max_width:
                 yield line
                 line = Text()
-            line = line + self.separator + piece if line else piece.copy()
+            if line:
+                line.append_text(self.separator)
+            line.append_text(piece)  # keeps the piece's style to the piece
         yield line
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001  (a multiplication sign is meant)
 """The summary under an answer: what was seen and heard, which tokens stayed, what it cost."""
 
 from __future__ import annotations
@@ -27,15 +28,13 @@ _LABEL_WIDTH = 7
 class Summary:
     """Rich renderable of an `Answer`: a panel on a terminal, plain lines elsewhere.
 
-    part: the options that chose the part of the clip. startup_ms: imports, weights and decoding, as they overlapped.
-    wall_ms: the whole command.
+    part: the options that chose the part of the clip. startup_ms: imports and weights, which the answer's own steps
+    leave out.
     """
 
-    def __init__(
-        self, answer: Answer, part: ClipOptions, *, startup_ms: float, wall_ms: float, verbose: bool = False
-    ) -> None:
+    def __init__(self, answer: Answer, part: ClipOptions, *, startup_ms: float, verbose: bool = False) -> None:
         self.answer, self.part, self.verbose = answer, part, verbose
-        self.startup_ms, self.wall_ms = startup_ms, wall_ms
+        self.startup_ms = startup_ms
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         ascii_only = options.ascii_only
@@ -76,8 +75,8 @@ class Summary:
         if video is not None:
             frames, _, height, width = video.pixels.shape
             source = (video.source_width, video.source_height)
-            resized = "" if source == (width, height) else f" from {source[0]} x {source[1]}"
-            rows.add("seen", used, f"{frames} frames at {video.fps:.3g} a second", f"{width} x {height}{resized}")
+            resized = "" if source == (width, height) else f" from {source[0]}×{source[1]}"
+            rows.add("seen", used, f"{frames} frames at {video.fps:.3g} fps", f"{width}×{height}{resized}")
         else:
             rows.add("seen", "no pictures used (--no-video)" if self.part.no_video else "no pictures in this file")
         if clip.audio is not None:
@@ -145,23 +144,15 @@ class Summary:
         if pruned:
             rows.add(
                 "FLOPs",
-                Text.assemble(
-                    f"{flops(full.total)} → {flops(run.total)} in all, ",
-                    (f"{times(full.total / run.total)} fewer", "bold"),
-                ),
-                Text.assemble(
-                    f"selection + prefill {flops(full.after_encoders, '')} → {flops(run.after_encoders, '')}, ",
-                    (f"{times(answer.flops.reduction)} fewer", "bold"),
-                ),
+                _gain(f"{flops(full.total)} → {flops(run.total)}", full.total / run.total),
                 *self._other_parts(),
+                _gain(
+                    f"selection + prefill {flops(full.after_encoders, '')} → {flops(run.after_encoders, '')}",
+                    answer.flops.reduction,
+                ),
             )
         else:
-            rows.add(
-                "FLOPs",
-                f"{flops(run.total)} in all",
-                f"prefill {flops(run.after_encoders, '')}",
-                *self._other_parts(),
-            )
+            rows.add("FLOPs", flops(run.total), *self._other_parts(), f"prefill {flops(run.after_encoders, '')}")
         rows.add("time", *self._steps())
         rows.add("", *self._overall())
         if pruned:
@@ -173,10 +164,8 @@ class Summary:
                 f"{size(answer.peak_device_bytes)} peak of the {memory}",
                 f"{size(answer.kv_cache_bytes)} cache",
             )
-            rows.add(
-                "paper",
-                f"{flops(answer.flops.paper_full_macs, 'MACs')} → {flops(answer.flops.paper_run_macs, 'MACs')}",
-            )
+            paper = [flops(macs, "MACs") for macs in (answer.flops.paper_full_macs, answer.flops.paper_run_macs)]
+            rows.add("paper", f"{' → '.join(dict.fromkeys(paper))} of prefill, as the paper counts")
         return rows.table
 
     def _other_parts(self) -> Iterator[str]:
@@ -204,9 +193,11 @@ class Summary:
         latency = self.answer.latency_ms
         yield f"first token {milliseconds(latency['first_token'] or 0)}"
         if latency["per_output_token"] is not None:
-            yield f"then {milliseconds(latency['per_output_token'])} a token"
-        yield Text(f"{milliseconds(latency['total'] or 0)} in all", style="bold")
-        yield f"{milliseconds(self.wall_ms)} with start-up"
+            yield f"{milliseconds(latency['per_output_token'])} a token"
+        total = latency["total"] or 0.0
+        yield Text.assemble(
+            (f"total {milliseconds(total)}", "bold"), f" after {milliseconds(self.startup_ms)} of start-up"
+        )
 
     def _speedup(self) -> Iterator[Text | str]:
         gain = self.answer.speedup
@@ -216,9 +207,13 @@ class Summary:
         yield Text(prefill, style="bold")
         yield f"first token {times(gain.first_token)}"
         if gain.basis == "measured":
-            yield Text("measured against full tokens", style="green")
+            yield Text("measured", style="green")
         else:
-            yield Text("estimated from FLOPs; --compare measures", style="yellow")
+            yield Text("estimated (--compare measures)", style="yellow")
+
+
+def _gain(what: str, ratio: float) -> Text:
+    return Text.assemble(f"{what}, ", (f"{times(ratio)} fewer", "bold"))
 
 
 class _Rows:

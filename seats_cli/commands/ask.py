@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,7 +34,6 @@ def ask(
 
     seats ask lecture.mkv "Sum this up." --start 25:00 --keep 25% --json
     """
-    began = time.perf_counter()
     if not question.strip():
         raise WrongUsage("the question is empty: put it in quotes after the clip")
     out = Output(output)
@@ -58,8 +56,7 @@ def ask(
     if not output.quiet and (not output.json or output.verbose):
         from seats_cli.summary import Summary
 
-        took = 1e3 * (time.perf_counter() - began)
-        out.show(Summary(answered, part, startup_ms=started.startup_ms, wall_ms=took, verbose=output.verbose))
+        out.show(Summary(answered, part, startup_ms=started.startup_ms, verbose=output.verbose))
 
 
 def question_of(text: str, selection: SelectionOptions, answering: AnswerOptions) -> Any:
