@@ -40,6 +40,12 @@ class Accuracy:
         """How well the auxiliary heads read facts at the encoders, the middle layer and the question's words."""
         return {name: round(self.facts_right[name] / known, 3) for name, known in self.facts_known.items()}
 
+    def summary(self) -> dict[str, float]:
+        """Questions asked, accuracy over all and over each family of types."""
+        families = {"all": "", "picture": "v_", "sound": "a_", "cross": "x_", "descriptions": "d_"}
+        result: dict[str, float] = {name: round(self.of(start), 4) for name, start in families.items()}
+        return result | {"asked": sum(self.asked.values())}
+
     def by_type(self) -> dict[str, float]:
         return {kind: round(self.right[kind] / self.asked[kind], 3) for kind in sorted(self.asked)}
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from seats.nano.facts import FACT_NAMES, FACTS, IGNORE, ClipFacts, label
+from seats.nano.facts import FACT_NAMES, IGNORE, ClipFacts, label
 from seats.nano.questions import Mention, Question, draw_questions
 from seats.nano.render_audio import HOP, log_mel, render_waveform
 from seats.nano.render_video import degrade, render_frames, token_owners
@@ -65,7 +65,9 @@ def make_batch(
     first = clips[0]
     mel_frames = first.seconds * 100 + extra_frames if first.has_audio else 0
     shape = ClipShape(first.seconds, mel_frames, first.has_video, system)
-    frames, mels, video_facts, audio_facts, packed = [], [], [], [], []
+    frames, mels, video_facts, audio_facts = [], [], [], []
+    asked: list[list[Question]] = []
+    mentions: list[list[dict[str, int]]] = []
     for clip in clips:
         facts = ClipFacts(clip)
         seconds = [facts.of_second(second) for second in range(clip.seconds)]
@@ -78,33 +80,57 @@ def make_batch(
             wave = render_waveform(clip, extra_frames * HOP)
             mels.append(log_mel(torch.from_numpy(wave)))
             audio_facts.append(_audio_labels(clip, seconds, shape.audio_tokens))
-        asked = draw_questions(clip, rng, questions, weights) if questions else []
-        packed.append((asked, _pack(facts, seconds, asked)))
-    longest = max(len(rows[0]) for _, rows in packed)
-
-    def stack(place: int, fill: float, dtype: torch.dtype) -> torch.Tensor:
-        result = torch.full((len(clips), longest), fill, dtype=dtype)
-        for row, (_, rows) in zip(result, packed, strict=True):
-            row[: len(rows[place])] = torch.tensor(rows[place], dtype=dtype)
-        return result
-
-    question_facts = torch.full((len(clips), longest, len(FACT_NAMES)), IGNORE, dtype=torch.int16)
-    for row, (_, rows) in zip(question_facts, packed, strict=True):
-        for place, values in rows[5]:
-            _fill(row[place].numpy(), values)
-    return Batch(
+        asked.append(draw_questions(clip, rng, questions, weights) if questions else [])
+        mentions.append([_mention_labels(facts, seconds, mention) for q in asked[-1] for _, mention in q.mentions])
+    return packed_batch(
         shape=shape,
         frames=torch.from_numpy(np.stack(frames)) if frames else None,
         mel=torch.stack(mels) if mels else None,
+        questions=asked,
         video_facts=torch.from_numpy(np.stack(video_facts)) if video_facts else None,
         audio_facts=torch.from_numpy(np.stack(audio_facts)) if audio_facts else None,
-        ids=stack(0, 0, torch.long),
-        block=stack(1, -1, torch.long),
-        offset=stack(2, 0, torch.long),
-        target=stack(3, IGNORE, torch.long),
-        weight=stack(4, 0.0, torch.float32),
+        mentions=mentions,
+    )
+
+
+def packed_batch(
+    shape: ClipShape,
+    frames: torch.Tensor | None,
+    mel: torch.Tensor | None,
+    questions: list[list[Question]],
+    video_facts: torch.Tensor | None = None,
+    audio_facts: torch.Tensor | None = None,
+    mentions: list[list[dict[str, int]]] | None = None,
+) -> Batch:
+    """A batch of given frames and sound; `questions` for each clip, and the labels of each thing they mention."""
+    packed = [_pack(asked) for asked in questions]
+    longest = max(len(rows.ids) for rows in packed)
+
+    def stack(name: str, fill: float, dtype: torch.dtype) -> torch.Tensor:
+        result = torch.full((len(packed), longest), fill, dtype=dtype)
+        for row, rows in zip(result, packed, strict=True):
+            values = getattr(rows, name)
+            row[: len(values)] = torch.tensor(values, dtype=dtype)
+        return result
+
+    question_facts = torch.full((len(packed), longest, len(FACT_NAMES)), IGNORE, dtype=torch.int16)
+    for clip, rows in enumerate(packed):
+        labels = mentions[clip] if mentions is not None else []
+        for place, values in zip(rows.mentions, labels, strict=mentions is not None):
+            _fill(question_facts[clip, place].numpy(), values)
+    return Batch(
+        shape=shape,
+        frames=frames,
+        mel=mel,
+        video_facts=video_facts,
+        audio_facts=audio_facts,
+        ids=stack("ids", 0, torch.long),
+        block=stack("block", -1, torch.long),
+        offset=stack("offset", 0, torch.long),
+        target=stack("target", IGNORE, torch.long),
+        weight=stack("weight", 0.0, torch.float32),
         question_facts=question_facts,
-        questions=[asked for asked, _ in packed],
+        questions=questions,
     )
 
 
@@ -171,27 +197,33 @@ def _audio_labels(clip: ClipDescription, seconds: list[dict[str, int]], tokens: 
     return result
 
 
-def _pack(facts: ClipFacts, seconds: list[dict[str, int]], asked: list[Question]) -> tuple:
-    ids: list[int] = []
-    block: list[int] = []
-    offset: list[int] = []
-    target: list[int] = []
-    weight: list[float] = []
-    labels: list[tuple[int, dict[str, int]]] = []
+@dataclass
+class _Rows:
+    """The questions about one clip, one after another; `mentions` are the positions of the things they name."""
+
+    ids: list[int]
+    block: list[int]
+    offset: list[int]
+    target: list[int]
+    weight: list[float]
+    mentions: list[int]
+
+
+def _pack(asked: list[Question]) -> _Rows:
+    rows = _Rows([], [], [], [], [], [])
     for number, question in enumerate(asked):
-        start = len(ids)
         prompt = encode_words([*question.words, *ANSWER_START])
         answer = encode_words([*question.answer, "<|im_end|>"])
-        ids += prompt + answer[:-1]
         length = len(prompt) + len(answer) - 1
-        block += [number] * length
-        offset += range(length)
-        target += [IGNORE] * (len(prompt) - 1) + answer
-        each = LIST_WEIGHT if question.type.startswith("d_") else 1.0
-        last = each if question.type.startswith("d_") else END_WEIGHT
-        weight += [0.0] * (len(prompt) - 1) + [each] * (len(answer) - 1) + [last]
-        labels += [(start + place, _mention_labels(facts, seconds, mention)) for place, mention in question.mentions]
-    return ids, block, offset, target, weight, labels
+        rows.mentions += [len(rows.ids) + place for place, _ in question.mentions]
+        rows.ids += prompt + answer[:-1]
+        rows.block += [number] * length
+        rows.offset += range(length)
+        rows.target += [IGNORE] * (len(prompt) - 1) + answer
+        listing = question.type.startswith("d_")
+        each, last = (LIST_WEIGHT, LIST_WEIGHT) if listing else (1.0, END_WEIGHT)
+        rows.weight += [0.0] * (len(prompt) - 1) + [each] * (len(answer) - 1) + [last]
+    return rows
 
 
 def _mention_labels(facts: ClipFacts, seconds: list[dict[str, int]], mention: Mention) -> dict[str, int]:
@@ -206,6 +238,3 @@ def _mention_labels(facts: ClipFacts, seconds: list[dict[str, int]], mention: Me
     if mention.kind == "no_sound":
         return {"sound": 0}
     return {"shape": 0, "colour": 0}
-
-
-__all__ = ["FACTS", "Batch", "clip_rng", "make_batch", "sample_times"]
