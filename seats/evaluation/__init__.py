@@ -1,0 +1,1 @@
+"""Accuracy on question-and-answer sets."""
