@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.tiny import IDS, VOCAB, tiny_thinker
+from tests.tiny import IDS, VOCAB, tiny_config, tiny_thinker
 
 _NAMES = {
     "qwen2.5-omni": {
@@ -72,13 +72,102 @@ def save_tiny_checkpoint(
     thinker.generation_config.eos_token_id = IDS["eos"] if stops else None
     thinker.generation_config.pad_token_id = 0
     thinker.save_pretrained(folder)
+    _save_processors(folder, family, thinker.config.vision_config.patch_size)
+    if not chat_template:
+        (folder / "chat_template.jinja").unlink()
+    return folder
+
+
+def save_full_checkpoint(folder: Path, family: str, *, max_shard_size: str = "300KB") -> Any:
+    """Write a whole Omni model as the hub has it, talker and vocoder in it, in many shards. Returns its thinker."""
+    import transformers
+
+    talker = {
+        "vocab_size": 64,
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 16,
+    }
+    rope = {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 2, 4]}}
+    if family == "qwen2.5-omni":
+        speaker = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1, "head_dim": 16, "ff_mult": 1}
+        encoder = {
+            "enc_dim": 8,
+            "enc_emb_dim": 8,
+            "enc_channels": [8, 8, 8],
+            "enc_kernel_sizes": [5, 3, 1],
+            "enc_dilations": [1, 2, 1],
+            "enc_attention_channels": 4,
+            "enc_res2net_scale": 2,
+            "enc_se_channels": 4,
+        }
+        vocoder = {
+            "upsample_initial_channel": 8,
+            "resblock_kernel_sizes": [3],
+            "resblock_dilation_sizes": [[1, 1, 1]],
+            "upsample_rates": [2],
+            "upsample_kernel_sizes": [4],
+        }
+        config, model_class = "Qwen2_5OmniConfig", "Qwen2_5OmniForConditionalGeneration"
+        parts = {
+            "talker_config": {**talker, **rope, "embedding_size": 48},
+            "token2wav_config": {
+                "dit_config": {**speaker, **encoder, "emb_dim": 8, "num_embeds": 8, "mel_dim": 8},
+                "bigvgan_config": {**vocoder, "mel_dim": 8},
+            },
+        }
+    else:
+        experts = {
+            "moe_intermediate_size": 16,
+            "shared_expert_intermediate_size": 16,
+            "num_experts": 2,
+            "num_experts_per_tok": 1,
+        }
+        config, model_class = "Qwen3OmniMoeConfig", "Qwen3OmniMoeForConditionalGeneration"
+        parts = {
+            "talker_config": {
+                "thinker_hidden_size": 48,
+                "num_code_groups": 2,
+                "spatial_merge_size": 2,
+                "text_config": {**talker, **rope, **experts},
+                "code_predictor_config": {**talker, "num_code_groups": 2},
+            },
+            "code2wav_config": {
+                "codebook_size": 16,
+                "hidden_size": 16,
+                "num_attention_heads": 2,
+                "num_key_value_heads": 2,
+                "intermediate_size": 16,
+                "num_hidden_layers": 1,
+                "num_quantizers": 2,
+                "upsample_rates": [2],
+                "upsampling_ratios": [2],
+                "decoder_dim": 16,
+            },
+        }
+    logging = transformers.utils.logging
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # the talker's default token ids lie outside its tiny vocabulary
+    try:
+        whole = getattr(transformers, config)(
+            thinker_config=tiny_config(family).to_dict(), enable_audio_output=True, **parts
+        )
+        model = getattr(transformers, model_class)(whole)
+        model.save_pretrained(folder, max_shard_size=max_shard_size)
+    finally:
+        logging.set_verbosity(verbosity)
+    _save_processors(folder, family, tiny_config(family).vision_config.patch_size)
+    return model.thinker
+
+
+def _save_processors(folder: Path, family: str, patch: int) -> None:
     _tokenizer(family).save_pretrained(folder)
-    if chat_template:
-        (folder / "chat_template.jinja").write_text(_template(family), encoding="utf-8")
-    patch = thinker.config.vision_config.patch_size
+    (folder / "chat_template.jinja").write_text(_template(family), encoding="utf-8")
     _write(folder / "preprocessor_config.json", _feature_extractor(patch))
     _write(folder / "video_preprocessor_config.json", _video_processor(patch))
-    return folder
 
 
 def _tokenizer(family: str) -> Any:

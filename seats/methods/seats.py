@@ -74,6 +74,8 @@ class Seats(Method):
         own = shape.settings
         known = _PUBLISHED.get((shape.family, shape.num_layers))
         if own:
+            if missing := {"drop_layers", "late_layer"} - own.keys():
+                raise SettingsError(f"the model's seats.json lacks {' and '.join(sorted(missing))}")
             chosen = _Published(tuple(own["drop_layers"]), own["late_layer"], own.get("temperature", 0.1))
         elif known:
             chosen = known
@@ -131,9 +133,7 @@ class Seats(Method):
 
     def _keep_ratios(self) -> tuple[float, ...]:
         """Keep ratio per drop step; the target cancels out, so both modalities share it."""
-        return decay_schedule(
-            self.num_layers, self.drop_layers, self.late_layer, self.video, self.pre_llm_scale
-        ).keep
+        return decay_schedule(self.num_layers, self.drop_layers, self.late_layer, self.video, self.pre_llm_scale).keep
 
 
 def _by_depth(shape: ModelShape) -> _Published:

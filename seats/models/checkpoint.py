@@ -66,7 +66,7 @@ class Checkpoint:
     def weight_files(self) -> list[Path]:
         """The safetensors files, shards included. Raises ModelError if there are none."""
         index = self._json("model.safetensors.index.json")
-        names = sorted(set(index["weight_map"].values())) if index else ["model.safetensors"]
+        names = sorted(set(index.get("weight_map", {}).values())) or ["model.safetensors"]
         files = [self.folder / name for name in names]
         missing = [file.name for file in files if not file.is_file()]
         if missing:
@@ -83,9 +83,12 @@ class Checkpoint:
                 raise ModelError(f"{self.folder} is not a model folder: it has no {name}")
             return {}
         try:
-            return json.loads(file.read_text(encoding="utf-8"))
+            found = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ModelError(f"{file} is not valid JSON: download the checkpoint again ({error})") from error
+        if not isinstance(found, dict):
+            raise ModelError(f"{file} holds no JSON object: download the checkpoint again")
+        return found
 
 
 def find_checkpoint(model: str, *, offline: bool = False, revision: str | None = None) -> Checkpoint:
@@ -114,9 +117,7 @@ def _from_hub(model: str, offline: bool, revision: str | None) -> Path:
     )
 
     try:
-        return Path(
-            snapshot_download(model, revision=revision, allow_patterns=WANTED, local_files_only=offline)
-        )
+        return Path(snapshot_download(model, revision=revision, allow_patterns=WANTED, local_files_only=offline))
     except GatedRepoError as error:
         raise ModelError(f"{model} asks for its licence to be accepted on the hub, and for a login") from error
     except RevisionNotFoundError as error:

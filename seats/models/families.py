@@ -159,7 +159,7 @@ FAMILIES: tuple[Family, ...] = (Qwen25Omni(), Qwen3Omni())
 
 def family_of(config: Any) -> Family | None:
     """The family of a full or thinker config, by its `model_type`; None if it is neither."""
-    return next((f for f in FAMILIES if config.model_type in f.config_types), None)
+    return next((f for f in FAMILIES if getattr(config, "model_type", None) in f.config_types), None)
 
 
 def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 
 from seats.errors import ModelError, OutOfMemoryError, SettingsError
 from seats.media import FrameSampling
@@ -21,6 +22,8 @@ from seats.tokens.mel import MelSpec
 from seats.tokens.patches import CLIP_MEAN, CLIP_STD, PatchSpec
 
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+_LINE = 200
+"""Characters of a foreign error message that are passed on."""
 _SMALL = 2**30
 """Checkpoints below this many bytes run in float32 on a CPU: there it is faster than bfloat16, and exact."""
 
@@ -39,13 +42,19 @@ class OmniModel:
     shape: ModelShape
 
     def prompt_ids(self, question: str, system: str | None, has_video: bool) -> list[int]:
-        """Ids of the templated prompt with one media placeholder: a video with or without sound, or sound alone."""
+        """Ids of the templated prompt with one media placeholder: a video with or without sound, or sound alone.
+
+        Raises ModelError if the checkpoint has no chat template that works.
+        """
         media = {"type": "video", "video": ""} if has_video else {"type": "audio", "audio": ""}
         user = {"role": "user", "content": [media, {"type": "text", "text": question}]}
         turns = [{"role": "system", "content": [{"type": "text", "text": system}]}] if system else []
-        text = self.tokenizer.apply_chat_template(
-            [*turns, user], chat_template=self.chat_template, tokenize=False, add_generation_prompt=True
-        )
+        try:
+            text = self.tokenizer.apply_chat_template(
+                [*turns, user], chat_template=self.chat_template, tokenize=False, add_generation_prompt=True
+            )
+        except (ValueError, TemplateError) as error:  # there is none, or it is broken
+            raise ModelError(f"{self.name} has no usable chat template: {_one_line(error)}") from error
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
@@ -110,6 +119,10 @@ def _family(checkpoint: Checkpoint) -> Family:
         raise ModelError(
             f"{checkpoint.name} is a {model_type or 'nameless'} model: seats runs Qwen2.5-Omni and Qwen3-Omni"
         )
+    thinker = checkpoint.config.get("thinker_config") or checkpoint.config
+    for part in ("text_config", "vision_config", "audio_config"):
+        if part not in thinker:  # the stock defaults would be those of a model of many gigabytes
+            raise ModelError(f"{checkpoint.name}: config.json has no {part}: download the checkpoint again")
     return found
 
 
@@ -172,6 +185,7 @@ def _load_thinker(
             dtype=dtype,
             local_files_only=True,
             use_safetensors=True,
+            ignore_mismatched_sizes=True,  # they are told below, by name
             output_loading_info=True,
             **extra,
         )
@@ -179,9 +193,8 @@ def _load_thinker(
         raise OutOfMemoryError(
             f"{checkpoint.name} does not fit into {device}: choose a smaller --model or --quantize 4bit"
         ) from error
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"{checkpoint.name} cannot be loaded: {line}") from error
+    except Exception as error:  # whatever the stock loader stumbles over is in the checkpoint's files
+        raise ModelError(f"{checkpoint.name} cannot be loaded: {_one_line(error)}") from error
     finally:
         quiet.set_verbosity(verbosity)
         if bar:
@@ -189,8 +202,8 @@ def _load_thinker(
     if info["missing_keys"] or info["mismatched_keys"]:
         wrong = [*info["missing_keys"], *(m[0] if isinstance(m, tuple) else m for m in info["mismatched_keys"])]
         raise ModelError(
-            f"{checkpoint.name} lacks {len(wrong)} weights of its thinker, for example {sorted(map(str, wrong))[0]}: "
-            "download the checkpoint again"
+            f"{checkpoint.name} lacks {len(wrong)} weights of its thinker or has them in another shape, for example "
+            f"{sorted(map(str, wrong))[0]}: download the checkpoint again"
         )
     if quantize is None:
         module.to(device)
@@ -224,9 +237,13 @@ def _tokenizer(checkpoint: Checkpoint) -> Any:
 
     try:
         return AutoTokenizer.from_pretrained(checkpoint.folder, local_files_only=True)
-    except (OSError, ValueError, ImportError) as error:
-        line = str(error).strip().splitlines()[0]
-        raise ModelError(f"{checkpoint.name} has no tokenizer that can be loaded: {line}") from error
+    except Exception as error:  # as above; a broken tokenizer.json raises a plain Exception
+        raise ModelError(f"{checkpoint.name} has no tokenizer that can be loaded: {_one_line(error)}") from error
+
+
+def _one_line(error: Exception) -> str:
+    line = " ".join(str(error).split()) or type(error).__name__
+    return line if len(line) <= _LINE else f"{line[:_LINE]}…"
 
 
 def _mel_spec(checkpoint: Checkpoint, thinker: Thinker) -> MelSpec:

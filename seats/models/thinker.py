@@ -41,7 +41,7 @@ class Thinker:
     """
 
     def __init__(self, module: nn.Module) -> None:
-        family = family_of(module.config)
+        family = family_of(getattr(module, "config", None))
         if family is None or type(module).__name__ != family.thinker_class:
             raise ModelError(
                 f"{type(module).__name__} is not a Qwen-Omni thinker: pass a "
@@ -130,9 +130,7 @@ class Thinker:
         with _capture(self.family.audio_projections(self.audio) if enabled else {}, captured):
             yield captured
 
-    def relevance(
-        self, layer: int, hidden: torch.Tensor, rotary: tuple[torch.Tensor, torch.Tensor]
-    ) -> torch.Tensor:
+    def relevance(self, layer: int, hidden: torch.Tensor, rotary: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
         """Attention float32 `[S]` that the last token pays to every token, as SEATS and FastV score it.
 
         layer: 1-based number of the decoder layer that has just run. hidden: its output `[1, S, D]`. rotary: (cos,

@@ -69,9 +69,7 @@ def windowed_attention(
     return out.unsqueeze(0), None
 
 
-def _batched(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, length: int, scaling: float | None
-) -> torch.Tensor:
+def _batched(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, length: int, scaling: float | None) -> torch.Tensor:
     """`[n * length, H, d]` -> the same shape, attention inside each run of `length` rows."""
     heads, dim = q.shape[1:]
     q, k, v = (x.reshape(-1, length, heads, dim).transpose(1, 2) for x in (q, k, v))

@@ -1,0 +1,145 @@
+"""Finding a checkpoint and what its files say: every mistake a folder or a name can have is one clear line."""
+
+import json
+
+import pytest
+
+from seats.errors import ModelError
+from seats.models.checkpoint import BUILT_IN, BUILT_IN_FOLDER, Checkpoint, find_checkpoint
+
+
+def one_line(caught) -> str:
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def write(folder, **files) -> Checkpoint:
+    for name, content in files.items():
+        path = folder / f"{name}.json"
+        path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    return Checkpoint("test", folder)
+
+
+def test_a_folder_and_the_built_in_model_are_found(tmp_path):
+    found = find_checkpoint(str(tmp_path))
+    assert (found.name, found.folder) == (str(tmp_path), tmp_path)
+    assert find_checkpoint(BUILT_IN).folder == BUILT_IN_FOLDER
+
+
+@pytest.mark.parametrize("name", ["nope", "./nope", "/no/where", "~/no-where", "a/b/c"])
+def test_what_is_neither_folder_nor_hub_id(name):
+    with pytest.raises(ModelError, match="no model folder") as caught:
+        find_checkpoint(name)
+    assert "seats-nano" in one_line(caught)
+
+
+def test_a_hub_id_that_is_not_cached_offline(tmp_path, monkeypatch):
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(ModelError, match="not in the local cache") as caught:
+        find_checkpoint("Qwen/Qwen2.5-Omni-7B", offline=True)
+    assert "--model seats-nano" in one_line(caught)
+    with pytest.raises(ModelError, match="not a valid hub id") as caught:
+        find_checkpoint("Qwen/Qwen 2.5", offline=True)
+    one_line(caught)
+
+
+def test_a_hub_id_is_downloaded_without_code_or_pickles(tmp_path, monkeypatch):
+    import huggingface_hub
+
+    asked = {}
+
+    def download(model, **kwargs):
+        asked.update(kwargs, model=model)
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    assert find_checkpoint("Qwen/Qwen2.5-Omni-3B", offline=True, revision="abc").folder == tmp_path
+    assert (asked["model"], asked["revision"], asked["local_files_only"]) == ("Qwen/Qwen2.5-Omni-3B", "abc", True)
+    assert not any(pattern.endswith((".py", ".bin", ".pt", "*")) for pattern in asked["allow_patterns"])
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        ("RepositoryNotFoundError", "the hub has no model"),
+        ("RevisionNotFoundError", "no revision 'abc'"),
+        ("GatedRepoError", "licence"),
+        ("LocalEntryNotFoundError", "cannot be reached"),
+    ],
+)
+def test_what_the_hub_answers_is_told_in_one_line(monkeypatch, error, said):
+    import huggingface_hub
+    import huggingface_hub.errors
+
+    kind = getattr(huggingface_hub.errors, error)
+
+    def fail(*_args, **_kwargs):
+        raise kind.__new__(kind)  # its constructor wants the answer of a server
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+    with pytest.raises(ModelError, match=said) as caught:
+        find_checkpoint("Qwen/Qwen2.5-Omni-3B", revision="abc")
+    one_line(caught)
+
+
+def test_a_full_disk_is_told_in_one_line(monkeypatch):
+    import huggingface_hub
+
+    def fail(*_args, **_kwargs):
+        raise OSError(28, "No space left on device", "/cache/model.safetensors")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+    with pytest.raises(ModelError, match="No space left on device") as caught:
+        find_checkpoint("Qwen/Qwen2.5-Omni-3B")
+    one_line(caught)
+
+
+def test_no_config(tmp_path):
+    with pytest.raises(ModelError, match=r"not a model folder: it has no config\.json"):
+        _ = Checkpoint("test", tmp_path).config
+
+
+@pytest.mark.parametrize("content", ["{", "", "[1]", "\x00"])
+def test_a_config_that_is_no_json_object(tmp_path, content):
+    checkpoint = write(tmp_path, config=content)
+    with pytest.raises(ModelError, match=r"config\.json .*download the checkpoint again") as caught:
+        _ = checkpoint.config
+    one_line(caught)
+
+
+def test_processor_settings_come_from_either_layout(tmp_path):
+    old = write(tmp_path, preprocessor_config={"hop_length": 80}, video_preprocessor_config={"fps": 3})
+    assert old.feature_extractor == {"hop_length": 80}
+    assert old.video_processor == {"fps": 3}
+    new = write(tmp_path, processor_config={"feature_extractor": {"hop_length": 9}, "video_processor": {"fps": 4}})
+    assert new.feature_extractor == {"hop_length": 9}
+    assert new.video_processor == {"fps": 4}
+    assert old.seats_settings == {}
+
+
+def test_the_chat_template_comes_from_either_file(tmp_path):
+    assert Checkpoint("test", tmp_path).chat_template is None
+    assert write(tmp_path, chat_template={"chat_template": "json"}).chat_template == "json"
+    (tmp_path / "chat_template.jinja").write_text("jinja")
+    assert Checkpoint("test", tmp_path).chat_template == "jinja"
+
+
+def test_weight_files(tmp_path):
+    checkpoint = Checkpoint("test", tmp_path)
+    (tmp_path / "pytorch_model.bin").write_bytes(b"pickle")
+    with pytest.raises(ModelError, match=r"model\.safetensors missing .*only safetensors") as caught:
+        _ = checkpoint.weight_files
+    one_line(caught)
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    assert [file.name for file in checkpoint.weight_files] == ["model.safetensors"]
+
+    shards = {"a": "model-1.safetensors", "b": "model-2.safetensors", "c": "model-2.safetensors"}
+    write(tmp_path, **{"model.safetensors.index": {"weight_map": shards}})
+    (tmp_path / "model-1.safetensors").write_bytes(b"")
+    with pytest.raises(ModelError, match=r"model-2\.safetensors missing") as caught:
+        _ = checkpoint.weight_files
+    one_line(caught)
+    (tmp_path / "model-2.safetensors").write_bytes(b"")
+    assert [file.name for file in checkpoint.weight_files] == ["model-1.safetensors", "model-2.safetensors"]

@@ -1,0 +1,216 @@
+"""Loading: hub checkpoints with everything in them, tiny ones, and every way in which one can be wrong."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+import seats.costs.memory
+from seats.errors import ModelError, OutOfMemoryError, SettingsError
+from seats.methods import Retention, Seats
+from seats.models.checkpoint import Checkpoint
+from seats.models.omni import load_model, thinker_bytes
+from seats.models.window_attention import NAME
+from tests.checkpoints import save_full_checkpoint, save_tiny_checkpoint
+from tests.tiny import FAMILIES, IDS, tiny_thinker
+
+both_families = pytest.mark.parametrize("family", FAMILIES)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    return {family: save_tiny_checkpoint(tmp_path_factory.mktemp("tiny") / "model", family) for family in FAMILIES}
+
+
+@pytest.fixture
+def broken(saved, tmp_path):
+    """A copy of the Qwen2.5 checkpoint to spoil."""
+    return shutil.copytree(saved["qwen2.5-omni"], tmp_path / "model")
+
+
+def load(folder, **settings):
+    return load_model(Checkpoint("tiny", folder), **settings)
+
+
+def edit(file, change) -> None:
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+
+
+@both_families
+def test_a_tiny_checkpoint(saved, family):
+    model = load(saved[family])
+    thinker = tiny_thinker(family)
+    for name, weight in thinker.state_dict().items():
+        assert torch.equal(model.thinker.module.state_dict()[name], weight), name
+    assert model.name == "tiny"
+    assert not model.thinker.module.training
+    assert (model.thinker.dtype, model.thinker.device.type) == (torch.float32, "cpu")
+    assert model.thinker.vision.config._attn_implementation == NAME
+    assert model.shape.family == family
+    assert (model.shape.num_layers, model.shape.settings) == (8, {})
+    patch = 14 if family == "qwen2.5-omni" else 16
+    assert (model.patches.patch_size, model.patches.merge_size) == (patch, 2)
+    assert model.sampling.factor == 2 * patch
+    assert (model.sampling.min_pixels, model.sampling.max_frames) == (4 * (2 * patch) ** 2, 64)
+    assert (model.mel.bins, model.mel.hop, model.mel.padded) == (128, 160, family == "qwen2.5-omni")
+
+
+@both_families
+def test_the_thinker_of_a_full_sharded_checkpoint(tmp_path, family):
+    thinker = save_full_checkpoint(tmp_path, family)
+    index = json.loads((tmp_path / "model.safetensors.index.json").read_text())["weight_map"]
+    assert len(set(index.values())) > 3
+    assert {name.split(".")[0] for name in index} > {"thinker", "talker"}
+    model = load(tmp_path)
+    loaded, saved = model.thinker.module.state_dict(), thinker.state_dict()
+    assert loaded.keys() == saved.keys()
+    assert all(torch.equal(loaded[name], weight) for name, weight in saved.items())
+    assert thinker_bytes(Checkpoint("full", tmp_path)) == 4 * sum(p.numel() for p in thinker.parameters())
+
+
+@pytest.mark.parametrize("which", ["thinker", "talker"])
+def test_a_missing_shard(tmp_path, which):
+    save_full_checkpoint(tmp_path, "qwen2.5-omni")
+    index = json.loads((tmp_path / "model.safetensors.index.json").read_text())["weight_map"]
+    shard = next(file for name, file in index.items() if name.startswith(which))
+    (tmp_path / shard).unlink()
+    with pytest.raises(ModelError, match=f"{shard} missing"):
+        load(tmp_path)
+
+
+def test_missing_weights_are_named(broken):
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(broken / "model.safetensors")
+    name = next(name for name in weights if "layers.3.self_attn.k_proj.weight" in name and "audio" not in name)
+    del weights[name]
+    save_file(weights, broken / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelError, match=r"lacks 1 weights .*layers\.3\.self_attn\.k_proj\.weight"):
+        load(broken)
+
+
+def test_weights_of_another_shape_are_named(broken):
+    edit(broken / "config.json", lambda config: config["text_config"].update(intermediate_size=81))
+    with pytest.raises(ModelError, match=r"in another shape, for example .*mlp"):
+        load(broken)
+
+
+def truncate(folder):
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1000])
+
+
+DAMAGE = {
+    "truncated": (truncate, "cannot be loaded: .*not fully covered"),
+    "empty": (lambda f: (f / "model.safetensors").write_bytes(b""), "not a readable safetensors file"),
+    "pickle": (
+        lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"),
+        "only safetensors weights are loaded",
+    ),
+    "no JSON": (lambda f: (f / "config.json").write_text("{"), "not valid JSON"),
+    "other model": (
+        lambda f: edit(f / "config.json", lambda c: c.update(model_type="llama")),
+        "is a llama model: seats runs",
+    ),
+    "no type": (lambda f: edit(f / "config.json", lambda c: c.pop("model_type")), "nameless model"),
+    "no part": (lambda f: edit(f / "config.json", lambda c: c.pop("text_config")), "has no text_config"),
+    "bad value": (
+        lambda f: edit(f / "config.json", lambda c: c["text_config"].update(num_hidden_layers="eight")),
+        "cannot be loaded: .*num_hidden_layers",
+    ),
+    "no tokenizer": (lambda f: (f / "tokenizer.json").unlink(), "no tokenizer that can be loaded"),
+    "bad tokenizer": (lambda f: (f / "tokenizer.json").write_text("{}"), "no tokenizer that can be loaded"),
+    "index": (lambda f: (f / "model.safetensors.index.json").write_text('{"a": 1}'), "damaged"),
+    "processor": (lambda f: (f / "preprocessor_config.json").write_text("{"), "not valid JSON"),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_a_damaged_checkpoint_is_one_clear_line(broken, what):
+    damage, said = DAMAGE[what]
+    damage(broken)
+    with pytest.raises(ModelError, match=said) as caught:
+        load(broken)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"device": "tpu0"}, "unknown device 'tpu0'"),
+        ({"device": "cuda"}, "sees no CUDA GPU"),
+        ({"device": "mps"}, "mps"),
+        ({"dtype": "float8"}, "unknown dtype 'float8'"),
+        ({"quantize": "3bit"}, "unknown quantisation '3bit'"),
+        ({"quantize": "4bit"}, "quantize"),
+    ],
+)
+def test_settings_that_cannot_be(saved, monkeypatch, settings, said):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(SettingsError, match=said):
+        load(saved["qwen2.5-omni"], **settings)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_the_dtype_asked_for(saved, dtype):
+    model = load(saved["qwen2.5-omni"], dtype=dtype, device="cpu")
+    assert model.thinker.dtype == getattr(torch, dtype)
+    assert {p.dtype for p in model.thinker.module.parameters()} == {getattr(torch, dtype)}
+
+
+def test_memory_is_checked_before_loading(saved, monkeypatch):
+    import transformers
+
+    monkeypatch.setattr(seats.costs.memory, "available_bytes", lambda device: 10_000)
+    monkeypatch.setattr(
+        transformers.Qwen2_5OmniThinkerForConditionalGeneration,
+        "from_pretrained",
+        lambda *_args, **_kwargs: pytest.fail("loading began"),
+    )
+    with pytest.raises(OutOfMemoryError, match=r"needs .* GiB for its weights, cpu has .*choose a smaller --model"):
+        load(saved["qwen2.5-omni"])
+
+
+def test_its_own_settings_reach_the_method(saved, broken):
+    own = {"drop_layers": [2, 4], "late_layer": 7, "temperature": 0.7}
+    (broken / "seats.json").write_text(json.dumps(own))
+    shape = load(broken).shape
+    assert shape.settings == own
+    method = Seats.for_model(shape, Retention(0.2, 0.3), 0)
+    assert (method.drop_layers, method.late_layer, method.temperature) == ((2, 4), 7, 0.7)
+    plain = Seats.for_model(load(saved["qwen2.5-omni"]).shape, Retention(0.2, 0.3), 0)
+    assert plain.drop_layers != method.drop_layers
+
+
+@both_families
+def test_prompts_hold_one_placeholder(saved, family):
+    model = load(saved[family])
+    turn, end = model.tokenizer.convert_tokens_to_ids(["<|im_start|>", "<|im_end|>"])
+    words = model.tokenizer.convert_tokens_to_ids(["what", "is", "red", "?"])
+    for has_video, placeholder in ((True, IDS["video"]), (False, IDS["audio"])):
+        ids = model.prompt_ids("what is red ?", None, has_video)
+        at = ids.index(placeholder)
+        marks = ("vision_start", "vision_end") if has_video else ("audio_start", "audio_end")
+        assert [ids[at - 1], ids[at + 1]] == [IDS[mark] for mark in marks]
+        assert ids[at + 2 : at + 2 + len(words)] == words
+        assert (ids[0], ids.count(turn), ids.count(end)) == (turn, 2, 1)
+    with_system = model.prompt_ids("what is red ?", "you are a test .", True)
+    assert with_system.count(turn) == 3
+    said = model.tokenizer.convert_tokens_to_ids(["you", "are", "a", "test"])
+    assert any(with_system[i : i + 4] == said for i in range(len(with_system)))
+
+
+@pytest.mark.parametrize("template", [None, "{% for %}", "{{ raise_exception('no') }}"])
+def test_a_chat_template_that_does_not_work(broken, template):
+    (broken / "chat_template.jinja").unlink()
+    if template is not None:
+        (broken / "chat_template.jinja").write_text(template)
+    model = load(broken)
+    with pytest.raises(ModelError, match="no usable chat template") as caught:
+        model.prompt_ids("what ?", None, True)
+    assert "\n" not in str(caught.value)
