@@ -44,6 +44,8 @@ class TrainSettings:
     warmup: int = 80
     decay_from: float = 0.45
     weight_decay: float = 0.02
+    middle_weight: float = 3.0
+    entity_weight: float = 4.0
     seed: int = 0
     split_offset: int = 0
 

@@ -5,9 +5,11 @@ minutes, so `--resume` goes on where a run stopped.
 """
 
 import argparse
+import ctypes
 import json
 import logging
 import math
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,9 +26,6 @@ from seats.nano.losses import FactHeads, answer_loss, encoder_loss, prefix_label
 from seats.nano.packing import PackedForward, batch_encoder_windows, encode_audio, encode_video, word_embeddings
 
 log = logging.getLogger("seats.nano.train")
-ENTITY_WEIGHT = 1.0
-MIDDLE_WEIGHT = 1.0
-ENCODER_WEIGHT = 1.0
 
 
 class Trainer:
@@ -76,7 +75,7 @@ class Trainer:
             audio = encode_audio(thinker, batch.mel) if batch.mel is not None else None
         losses = {}
         if not step.frozen_encoders:
-            losses["encoder"] = ENCODER_WEIGHT * encoder_loss(self.heads, batch, video, audio, embeddings)
+            losses["encoder"] = encoder_loss(self.heads, batch, video, audio, embeddings)
         if not step.encoder_only:
             kept = kept_tokens(token_relevance(batch), step) if step.biased else None
             packed = self.forward(batch, video, audio, kept)
@@ -85,10 +84,10 @@ class Trainer:
             if kept is not None:
                 labels = labels.gather(1, kept[..., None].expand(-1, -1, len(FACT_NAMES)))
             scaled = embeddings / thinker.model.language_model.norm.weight.detach().abs().mean()
-            losses["middle"] = MIDDLE_WEIGHT * self.heads.loss(
+            losses["middle"] = self.settings.middle_weight * self.heads.loss(
                 packed.prefix_states.flatten(0, 1), labels.flatten(0, 1), scaled, FACT_NAMES
             )
-            losses["entity"] = ENTITY_WEIGHT * self.heads.loss(
+            losses["entity"] = self.settings.entity_weight * self.heads.loss(
                 packed.question_states.flatten(0, 1), batch.question_facts.flatten(0, 1), scaled, FACT_NAMES
             )
         rate = self.learning_rate()
@@ -209,6 +208,15 @@ def _report(trainer: Trainer, folder: Path, held_out: list, averages: Averages, 
     trainer.save(folder / "checkpoint.pt")
 
 
+def _keep_freed_memory() -> None:
+    """Let glibc keep freed blocks: getting them anew from the system at each step can cost as much as the step."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        m_trim_threshold, m_mmap_max = -1, -4
+        mallopt(m_mmap_max, 0)
+        mallopt(m_trim_threshold, 2**31 - 1)
+
+
 def _setting(text: str) -> tuple[str, float]:
     name, _, value = text.partition("=")
     return name, int(value) if value.isdigit() else float(value)
@@ -229,6 +237,7 @@ def main() -> None:
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     torch.set_num_threads(options.threads)
+    _keep_freed_memory()
     checkpoint = options.out / "checkpoint.pt"
     changes = dict(_setting(text) for text in options.set)
     if options.steps:
