@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from seats.models.families import Family
+    from seats.models.signals import EncoderWants
 
 
 def vision_macs(config: Any, grid: tuple[int, int, int] | None, family: Family) -> int:
@@ -53,20 +54,25 @@ def audio_macs(config: Any, mel_frames: int, family: Family) -> int:
 
 
 def saliency_macs(
-    config: Any, grid: tuple[int, int, int] | None, mel_frames: int, grids: int, family: Family
+    config: Any, grid: tuple[int, int, int] | None, mel_frames: int, wants: EncoderWants, family: Family
 ) -> int:
     """Multiply-adds of the attention scores that saliency adds to both encoders, 0 for a modality not there.
 
     The encoders' own queries and keys are reused, so only their products inside the saliency windows count.
-    grid, mel_frames: as for the encoders. grids: temporal grids per window of the video.
+    grid, mel_frames: as for the encoders. Keys cost no products.
     """
     video = audio = 0
-    if grid is not None:
+    if grid is not None and wants.video_grids is not None:
         frames, area = grid[0], grid[1] * grid[2]
-        video = _squares(_cut(frames * area, grids * area)) * config.vision_config.hidden_size
-    if mel_frames:
+        if wants.mean_query:
+            pairs = frames * area // config.vision_config.spatial_merge_size**2
+        else:
+            pairs = _squares(_cut(frames * area, wants.video_grids * area))
+        video = pairs * config.vision_config.hidden_size
+    if mel_frames and wants.audio is not None:
         frames = sum(_audio_windows(config.audio_config, mel_frames, family))
-        audio = _squares(_cut(frames, family.saliency_audio_frames)) * config.audio_config.d_model
+        window = family.saliency_audio_frames if wants.audio == "blocks" else frames
+        audio = _squares(_cut(frames, window)) * config.audio_config.d_model
     return video + audio
 
 

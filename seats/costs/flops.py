@@ -17,6 +17,7 @@ from seats.costs.encoders import audio_macs, saliency_macs, vision_macs
 if TYPE_CHECKING:
     from seats.inference.trace import Trace
     from seats.models.families import Family
+    from seats.models.signals import EncoderWants
 
 
 @dataclass(frozen=True)
@@ -99,14 +100,14 @@ def flops_report(
     config: Any,
     trace: Trace,
     workload: Workload,
-    saliency_grids: int | None,
+    wants: EncoderWants,
     family: Family,
     *,
     causal: bool = True,
 ) -> FlopsReport:
     """FLOPs of the prompt and answer that `trace` describes.
 
-    config: of the thinker, either family. saliency_grids: the method's, None if it asked for no saliency.
+    config: of the thinker, either family. wants: the method's.
     causal: False counts all S * S pairs of a prefill layer, as `torch.utils.flop_counter` does, to compare
     with it. Raises ValueError if the trace is of another model, or has decoding steps but no cache.
     """
@@ -117,8 +118,7 @@ def flops_report(
     all_tokens = [trace.full.total] * len(lengths)
     steps = trace.decoded_tokens
     selection = trace.selection_macs + sum(relevance_macs(config, tokens) for _, tokens in trace.scored)
-    if saliency_grids is not None:
-        selection += saliency_macs(config, workload.grid, workload.mel_frames, saliency_grids, family)
+    selection += saliency_macs(config, workload.grid, workload.mel_frames, wants, family)
     vision = 2.0 * vision_macs(config, workload.grid, family)
     audio = 2.0 * audio_macs(config, workload.mel_frames, family)
 

@@ -65,10 +65,8 @@ def evaluate(
 
 
 def _encode(model: OmniModel, clip: Clip, settings: list[Setting], question: Question) -> EncodedClip:
-    wanted = {_as_question(question, "", setting).method_for(model).saliency_grids for setting in settings} - {None}
-    if len(wanted) > 1:
-        raise SeatsError("methods with different saliency windows cannot share a clip's encoding: run them apart")
-    return encode_clip(model, clip, wanted.pop() if wanted else None, StepTimer(model.thinker.device))
+    wants = {_as_question(question, "", setting).method_for(model).wants for setting in settings}
+    return encode_clip(model, clip, wants, StepTimer(model.thinker.device))
 
 
 def _answer(

@@ -96,7 +96,7 @@ def answer(
     """
     timer = StepTimer(model.thinker.device)
     method = question.method_for(model)
-    encoded = encode_clip(model, clip, method.saliency_grids, timer)
+    encoded = encode_clip(model, clip, [method.wants], timer)
     return answer_encoded(model, encoded, question, timer, decode_ms=decode_ms, on_text=on_text)
 
 
@@ -109,13 +109,14 @@ def answer_encoded(
     decode_ms: float | None = None,
     on_text: Callable[[str], None] = lambda _: None,
 ) -> Answer:
-    """Answer a question about a clip that was encoded before, with the saliency its method needs."""
+    """Answer a question about a clip that was encoded before, with what its method wants of the encoders."""
     method = question.method_for(model)
     with timer.step("prepare"):
-        prompt = build_prompt(model, encoded, question.text, question.system, question.decoding.max_new_tokens)
+        reserve = question.decoding.max_new_tokens
+        prompt = build_prompt(model, encoded, question.text, question.system, reserve, method.wants)
     made = generate(model, prompt, method, question.decoding, timer, question.kv, on_text)
     config = model.thinker.config
-    flops = flops_report(config, made.trace, encoded.workload, encoded.saliency_grids, model.thinker.family)
+    flops = flops_report(config, made.trace, encoded.workload, method.wants, model.thinker.family)
     latency = _latency(timer.ms(), made, decode_ms)
     if question.compare and not isinstance(method, Full):
         speedup = _measured(model, prompt, method, question, latency)

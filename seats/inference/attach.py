@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -16,6 +16,7 @@ from seats.errors import SettingsError
 from seats.inference.trace import Drop, Trace
 from seats.methods.base import AfterLayer, BeforeLLM, Method, Selection
 from seats.models import compat
+from seats.models.signals import Signals
 from seats.models.thinker import Thinker
 from seats.selection import run_windows
 from seats.tokens.layout import Modality, TokenLayout
@@ -27,13 +28,31 @@ KvPolicy = Literal["keep", "drop"]
 class Prepared:
     """What the engine must know about a prompt beside its embeddings.
 
-    layout: of all `S` tokens. saliency: float32 `[S]` or None. deepstack: per injected layer `[Nv, D]`, rows in
+    layout: of all `S` tokens. saliency, keys: as in `BeforeLLM`. deepstack: per injected layer `[Nv, D]`, rows in
     encoder order (Qwen3-Omni).
     """
 
     layout: TokenLayout
     saliency: torch.Tensor | None = None
     deepstack: tuple[torch.Tensor, ...] = ()
+    keys: Mapping[Modality, torch.Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, layout: TokenLayout, signals: Mapping[Modality, Signals], deepstack: tuple[torch.Tensor, ...] = ()
+    ) -> Prepared:
+        """Put what was read off each encoder at the tokens' places in the sequence."""
+        saliency, keys = None, {}
+        for modality, found in signals.items():
+            where = layout.is_modality(modality)
+            rows = layout.row[where]
+            if found.saliency is not None:
+                if saliency is None:
+                    saliency = torch.zeros(len(layout), device=rows.device)
+                saliency[where] = found.saliency[rows]
+            if found.keys is not None:
+                keys[modality] = found.keys[rows]
+        return cls(layout, saliency, deepstack, keys)
 
 
 @dataclass
@@ -183,7 +202,7 @@ class _Engine:
         self.attached.trace = trace
 
         with self.timer.step("selection"):
-            chosen = self.method.before_llm(BeforeLLM(embeds[0], layout, prepared.saliency))
+            chosen = self.method.before_llm(BeforeLLM(embeds[0], layout, prepared.saliency, prepared.keys))
             if chosen is not None and chosen.embeds is not None:
                 embeds = chosen.embeds[None].to(embeds.dtype)
         with self.timer.step("prefill"):
@@ -269,13 +288,16 @@ class _Engine:
         def remember_grid(_module: nn.Module, _args: tuple, kwargs: dict[str, Any]) -> None:
             self._seen["grid_thw"] = kwargs.get("grid_thw")
 
-        wanted = self.method.saliency_grids is not None
+        wants = self.method.wants
         handles = [
             self.thinker.module.register_forward_pre_hook(remember_inputs, with_kwargs=True),
             self.thinker.vision.register_forward_pre_hook(remember_grid, with_kwargs=True),
         ]
         try:
-            with self.thinker.vision_probe(wanted) as vision, self.thinker.audio_probe(wanted) as audio:
+            with (
+                self.thinker.vision_probe(wants.of_video) as vision,
+                self.thinker.audio_probe(wants.of_audio) as audio,
+            ):
                 self._captured = (vision, audio)
                 yield
         finally:
@@ -283,8 +305,8 @@ class _Engine:
                 handle.remove()
 
     def _prepare(self) -> Prepared:
-        """Layout and saliency of a prompt made by the stock processor; forgets what it used, so that no prompt meets
-        the saliency of the one before it."""
+        """Layout and signals of a prompt made by the stock processor; forgets what it used, so that no prompt meets
+        the signals of the one before it."""
         seen, self._seen = self._seen, {}
         vision, audio = (dict(captured) for captured in self._captured)
         for captured in self._captured:
@@ -301,15 +323,12 @@ class _Engine:
             grid = tuple(grids[0].tolist())
         seconds = seen.get("video_second_per_grid")
         layout = _layout_of(self.thinker, ids, grid, 1.0 if seconds is None else float(seconds[0]))
-        if self.method.saliency_grids is None:
-            return Prepared(layout)
-        saliency = torch.zeros(len(layout), device=ids.device)
-        if grid is not None:
-            found = self.thinker.vision_saliency(vision, grid, self.method.saliency_grids)
-            saliency[layout.is_modality(Modality.VIDEO)] = found
+        signals = {}
+        if grid is not None and vision:
+            signals[Modality.VIDEO] = self.thinker.vision_signals(vision, grid, self.method.wants)
         if audio:
-            saliency[layout.is_modality(Modality.AUDIO)] = self.thinker.audio_saliency(audio)
-        return Prepared(layout, saliency)
+            signals[Modality.AUDIO] = self.thinker.audio_signals(audio, self.method.wants)
+        return Prepared.of(layout, signals)
 
 
 def _layout_of(

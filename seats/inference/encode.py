@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,7 @@ from seats.errors import MediaError
 from seats.inference.attach import Prepared
 from seats.media import Clip
 from seats.models.omni import OmniModel
+from seats.models.signals import EncoderWants
 from seats.models.thinker import EncodedAudio, EncodedVideo
 from seats.tokens import Modality, Sequence, build_sequence, log_mel, mel_frames, patchify
 
@@ -21,8 +23,7 @@ class EncodedClip:
     """Encoder outputs of one clip.
 
     video, audio: None where the clip has none. grid: (T, Hp, Wp) in patches, None without video. mel_frames: 100 a
-    second, 0 without sound. seconds_per_grid: from the true frame rate. saliency_grids: window of the saliency that
-    was computed, None for none. notes: remarks a user must see.
+    second, 0 without sound. seconds_per_grid: from the true frame rate. notes: remarks a user must see.
     """
 
     clip: Clip
@@ -31,7 +32,6 @@ class EncodedClip:
     grid: tuple[int, int, int] | None
     mel_frames: int
     seconds_per_grid: float
-    saliency_grids: int | None
     notes: tuple[str, ...] = ()
 
     @property
@@ -48,11 +48,11 @@ class Prompt:
     prepared: Prepared
 
 
-def encode_clip(model: OmniModel, clip: Clip, saliency_grids: int | None, timer: StepTimer) -> EncodedClip:
+def encode_clip(model: OmniModel, clip: Clip, wants: Collection[EncoderWants], timer: StepTimer) -> EncodedClip:
     """Run the encoders; steps "prepare", "encode_video" and "encode_audio" go to `timer`.
 
-    saliency_grids: temporal grids per saliency window a method asks for, None for no saliency. Raises MediaError if
-    neither pictures nor sound are long enough for a single token.
+    wants: what each method that will be used wants of the encoders. Raises MediaError if neither pictures nor sound
+    are long enough for a single token.
     """
     notes: list[str] = []
     video = audio = grid = None
@@ -62,14 +62,14 @@ def encode_clip(model: OmniModel, clip: Clip, saliency_grids: int | None, timer:
             pixels = clip.video.pixels.to(model.thinker.device)
             patches, grid = patchify(pixels, model.patches, model.thinker.vision.dtype)
         with timer.step("encode_video"):
-            video = model.thinker.encode_video(patches, grid, saliency_grids)
+            video = model.thinker.encode_video(patches, grid, *wants)
     if clip.audio is not None:
         frames = mel_frames(len(clip.audio.waveform), model.mel)
         if model.thinker.family.audio_tokens(frames, model.thinker.config):
             with timer.step("prepare"):
                 mel = log_mel(clip.audio.waveform, model.mel)
             with timer.step("encode_audio"):
-                audio = model.thinker.encode_audio(mel, saliency_grids is not None)
+                audio = model.thinker.encode_audio(mel, *wants)
         else:
             notes.append(f"sound of {clip.audio.seconds:.3f} s is too short for a single token and was left out")
             frames = 0
@@ -77,14 +77,17 @@ def encode_clip(model: OmniModel, clip: Clip, saliency_grids: int | None, timer:
         raise MediaError(f"{clip.path}: nothing to look at or listen to in the part asked about")
     fps = clip.video.fps if clip.video is not None else 1.0
     seconds_per_grid = model.patches.temporal_patch_size / fps
-    return EncodedClip(clip, video, audio, grid, frames, seconds_per_grid, saliency_grids, tuple(notes))
+    return EncodedClip(clip, video, audio, grid, frames, seconds_per_grid, tuple(notes))
 
 
 @torch.inference_mode()
 def build_prompt(
-    model: OmniModel, encoded: EncodedClip, question: str, system: str | None, reserve: int
+    model: OmniModel, encoded: EncodedClip, question: str, system: str | None, reserve: int, wants: EncoderWants
 ) -> Prompt:
-    """Put a question and an encoded clip together. reserve: positions to leave free for the answer."""
+    """Put a question and an encoded clip together.
+
+    reserve: positions to leave free for the answer. wants: of the method, among those the clip was encoded with.
+    """
     thinker, merge = model.thinker, model.patches.merge_size
     ids = model.prompt_ids(question, system, has_video=encoded.video is not None)
     grid = encoded.grid and (encoded.grid[0], encoded.grid[1] // merge, encoded.grid[2] // merge)
@@ -92,15 +95,13 @@ def build_prompt(
     sequence = build_sequence(ids, thinker.rule, grid, encoded.seconds_per_grid, audio_tokens, reserve)
     layout = sequence.layout.to(thinker.device)
     embeds = thinker.text.embed_tokens(sequence.ids.to(thinker.device))
-    saliency = None
-    if encoded.saliency_grids is not None:
-        saliency = torch.zeros(len(layout), device=thinker.device)
+    signals = {}
     for kind, features in ((Modality.VIDEO, encoded.video), (Modality.AUDIO, encoded.audio)):
         if features is None:
             continue
         where = layout.is_modality(kind)
         embeds[where] = features.embeds.to(embeds.dtype)[layout.row[where]]
-        if saliency is not None and features.saliency is not None:
-            saliency[where] = features.saliency[layout.row[where]]
+        if wants.of_video if kind is Modality.VIDEO else wants.of_audio:
+            signals[kind] = features.signals[wants]
     deepstack = encoded.video.deepstack if encoded.video is not None else ()
-    return Prompt(sequence, embeds, Prepared(layout, saliency, deepstack))
+    return Prompt(sequence, embeds, Prepared.of(layout, signals, deepstack))

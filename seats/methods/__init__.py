@@ -5,10 +5,12 @@ from seats.methods.full import Full
 from seats.methods.random import Random
 from seats.methods.registry import method_class, method_classes, retention_for
 from seats.methods.seats import Seats
+from seats.models.signals import EncoderWants
 
 __all__ = [
     "AfterLayer",
     "BeforeLLM",
+    "EncoderWants",
     "Full",
     "Method",
     "ModelShape",

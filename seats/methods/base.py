@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
 import torch
 
-from seats.tokens.layout import TokenLayout
+from seats.models.signals import EncoderWants
+from seats.tokens.layout import Modality, TokenLayout
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,14 @@ class BeforeLLM:
     """All a method sees before the LLM.
 
     embeds: `[S, D]` as they would enter the LLM. layout: of the `S` tokens. saliency: float32 `[S]`, attention the
-    token received in its encoder (0 for text); None unless the method asked for it.
+    token received in its encoder (0 for text and for a modality whose saliency was not asked for); None if there is
+    none at all. keys: float32 `[N, d]` per modality, of its tokens in sequence order; empty unless asked for.
     """
 
     embeds: torch.Tensor
     layout: TokenLayout
     saliency: torch.Tensor | None
+    keys: Mapping[Modality, torch.Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,8 @@ class Method(ABC):
     name: ClassVar[str]
     source: ClassVar[str]
     """Where the method comes from: paper or repository."""
-    saliency_grids: ClassVar[int | None] = None
-    """Temporal grids per window of the encoder saliency `before_llm` wants; None if it wants none."""
+    wants: ClassVar[EncoderWants] = EncoderWants()
+    """What `before_llm` wants read off the encoders."""
 
     @classmethod
     @abstractmethod

@@ -9,6 +9,7 @@ import torch
 
 from seats.errors import SettingsError
 from seats.methods.base import AfterLayer, BeforeLLM, Method, ModelShape, Retention, Selection
+from seats.models.signals import EncoderWants
 from seats.selection import (
     decay_schedule,
     feasible_scale,
@@ -58,7 +59,7 @@ class Seats(Method):
 
     name: ClassVar[str] = "seats"
     source: ClassVar[str] = "arXiv 2605.20035"
-    saliency_grids: ClassVar[int | None] = 2
+    wants: ClassVar[EncoderWants] = EncoderWants(video_grids=2, audio="blocks")
 
     def __post_init__(self) -> None:
         for what, ratio in (("video", self.video), ("audio", self.audio)):

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from seats.selection import column_mass, merge_groups
+from seats.models.signals import EncoderWants, Signals
+from seats.selection import column_mass, mean_query_attention, merge_groups, merge_keys
 from seats.tokens.interleave import TimeRule
 from seats.tokens.sequence import SequenceRule
 
@@ -25,6 +26,8 @@ class Family(ABC):
     """Whether the processor adds silence to the sound before the spectrogram (see `MelSpec`)."""
     saliency_audio_frames: ClassVar[int]
     """Window of the audio saliency, in encoder frames."""
+    audio_frames_per_token: ClassVar[int]
+    """Encoder frames that are averaged to one audio token."""
 
     @abstractmethod
     def time_rule(self, config: Any) -> TimeRule:
@@ -46,29 +49,61 @@ class Family(ABC):
     def audio_tokens(self, mel_frames: int, config: Any) -> int:
         """Number of audio tokens for `mel_frames` frames (100 a second); 0 if the sound is too short for one."""
 
-    @abstractmethod
-    def vision_saliency(
-        self, encoder: nn.Module, captured: dict[str, torch.Tensor], grid: tuple[int, int, int], grids: int
-    ) -> torch.Tensor:
-        """Saliency `[T * H * W]` of the merged video tokens in sequence order.
+    def vision_signals(
+        self,
+        encoder: nn.Module,
+        captured: dict[str, torch.Tensor],
+        grid: tuple[int, int, int],
+        wants: EncoderWants,
+    ) -> Signals:
+        """What is wanted of the `T * H * W` merged video tokens, in sequence order.
 
         captured: outputs of the last block's projections and its rotary `cos` and `sin`. grid: (T, Hp, Wp) in
-        patches. grids: temporal grids per window.
+        patches.
         """
+        group = encoder.config.spatial_merge_size**2
+        q, k = (_heads(x, encoder.config.num_heads) for x in self._vision_queries_and_keys(captured))
+        q, k = (rotate(x, captured["cos"].unsqueeze(1), captured["sin"].unsqueeze(1)) for x in (q, k))
+        order = self._sequence_order(encoder, grid).to(k.device)
+        saliency = None
+        if wants.video_grids is not None:
+            window = wants.video_grids * grid[1] * grid[2]
+            if wants.mean_query:
+                saliency = mean_query_attention(q, k, window, group)[order]
+            else:
+                saliency = merge_groups(column_mass(q, k, window), group)[order]
+        return Signals(saliency, merge_keys(k, group)[order] if wants.keys else None)
 
+    def audio_signals(
+        self, encoder: nn.Module, captured: dict[str, torch.Tensor], wants: EncoderWants
+    ) -> Signals:
+        """What is wanted of the `A` audio tokens."""
+        q, k = (_heads(captured[name], encoder.config.encoder_attention_heads) for name in ("q", "k"))
+        saliency = None
+        if wants.audio is not None:
+            window = self.saliency_audio_frames if wants.audio == "blocks" else q.shape[0]
+            saliency = merge_groups(column_mass(q, k, window), self.audio_frames_per_token)
+        return Signals(saliency, merge_keys(k, self.audio_frames_per_token) if wants.keys else None)
+
+    @staticmethod
     @abstractmethod
-    def audio_saliency(self, encoder: nn.Module, captured: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Saliency `[A]` of the audio tokens."""
+    def _vision_queries_and_keys(captured: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Queries and keys `[T * Hp * Wp, width]` of the last vision block, before rotary positions."""
+
+    @staticmethod
+    @abstractmethod
+    def _sequence_order(encoder: nn.Module, grid: tuple[int, int, int]) -> torch.Tensor:
+        """For each merged video token in sequence order, its row in the encoder's inner order `[T * H * W]`."""
 
     @staticmethod
     def vision_projections(encoder: nn.Module) -> dict[str, nn.Module]:
-        """The last vision block's projections whose outputs `vision_saliency` needs, by name."""
+        """The last vision block's projections whose outputs `vision_signals` needs, by name."""
         attention = encoder.blocks[-1].attn
         return {name: getattr(attention, name) for name in ("q", "k", "qkv") if hasattr(attention, name)}
 
     @staticmethod
     def audio_projections(encoder: nn.Module) -> dict[str, nn.Module]:
-        """The last audio layer's projections whose outputs `audio_saliency` needs, by name."""
+        """The last audio layer's projections whose outputs `audio_signals` needs, by name."""
         attention = encoder.layers[-1].self_attn
         return {"q": attention.q_proj, "k": attention.k_proj}
 
@@ -82,6 +117,7 @@ class Qwen25Omni(Family):
     repeats_mark_position = True
     pads_audio = True
     saliency_audio_frames = 100
+    audio_frames_per_token = 2
 
     def time_rule(self, config: Any) -> TimeRule:
         return TimeRule("chunk", config.position_id_per_seconds, config.seconds_per_chunk, fractional=False)
@@ -90,24 +126,13 @@ class Qwen25Omni(Family):
         after_conv = (mel_frames - 1) // 2 + 1
         return max((after_conv - 2) // 2 + 1, 0) if mel_frames > 0 else 0
 
-    def vision_saliency(
-        self, encoder: nn.Module, captured: dict[str, torch.Tensor], grid: tuple[int, int, int], grids: int
-    ) -> torch.Tensor:
-        heads, merge = encoder.config.num_heads, encoder.config.spatial_merge_size
-        q, k = (_heads(captured[name], heads) for name in ("q", "k"))
-        q, k = (rotate(x, captured["cos"].unsqueeze(1), captured["sin"].unsqueeze(1)) for x in (q, k))
-        merged = merge_groups(column_mass(q, k, grids * grid[1] * grid[2]), merge**2)
-        return merged[self._unwindow(encoder, grid).to(merged.device)]
-
-    def audio_saliency(self, encoder: nn.Module, captured: dict[str, torch.Tensor]) -> torch.Tensor:
-        heads = encoder.config.encoder_attention_heads
-        q, k = (_heads(captured[name], heads) for name in ("q", "k"))
-        mass = column_mass(q, k, self.saliency_audio_frames)
-        return merge_groups(mass[: mass.shape[0] // 2 * 2], 2)
+    @staticmethod
+    def _vision_queries_and_keys(captured: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        return captured["q"], captured["k"]
 
     @staticmethod
-    def _unwindow(encoder: nn.Module, grid: tuple[int, int, int]) -> torch.Tensor:
-        """For each merged token in sequence order, its row in the encoder's window order `[T * H * W]`."""
+    def _sequence_order(encoder: nn.Module, grid: tuple[int, int, int]) -> torch.Tensor:
+        # The encoder sorts the merged tokens of a grid by attention window.
         merge = encoder.config.spatial_merge_size
         side = encoder.config.window_size // merge // encoder.config.patch_size
         frames, height, width = grid[0], grid[1] // merge, grid[2] // merge
@@ -128,6 +153,7 @@ class Qwen3Omni(Family):
     repeats_mark_position = False
     pads_audio = False
     saliency_audio_frames = 52
+    audio_frames_per_token = 1
 
     def time_rule(self, config: Any) -> TimeRule:
         return TimeRule("timestamp", config.position_id_per_seconds, 2.0, fractional=True)
@@ -139,19 +165,14 @@ class Qwen3Omni(Family):
             rest = (rest - 1) // 2 + 1
         return rest + mel_frames // chunk * 13
 
-    def vision_saliency(
-        self, encoder: nn.Module, captured: dict[str, torch.Tensor], grid: tuple[int, int, int], grids: int
-    ) -> torch.Tensor:
-        heads, merge = encoder.config.num_heads, encoder.config.spatial_merge_size
+    @staticmethod
+    def _vision_queries_and_keys(captured: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         q, k, _ = captured["qkv"].chunk(3, dim=-1)
-        q, k = (_heads(x, heads) for x in (q, k))
-        q, k = (rotate(x, captured["cos"].unsqueeze(1), captured["sin"].unsqueeze(1)) for x in (q, k))
-        return merge_groups(column_mass(q, k, grids * grid[1] * grid[2]), merge**2)
+        return q, k
 
-    def audio_saliency(self, encoder: nn.Module, captured: dict[str, torch.Tensor]) -> torch.Tensor:
-        heads = encoder.config.encoder_attention_heads
-        q, k = (_heads(captured[name], heads) for name in ("q", "k"))
-        return column_mass(q, k, self.saliency_audio_frames)
+    @staticmethod
+    def _sequence_order(encoder: nn.Module, grid: tuple[int, int, int]) -> torch.Tensor:
+        return torch.arange(grid[0] * grid[1] * grid[2] // encoder.config.spatial_merge_size**2)
 
 
 FAMILIES: tuple[Family, ...] = (Qwen25Omni(), Qwen3Omni())

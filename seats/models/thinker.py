@@ -13,25 +13,26 @@ from torch import nn
 from seats.errors import ModelError
 from seats.models import compat
 from seats.models.families import Family, family_of, rotate
+from seats.models.signals import EncoderWants, Signals
 from seats.selection import last_query_relevance
 from seats.tokens.sequence import SequenceRule
 
 
 @dataclass(frozen=True)
 class EncodedVideo:
-    """embeds `[Nv, D]`; saliency float32 `[Nv]` or None; deepstack: per injected layer `[Nv, D]` (Qwen3-Omni)."""
+    """embeds `[Nv, D]`; signals: what was wanted; deepstack: per injected layer `[Nv, D]` (Qwen3-Omni)."""
 
     embeds: torch.Tensor
-    saliency: torch.Tensor | None
+    signals: dict[EncoderWants, Signals]
     deepstack: tuple[torch.Tensor, ...] = ()
 
 
 @dataclass(frozen=True)
 class EncodedAudio:
-    """embeds `[Na, D]`; saliency float32 `[Na]` or None."""
+    """embeds `[Na, D]`; signals: what was wanted."""
 
     embeds: torch.Tensor
-    saliency: torch.Tensor | None
+    signals: dict[EncoderWants, Signals]
 
 
 class Thinker:
@@ -73,37 +74,34 @@ class Thinker:
 
     @torch.inference_mode()
     def encode_video(
-        self, patches: torch.Tensor, grid: tuple[int, int, int], saliency_grids: int | None
+        self, patches: torch.Tensor, grid: tuple[int, int, int], *wants: EncoderWants
     ) -> EncodedVideo:
-        """Run the vision encoder. patches: `[T * Hp * Wp, C]`; grid: (T, Hp, Wp) in patches.
-
-        saliency_grids: temporal grids per saliency window, None to leave saliency out.
-        """
+        """Run the vision encoder. patches: `[T * Hp * Wp, C]`; grid: (T, Hp, Wp) in patches; wants: of methods."""
         grid_thw = torch.tensor([grid], device=self.device)
         patches = patches.to(self.device, self.vision.dtype)
-        with self.vision_probe(saliency_grids is not None) as captured:
+        with self.vision_probe(any(want.of_video for want in wants)) as captured:
             out = self.vision(patches, grid_thw=grid_thw)
-        saliency = None if saliency_grids is None else self.vision_saliency(captured, grid, saliency_grids)
-        return EncodedVideo(out.pooler_output, saliency, tuple(getattr(out, "deepstack_features", None) or ()))
+        signals = {want: self.vision_signals(captured, grid, want) for want in wants if want.of_video}
+        return EncodedVideo(out.pooler_output, signals, tuple(getattr(out, "deepstack_features", None) or ()))
 
     @torch.inference_mode()
-    def encode_audio(self, mel: torch.Tensor, with_saliency: bool) -> EncodedAudio:
-        """Run the audio encoder on log-mel features `[bins, frames]`."""
+    def encode_audio(self, mel: torch.Tensor, *wants: EncoderWants) -> EncodedAudio:
+        """Run the audio encoder on log-mel features `[bins, frames]`; wants: of the methods."""
         lengths = torch.tensor([mel.shape[1]], device=self.device)
-        with self.audio_probe(with_saliency) as captured:
+        with self.audio_probe(any(want.of_audio for want in wants)) as captured:
             out = self.audio(mel.to(self.device, self.audio.dtype), feature_lens=lengths)
-        embeds = out.last_hidden_state
-        return EncodedAudio(embeds, self.audio_saliency(captured) if with_saliency else None)
+        signals = {want: self.audio_signals(captured, want) for want in wants if want.of_audio}
+        return EncodedAudio(out.last_hidden_state, signals)
 
-    def vision_saliency(
-        self, captured: dict[str, torch.Tensor], grid: tuple[int, int, int], grids: int
-    ) -> torch.Tensor:
-        """Saliency `[Nv]` from what `vision_probe` caught. grid: (T, Hp, Wp); grids: temporal grids per window."""
-        return self.family.vision_saliency(self.vision, captured, grid, grids)
+    def vision_signals(
+        self, captured: dict[str, torch.Tensor], grid: tuple[int, int, int], wants: EncoderWants
+    ) -> Signals:
+        """What is wanted of the `Nv` video tokens, from what `vision_probe` caught. grid: (T, Hp, Wp) in patches."""
+        return self.family.vision_signals(self.vision, captured, grid, wants)
 
-    def audio_saliency(self, captured: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Saliency `[Na]` from what `audio_probe` caught."""
-        return self.family.audio_saliency(self.audio, captured)
+    def audio_signals(self, captured: dict[str, torch.Tensor], wants: EncoderWants) -> Signals:
+        """What is wanted of the `Na` audio tokens, from what `audio_probe` caught."""
+        return self.family.audio_signals(self.audio, captured, wants)
 
     @contextmanager
     def vision_probe(self, enabled: bool = True) -> Iterator[dict[str, torch.Tensor]]:

@@ -46,6 +46,39 @@ def merge_groups(saliency: Tensor, group: int) -> Tensor:
     return saliency[:whole].view(-1, group).mean(1)
 
 
+def mean_query_attention(q: Tensor, k: Tensor, window: int, group: int, scale: float | None = None) -> Tensor:
+    """Attention that the mean query of a window pays to its merged tokens, mean over heads.
+
+    A merged token's key is the mean over its `group` tokens; softmax is over the merged tokens of a window, in
+    float32, so that each window sums to 1.
+
+    Args:
+        q, k: [n, H, d] queries and keys of one block, with rotary positions applied, any float type; n a multiple
+            of `window`.
+        window: tokens per window, a multiple of `group`.
+        group: tokens that the LLM sees as one.
+        scale: factor on the scores, d ** -0.5 if None.
+
+    Returns:
+        [n // group] float32.
+
+    Source: FastVID (arXiv 2503.11187), its Qwen2.5-VL code. Raises ValueError for shapes that do not agree.
+    """
+    if q.ndim != 3 or q.shape != k.shape or window % group or q.shape[0] % window:
+        raise ValueError(f"q {tuple(q.shape)} and k {tuple(k.shape)} must be [n, H, d], n a multiple of {window}")
+    n, heads, dim = q.shape
+    scale = dim**-0.5 if scale is None else scale
+    query = q.float().view(n // window, window, heads, dim).mean(1).unsqueeze(2) * scale  # [W, H, 1, d]
+    keys = k.float().view(n // window, window // group, group, heads, dim).mean(2).permute(0, 2, 3, 1)
+    return torch.matmul(query, keys).softmax(-1).mean((1, 2)).flatten()
+
+
+def merge_keys(k: Tensor, group: int) -> Tensor:
+    """Keys `[n, H, d]` of one block → float32 `[n // group, d]`: mean over every `group` tokens and over heads."""
+    whole = k.shape[0] // group * group
+    return k[:whole].float().view(-1, group, *k.shape[1:]).mean((1, 2))
+
+
 def _equal_windows(q: Tensor, k: Tensor, window: int, scale: float) -> Tensor:
     """Column mass of windows of equal length, summed over heads: [n]."""
     n, heads, dim = q.shape

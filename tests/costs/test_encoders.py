@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from seats.costs.encoders import audio_macs, saliency_macs, vision_macs
+from seats.models.signals import EncoderWants
 from seats.models.thinker import Thinker
 from seats.models.window_attention import use_window_attention
 from tests.costs.counting import countable_thinker, counted, family_named
@@ -37,7 +38,7 @@ def test_vision_equals_the_counter(thinkers, family, grid):
     thinker = thinkers[family]
     patches = _patches(thinker, grid)
 
-    measured = counted(lambda: thinker.encode_video(patches, grid, None))
+    measured = counted(lambda: thinker.encode_video(patches, grid))
 
     assert 2 * vision_macs(thinker.config, grid, thinker.family) == measured
 
@@ -48,30 +49,37 @@ def test_audio_equals_the_counter(thinkers, family, mel_frames):
     thinker = thinkers[family]
     mel = torch.randn(128, mel_frames)
 
-    measured = counted(lambda: thinker.encode_audio(mel, False))
+    measured = counted(lambda: thinker.encode_audio(mel))
 
     assert 2 * audio_macs(thinker.config, mel_frames, thinker.family) == measured
 
 
 @pytest.mark.parametrize(
-    ("grid", "mel_frames", "grids"), [((4, 6, 8), 400, 2), ((5, 6, 10), 1333, 2), ((3, 4, 4), 60, 1)]
+    "wants",
+    [
+        EncoderWants(video_grids=2, audio="blocks"),
+        EncoderWants(video_grids=1, audio="blocks", keys=True),
+        EncoderWants(video_grids=1, mean_query=True),
+        EncoderWants(audio="clip"),
+        EncoderWants(keys=True),
+    ],
+)
+@pytest.mark.parametrize(
+    ("grid", "mel_frames"), [((4, 6, 8), 400), ((5, 6, 10), 1333), ((3, 4, 4), 60)]
 )
 @pytest.mark.parametrize("family", FAMILIES)
-def test_saliency_is_what_the_encoders_do_more(thinkers, family, grid, mel_frames, grids):
+def test_saliency_is_what_the_encoders_do_more(thinkers, family, grid, mel_frames, wants):
     thinker = thinkers[family]
     patches, mel = _patches(thinker, grid), torch.randn(128, mel_frames)
 
-    def encode(with_saliency: bool) -> int:
+    def encode(*wants: EncoderWants) -> int:
         return counted(
-            lambda: (
-                thinker.encode_video(patches, grid, grids if with_saliency else None),
-                thinker.encode_audio(mel, with_saliency),
-            )
+            lambda: (thinker.encode_video(patches, grid, *wants), thinker.encode_audio(mel, *wants))
         )
 
-    assert 2 * saliency_macs(thinker.config, grid, mel_frames, grids, thinker.family) == encode(
-        True
-    ) - encode(False)
+    assert 2 * saliency_macs(thinker.config, grid, mel_frames, wants, thinker.family) == encode(
+        wants
+    ) - encode()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -81,8 +89,8 @@ def test_batched_windows_cost_the_same(family):
     grid, mel_frames = (3, 6, 10), 1333
     patches, mel = _patches(thinker, grid), torch.randn(128, mel_frames)
 
-    vision = counted(lambda: thinker.encode_video(patches, grid, None))
-    audio = counted(lambda: thinker.encode_audio(mel, False))
+    vision = counted(lambda: thinker.encode_video(patches, grid))
+    audio = counted(lambda: thinker.encode_audio(mel))
 
     assert 2 * vision_macs(thinker.config, grid, thinker.family) == vision
     assert 2 * audio_macs(thinker.config, mel_frames, thinker.family) == audio
@@ -93,7 +101,7 @@ def test_nothing_costs_nothing(thinkers, family):
     config, adapter = thinkers[family].config, family_named(family)
     assert vision_macs(config, None, adapter) == 0
     assert audio_macs(config, 0, adapter) == 0
-    assert saliency_macs(config, None, 0, 2, adapter) == 0
+    assert saliency_macs(config, None, 0, EncoderWants(video_grids=2, audio="blocks"), adapter) == 0
 
 
 def test_windows_are_cheaper_than_full_attention_by_their_pairs(thinkers):

@@ -80,7 +80,7 @@ def test_an_answer_costs_what_torch_counts(thinkers, family, grid, mel_frames, k
 
     measured, trace = _answer(thinkers[family], family, workload, method, 6)
     report = flops_report(
-        thinkers[family].config, trace, workload, method.saliency_grids, family_named(family), causal=False
+        thinkers[family].config, trace, workload, method.wants, family_named(family), causal=False
     )
 
     assert report.run.total == measured
@@ -99,10 +99,10 @@ def test_every_part_costs_what_torch_counts(thinkers, family, kind, kv):
 
     prompt_only, _ = _answer(thinker, family, workload, method, 1, kv)
     with_decoding, trace = _answer(thinker, family, workload, method, 6, kv)
-    video = counted(lambda: wrapped.encode_video(patches, workload.grid, None))
-    audio = counted(lambda: wrapped.encode_audio(mel, False))
+    video = counted(lambda: wrapped.encode_video(patches, workload.grid))
+    audio = counted(lambda: wrapped.encode_audio(mel))
     head = counted(lambda: thinker.lm_head(torch.randn(1, 1, 48)))
-    run = flops_report(thinker.config, trace, workload, method.saliency_grids, adapter, causal=False).run
+    run = flops_report(thinker.config, trace, workload, method.wants, adapter, causal=False).run
 
     assert trace.decoded_tokens == 5
     assert run.llm_decode == with_decoding - prompt_only
@@ -132,7 +132,7 @@ def test_dense_layers_and_odd_heads_among_experts(changes):
     thinker, method = countable_thinker(family, **changes), Full()
 
     measured, trace = _answer(thinker, family, workload, method, 4)
-    report = flops_report(thinker.config, trace, workload, None, family_named(family), causal=False)
+    report = flops_report(thinker.config, trace, workload, Full.wants, family_named(family), causal=False)
 
     assert report.run.total == measured
 
@@ -177,7 +177,7 @@ def test_the_report_compares_with_all_tokens(thinkers, family):
 
     def report(method: Method) -> FlopsReport:
         _, trace = _answer(thinkers[family], family, workload, method, 6)
-        return flops_report(config, trace, workload, method.saliency_grids, family_named(family))
+        return flops_report(config, trace, workload, method.wants, family_named(family))
 
     with_all, with_few = report(Full()), report(seats)
 
@@ -197,7 +197,7 @@ def test_the_paper_counts_the_head_over_what_the_last_drop_left(thinkers):
     config, method = thinkers[family].config, _method(Seats, family)
     _, trace = _answer(thinkers[family], family, workload, method, 2)
 
-    report = flops_report(config, trace, workload, 2, family_named(family))
+    report = flops_report(config, trace, workload, method.wants, family_named(family))
 
     tokens = [counts.total for counts in trace.layers]
     assert tokens[-1] == trace.full.text < tokens[0] < trace.full.total
@@ -211,7 +211,7 @@ def test_a_trace_of_another_model_is_refused(thinkers):
     config = countable_thinker(family, num_hidden_layers=3, layer_types=["full_attention"] * 3).config
 
     with pytest.raises(ValueError, match="trace has 8 layers, the model 3"):
-        flops_report(config, trace, workload, None, family_named(family))
+        flops_report(config, trace, workload, Full.wants, family_named(family))
 
 
 def _published_cases() -> list[dict]:

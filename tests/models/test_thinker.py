@@ -7,6 +7,7 @@ import torch
 
 from seats.errors import ModelError
 from seats.models import compat
+from seats.models.signals import EncoderWants
 from seats.models.thinker import Thinker
 from seats.models.window_attention import use_window_attention
 from tests.tiny import FAMILIES, tiny_thinker
@@ -69,7 +70,8 @@ def test_vision_saliency(thinkers, family, grid, grids):
     patches = torch.randn(grid[0] * grid[1] * grid[2], 6 * thinker.vision.config.patch_size**2)
     last = thinker.vision.blocks[-1].attn
     with torch.no_grad(), Watch(last) as attention, Watch(thinker.vision.merger) as merger:
-        encoded = thinker.encode_video(patches, grid, grids)
+        wants = EncoderWants(video_grids=grids)
+        encoded = thinker.encode_video(patches, grid, wants)
         x = attention.args[0] if attention.args else attention.kwargs["hidden_states"]
         q, k = (last.q(x), last.k(x)) if hasattr(last, "q") else last.qkv(x).chunk(3, -1)[:2]
         heads = thinker.vision.config.num_heads
@@ -82,9 +84,10 @@ def test_vision_saliency(thinkers, family, grid, grids):
     assert same.sum() == len(per_token)
     expected = torch.empty_like(per_token)
     expected[same.int().argmax(1)] = per_token
-    torch.testing.assert_close(encoded.saliency.double(), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(encoded.signals[wants].saliency.double(), expected, rtol=1e-4, atol=1e-5)
     if family == "qwen2.5-omni" and grid[1] * grid[2] > 16:
-        assert not torch.allclose(encoded.saliency.double(), per_token, rtol=1e-3)  # the order matters here
+        # The order matters here.
+        assert not torch.allclose(encoded.signals[wants].saliency.double(), per_token, rtol=1e-3)
 
 
 @both_families
@@ -94,22 +97,23 @@ def test_audio_saliency(thinkers, family, mel_frames):
     mel = torch.randn(128, mel_frames, generator=torch.Generator().manual_seed(4))
     last = thinker.audio.layers[-1].self_attn
     with torch.no_grad(), Watch(last) as attention:
-        encoded = thinker.encode_audio(mel, True)
+        wants = EncoderWants(audio="blocks")
+        encoded = thinker.encode_audio(mel, wants)
         x = attention.args[0] if attention.args else attention.kwargs["hidden_states"]
         q, k = (proj(x).reshape(len(x), 2, -1) for proj in (last.q_proj, last.k_proj))
         mass = column_mass(q, k, 100 if family == "qwen2.5-omni" else 52)
     if family == "qwen2.5-omni":
         mass = torch.stack([(mass[i] + mass[i + 1]) / 2 for i in range(0, len(mass) - 1, 2)])
     assert len(mass) == len(encoded.embeds)
-    torch.testing.assert_close(encoded.saliency.double(), mass, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(encoded.signals[wants].saliency.double(), mass, rtol=1e-4, atol=1e-5)
 
 
 @both_families
 def test_no_saliency_unless_asked(thinkers, family):
     thinker = thinkers[family]
     patches = torch.randn(64, 6 * thinker.vision.config.patch_size**2)
-    assert thinker.encode_video(patches, (1, 8, 8), None).saliency is None
-    assert thinker.encode_audio(torch.randn(128, 100), False).saliency is None
+    assert thinker.encode_video(patches, (1, 8, 8), EncoderWants(audio="clip")).signals == {}
+    assert thinker.encode_audio(torch.randn(128, 100), EncoderWants(video_grids=2)).signals == {}
     modules = [*thinker.vision.modules(), *thinker.audio.modules()]
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in modules)
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from seats.models.signals import EncoderWants
 from seats.models.thinker import Thinker
 from seats.models.window_attention import NAME, use_window_attention, windowed_attention
 from tests.tiny import FAMILIES, tiny_thinker
@@ -12,6 +13,7 @@ from tests.tiny import FAMILIES, tiny_thinker
 GRIDS = [(2, 8, 8), (3, 8, 10), (1, 6, 8), (3, 6, 10), (5, 2, 2)]
 # Less than a chunk, whole chunks, chunks and a rest, a rest of one frame, several of Qwen3's inference windows.
 MELS = [7, 200, 330, 401, 1333]
+WANTS = EncoderWants(video_grids=2, audio="blocks")
 both_families = pytest.mark.parametrize("family", FAMILIES)
 
 
@@ -47,10 +49,10 @@ def patches_for(thinker, grid):
 @both_families
 @pytest.mark.parametrize("grid", GRIDS)
 def test_vision_equals_the_stock_loop(pairs, family, grid):
-    stock, ours = (thinker.encode_video(patches_for(thinker, grid), grid, 2) for thinker in pairs[family])
+    stock, ours = (thinker.encode_video(patches_for(thinker, grid), grid, WANTS) for thinker in pairs[family])
     assert stock.embeds.shape == (grid[0] * grid[1] * grid[2] // 4, 48)
     torch.testing.assert_close(ours.embeds, stock.embeds, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(ours.saliency, stock.saliency, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(ours.signals[WANTS].saliency, stock.signals[WANTS].saliency, rtol=1e-4, atol=1e-5)
     assert len(ours.deepstack) == len(stock.deepstack) == (3 if family == "qwen3-omni" else 0)
     for mine, theirs in zip(ours.deepstack, stock.deepstack, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
@@ -60,10 +62,10 @@ def test_vision_equals_the_stock_loop(pairs, family, grid):
 @pytest.mark.parametrize("mel_frames", MELS)
 def test_audio_equals_the_stock_loop(pairs, family, mel_frames):
     mel = torch.randn(128, mel_frames, generator=torch.Generator().manual_seed(2))
-    stock, ours = (thinker.encode_audio(mel, True) for thinker in pairs[family])
+    stock, ours = (thinker.encode_audio(mel, WANTS) for thinker in pairs[family])
     assert len(stock.embeds) == pairs[family][0].family.audio_tokens(mel_frames, pairs[family][0].config)
     torch.testing.assert_close(ours.embeds, stock.embeds, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(ours.saliency, stock.saliency, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(ours.signals[WANTS].saliency, stock.signals[WANTS].saliency, rtol=1e-4, atol=1e-5)
 
 
 @both_families
@@ -78,11 +80,11 @@ def test_calls_do_not_grow_with_the_windows(pairs, family, sdpa_calls):
         return len(sdpa_calls)
 
     depth = len(ours.vision.blocks)
-    assert calls(lambda: ours.encode_video(patches_for(ours, grid), grid, None)) <= 4 * depth
-    assert calls(lambda: stock.encode_video(patches_for(stock, grid), grid, None)) >= 6 * depth
+    assert calls(lambda: ours.encode_video(patches_for(ours, grid), grid)) <= 4 * depth
+    assert calls(lambda: stock.encode_video(patches_for(stock, grid), grid)) >= 6 * depth
     layers = len(ours.audio.layers)
-    assert calls(lambda: ours.encode_audio(mel, False)) <= 2 * layers
-    assert calls(lambda: stock.encode_audio(mel, False)) > 2 * layers
+    assert calls(lambda: ours.encode_audio(mel)) <= 2 * layers
+    assert calls(lambda: stock.encode_audio(mel)) > 2 * layers
 
 
 @both_families
