@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from tests.tiny import IDS, VOCAB, tiny_config, tiny_thinker
 
 _NAMES = {
@@ -65,11 +67,14 @@ def save_tiny_checkpoint(
 ) -> Path:
     """Write a whole checkpoint: config, weights, tokenizer, chat template and processor settings. Returns `folder`.
 
-    stops: whether the end-of-turn token ends an answer; random weights say it at random, so not by default.
+    stops: whether the end-of-turn token may come and end an answer, as random weights would have it at random.
     """
     folder.mkdir(parents=True, exist_ok=True)
     thinker = tiny_thinker(family, seed)
     thinker.generation_config.eos_token_id = IDS["eos"] if stops else None
+    if not stops:
+        with torch.no_grad():
+            thinker.lm_head.weight[IDS["eos"]] = 0  # a logit of 0 is never the largest of a hundred random ones
     thinker.generation_config.pad_token_id = 0
     thinker.save_pretrained(folder)
     _save_processors(folder, family, thinker.config.vision_config.patch_size)

@@ -1,0 +1,77 @@
+"""The settings file, the environment and flags: the later wins."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Ran
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "settings.toml"
+    monkeypatch.setenv("SEATS_CONFIG", str(path))
+    return path
+
+
+def asked_keep(run: Run, clips: Path, *flags: str) -> float:
+    ran = run("ask", clips / "mute.mp4", "what ?", "--json", *flags)
+    assert ran.code == 0, ran.err
+    return round(100 * json.loads(ran.out)["method"]["video"], 4)
+
+
+def test_file_then_environment_then_flag(
+    run: Run, clips: Path, tiny: Path, settings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.write_text(f'model = "{tiny}"\nkeep = 35\nmax-new-tokens = 2\nquiet = true\n')
+    assert asked_keep(run, clips) == 30
+    monkeypatch.setenv("SEATS_KEEP", "25%")
+    assert asked_keep(run, clips) == 20
+    assert asked_keep(run, clips, "--keep", "15") == 10
+
+
+def test_file_in_the_usual_place(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "seats").mkdir()
+    (tmp_path / "seats" / "config.toml").write_text("keep = 200")
+    ran = run("ask", "clip.mp4", "what ?")
+    assert ran.code == 2
+    assert "out of range" in ran.line
+    assert "settings file" in ran.line
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("keep = ", "not valid TOML"),
+        ("kep = 10", "did you mean keep?"),
+        ("keep = [10]", "must be a text, a number"),
+        ("[ask]\nkeep = 10", "unknown setting 'ask'"),
+        ('max_frames = "many"', "--max-frames"),
+        ('question = "what ?"', "unknown setting"),
+    ],
+)
+def test_bad_files(run: Run, settings: Path, content: str, says: str) -> None:
+    settings.write_text(content)
+    ran = run("ask", "clip.mp4", "what ?")
+    assert ran.code == 2
+    assert says in ran.line
+
+
+def test_file_that_is_not_there(run: Run, settings: Path) -> None:
+    ran = run("ask", "clip.mp4", "what ?")
+    assert ran.code == 2
+    assert str(settings) in ran.line
+
+
+def test_bad_environment_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEATS_KEEP", "0.1")
+    ran = run("ask", "clip.mp4", "what ?")
+    assert ran.code == 2
+    assert "SEATS_KEEP" in ran.line

@@ -1,0 +1,157 @@
+"""The process: start-up time, exit codes, pipes, interrupts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer
+
+from seats.errors import MediaError, SettingsError
+from seats_cli.command import guarded
+from tests.cli.conftest import Ran
+
+Run = Callable[..., Ran]
+HEAVY = ("torch", "transformers", "av", "numpy", "librosa", "huggingface_hub")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["ask", "--help"], ["doctor", "--help"], ["--version"]])
+def test_help_is_fast_and_light(shell: Run, arguments: list[str]) -> None:
+    took = []
+    for _ in range(3):
+        start = time.perf_counter()
+        ran = shell(*arguments)
+        took.append(time.perf_counter() - start)
+        assert ran.code == 0
+        assert ran.out
+        assert not ran.err
+    # 0.2 s on an idle machine of two cores; the margin is for a busy one.
+    assert min(took) < 1.0
+
+
+def test_help_and_a_missing_clip_import_nothing_heavy(shell: Run) -> None:
+    code = (
+        "import sys; from seats_cli.main import run\n"
+        "assert run(['--help']) == 0; assert run(['ask', '--help']) == 0\n"
+        "assert run(['ask', 'gone.mp4', 'what ?']) == 1\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
+    )
+    ran = shell(code=code)
+    assert ran.code == 0, ran.err
+    assert ran.err.splitlines() == ["error: gone.mp4: no such file; check the path", "[]"]
+
+
+def test_help_lists_commands_and_gives_examples(run: Run) -> None:
+    page = run("--help").out
+    assert page == run().out
+    assert page.index(" ask ") < page.index(" doctor ")
+    assert "seats ask holiday.mp4" in run("ask", "-h").out
+    assert "seats doctor" in run("doctor", "--help").out
+    for option in ("--keep", "--start", "--max-pixels", "--revision", "--json", "--temperature"):
+        assert option in run("ask", "--help").out
+
+
+def test_version(run: Run) -> None:
+    from importlib.metadata import version
+
+    assert run("--version") == Ran(0, f"seats {version('seats')}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["aks"], "No such command 'aks'"),
+        (["ask"], "CLIP"),
+        (["ask", "clip.mp4"], "QUESTION"),
+        (["ask", "clip.mp4", " "], "the question is empty"),
+        (["ask", "clip.mp4", "what ?", "--nope"], "--nope"),
+        (["ask", "clip.mp4", "what ?", "--keep", "0.1"], "10%"),
+        (["ask", "clip.mp4", "what ?", "--kv", "maybe"], "keep or drop"),
+        (["ask", "clip.mp4", "what ?", "--dtype", "int8"], "bfloat16"),
+        (["ask", "clip.mp4", "what ?", "--max-frames", "1"], "--max-frames"),
+        (["ask", "clip.mp4", "what ?", "--max-frames", "x"], "--max-frames"),
+        (["ask", "clip.mp4", "what ?", "--start", "1:75"], "mm:ss"),
+        (["ask", "clip.mp4", "what ?", "--start", "20", "--end", "0:10"], "must be later"),
+        (["ask", "clip.mp4", "what ?", "--no-video", "--no-audio"], "nothing to ask about"),
+        (["ask", "clip.mp4", "what ?", "--revision", "main"], "needs --model"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_code_2(run: Run, clips: Path, arguments: list[str], says: str) -> None:
+    arguments = [str(clips / "both.mp4") if argument == "clip.mp4" else argument for argument in arguments]
+    ran = run(*arguments)
+    assert ran.code == 2
+    assert ran.line.startswith("error: ")
+    assert says in ran.line
+    assert not ran.out
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (MediaError("x.mp4: broken\nin two lines"), 1, "error: x.mp4: broken in two lines"),
+        (SettingsError("keep less"), 2, "error: keep less"),
+        (ZeroDivisionError("by zero"), 1, "error: unexpected ZeroDivisionError: by zero; run it again with --debug"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_errors_end_in_one_line(
+    capsys: pytest.CaptureFixture[str], error: BaseException, code: int, line: str
+) -> None:
+    def fail() -> None:
+        raise error
+
+    with pytest.raises(typer.Exit) as ending:
+        guarded(fail, debug=False)
+    assert ending.value.exit_code == code
+    assert capsys.readouterr().err.startswith(line)
+
+
+def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit):
+        guarded(lambda: 1 / 0, debug=True)  # type: ignore[arg-type, return-value]
+    said = capsys.readouterr().err
+    assert "Traceback" in said
+    assert said.splitlines()[-1] == "error: unexpected ZeroDivisionError: division by zero"
+
+
+def test_interrupted(clips: Path) -> None:
+    code = (
+        "import sys, time, seats_cli.startup as startup\n"
+        "def wait(*_):\n    print('ready', file=sys.stderr, flush=True)\n    time.sleep(60)\n"
+        "startup.checkpoint_for = wait\n"
+        "from seats_cli.main import main\nmain()\n"
+    )
+    arguments = [sys.executable, "-c", code, "ask", str(clips / "both.mp4"), "what ?"]
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    assert process.stderr.readline() == "ready\n"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (130, "", "interrupted\n")
+
+
+def test_closed_pipe_ends_quietly(clips: Path, tiny: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "seats_cli", "ask", str(clips / "mute.mp4"), "what ?", "--model", str(tiny), "-q"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.read(1)
+    process.stdout.close()
+    err = process.stderr.read()
+    assert process.wait(timeout=120) == 141
+    assert err == ""
+
+
+def test_completion_script(shell: Run) -> None:
+    ran = shell(env={**os.environ, "_SEATS_COMPLETE": "complete_bash", "COMP_WORDS": "seats do", "COMP_CWORD": "1"})
+    assert ran.out.strip() == "doctor"

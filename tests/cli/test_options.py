@@ -1,0 +1,56 @@
+"""What users type, and what it means."""
+
+import pytest
+import typer
+
+from seats_cli.options import parse_percent, parse_pixels, parse_positive, parse_time
+
+
+@pytest.mark.parametrize(
+    ("text", "percent"),
+    [("10", 10), ("10%", 10), ("12.5 %", 12.5), (" 35% ", 35), ("0.5%", 0.5), ("1", 1), ("100", 100), (25, 25)],
+)
+def test_percent(text: object, percent: float) -> None:
+    assert parse_percent(text) == percent
+
+
+@pytest.mark.parametrize("text", ["0", "0%", "101", "-5", "ten", "", "%", "nan", "inf", "1e1", "10%%", "10,5"])
+def test_no_percent(text: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        parse_percent(text)
+
+
+def test_a_number_below_one_is_ambiguous() -> None:
+    with pytest.raises(typer.BadParameter, match=r"0\.1% or 10%"):
+        parse_percent("0.1")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("90.5", 90.5), ("0", 0), ("1:30", 90), ("01:30.25", 90.25), ("90:00", 5400), ("1:02:03.5", 3723.5)],
+)
+def test_time(text: str, seconds: float) -> None:
+    assert parse_time(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["-1", "1:60", "1:75:00", "1.5:30", "a", "", ":", "1:", "1:2:3:4", "nan", "10s"])
+def test_no_time(text: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        parse_time(text)
+
+
+@pytest.mark.parametrize(("text", "pixels"), [("200704", 200704), ("448x448", 200704), ("640 X 360", 230400)])
+def test_pixels(text: str, pixels: int) -> None:
+    assert parse_pixels(text) == pixels
+
+
+@pytest.mark.parametrize("text", ["0", "448x", "x448", "-4", "1.5", "448x0", "big"])
+def test_no_pixels(text: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        parse_pixels(text)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "fast"])
+def test_not_positive(text: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        parse_positive(text)
