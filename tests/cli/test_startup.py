@@ -1,0 +1,145 @@
+"""Which model runs, and what fetching it means."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from seats.models.hub import FetchPlan
+from seats_cli import choose
+from seats_cli.options import OutputOptions
+from seats_cli.output import Output
+from seats_cli.startup import Background
+from tests.cli.conftest import Ran
+from tests.cli.hub_server import serve_hub
+
+Run = Callable[..., Ran]
+GIB = 2**30
+
+
+@pytest.mark.parametrize(
+    ("free", "model", "why"),
+    [
+        (None, "seats-nano", "no CUDA GPU"),
+        (8 * GIB, "seats-nano", "8.00 GiB free"),
+        (12 * GIB, "Qwen/Qwen2.5-Omni-3B", "12.0 GiB free"),
+        (80 * GIB, "Qwen/Qwen2.5-Omni-7B", "80.0 GiB free"),
+    ],
+)
+def test_default_model_fits_the_gpu(monkeypatch: pytest.MonkeyPatch, free: int | None, model: str, why: str) -> None:
+    monkeypatch.setattr(choose, "free_gpu_bytes", lambda device: free)
+    monkeypatch.setattr(choose, "fetch_plan", lambda name, offline: FetchPlan(20 * GIB, 100 * GIB, Path("/cache")))
+    choice = choose.choose_model("auto", offline=False)
+    assert choice.model == model
+    assert model in choice.line
+    assert why in choice.line
+    assert ("shapes-and-sounds" in choice.line) == (model == "seats-nano")
+
+
+@pytest.mark.parametrize(
+    ("plan", "offline", "why"),
+    [
+        (None, False, "the hub cannot be reached"),
+        (None, True, "--offline"),
+        (FetchPlan(20 * GIB, 5 * GIB, Path("/cache")), False, "no room for the 20.0 GiB"),
+    ],
+)
+def test_default_model_that_cannot_be_had(
+    monkeypatch: pytest.MonkeyPatch, plan: FetchPlan | None, offline: bool, why: str
+) -> None:
+    monkeypatch.setattr(choose, "free_gpu_bytes", lambda device: 80 * GIB)
+    monkeypatch.setattr(choose, "fetch_plan", lambda name, offline: plan)
+    choice = choose.choose_model("auto", offline)
+    assert choice.model == "seats-nano"
+    assert why in choice.line
+
+
+def test_device_cpu_wants_no_gpu() -> None:
+    assert choose.free_gpu_bytes("cpu") is None
+    assert "--device cpu" in choose.choose_model("cpu", offline=True).line
+
+
+def test_background_hands_over_values_and_errors() -> None:
+    assert Background(lambda: 3).result() == 3
+    failing = Background(lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        failing.result()
+    with pytest.raises(ZeroDivisionError):
+        failing.check()
+
+
+def test_clip_decodes_beside_large_weights(
+    run: Run, clips: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seats_cli.startup._LARGE", 0)
+    flags = ("--model", tiny, "--max-new-tokens", "2", "--quiet")
+    assert run("ask", clips / "both.mp4", "what ?", *flags).code == 0
+    monkeypatch.setattr("seats_cli.startup.check_header", lambda *_: None)
+    ran = run("ask", clips / "text.mp4", "what ?", *flags)
+    assert ran.code == 1
+    assert "text.mp4" in ran.line
+
+
+def test_status_is_silent_away_from_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    out = Output(OutputOptions())
+    with out.working("busy"):
+        out.now("busier")
+    said = capsys.readouterr()
+    assert said.out + said.err == ""
+
+
+@pytest.fixture
+def from_hub(shell: Run, clips: Path, tiny: Path, tmp_path: Path):
+    """`seats ask --model org/tiny` with a hub on this machine and an empty cache."""
+
+    def call(*flags: str, claimed_bytes: int | None = None, home: Path | None = None, **options: object) -> Ran:
+        with serve_hub("org/tiny", tiny, claimed_bytes) as address:
+            changed = {"HF_ENDPOINT": address, "HF_HOME": str(home or tmp_path / "cache"), "HF_HUB_OFFLINE": "0"}
+            environment = {**os.environ, **changed, "NO_PROXY": "127.0.0.1", "SEATS_MAX_NEW_TOKENS": "2"}
+            ask = ("ask", clips / "mute.mp4", "what ?", "--model", "org/tiny")
+            return shell(*ask, *flags, env=environment, **options)
+
+    return call
+
+
+@pytest.mark.slow
+def test_download_is_announced_then_cached(from_hub: Run, tmp_path: Path) -> None:
+    first = from_hub()
+    assert first.code == 0, first.err
+    assert first.err.startswith("fetching org/tiny: 1.")
+    assert str(tmp_path / "cache") in first.err.splitlines()[0]
+    for flags in ((), ("--offline",)):
+        again = from_hub(*flags)
+        assert again.out == first.out
+        assert "fetching" not in again.err
+
+
+def test_download_larger_than_the_disk(from_hub: Run) -> None:
+    ran = from_hub(claimed_bytes=2**60)
+    assert ran.code == 1
+    assert "TiB" in ran.line
+    assert "HF_HOME" in ran.line
+
+
+def test_disk_that_fills_up(from_hub: Run) -> None:
+    ran = from_hub(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)))
+    assert ran.code == 1
+    assert "could not be downloaded" in ran.err.splitlines()[-1]
+    assert "HF_HOME" in ran.err.splitlines()[-1]
+    assert "Traceback" not in ran.err
+
+
+def test_cache_that_cannot_be_written(from_hub: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    ran = from_hub(home=tmp_path / "file" / "cache")
+    assert ran.code == 1
+    assert "HF_HOME" in ran.err.splitlines()[-1]
+    assert "Traceback" not in ran.err
+
+
+def test_unknown_revision(from_hub: Run) -> None:
+    assert "no revision 'v9'" in from_hub("--revision", "v9").line

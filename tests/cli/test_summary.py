@@ -1,0 +1,100 @@
+"""The summary at the widths that terminals have."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from rich.text import Text
+
+from seats_cli.flow import Flow, bar
+from seats_cli.options import ClipOptions
+from seats_cli.summary import Summary
+
+
+@pytest.fixture(scope="module")
+def answered(tiny: Path, clips: Path) -> Any:
+    import seats
+
+    model = seats.load_model(seats.find_checkpoint(str(tiny)))
+    clip = seats.load_clip(clips / "both.mp4", sampling=model.sampling)
+    question = seats.Question("what is in the clip ?", keep=25, decoding=seats.Decoding(max_new_tokens=5))
+    return seats.answer(model, clip, question, decode_ms=12.0)
+
+
+def render(answer: Any, width: int, **console: Any) -> list[str]:
+    out = io.StringIO()
+    printed = Console(file=out, width=width, force_terminal=True, color_system=None, **console)
+    printed.print(Summary(answer, ClipOptions(), startup_ms=2500.0))
+    return out.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_panel_is_whole_at_any_width(answered: Any, width: int) -> None:
+    lines = render(answered, width)
+    assert {len(line) for line in lines} == {min(width, 100)}
+    assert all(line[0] in "╭│╰" for line in lines)
+    if width >= 80:
+        assert len(lines) <= 23
+    whole = " ".join(line.strip("│ ") for line in lines)
+    for said in (
+        "seats 25%",
+        "before the LLM",
+        "after layer 5",
+        "gone after layer 6",
+        "2.50 s of start-up",
+        "estimated",
+    ):
+        assert said in whole
+
+
+def test_numbers_are_those_of_the_trace(answered: Any) -> None:
+    lines = render(answered, 80)
+    trace = answered.trace
+    row = next(line for line in lines if "before the LLM" in line)
+    assert f" {trace.pre_llm().video} " in row
+    assert f" {trace.pre_llm().audio} " in row
+    average = next(line for line in lines if "layer average" in line)
+    assert f"{100 * trace.retention('video'):.1f} %" in average
+    assert f"{100 * trace.retention('audio'):.1f} %" in average
+
+
+def test_no_colour_away_from_a_terminal(answered: Any) -> None:
+    out = io.StringIO()
+    Console(file=out, width=80).print(Summary(answered, ClipOptions(), startup_ms=1.0))
+    assert "\x1b" not in out.getvalue()
+    assert "│" not in out.getvalue()
+
+
+def test_ascii_terminal(answered: Any) -> None:
+    raw = io.BytesIO()
+    out = io.TextIOWrapper(raw, encoding="ascii", errors="replace")
+    Console(file=out, width=80, force_terminal=True, color_system=None).print(
+        Summary(answered, ClipOptions(), startup_ms=1.0)
+    )
+    out.flush()
+    assert b"####" in raw.getvalue()
+
+
+def test_notes_are_shown_and_disarmed(answered: Any) -> None:
+    from dataclasses import replace
+
+    noted = replace(answered, notes=("a [bold]strange[/bold]\x1b[31m file",))
+    assert any("a [bold]strange[/bold]\ufffd[31m file" in line for line in render(noted, 80))
+
+
+def test_flow_breaks_between_pieces_only() -> None:
+    console = Console(width=20, color_system=None)
+    with console.capture() as captured:
+        console.print(Flow(["one two", "three four", "five", Text("six", style="bold")]))
+    assert [line.rstrip() for line in captured.get().splitlines()] == ["one two · three four", "five · six"]
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0, "    "), (1, "████"), (0.5, "██  "), (0.0001, "▏   "), (0.28, "█▏  ")]
+)
+def test_bar(share: float, text: str) -> None:
+    assert bar(share, 4, "cyan", ascii_only=False).plain == text
