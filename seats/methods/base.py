@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from seats.errors import SettingsError
 from seats.models.signals import EncoderWants
 from seats.tokens.layout import Modality, TokenLayout
 
@@ -28,10 +29,18 @@ class ModelShape:
 
 @dataclass(frozen=True)
 class Retention:
-    """Target retention of each modality: share of its tokens alive, averaged over the decoder layers, in (0, 1]."""
+    """Target retention of each modality: share of its tokens alive, averaged over the decoder layers, in (0, 1].
+
+    Raises SettingsError outside that range.
+    """
 
     video: float
     audio: float
+
+    def __post_init__(self) -> None:
+        for what, ratio in (("video", self.video), ("audio", self.audio)):
+            if not 0 < ratio <= 1:
+                raise SettingsError(f"cannot keep {100 * ratio:g} % of the {what} tokens: choose 0 < share <= 100 %")
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,32 @@ import numpy as np
 
 from seats.errors import SettingsError
 from seats.methods.base import Method, Retention
+from seats.methods.divprune import DivPrune, DivPruneOm
+from seats.methods.dycoke import DyCoke
+from seats.methods.fastv import FastV, FastVOm
+from seats.methods.fastvid import FastVID
 from seats.methods.full import Full
+from seats.methods.omnizip import OmniZip
 from seats.methods.random import Random
 from seats.methods.seats import Seats
+from seats.methods.visionzip import VisionZip, VisionZipOm
 
 ENTRY_POINT_GROUP = "seats.methods"
+
+BUILT_IN: tuple[type[Method], ...] = (
+    Seats,
+    Full,
+    Random,
+    FastV,
+    FastVOm,
+    VisionZip,
+    VisionZipOm,
+    DivPrune,
+    DivPruneOm,
+    DyCoke,
+    FastVID,
+    OmniZip,
+)
 
 # (video, audio) retention in percent for each published operating point (arXiv 2605.20035).
 _PAIRS = {
@@ -23,7 +44,7 @@ _PAIRS = {
 
 def method_classes() -> dict[str, type[Method]]:
     """All methods by name: the built-in ones, and those that installed packages offer as `seats.methods`."""
-    found: dict[str, type[Method]] = {cls.name: cls for cls in (Seats, Full, Random)}
+    found: dict[str, type[Method]] = {cls.name: cls for cls in BUILT_IN}
     for entry in entry_points(group=ENTRY_POINT_GROUP):
         found.setdefault(entry.name, entry.load())
     return found

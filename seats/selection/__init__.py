@@ -1,15 +1,20 @@
 """Tensor functions of token selection, with no model in them."""
 
 from seats.selection.budget import keep_counts, remove_late, run_windows, select_relevant
+from seats.selection.density import peak_scores
 from seats.selection.diversity import keep_count, select_diverse
+from seats.selection.farthest import farthest_macs, select_farthest
+from seats.selection.reallocation import audio_intact, random_mask, top_mask
 from seats.selection.relevance import last_query_relevance
 from seats.selection.saliency import column_mass, mean_query_attention, merge_groups, merge_keys
 from seats.selection.schedule import Schedule, decay_schedule, feasible, feasible_scale, keep_ratios
 
 __all__ = [
     "Schedule",
+    "audio_intact",
     "column_mass",
     "decay_schedule",
+    "farthest_macs",
     "feasible",
     "feasible_scale",
     "keep_count",
@@ -19,8 +24,12 @@ __all__ = [
     "mean_query_attention",
     "merge_groups",
     "merge_keys",
+    "peak_scores",
+    "random_mask",
     "remove_late",
     "run_windows",
     "select_diverse",
+    "select_farthest",
     "select_relevant",
+    "top_mask",
 ]

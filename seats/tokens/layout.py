@@ -63,6 +63,13 @@ class TokenLayout:
         """Bool `[S]` mask of one modality's tokens."""
         return self.modality == int(modality)
 
+    def video_grids(self) -> torch.Tensor:
+        """Positions int64 `[T, G]` of the video tokens by temporal grid, `[0, 0]` without video; all must be there."""
+        where = self.is_modality(Modality.VIDEO).nonzero()[:, 0]
+        if not len(where):
+            return where.view(0, 0)
+        return where.view(-1, int((self.grid[where, 0] == 0).sum()))
+
     def counts(self) -> Counts:
         """Tokens per modality; one copy from the device."""
         text, video, audio = torch.bincount(self.modality.long(), minlength=3).tolist()

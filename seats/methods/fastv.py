@@ -1,0 +1,97 @@
+"""FastV: after the second decoder layer, keep the tokens that the question attends to (arXiv 2403.06764).
+
+As in the baselines of SEATS (arXiv 2605.20035): the attention is the last text token's, computed with layer 2's
+weights on layer 2's output, where the original reads layer 2's own attention map. To keep a share R of the tokens on
+average over L layers, the two that see all of them are paid for afterwards: sigma = (R L - 2) / (L - 2) of the tokens
+stay. R of 2 / L or less (7.1 % on Qwen2.5-Omni-7B, 4.2 % on Qwen3-Omni-30B) is out of reach.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from seats.errors import SettingsError
+from seats.methods.base import AfterLayer, Method, ModelShape, Retention, Selection
+from seats.selection import audio_intact, keep_count, random_mask, top_mask
+from seats.tokens.layout import Counts, Modality
+
+LAYER = 2
+
+
+@dataclass(frozen=True)
+class FastVOm(Method):
+    """FastV on each modality by itself: max(1, round(sigma * N)) tokens of the highest relevance.
+
+    video, audio: target retention R, above 2 / num_layers and at most 1.
+    """
+
+    video: float
+    audio: float
+    num_layers: int
+
+    name: ClassVar[str] = "fastv-om"
+    source: ClassVar[str] = "arXiv 2403.06764, as in arXiv 2605.20035"
+
+    def __post_init__(self) -> None:
+        least = LAYER / self.num_layers
+        for what, ratio in (("video", self.video), ("audio", self.audio)):
+            if not least < ratio <= 1:
+                raise SettingsError(
+                    f"{self.name} cannot keep {100 * ratio:g} % of the {what} tokens: its first {LAYER} of "
+                    f"{self.num_layers} layers see all, so choose more than {100 * least:.1f} %"
+                )
+
+    @classmethod
+    def for_model(cls, shape: ModelShape, retention: Retention, seed: int) -> FastVOm:
+        return cls(retention.video, retention.audio, shape.num_layers)
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        return (LAYER,)
+
+    def after_layer(self, state: AfterLayer) -> Selection:
+        keep = torch.ones(len(state.layout), dtype=torch.bool, device=state.hidden.device)
+        counts = state.layout.counts()
+        for kind, ratio in zip((Modality.VIDEO, Modality.AUDIO), self._shares(counts), strict=True):
+            where = state.layout.is_modality(kind)
+            n = counts.video if kind is Modality.VIDEO else counts.audio
+            if n and ratio < 1:
+                keep[where] = self._choose(kind, state, where, n, ratio)
+        return Selection(keep)
+
+    def _shares(self, counts: Counts) -> tuple[float, float]:
+        """Share of the video and of the audio tokens that stay after layer 2."""
+        return self._sigma(self.video), self._sigma(self.audio)
+
+    def _choose(self, kind: Modality, state: AfterLayer, where: torch.Tensor, n: int, ratio: float) -> torch.Tensor:
+        return top_mask(state.relevance()[where], keep_count(n, ratio))
+
+    def _sigma(self, ratio: float) -> float:
+        return (ratio * self.num_layers - LAYER) / (self.num_layers - LAYER)
+
+
+@dataclass(frozen=True)
+class FastV(FastVOm):
+    """FastV on the video tokens, audio kept whole as far as the budget of both allows (`audio_intact`).
+
+    Where it does not, audio is dropped at random. seed: of that draw.
+    """
+
+    seed: int = 0
+
+    name: ClassVar[str] = "fastv"
+
+    @classmethod
+    def for_model(cls, shape: ModelShape, retention: Retention, seed: int) -> FastV:
+        return cls(retention.video, retention.audio, shape.num_layers, seed)
+
+    def _shares(self, counts: Counts) -> tuple[float, float]:
+        return audio_intact(counts.video, counts.audio, self._sigma(self.video), self._sigma(self.audio))
+
+    def _choose(self, kind: Modality, state: AfterLayer, where: torch.Tensor, n: int, ratio: float) -> torch.Tensor:
+        if kind is Modality.AUDIO:
+            return random_mask(n, ratio, self.seed).to(where.device)
+        return super()._choose(kind, state, where, n, ratio)

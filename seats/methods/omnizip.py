@@ -1,0 +1,186 @@
+"""OmniZip: before the LLM, audio by saliency and merging, then video by how much of its audio was kept.
+
+Source: OmniZip (arXiv 2511.14582, github.com/KD-TAO/OmniZip, its newer core). Sound is ranked over the whole clip; a
+few of the rest become anchors that take in the tokens most like the video. A window of video whose audio was kept
+keeps more of its own; inside it, even grids keep density peaks and odd ones what changed since the grid before (a
+window of Qwen3-Omni is a single grid, so there only the first half applies).
+
+Targets (video Rv, audio Ra) give the published drop ratios 1 - Rv and 1.05 - Ra: anchors are 5 % of the audio. A
+window's video drop ratio cannot leave 35..75 %, so that Rv from 25 to 65 % is in reach, and the target is met only
+approximately; not at all in clips of one or two windows, which go by their audio alone. As published, video tokens
+after the last whole grid of a window are dropped, and windows shorter than a grid are kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch.nn.functional import normalize
+
+from seats.errors import SettingsError
+from seats.methods.base import BeforeLLM, Method, ModelShape, Retention, Selection
+from seats.models.signals import EncoderWants
+from seats.selection import peak_scores, run_windows, top_mask
+from seats.tokens.layout import Modality
+
+ANCHORS = 0.05
+TAKEN = 3
+LEAST_DROP, MOST_DROP = 0.35, 0.75
+NEIGHBOURS = 5
+_CHUNK = 1024  # audio tokens compared with all of the video at once
+
+
+@dataclass(frozen=True)
+class OmniZip(Method):
+    """video: target retention in [0.25, 0.65]. audio: in [0.05, 1]."""
+
+    video: float
+    audio: float
+
+    name: ClassVar[str] = "omnizip"
+    source: ClassVar[str] = "arXiv 2511.14582, github.com/KD-TAO/OmniZip"
+    wants: ClassVar[EncoderWants] = EncoderWants(audio="clip")
+
+    def __post_init__(self) -> None:
+        ranges = (("video", self.video, 1 - MOST_DROP, 1 - LEAST_DROP), ("audio", self.audio, ANCHORS, 1.0))
+        for what, ratio, low, high in ranges:
+            if not low - 1e-9 <= ratio <= high + 1e-9:
+                raise SettingsError(
+                    f"omnizip cannot keep {100 * ratio:g} % of the {what} tokens: choose {low:.0%} to {high:.0%} "
+                    f"(--keep-{what})"
+                )
+
+    @classmethod
+    def for_model(cls, shape: ModelShape, retention: Retention, seed: int) -> OmniZip:
+        return cls(retention.video, retention.audio)
+
+    def before_llm(self, state: BeforeLLM) -> Selection:
+        layout = state.layout
+        keep = torch.ones(len(layout), dtype=torch.bool, device=state.embeds.device)
+        embeds, macs = None, 0
+        is_video, is_audio = layout.is_modality(Modality.VIDEO), layout.is_modality(Modality.AUDIO)
+        video = state.embeds[is_video].float()
+        if is_audio.any():
+            if state.saliency is None:
+                raise ValueError("OmniZip needs the encoder's saliency: encode the clip with the method's wants")
+            audio = state.embeds[is_audio].float()
+            kept, merged, macs = _choose_audio(audio, state.saliency[is_audio], video, self.audio)
+            keep[is_audio] = kept
+            embeds = state.embeds.clone()
+            embeds[is_audio] = torch.where(kept[:, None], merged, audio).to(embeds.dtype)
+        if len(video):
+            runs = run_windows(layout.modality)
+            sizes = torch.bincount(runs[is_video]).tolist()
+            retained: list[float] = []
+            if is_audio.any():
+                of_window, heard = keep[is_audio].float(), runs[is_audio]
+                retained = (torch.bincount(heard, of_window) / torch.bincount(heard)).tolist()[: len(sizes)]
+            ratios = drop_ratios(retained, sizes, 1 - self.video)
+            keep[is_video], cost = _choose_video(video, sizes, ratios, layout.video_grids().shape[1])
+            macs += cost
+        return Selection(keep, embeds, macs)
+
+
+def drop_ratios(retained: list[float], sizes: list[int], ratio: float) -> list[float]:
+    """Share of the video to drop in each window.
+
+    retained: share of the audio kept in each window that has audio, the first `len(retained)`. sizes: video tokens of
+    all windows. ratio: share to drop of all video tokens, and of those in windows without audio.
+    """
+    guided = [_within(MOST_DROP + (LEAST_DROP - MOST_DROP) * share) for share in retained]
+    unguided = [ratio] * (len(sizes) - len(guided))
+    if len(guided) <= 2:
+        return guided + unguided
+    # The windows at both ends stay; the others are scaled to the total, then moved by what clipping left.
+    ends = {guided.index(min(guided)), guided.index(max(guided))}
+    others = [window for window in range(len(guided)) if window not in ends]
+    target = ratio * sum(sizes[: len(guided)])
+    fixed = sum(guided[window] * sizes[window] for window in ends)
+    scale = (target - fixed) / sum(guided[window] * sizes[window] for window in others)
+    for window in others:
+        guided[window] = _within(guided[window] * scale)
+    missing = target - sum(drop * size for drop, size in zip(guided, sizes, strict=False))
+    each = missing / sum(sizes[window] for window in others)
+    for window in others:
+        guided[window] = _within(guided[window] + each)
+    return guided + unguided
+
+
+def _within(drop: float) -> float:
+    return max(LEAST_DROP, min(MOST_DROP, drop))
+
+
+def _choose_audio(
+    audio: torch.Tensor, saliency: torch.Tensor, video: torch.Tensor, share: float
+) -> tuple[torch.Tensor, torch.Tensor, int]:
+    """audio [A, D], saliency [A], video [V, D] → kept tokens [A], new embeddings [A, D] and the multiply-adds."""
+    n, dim = audio.shape
+    keep = top_mask(saliency, round((share - ANCHORS) * n))
+    rest = (~keep).nonzero()[:, 0]
+    number = min(round(ANCHORS * n), len(rest))
+    if not number:
+        return keep, audio, 0
+    is_anchor = torch.zeros(len(rest), dtype=torch.bool, device=audio.device)
+    is_anchor[:: max(1, len(rest) // number)] = True
+    is_anchor &= is_anchor.cumsum(0) <= number
+    anchors, others = rest[is_anchor], rest[~is_anchor]
+    keep[anchors] = True
+    if not len(others):
+        return keep, audio, 0
+    unit = audio / (audio.norm(dim=-1, keepdim=True) + 1e-6)
+    cosine = unit[others] @ unit[anchors].T
+    macs = len(others) * number * dim
+    nearest = cosine.argmax(1)
+    relevance = cosine.amax(1)
+    if len(video):
+        seen = (video / (video.norm(dim=-1, keepdim=True) + 1e-6)).T
+        relevance = torch.cat([(part @ seen).amax(1) for part in unit[others].split(_CHUNK)])
+        macs += len(others) * len(video) * dim
+    own = nearest == torch.arange(number, device=audio.device)[:, None]  # [anchors, others]
+    taken = own & top_mask(torch.where(own, relevance, -torch.inf), TAKEN)
+    weight = torch.where(taken, relevance, -torch.inf).softmax(-1)
+    has_any = taken.any(-1)
+    merged = audio.clone()
+    weight, anchors = weight[has_any], anchors[has_any]
+    merged[anchors] = (audio[anchors] + weight @ audio[others]) / 2
+    return keep, merged, macs + weight.numel() * dim
+
+
+def _choose_video(video: torch.Tensor, sizes: list[int], ratios: list[float], grid: int) -> tuple[torch.Tensor, int]:
+    """Kept tokens [V] of `video` [V, D] in windows of `sizes`, a share `ratios` of each dropped; grid: tokens in one."""
+    keep = torch.zeros(len(video), dtype=torch.bool, device=video.device)
+    starts: list[list[int]] = [[], []]  # of even and of odd grids
+    counts: list[list[int]] = [[], []]
+    first = 0
+    for size, ratio in zip(sizes, ratios, strict=True):
+        if size < grid:
+            keep[first : first + size] = True
+        for number in range(size // grid):
+            starts[number % 2].append(first + number * grid)
+            counts[number % 2].append(int(grid * (1 - ratio)))
+        first += size
+    unit = normalize(video, dim=-1)
+    inside = torch.arange(grid, device=video.device)
+    macs = 0
+    for odd in (False, True):
+        if not starts[odd]:
+            continue
+        at = torch.tensor(starts[odd], device=video.device)[:, None] + inside
+        scores = -(unit[at] * unit[at - grid]).sum(-1) if odd else _density(unit[at])
+        macs += at.numel() * (1 if odd else grid) * video.shape[1]
+        keep[at] = top_mask(scores, torch.tensor(counts[odd], device=video.device))
+    return keep, macs
+
+
+def _density(unit: torch.Tensor) -> torch.Tensor:
+    """Density-peak scores [m, G] of grids of unit features [m, G, D]."""
+    size = unit.shape[1]
+    distance = 1 - unit @ unit.transpose(1, 2)
+    if size == 1:
+        return distance[..., 0]
+    distance.diagonal(dim1=1, dim2=2).fill_(torch.inf)
+    density = (-distance.topk(min(NEIGHBOURS, size - 1), largest=False).values.mean(-1)).exp()
+    distance.diagonal(dim1=1, dim2=2).fill_(0)
+    return peak_scores(distance, density, distance.amax(-1))

@@ -1,0 +1,164 @@
+"""VisionZip: before the LLM, per window the most salient tokens, and the rest merged into a few of them.
+
+Source: VisionZip (arXiv 2412.04467), as in the baselines of SEATS (arXiv 2605.20035, github.com/xxayt/SEATS). A window
+is a temporal grid of the video or 50 audio tokens. Of a target R, 5 % are contextual tokens, which take in what is like
+them, and R - 5 % dominant ones. As published, a contextual token becomes the sum of itself and the mean of what it takes
+in, not their average, and counts are truncated (dominant) or rounded (contextual) per window. R below 5 % is out of
+reach.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from seats.errors import SettingsError
+from seats.methods.base import BeforeLLM, Method, ModelShape, Retention, Selection
+from seats.models.signals import EncoderWants
+from seats.selection import audio_intact, random_mask, top_mask
+from seats.tokens.layout import Counts, Modality
+
+CONTEXTUAL = 0.05
+AUDIO_WINDOW = 50
+
+
+@dataclass(frozen=True)
+class VisionZipOm(Method):
+    """VisionZip on each modality by itself. video, audio: target retention in [0.05, 1]."""
+
+    video: float
+    audio: float
+
+    name: ClassVar[str] = "visionzip-om"
+    source: ClassVar[str] = "arXiv 2412.04467, as in arXiv 2605.20035"
+    wants: ClassVar[EncoderWants] = EncoderWants(video_grids=1, audio="blocks", keys=True)
+
+    def __post_init__(self) -> None:
+        for what, ratio in (("video", self.video), ("audio", self.audio)):
+            self._check(what, ratio)
+
+    @classmethod
+    def for_model(cls, shape: ModelShape, retention: Retention, seed: int) -> VisionZipOm:
+        return cls(retention.video, retention.audio)
+
+    def before_llm(self, state: BeforeLLM) -> Selection:
+        keep = torch.ones(len(state.layout), dtype=torch.bool, device=state.embeds.device)
+        embeds = state.embeds.clone()
+        macs = 0
+        counts = state.layout.counts()
+        video, audio = self._shares(counts)
+        if counts.video:
+            macs += _zip(keep, embeds, state, Modality.VIDEO, state.layout.video_grids().shape[1], video)
+        if counts.audio:
+            macs += self._choose_audio(keep, embeds, state, counts.audio, audio)
+        return Selection(keep, embeds, macs)
+
+    def _check(self, what: str, ratio: float) -> None:
+        if not CONTEXTUAL - 1e-9 <= ratio <= 1:
+            raise SettingsError(
+                f"{self.name} cannot keep {100 * ratio:g} % of the {what} tokens: it merges the rest into "
+                f"{CONTEXTUAL:.0%} of them, so choose at least that and at most 100 %"
+            )
+
+    def _shares(self, counts: Counts) -> tuple[float, float]:
+        return self.video, self.audio
+
+    def _choose_audio(self, keep: torch.Tensor, embeds: torch.Tensor, state: BeforeLLM, n: int, ratio: float) -> int:
+        return _zip(keep, embeds, state, Modality.AUDIO, AUDIO_WINDOW, ratio)
+
+
+@dataclass(frozen=True)
+class VisionZip(VisionZipOm):
+    """VisionZip on the video tokens, audio kept whole as far as the budget of both allows (`audio_intact`).
+
+    Where it does not, audio is dropped at random. seed: of that draw.
+    """
+
+    seed: int = 0
+
+    name: ClassVar[str] = "visionzip"
+    wants: ClassVar[EncoderWants] = EncoderWants(video_grids=1, keys=True)
+
+    def __post_init__(self) -> None:
+        Retention(self.video, self.audio)  # refuses what is outside (0, 1]; the share of video depends on the clip
+
+    @classmethod
+    def for_model(cls, shape: ModelShape, retention: Retention, seed: int) -> VisionZip:
+        return cls(retention.video, retention.audio, seed)
+
+    def _shares(self, counts: Counts) -> tuple[float, float]:
+        video, audio = audio_intact(counts.video, counts.audio, self.video, self.audio)
+        if counts.video:
+            self._check("video", video)
+        return video, audio
+
+    def _choose_audio(self, keep: torch.Tensor, embeds: torch.Tensor, state: BeforeLLM, n: int, ratio: float) -> int:
+        keep[state.layout.is_modality(Modality.AUDIO)] = random_mask(n, ratio, self.seed).to(keep.device)
+        return 0
+
+
+def _zip(
+    keep: torch.Tensor, embeds: torch.Tensor, state: BeforeLLM, kind: Modality, window: int, ratio: float
+) -> int:
+    """Select and merge one modality in `keep` [S] and `embeds` [S, D], window by window; returns the multiply-adds."""
+    if state.saliency is None or kind not in state.keys:
+        raise ValueError("VisionZip needs the encoders' saliency and keys: encode the clip with the method's wants")
+    if ratio >= 1:
+        return 0
+    where = state.layout.is_modality(kind).nonzero()[:, 0]
+    n, macs = len(where), 0
+    full = n - n % window
+    for start, stop, size in ((0, full, window), (full, n, n - full)):
+        if start < stop:
+            at = where[start:stop].view(-1, size)
+            keys = state.keys[kind][start:stop].view(-1, size, state.keys[kind].shape[1])
+            dominant, contextual = _counts(size, ratio)
+            kept, merged, cost = _zip_windows(state.embeds[at], state.saliency[at], keys, dominant, contextual)
+            keep[at], embeds[at] = kept, merged
+            macs += cost
+    return macs
+
+
+def _counts(n: int, ratio: float) -> tuple[int, int]:
+    """Dominant and contextual tokens of a window of `n`."""
+    share = max(ratio - CONTEXTUAL, 0.0)
+    dominant = min(n, max(1, int(share * n))) if share > 0 else 0
+    return dominant, min(n - dominant, max(1, round(CONTEXTUAL * n)))
+
+
+def _zip_windows(
+    embeds: torch.Tensor, saliency: torch.Tensor, keys: torch.Tensor, dominant: int, contextual: int
+) -> tuple[torch.Tensor, torch.Tensor, int]:
+    """Windows of equal size: embeds [W, n, D], saliency [W, n], keys [W, n, d].
+
+    Returns the kept tokens [W, n] bool, the new embeddings [W, n, D] and the multiply-adds.
+    """
+    windows, n, dim = embeds.shape
+    keep = top_mask(saliency, dominant)
+    left = n - dominant
+    if not contextual:
+        return keep, embeds, 0
+    rest = torch.argsort(keep.int(), dim=1, stable=True)[:, :left]  # the tokens not dominant, in order
+    is_anchor = torch.zeros(left, dtype=torch.bool, device=embeds.device)
+    is_anchor[:: max(1, left // contextual)] = True
+    is_anchor &= is_anchor.cumsum(0) <= contextual
+    anchors, others = rest[:, is_anchor], rest[:, ~is_anchor]
+    keep = keep.scatter(1, anchors, True)
+    if not others.shape[1]:
+        return keep, embeds, 0
+    unit = keys / (keys.norm(dim=-1, keepdim=True) + 1e-6)
+    cosine = _rows(unit, others) @ _rows(unit, anchors).transpose(1, 2)
+    member = (
+        torch.nn.functional.one_hot(cosine.argmax(-1), contextual).transpose(1, 2).float()
+    )  # [W, anchors, others]
+    mean = member @ _rows(embeds, others).float() / member.sum(-1, keepdim=True).clamp(min=1)
+    new = (_rows(embeds, anchors).float() + mean).to(embeds.dtype)
+    merged = embeds.scatter(1, anchors[..., None].expand(-1, -1, dim), new)
+    return keep, merged, windows * others.shape[1] * contextual * (keys.shape[-1] + dim)
+
+
+def _rows(x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """Rows `index` [W, k] of each window of `x` [W, n, D]."""
+    return x.gather(1, index[..., None].expand(-1, -1, x.shape[-1]))

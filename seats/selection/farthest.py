@@ -1,0 +1,58 @@
+"""Tokens that cover a whole modality: greedy max-min diversity without windows or weights."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# Distances of this many bytes at once while nearest neighbours are looked up.
+_CHUNK_BYTES = 128 * 2**20
+
+
+def select_farthest(features: Tensor, count: int) -> Tensor:
+    """Keep `count` of T tokens: first the one farthest from its nearest neighbour, then always the one farthest
+    from those kept.
+
+    Distance is 1 - cosine, in float32. Ties go to the lowest index, no token is chosen twice. The distances to the
+    kept tokens are computed as these are chosen, so that no T x T matrix is held.
+
+    Args:
+        features: [T, D], any float type and device.
+        count: 1..T.
+
+    Returns:
+        [T] bool, True where the token is kept.
+
+    Source: DivPrune (arXiv 2503.02175). Raises ValueError for a count outside its range.
+    """
+    T = features.shape[0]
+    if not 1 <= count <= T:
+        raise ValueError(f"{count} of {T} tokens: the count must be 1..{T}")
+    keep = torch.zeros(T, dtype=torch.bool, device=features.device)
+    if count == T:
+        return ~keep
+    unit = features.float()
+    unit = unit / (unit.norm(dim=-1, keepdim=True) + 1e-8)
+    pick = _loneliest(unit)
+    picks = [pick]
+    nearest = torch.full((T,), torch.inf, device=features.device)
+    for _ in range(count - 1):
+        torch.minimum(nearest, 1.0 - unit @ unit[pick], out=nearest)
+        nearest[pick] = -torch.inf  # stays below any rounding error, so that it isn't chosen again
+        pick = nearest.argmax()
+        picks.append(pick)
+    keep[torch.stack(picks)] = True
+    return keep
+
+
+def farthest_macs(T: int, D: int, count: int) -> int:
+    """Multiply-adds of `select_farthest`."""
+    return 0 if count == T else (T + count - 1) * T * D
+
+
+def _loneliest(unit: Tensor) -> Tensor:
+    """Index of the token with the largest distance to its nearest neighbour."""
+    rows = max(1, _CHUNK_BYTES // (4 * len(unit)))
+    # A token's smallest distance is normally its own, so the second smallest is its nearest neighbour's.
+    second = [(1.0 - part @ unit.T).topk(2, largest=False).values[:, 1] for part in unit.split(rows)]
+    return torch.cat(second).argmax()
