@@ -10,7 +10,6 @@ from typing import Any
 import torch
 import transformers
 from packaging.version import Version
-from torch import nn
 
 from seats.errors import ModelError
 
@@ -33,22 +32,22 @@ def check_transformers() -> str | None:
     return None
 
 
-def multimodal_model(thinker: nn.Module) -> nn.Module:
+def multimodal_model(thinker: Any) -> Any:
     """The module that owns the encoders: `thinker.model` since 5.20, the thinker itself before."""
     return thinker.model if hasattr(thinker.model, "language_model") else thinker
 
 
-def text_model(thinker: nn.Module) -> nn.Module:
+def text_model(thinker: Any) -> Any:
     """The decoder stack: `thinker.model.language_model` since 5.20, `thinker.model` before."""
     inner = thinker.model
     return getattr(inner, "language_model", inner)
 
 
-def vision_encoder(thinker: nn.Module) -> nn.Module:
+def vision_encoder(thinker: Any) -> Any:
     return multimodal_model(thinker).visual
 
 
-def audio_encoder(thinker: nn.Module) -> nn.Module:
+def audio_encoder(thinker: Any) -> Any:
     return multimodal_model(thinker).audio_tower
 
 

@@ -51,7 +51,7 @@ class Family(ABC):
 
     def vision_signals(
         self,
-        encoder: nn.Module,
+        encoder: Any,
         captured: dict[str, torch.Tensor],
         grid: tuple[int, int, int],
         wants: EncoderWants,
@@ -75,7 +75,7 @@ class Family(ABC):
         return Signals(saliency, merge_keys(k, group)[order] if wants.keys else None)
 
     def audio_signals(
-        self, encoder: nn.Module, captured: dict[str, torch.Tensor], wants: EncoderWants
+        self, encoder: Any, captured: dict[str, torch.Tensor], wants: EncoderWants
     ) -> Signals:
         """What is wanted of the `A` audio tokens."""
         q, k = (_heads(captured[name], encoder.config.encoder_attention_heads) for name in ("q", "k"))
@@ -92,17 +92,17 @@ class Family(ABC):
 
     @staticmethod
     @abstractmethod
-    def _sequence_order(encoder: nn.Module, grid: tuple[int, int, int]) -> torch.Tensor:
+    def _sequence_order(encoder: Any, grid: tuple[int, int, int]) -> torch.Tensor:
         """For each merged video token in sequence order, its row in the encoder's inner order `[T * H * W]`."""
 
     @staticmethod
-    def vision_projections(encoder: nn.Module) -> dict[str, nn.Module]:
+    def vision_projections(encoder: Any) -> dict[str, nn.Module]:
         """The last vision block's projections whose outputs `vision_signals` needs, by name."""
         attention = encoder.blocks[-1].attn
         return {name: getattr(attention, name) for name in ("q", "k", "qkv") if hasattr(attention, name)}
 
     @staticmethod
-    def audio_projections(encoder: nn.Module) -> dict[str, nn.Module]:
+    def audio_projections(encoder: Any) -> dict[str, nn.Module]:
         """The last audio layer's projections whose outputs `audio_signals` needs, by name."""
         attention = encoder.layers[-1].self_attn
         return {"q": attention.q_proj, "k": attention.k_proj}
@@ -131,7 +131,7 @@ class Qwen25Omni(Family):
         return captured["q"], captured["k"]
 
     @staticmethod
-    def _sequence_order(encoder: nn.Module, grid: tuple[int, int, int]) -> torch.Tensor:
+    def _sequence_order(encoder: Any, grid: tuple[int, int, int]) -> torch.Tensor:
         # The encoder sorts the merged tokens of a grid by attention window.
         merge = encoder.config.spatial_merge_size
         side = encoder.config.window_size // merge // encoder.config.patch_size
@@ -171,7 +171,7 @@ class Qwen3Omni(Family):
         return q, k
 
     @staticmethod
-    def _sequence_order(encoder: nn.Module, grid: tuple[int, int, int]) -> torch.Tensor:
+    def _sequence_order(encoder: Any, grid: tuple[int, int, int]) -> torch.Tensor:
         return torch.arange(grid[0] * grid[1] * grid[2] // encoder.config.spatial_merge_size**2)
 
 

@@ -49,7 +49,8 @@ class Thinker:
                 "Qwen2_5OmniThinkerForConditionalGeneration or Qwen3OmniMoeThinkerForConditionalGeneration "
                 "(for a full Omni model, its .thinker)"
             )
-        self.module = module
+        # torch's types hide what stock modules hold, so they are Any here.
+        self.module: Any = module
         self.family: Family = family
         self.config = module.config
         self.text = compat.text_model(module)
@@ -57,7 +58,7 @@ class Thinker:
         self.audio = compat.audio_encoder(module)
 
     @property
-    def layers(self) -> nn.ModuleList:
+    def layers(self) -> Any:
         return self.text.layers
 
     @property

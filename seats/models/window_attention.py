@@ -21,7 +21,7 @@ from transformers import AttentionInterface
 NAME = "seats_flash_windows"
 
 
-def use_window_attention(*encoders: nn.Module) -> None:
+def use_window_attention(*encoders: Any) -> None:
     """Make stock Qwen-Omni encoders attend to all their windows in one call. Results stay those of SDPA."""
     AttentionInterface.register(NAME, windowed_attention)
     for encoder in encoders:

@@ -161,7 +161,8 @@ def _document(benchmark: str, model: str, settings: list[Setting], rows: list[_R
     results = []
     for setting in settings:
         mine = [row for row in rows if row.setting == setting]
-        answered = [row for row in mine if not row.error]
+        flops_run = [row.llm_flops for row in mine if row.llm_flops is not None]
+        prefill = [row.prefill_ms for row in mine if row.prefill_ms is not None]
         results.append(
             {
                 "method": setting.method,
@@ -176,12 +177,17 @@ def _document(benchmark: str, model: str, settings: list[Setting], rows: list[_R
                     }
                     for name, accuracy in accuracy_by_type(mine).items()  # type: ignore[arg-type]
                 },
-                "llm_flops_median": statistics.median(row.llm_flops for row in answered) if answered else None,
-                "prefill_ms_median": statistics.median(row.prefill_ms for row in answered) if answered else None,
-                "failed": len(mine) - len(answered),
+                "llm_flops_median": statistics.median(flops_run) if flops_run else None,
+                "prefill_ms_median": statistics.median(prefill) if prefill else None,
+                "failed": sum(bool(row.error) for row in mine),
                 "wrong": [
-                    {"id": row.item.id, "clip": str(row.item.clip), "question": row.item.question}
-                    | {"answer": row.item.answer, "given": row.answer}
+                    {
+                        "id": row.item.id,
+                        "clip": str(row.item.clip),
+                        "question": row.item.question,
+                        "answer": row.item.answer,
+                        "given": row.answer,
+                    }
                     for row in mine
                     if not row.right
                 ],
@@ -214,6 +220,6 @@ def _table(document: dict[str, Any]) -> Any:
         ("selection + prefill, FLOPs", "llm_flops_median", lambda value: flops(value, "")),
         ("selection + prefill, time", "prefill_ms_median", milliseconds),
     ):
-        values = ["–" if result[key] is None else show(result[key]) for result in results]
+        values = ["-" if result[key] is None else show(result[key]) for result in results]
         table.add_row(label, *values, "median", style="dim")
     return table
