@@ -42,10 +42,12 @@ class TrainSettings:
     learning_rate: float = 1.5e-3
     encoder_learning_rate: float = 4e-3
     warmup: int = 80
-    decay_from: float = 0.45
+    decay_from: float = 0.3
     weight_decay: float = 0.02
-    middle_weight: float = 3.0
-    entity_weight: float = 4.0
+    answer_weight: float = 2.0
+    early_weight: float = 1.0
+    middle_weight: float = 2.0
+    entity_weight: float = 3.0
     seed: int = 0
     split_offset: int = 0
 

@@ -12,12 +12,12 @@ from seats.nano.questions import Mention, Question, draw_questions
 from seats.nano.render_audio import HOP, log_mel, render_waveform
 from seats.nano.render_video import degrade, render_frames, token_owners
 from seats.nano.sequence import ANSWER_START, AUDIO_TOKENS_PER_SECOND, ClipShape
-from seats.nano.vocabulary import encode_words
+from seats.nano.vocabulary import LETTERS, TOKEN_IDS, encode_words
 from seats.nano.world import ClipDescription, seed_of
 
 END_WEIGHT = 0.2
 """Weight of the end token of an answer: it is nearly always the same."""
-LIST_WEIGHT = 0.35
+LIST_WEIGHT = 0.15
 """Weight of each word of a description, so that its length does not crowd out the other questions."""
 
 
@@ -30,7 +30,9 @@ class Batch:
     object have shape and colour "none" and nothing else.
     ids `[B, Q]` of all questions with their answers; block `[B, Q]` which question (−1 is padding); offset `[B, Q]`
     the place in its question. target `[B, Q]` the next id where an answer is predicted, else IGNORE; weight `[B, Q]`.
-    question_facts `[B, Q, facts]`, labels at the things that questions name.
+    early_answer `[B, Q]` the answer's first word at the question mark, else IGNORE; of a choice the word that its
+    letter stands for. option_right `[B, Q]` 1 at the last word of the right option of a choice, 0 at wrong ones, else
+    IGNORE. question_facts `[B, Q, facts]`, labels at the things that questions name.
     """
 
     shape: ClipShape
@@ -43,6 +45,8 @@ class Batch:
     offset: torch.Tensor
     target: torch.Tensor
     weight: torch.Tensor
+    early_answer: torch.Tensor
+    option_right: torch.Tensor
     question_facts: torch.Tensor
     questions: list[list[Question]]
 
@@ -81,7 +85,8 @@ def make_batch(
             mels.append(log_mel(torch.from_numpy(wave)))
             audio_facts.append(_audio_labels(clip, seconds, shape.audio_tokens))
         asked.append(draw_questions(clip, rng, questions, weights) if questions else [])
-        mentions.append([_mention_labels(facts, seconds, mention) for q in asked[-1] for _, mention in q.mentions])
+        named = [mention for question in asked[-1] for _, mention in (*question.mentions, *question.answer_mentions)]
+        mentions.append([_mention_labels(facts, seconds, mention) for mention in named])
     return packed_batch(
         shape=shape,
         frames=torch.from_numpy(np.stack(frames)) if frames else None,
@@ -129,6 +134,8 @@ def packed_batch(
         offset=stack("offset", 0, torch.long),
         target=stack("target", IGNORE, torch.long),
         weight=stack("weight", 0.0, torch.float32),
+        early_answer=stack("early_answer", IGNORE, torch.long),
+        option_right=stack("option_right", IGNORE, torch.long),
         question_facts=question_facts,
         questions=questions,
     )
@@ -206,24 +213,48 @@ class _Rows:
     offset: list[int]
     target: list[int]
     weight: list[float]
+    early_answer: list[int]
+    option_right: list[int]
     mentions: list[int]
 
 
 def _pack(asked: list[Question]) -> _Rows:
-    rows = _Rows([], [], [], [], [], [])
+    rows = _Rows([], [], [], [], [], [], [], [])
     for number, question in enumerate(asked):
         prompt = encode_words([*question.words, *ANSWER_START])
         answer = encode_words([*question.answer, "<|im_end|>"])
         length = len(prompt) + len(answer) - 1
         rows.mentions += [len(rows.ids) + place for place, _ in question.mentions]
+        rows.mentions += [len(rows.ids) + len(prompt) + place for place, _ in question.answer_mentions]
         rows.ids += prompt + answer[:-1]
         rows.block += [number] * length
         rows.offset += range(length)
         rows.target += [IGNORE] * (len(prompt) - 1) + answer
+        rows.early_answer += _early_answer(question, length)
+        rows.option_right += _option_right(question, length)
         listing = question.type.startswith("d_")
         each, last = (LIST_WEIGHT, LIST_WEIGHT) if listing else (1.0, END_WEIGHT)
         rows.weight += [0.0] * (len(prompt) - 1) + [each] * (len(answer) - 1) + [last]
     return rows
+
+
+def _early_answer(question: Question, length: int) -> list[int]:
+    labels = [IGNORE] * length
+    answer = question.answer[0]
+    if question.options:
+        answer = question.options[LETTERS.index(answer)]
+    if "?" in question.words and (question.options or question.form == "short"):
+        labels[question.words.index("?")] = TOKEN_IDS[answer]
+    return labels
+
+
+def _option_right(question: Question, length: int) -> list[int]:
+    labels = [IGNORE] * length
+    for number, _ in enumerate(question.options):
+        # The options follow the question mark, each as a letter, a full stop and one word.
+        place = question.words.index("?") + 3 * (number + 1)
+        labels[place] = int(number == LETTERS.index(question.answer[0]))
+    return labels
 
 
 def _mention_labels(facts: ClipFacts, seconds: list[dict[str, int]], mention: Mention) -> dict[str, int]:

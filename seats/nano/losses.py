@@ -79,6 +79,21 @@ def answer_loss(thinker: Qwen2_5OmniThinkerForConditionalGeneration, batch: Batc
     return (each * weight).sum() / weight.sum()
 
 
+def early_losses(
+    thinker: Qwen2_5OmniThinkerForConditionalGeneration, batch: Batch, packed: Packed
+) -> dict[str, torch.Tensor]:
+    """The answer already at the question mark; and, of a choice, at each option whether it is the right one."""
+    norm = thinker.model.language_model.norm
+    asked = batch.early_answer != IGNORE
+    losses = {"early": F.cross_entropy(thinker.lm_head(norm(packed.early_states[asked])), batch.early_answer[asked])}
+    offered = batch.option_right != IGNORE
+    if offered.any():
+        words = torch.tensor([TOKEN_IDS["no"], TOKEN_IDS["yes"]])
+        scores = thinker.lm_head(norm(packed.option_states[offered]))[:, words]
+        losses["option"] = F.cross_entropy(scores, batch.option_right[offered])
+    return losses
+
+
 def encoder_loss(
     heads: FactHeads, batch: Batch, video: torch.Tensor | None, audio: torch.Tensor | None, embeddings: torch.Tensor
 ) -> torch.Tensor:

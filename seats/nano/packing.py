@@ -16,6 +16,8 @@ from seats.nano.examples import Batch
 from seats.nano.render_video import FRAME_SIZE
 from seats.nano.sequence import ClipShape, prefix_positions
 
+MIDDLE_LAYER, ENTITY_LAYER, EARLY_LAYER, OPTION_LAYER = 4, 6, 8, 9
+"""After which decoder layers (1-based) auxiliary losses are taken, see `seats.nano.losses`."""
 PATCH = 14
 IMAGE_MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073])
 IMAGE_STD = torch.tensor([0.26862954, 0.26130258, 0.27577711])
@@ -65,13 +67,17 @@ def encode_audio(thinker: Qwen2_5OmniThinkerForConditionalGeneration, mel: torch
 class Packed:
     """Results of the packed forward.
 
-    prefix_states, question_states: states after the middle and after the upper auxiliary layer, `[B, n, D]` and
-    `[B, Q, D]`; kept `[B, n]`: which positions of the prefix were read.
+    prefix_states `[B, n, D]`: states of the clip after `MIDDLE_LAYER`.
+    question_states, early_states, option_states `[B, Q, D]`: states of the questions after `ENTITY_LAYER`,
+    `EARLY_LAYER` and `OPTION_LAYER`.
+    kept `[B, n]`: which positions of the prefix were read.
     final: `[B, Q, D]` last states, normalised.
     """
 
     prefix_states: torch.Tensor
     question_states: torch.Tensor
+    early_states: torch.Tensor
+    option_states: torch.Tensor
     kept: torch.Tensor
     final: torch.Tensor
 
@@ -79,15 +85,8 @@ class Packed:
 class PackedForward:
     """Runs batches through the thinker's text model; remembers the positions of each clip shape."""
 
-    def __init__(
-        self,
-        thinker: Qwen2_5OmniThinkerForConditionalGeneration,
-        middle_layer: int = 4,
-        upper_layer: int = 7,
-    ) -> None:
+    def __init__(self, thinker: Qwen2_5OmniThinkerForConditionalGeneration) -> None:
         self.thinker = thinker
-        self.middle_layer = middle_layer
-        self.upper_layer = upper_layer
         self._positions: dict[ClipShape, torch.Tensor] = {}
 
     def __call__(
@@ -125,15 +124,18 @@ class PackedForward:
 
         model = self.thinker.model.language_model
         rotary = model.rotary_emb(hidden, where)
-        middle = upper = hidden
-        for index, layer in enumerate(model.layers):
-            hidden = layer(hidden, attention_mask=mask, position_embeddings=rotary)
-            if index + 1 == self.middle_layer:
-                middle = hidden
-            if index + 1 == self.upper_layer:
-                upper = hidden
+        after = [hidden]
+        for layer in model.layers:
+            after.append(layer(after[-1], attention_mask=mask, position_embeddings=rotary))
         n = kept.shape[1]
-        return Packed(middle[:, :n], upper[:, n:], kept, model.norm(hidden[:, n:]))
+        return Packed(
+            prefix_states=after[MIDDLE_LAYER][:, :n],
+            question_states=after[ENTITY_LAYER][:, n:],
+            early_states=after[EARLY_LAYER][:, n:],
+            option_states=after[OPTION_LAYER][:, n:],
+            kept=kept,
+            final=model.norm(after[-1][:, n:]),
+        )
 
 
 def _block_mask(prefix: int, block: torch.Tensor) -> torch.Tensor:

@@ -24,7 +24,11 @@ class Mention:
 
 @dataclass(frozen=True)
 class Question:
-    """One question. Words are tokens; `mentions` gives the position of the last word of each thing named."""
+    """One question. Words are tokens.
+
+    `mentions` gives the position in the question of the last word of each thing named, `answer_mentions` the same in
+    the answer of a description. `options` are the words that the letters of a choice stand for.
+    """
 
     type: str
     words: tuple[str, ...]
@@ -33,6 +37,7 @@ class Question:
     category: str = ""
     form: str = "short"
     options: tuple[str, ...] = ()
+    answer_mentions: tuple[tuple[int, Mention], ...] = ()
 
     @property
     def text(self) -> str:
@@ -129,6 +134,23 @@ def _ask(
     return Question(type_, tuple(words), tuple(answer.split()), tuple(places), category)
 
 
+def _list(type_: str, rng: random.Random, templates: str, events: list[Mention]) -> Question:
+    """A description: the things in order, "then" between them."""
+    question = _ask(type_, rng, templates, " then ".join(" ".join(event.words) for event in events))
+    places = []
+    place = -1
+    for event in events:
+        place += len(event.words)
+        places.append((place, event))
+        place += 1
+    return replace(question, answer_mentions=tuple(places))
+
+
+def _name_fully(facts: ClipFacts, index: int) -> Mention:
+    item = facts.clip.objects[index]
+    return Mention((item.colour, item.shape), "object", index)
+
+
 def _name_object(facts: ClipFacts, index: int, rng: random.Random) -> Mention:
     """A phrase that fits one object only: by its shape or its colour where that is enough, else by both."""
     objects = facts.clip.objects
@@ -206,8 +228,8 @@ def _about_picture(facts: ClipFacts, rng: random.Random) -> Iterator[Question]:
                     text = f"which shape is {side} of the post at second {{n}} ?"
                     yield _ask("v_second", rng, text, item.shape, "shape", n=named)
     if len(objects) <= MOST_LISTED:
-        answer = " then ".join(f"{item.colour} {item.shape}" for item in objects)
-        yield _ask("d_shapes", rng, "list the shapes in order .|describe the video .", answer)
+        events = [_name_fully(facts, index) for index in range(len(objects))]
+        yield _list("d_shapes", rng, "list the shapes in order .|describe the video .", events)
 
 
 def _is_there(facts: ClipFacts, rng: random.Random) -> Iterator[Question]:
@@ -272,7 +294,8 @@ def _about_sound(facts: ClipFacts, rng: random.Random) -> Iterator[Question]:
         text = "which sound is heard at second {n} ?"
         yield _ask("a_second", rng, text, sound.kind, "sound", n=_name_second(sound.second))
     if len(sounds) <= MOST_LISTED:
-        yield _ask("d_sounds", rng, "list the sounds in order .|describe the sounds .", " then ".join(kinds))
+        events = [_name_sound(facts, index) for index in range(len(sounds))]
+        yield _list("d_sounds", rng, "list the sounds in order .|describe the sounds .", events)
 
 
 def _about_both(facts: ClipFacts, rng: random.Random) -> Iterator[Question]:
@@ -322,10 +345,11 @@ def _about_both(facts: ClipFacts, rng: random.Random) -> Iterator[Question]:
             s=_name_sound(facts, index),
         )
     if len(objects) + len(sounds) <= MOST_LISTED + 2:
-        events = [(item.first_second, 0, f"{item.colour} {item.shape}") for item in objects]
-        events += [(sound.second, 1, sound.kind) for sound in sounds]
-        text = "describe the clip .|what happens in the clip ?"
-        yield _ask("d_clip", rng, text, " then ".join(words for _, _, words in sorted(events)))
+        timed = [(item.first_second, 0, _name_fully(facts, index)) for index, item in enumerate(objects)]
+        timed += [(sound.second, 1, _name_sound(facts, index)) for index, sound in enumerate(sounds)]
+        # What appears in a second comes before what is heard in it.
+        events = [event for _, _, event in sorted(timed, key=lambda event: event[:2])]
+        yield _list("d_clip", rng, "describe the clip .|what happens in the clip ?", events)
 
 
 def _what_object(type_: str, rng: random.Random, item: ShapeObject, rest: str, named: Mention) -> Question:

@@ -22,7 +22,7 @@ from seats.nano.config import HIDDEN, build_thinker
 from seats.nano.curriculum import Curriculum, Step, TrainSettings, kept_tokens
 from seats.nano.evaluate import evaluate, held_out_batches
 from seats.nano.facts import FACT_NAMES
-from seats.nano.losses import FactHeads, answer_loss, encoder_loss, prefix_labels, token_relevance
+from seats.nano.losses import FactHeads, answer_loss, early_losses, encoder_loss, prefix_labels, token_relevance
 from seats.nano.packing import PackedForward, batch_encoder_windows, encode_audio, encode_video, word_embeddings
 
 log = logging.getLogger("seats.nano.train")
@@ -79,7 +79,9 @@ class Trainer:
         if not step.encoder_only:
             kept = kept_tokens(token_relevance(batch), step) if step.biased else None
             packed = self.forward(batch, video, audio, kept)
-            losses["answer"] = answer_loss(thinker, batch, packed)
+            losses["answer"] = self.settings.answer_weight * answer_loss(thinker, batch, packed)
+            for name, loss in early_losses(thinker, batch, packed).items():
+                losses[name] = self.settings.early_weight * loss
             labels = prefix_labels(batch)
             if kept is not None:
                 labels = labels.gather(1, kept[..., None].expand(-1, -1, len(FACT_NAMES)))

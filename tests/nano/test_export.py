@@ -61,9 +61,7 @@ def test_tokenizer_and_template(exported):
         "<|im_start|> system you are a helpful assistant . <|im_end|> <|im_start|> user <|vision_bos|> <|VIDEO|> "
         "<|vision_eos|> which shape is red ? <|im_end|> <|im_start|> assistant"
     )
-    audio = [
-        {"role": "user", "content": [{"type": "audio", "audio": "a.m4a"}, {"type": "text", "text": "Xylophone?"}]}
-    ]
+    audio = [{"role": "user", "content": [{"type": "audio", "audio": "a.m4a"}, {"type": "text", "text": "Xylophone?"}]}]
     assert tokenizer.apply_chat_template(audio, add_generation_prompt=True)["input_ids"] == _ids(
         "<|im_start|> user <|audio_bos|> <|AUDIO|> <|audio_eos|> <unk> ? <|im_end|> <|im_start|> assistant"
     )

@@ -72,9 +72,7 @@ def test_nothing_is_owned_by_an_object_that_is_not_there():
 def test_mel_equals_the_stock_feature_extractor(extra):
     wave = render_waveform(describe_clip("train", 9, 4), extra)
     extractor = WhisperFeatureExtractor(feature_size=128, chunk_length=300)
-    stock = extractor(
-        wave, sampling_rate=16_000, padding="max_length", return_attention_mask=True, return_tensors="pt"
-    )
+    stock = extractor(wave, sampling_rate=16_000, padding="max_length", return_attention_mask=True, return_tensors="pt")
     frames = int(stock["attention_mask"].sum())
     mine = log_mel(torch.from_numpy(wave))
     reference = stock["input_features"][0, :, : mine.shape[1]]
