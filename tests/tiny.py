@@ -21,8 +21,8 @@ IDS = {
 FAMILIES = ("qwen2.5-omni", "qwen3-omni")
 
 
-def tiny_config(family: str) -> Any:
-    """A thinker config of a few thousand parameters."""
+def tiny_config(family: str, layers: int = 8) -> Any:
+    """A thinker config of a few thousand parameters. layers: of the decoder."""
     text = {
         "vocab_size": VOCAB,
         "hidden_size": 48,
@@ -53,7 +53,7 @@ def tiny_config(family: str) -> Any:
         from transformers.models.qwen2_5_omni.configuration_qwen2_5_omni import Qwen2_5OmniThinkerConfig
 
         return Qwen2_5OmniThinkerConfig(
-            text_config={**text, "intermediate_size": 80, "num_hidden_layers": 8},
+            text_config={**text, "intermediate_size": 80, "num_hidden_layers": layers},
             vision_config={
                 "depth": 3,
                 "hidden_size": 32,
@@ -80,7 +80,7 @@ def tiny_config(family: str) -> Any:
             "moe_intermediate_size": 24,
             "num_experts": 4,
             "num_experts_per_tok": 2,
-            "num_hidden_layers": 8,
+            "num_hidden_layers": layers,
             "mlp_only_layers": [5],
             "decoder_sparse_step": 1,
         },
@@ -103,7 +103,7 @@ def tiny_config(family: str) -> Any:
     )
 
 
-def tiny_thinker(family: str, seed: int = 0) -> Any:
+def tiny_thinker(family: str, seed: int = 0, layers: int = 8) -> Any:
     """A random float32 thinker in eval mode, its weights large enough for attention to differ between tokens."""
     import transformers
 
@@ -112,7 +112,7 @@ def tiny_thinker(family: str, seed: int = 0) -> Any:
         "qwen3-omni": "Qwen3OmniMoeThinkerForConditionalGeneration",
     }[family]
     torch.manual_seed(seed)
-    model = getattr(transformers, name)(tiny_config(family)).eval()
+    model = getattr(transformers, name)(tiny_config(family, layers)).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:
@@ -122,7 +122,12 @@ def tiny_thinker(family: str, seed: int = 0) -> Any:
 
 
 def tiny_inputs(
-    family: str, *, grid: tuple[int, int, int] | None = (3, 6, 8), mel_frames: int = 330, seed: int = 0, fps: float = 2.0
+    family: str,
+    *,
+    grid: tuple[int, int, int] | None = (3, 6, 8),
+    mel_frames: int = 330,
+    seed: int = 0,
+    fps: float = 2.0,
 ) -> dict[str, Any]:
     """Stock inputs for `generate`, with ids laid out by `seats.tokens`. grid: (T, Hp, Wp) in patches, None without
     video; mel_frames: 0 without sound."""

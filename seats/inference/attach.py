@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
+from transformers import DynamicCache
 from transformers.modeling_outputs import MoeModelOutputWithPast
 
 from seats.costs.timers import StepTimer
@@ -19,6 +20,7 @@ from seats.models import compat
 from seats.models.signals import Signals
 from seats.models.thinker import Thinker
 from seats.selection import run_windows
+from seats.tokens.interleave import interleave
 from seats.tokens.layout import Modality, TokenLayout
 
 KvPolicy = Literal["keep", "drop"]
@@ -133,9 +135,7 @@ class _Alive:
 class _Engine:
     """The forward that takes the place of the text model's own."""
 
-    def __init__(
-        self, thinker: Thinker, method: Method, kv: KvPolicy, timer: StepTimer, attached: Attachment
-    ) -> None:
+    def __init__(self, thinker: Thinker, method: Method, kv: KvPolicy, timer: StepTimer, attached: Attachment) -> None:
         self.thinker, self.method, self.kv, self.timer, self.attached = thinker, method, kv, timer, attached
         self.prepared: Prepared | None = None
         self._seen: dict[str, Any] = {}
@@ -161,6 +161,10 @@ class _Engine:
             raise SettingsError("token selection works on one prompt without padding: remove the padding")
         if position_ids is None:
             raise SettingsError("token selection needs the position ids that generate() makes")
+        if use_cache is None:
+            use_cache = self.thinker.text.config.use_cache
+        if use_cache and past_key_values is None:
+            past_key_values = DynamicCache(config=self.thinker.text.config)
         positions = position_ids[-3:]
         past = past_key_values.get_seq_length() if past_key_values is not None else 0
         if past or inputs_embeds.shape[1] == 1:
@@ -334,7 +338,11 @@ class _Engine:
 def _layout_of(
     thinker: Thinker, ids: torch.Tensor, grid: tuple[int, ...] | None, seconds_per_grid: float
 ) -> TokenLayout:
-    """The layout of stock ids `[S]`: runs of video and audio are the windows."""
+    """The layout of stock ids `[S]`.
+
+    Windows are those of `interleave`; where the ids are laid out otherwise (sound beside the video instead of in it),
+    runs of video and audio are the windows.
+    """
     rule = thinker.rule
     is_video, is_audio = ids == rule.video, ids == rule.audio
     modality = (is_video * int(Modality.VIDEO) + is_audio * int(Modality.AUDIO)).to(torch.int8)
@@ -348,6 +356,10 @@ def _layout_of(
         in_grid = torch.stack([row // (height * width), row // width % height, row % width], dim=1)
         place = torch.where(is_video[:, None], in_grid, place)
         time_s = torch.where(is_video, place[:, 0] * seconds_per_grid, time_s)
-    return TokenLayout(
-        modality, run_windows(modality), row, place, time_s, torch.arange(len(ids), device=ids.device)
-    )
+    window, in_clip = run_windows(modality), is_video | is_audio
+    if bool(in_clip.any()):
+        merged = None if grid is None else (grid[0], height, width)
+        block = interleave(merged, seconds_per_grid, int(is_audio.sum()), rule.time)
+        if torch.equal(torch.from_numpy(block.is_audio), is_audio[in_clip].cpu()):
+            window[in_clip] = torch.from_numpy(block.window.astype("int64")).to(ids.device)
+    return TokenLayout(modality, window, row, place, time_s, torch.arange(len(ids), device=ids.device))
