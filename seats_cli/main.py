@@ -52,9 +52,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         with suppress(BrokenPipeError):
             stream.flush()
-    if code:
-        # A clip may still be decoding on a thread; nobody waits for it any more.
-        os._exit(code)
+    # Taking torch and transformers down in good order takes a second, and a clip may still be decoding on a thread.
+    os._exit(code)
 
 
 def run(arguments: list[str]) -> int:
@@ -65,9 +64,7 @@ def run(arguments: list[str]) -> int:
         if _show_help(group, arguments):
             return 0
         settings = {} if "_SEATS_COMPLETE" in os.environ else read_settings(group)
-        code = group.main(
-            args=arguments or ["--help"], prog_name="seats", standalone_mode=False, default_map=settings
-        )
+        code = group.main(args=arguments or ["--help"], prog_name="seats", standalone_mode=False, default_map=settings)
     except typer.Abort:
         return INTERRUPTED
     except typer.Exit as ending:
