@@ -83,7 +83,7 @@ class FastVID(Method):
         budget = int(share * size)
         if budget < 1:
             raise SettingsError(
-                f"fastvid cannot keep {100 * share:.1f} % of the video tokens, which is what this clip's target leaves "
+                f"fastvid cannot keep {100 * share:.1f} % of the video tokens, what this clip's target leaves "
                 f"beside its audio: a grid has {size}, so raise --keep until that is {100 / size:.1f} %"
             )
         whole = normalize(embeds.float().mean(1), dim=-1)

@@ -149,7 +149,7 @@ def _choose_audio(
 
 
 def _choose_video(video: torch.Tensor, sizes: list[int], ratios: list[float], grid: int) -> tuple[torch.Tensor, int]:
-    """Kept tokens [V] of `video` [V, D] in windows of `sizes`, a share `ratios` of each dropped; grid: tokens in one."""
+    """Kept tokens [V] of `video` [V, D] in windows of `sizes`, a share `ratios` of each dropped; grid: its tokens."""
     keep = torch.zeros(len(video), dtype=torch.bool, device=video.device)
     starts: list[list[int]] = [[], []]  # of even and of odd grids
     counts: list[list[int]] = [[], []]

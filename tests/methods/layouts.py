@@ -49,3 +49,9 @@ def random_state(layout: TokenLayout, seed: int = 0, smooth: bool = False) -> Be
 
 def cosine(a: torch.Tensor, b: torch.Tensor) -> float:
     return float(a.double() @ b.double() / (a.double().norm() * b.double().norm()))
+
+
+def cosines(a: torch.Tensor, b: torch.Tensor) -> list[list[float]]:
+    """Cosine of each row of `a` with each row of `b`, in double."""
+    a, b = (x.double() / x.double().norm(dim=-1, keepdim=True) for x in (a, b))
+    return (a @ b.T).tolist()

@@ -8,12 +8,12 @@ from seats.methods import Retention
 from seats.methods.divprune import DivPrune, DivPruneOm
 from seats.selection import select_farthest
 from seats.tokens.layout import Modality
-from tests.methods.layouts import cosine, layout_of, random_state
+from tests.methods.layouts import cosines, layout_of, random_state
 
 
 def farthest(features, count):
     n = len(features)
-    distance = [[1 - cosine(features[i], features[j]) for j in range(n)] for i in range(n)]
+    distance = [[1 - x for x in row] for row in cosines(features, features)]
     chosen = [max(range(n), key=lambda j: (min(distance[i][j] for i in range(n) if i != j), -j))] if n > 1 else [0]
     while len(chosen) < count:
         left = [j for j in range(n) if j not in chosen]

@@ -8,7 +8,7 @@ import torch
 from seats.errors import SettingsError
 from seats.methods.omnizip import OmniZip, drop_ratios
 from seats.tokens.layout import Modality
-from tests.methods.layouts import cosine, layout_of, random_state
+from tests.methods.layouts import cosine, cosines, layout_of, random_state
 
 
 def zip_audio(audio, saliency, video, share):
@@ -22,10 +22,11 @@ def zip_audio(audio, saliency, video, share):
         return kept
     anchors = rest[:: max(1, len(rest) // number)][:number]
     others = [i for i in rest if i not in anchors]
-    nearest = {i: max(anchors, key=lambda a, i=i: cosine(audio[i], audio[a])) for i in others}
+    alike, seen_by = cosines(audio, audio), cosines(audio, video)
+    nearest = {i: max(anchors, key=lambda a, i=i: alike[i][a]) for i in others}
     for anchor in anchors:
         mine = [i for i in others if nearest[i] == anchor]
-        seen = {i: max((cosine(audio[i], v) for v in video), default=cosine(audio[i], audio[anchor])) for i in mine}
+        seen = {i: max(seen_by[i], default=alike[i][anchor]) for i in mine}
         taken = sorted(mine, key=lambda i: (-seen[i], i))[:3]
         kept[anchor] = audio[anchor].double()
         if taken:
@@ -37,7 +38,7 @@ def zip_audio(audio, saliency, video, share):
 
 def peaks(features, count):
     n = len(features)
-    d = [[1 - cosine(features[i], features[j]) for j in range(n)] for i in range(n)]
+    d = [[1 - x for x in row] for row in cosines(features, features)]
     density = []
     for i in range(n):
         near = sorted(d[i][j] for j in range(n) if j != i)[:5]

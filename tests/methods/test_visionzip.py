@@ -7,7 +7,7 @@ from seats.errors import SettingsError
 from seats.methods import BeforeLLM
 from seats.methods.visionzip import VisionZip, VisionZipOm
 from seats.tokens.layout import Modality
-from tests.methods.layouts import cosine, layout_of, random_state
+from tests.methods.layouts import cosines, layout_of, random_state
 
 
 def zipped(embeds, saliency, keys, ratio):
@@ -22,9 +22,10 @@ def zipped(embeds, saliency, keys, ratio):
     if contextual:
         anchors = rest[:: max(1, len(rest) // contextual)][:contextual]
         taken = {anchor: [] for anchor in anchors}
+        alike = cosines(keys, keys)
         for i in rest:
             if i not in taken:
-                taken[max(anchors, key=lambda anchor: cosine(keys[i], keys[anchor]))].append(i)
+                taken[max(anchors, key=lambda anchor, i=i: alike[i][anchor])].append(i)
         for anchor, others in taken.items():
             kept[anchor] = embeds[anchor].double()
             if others:

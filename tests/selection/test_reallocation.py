@@ -1,0 +1,60 @@
+"""The budget of methods that keep audio whole, and the draws and ranks that methods share."""
+
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from seats.errors import SettingsError
+from seats.selection import audio_intact, keep_count, random_mask, top_mask
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [((0.30, 0.65), (0.178, 1.0)), ((0.20, 0.55), (0.05, 0.98))],
+)
+def test_the_published_mix(target, expected):
+    assert audio_intact(8600, 3000, *target) == pytest.approx(expected, abs=0.0012)
+
+
+def test_one_window_gives_the_nominal_pair_of_the_paper():
+    assert audio_intact(300, 50, 0.30, 0.65) == pytest.approx((0.24, 1.0), abs=0.002)
+    assert audio_intact(300, 50, 0.20, 0.55) == pytest.approx((0.12, 1.0), abs=0.004)
+
+
+def test_a_clip_of_one_modality_keeps_its_target():
+    assert audio_intact(100, 0, 0.03, 0.6) == (0.03, 0.6)
+    assert audio_intact(0, 100, 0.3, 0.6) == (0.3, 0.6)
+
+
+def test_less_than_the_floor_of_the_video_is_refused():
+    with pytest.raises(SettingsError, match=r"36 tokens are fewer than the 5% of this clip's 1000 video"):
+        audio_intact(1000, 20, 0.03, 0.3)
+
+
+@given(st.integers(1, 3000), st.integers(1, 3000), st.floats(0.01, 1), st.floats(0.01, 1))
+def test_the_budget_is_met_and_audio_comes_first(video, audio, video_share, audio_share):
+    budget = int(video * video_share + audio * audio_share)
+    assume(budget > 0.05 * video)
+    shares = audio_intact(video, audio, video_share, audio_share)
+    assert shares[0] * video + shares[1] * audio == pytest.approx(budget)
+    assert 0 < shares[0] <= 1
+    assert 0 < shares[1] <= 1
+    if shares[1] < 1:
+        assert shares[0] == 0.05
+
+
+def test_draws_are_seeded_and_of_the_right_size():
+    for n, ratio in ((1, 0.1), (7, 0.5), (40, 0.33), (9, 1.0)):
+        drawn = random_mask(n, ratio, 3)
+        assert int(drawn.sum()) == keep_count(n, ratio)
+        assert torch.equal(drawn, random_mask(n, ratio, 3))
+    assert len({tuple(random_mask(40, 0.3, seed).tolist()) for seed in range(5)}) == 5
+    assert random_mask(0, 0.5, 0).shape == (0,)
+
+
+def test_top_takes_the_lower_index_where_equal():
+    scores = torch.tensor([[1.0, 3, 3, 2, 3], [0, 0, 0, 0, 0]])
+    assert top_mask(scores, 2).int().tolist() == [[0, 1, 1, 0, 0], [1, 1, 0, 0, 0]]
+    assert top_mask(scores, torch.tensor([4, 0])).int().tolist() == [[0, 1, 1, 1, 1], [0, 0, 0, 0, 0]]
+    assert top_mask(scores[0], 9).all()
