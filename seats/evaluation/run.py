@@ -14,6 +14,7 @@ from seats.evaluation.statistics import Accuracy
 from seats.inference.answer import Answer, Question, answer_encoded
 from seats.inference.encode import EncodedClip, encode_clip
 from seats.media import Clip
+from seats.methods import method_class
 from seats.models.omni import OmniModel
 
 
@@ -65,7 +66,7 @@ def evaluate(
 
 
 def _encode(model: OmniModel, clip: Clip, settings: list[Setting], question: Question) -> EncodedClip:
-    wants = {_as_question(question, "", setting).method_for(model).wants for setting in settings}
+    wants = {method_class(setting.method).wants for setting in settings}
     return encode_clip(model, clip, wants, StepTimer(model.thinker.device))
 
 

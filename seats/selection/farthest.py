@@ -33,15 +33,15 @@ def select_farthest(features: Tensor, count: int) -> Tensor:
         return ~keep
     unit = features.float()
     unit = unit / (unit.norm(dim=-1, keepdim=True) + 1e-8)
+    # Picks stay tensors of one element, so that nothing here waits for the device.
     pick = _loneliest(unit)
-    picks = [pick]
+    keep.index_fill_(0, pick, True)
     nearest = torch.full((T,), torch.inf, device=features.device)
     for _ in range(count - 1):
-        torch.minimum(nearest, 1.0 - unit @ unit[pick], out=nearest)
-        nearest[pick] = -torch.inf  # stays below any rounding error, so that it isn't chosen again
-        pick = nearest.argmax()
-        picks.append(pick)
-    keep[torch.stack(picks)] = True
+        torch.minimum(nearest, 1.0 - (unit @ unit.index_select(0, pick).T)[:, 0], out=nearest)
+        nearest.index_fill_(0, pick, -torch.inf)  # below any rounding error, so that it isn't chosen again
+        pick = nearest.argmax(0, keepdim=True)
+        keep.index_fill_(0, pick, True)
     return keep
 
 
@@ -51,8 +51,8 @@ def farthest_macs(T: int, D: int, count: int) -> int:
 
 
 def _loneliest(unit: Tensor) -> Tensor:
-    """Index of the token with the largest distance to its nearest neighbour."""
+    """Index `[1]` of the token with the largest distance to its nearest neighbour."""
     rows = max(1, _CHUNK_BYTES // (4 * len(unit)))
     # A token's smallest distance is normally its own, so the second smallest is its nearest neighbour's.
     second = [(1.0 - part @ unit.T).topk(2, largest=False).values[:, 1] for part in unit.split(rows)]
-    return torch.cat(second).argmax()
+    return torch.cat(second).argmax(0, keepdim=True)
