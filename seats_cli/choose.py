@@ -44,7 +44,7 @@ def choose_model(device: str, offline: bool) -> Choice:
 
 
 def _built_in(why: str) -> Choice:
-    return Choice(BUILT_IN, f"model: {BUILT_IN}, the built-in one ({why}); {_ONLY_KNOWS}; see --model")
+    return Choice(BUILT_IN, f"model: {BUILT_IN} ({why}); {_ONLY_KNOWS}")
 
 
 def free_gpu_bytes(device: str) -> int | None:

@@ -23,9 +23,7 @@ SAMPLES = {
         "video",
         ("h264",),
         extradata="",
-        packets=(
-            ("AAAAAWdkAAqs2UQmhAAAAwAEAAADAMg8SJZYAAAAAWjr48siwAAAAAFliIQAK//+9nN8JXJY43mS7x25aed6zQPgH+MoCQ=="),
-        ),
+        packets=(("AAAAAWdkAAqs2UQmhAAAAwAEAAADAMg8SJZYAAAAAWjr48siwAAAAAFliIQAK//+9nN8JXJY43mS7x25aed6zQPgH+MoCQ=="),),
     ),
     "hevc": Sample(
         "video",

@@ -80,9 +80,7 @@ class Summary:
         else:
             rows.add("seen", "no pictures used (--no-video)" if self.part.no_video else "no pictures in this file")
         if clip.audio is not None:
-            rows.add(
-                "heard", f"{seconds(clip.audio.seconds)} of sound", f"{clip.audio.source_rate / 1e3:g} kHz source"
-            )
+            rows.add("heard", f"{seconds(clip.audio.seconds)} of sound", f"{clip.audio.source_rate / 1e3:g} kHz source")
         else:
             rows.add("heard", "no sound used (--no-audio)" if self.part.no_audio else "no sound in this file")
         for note in self._notes():

@@ -26,9 +26,7 @@ SCHEMA = "seats.doctor/1"
 class DoctorOptions:
     """What is looked at."""
 
-    offline: Annotated[bool, flag("--offline", panel="Check", text="Don't ask whether the hub can be reached.")] = (
-        False
-    )
+    offline: Annotated[bool, flag("--offline", panel="Check", text="Don't ask whether the hub can be reached.")] = False
 
 
 @command

@@ -100,9 +100,7 @@ def test_wrong_usage_is_one_line_and_code_2(run: Run, clips: Path, arguments: li
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
 )
-def test_errors_end_in_one_line(
-    capsys: pytest.CaptureFixture[str], error: BaseException, code: int, line: str
-) -> None:
+def test_errors_end_in_one_line(capsys: pytest.CaptureFixture[str], error: BaseException, code: int, line: str) -> None:
     def fail() -> None:
         raise error
 

@@ -72,9 +72,7 @@ def test_background_hands_over_values_and_errors() -> None:
         failing.check()
 
 
-def test_clip_decodes_beside_large_weights(
-    run: Run, clips: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_clip_decodes_beside_large_weights(run: Run, clips: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("seats_cli.startup._LARGE", 0)
     flags = ("--model", tiny, "--max-new-tokens", "2", "--quiet")
     assert run("ask", clips / "both.mp4", "what ?", *flags).code == 0

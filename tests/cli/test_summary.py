@@ -93,8 +93,6 @@ def test_flow_breaks_between_pieces_only() -> None:
     assert [line.rstrip() for line in captured.get().splitlines()] == ["one two · three four", "five · six"]
 
 
-@pytest.mark.parametrize(
-    ("share", "text"), [(0, "    "), (1, "████"), (0.5, "██  "), (0.0001, "▏   "), (0.28, "█▏  ")]
-)
+@pytest.mark.parametrize(("share", "text"), [(0, "    "), (1, "████"), (0.5, "██  "), (0.0001, "▏   "), (0.28, "█▏  ")])
 def test_bar(share: float, text: str) -> None:
     assert bar(share, 4, "cyan", ascii_only=False).plain == text
