@@ -11,7 +11,7 @@ import typer
 from seats_cli.command import command
 from seats_cli.options import AnswerOptions, ClipOptions, ModelOptions, OutputOptions, option, parse_percent
 from seats_cli.output import Output
-from seats_cli.startup import checkpoint_for, decode
+from seats_cli.startup import checkpoint_for, decode, fit_threads
 from seats_cli.text import flops, milliseconds
 from seats_cli.usage import WrongUsage
 
@@ -78,6 +78,8 @@ def eval(  # noqa: A001  (the command's name)
     checkpoint = checkpoint_for(model, out)
     with out.working("loading the model"):
         from seats.models.omni import load_model
+
+        fit_threads(checkpoint)
 
         loaded = load_model(
             checkpoint, device=model.device, dtype=model.dtype, quantize=model.quantize, announce=out.say
