@@ -22,6 +22,7 @@ from seats_cli.usage import WrongUsage
 
 if TYPE_CHECKING:
     from seats.media import Clip, FrameSampling
+    from seats.methods import ModelShape
     from seats.models.checkpoint import Checkpoint
     from seats.models.omni import OmniModel
 
@@ -45,16 +46,26 @@ class Started:
     startup_ms: float
 
 
-def start(path: Path, clip_options: ClipOptions, model_options: ModelOptions, output: Output) -> Started:
-    """Decode a clip and load a model. Raises SeatsError, or click's UsageError."""
+def start(
+    path: Path,
+    clip_options: ClipOptions,
+    model_options: ModelOptions,
+    output: Output,
+    check: Callable[[ModelShape], object],
+) -> Started:
+    """Decode a clip and load a model. Raises SeatsError, or click's UsageError.
+
+    check: looks at what else was asked for, given the model, and raises before anything is decoded or loaded.
+    """
     began = time.perf_counter()
     check_clip(path, clip_options)
     checkpoint = checkpoint_for(model_options, output)
     check_header(path, clip_options)
     with output.working("starting"):
-        from seats.models.omni import import_model_code, load_model, thinker_bytes
+        from seats.models.omni import import_model_code, load_model, model_shape, thinker_bytes
 
         import_model_code(checkpoint)
+        check(model_shape(checkpoint))
         imported = time.perf_counter()
         output.now("reading the clip")
         decoding = Background(lambda: decode(path, clip_options, checkpoint))

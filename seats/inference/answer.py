@@ -15,7 +15,7 @@ from seats.inference.encode import EncodedClip, Prompt, build_prompt, encode_cli
 from seats.inference.generate import Decoding, Generation, generate
 from seats.inference.trace import Trace
 from seats.media import Clip
-from seats.methods import Full, Method, Retention, method_class, retention_for
+from seats.methods import Full, Method, ModelShape, Retention, method_class, retention_for
 from seats.models.omni import OmniModel
 
 COMPARE_ROUNDS = 3
@@ -40,14 +40,14 @@ class Question:
     decoding: Decoding = field(default_factory=Decoding)
     compare: bool = False
 
-    def method_for(self, model: OmniModel) -> Method:
+    def method_for(self, shape: ModelShape) -> Method:
         """The method set up for a model. Raises SettingsError."""
-        pair = retention_for(model.shape.family, self.keep)
+        pair = retention_for(shape.family, self.keep)
         retention = Retention(
             pair.video if self.keep_video is None else self.keep_video,
             pair.audio if self.keep_audio is None else self.keep_audio,
         )
-        return method_class(self.method).for_model(model.shape, retention, self.decoding.seed)
+        return method_class(self.method).for_model(shape, retention, self.decoding.seed)
 
 
 @dataclass(frozen=True)
@@ -88,16 +88,17 @@ def answer(
     *,
     decode_ms: float | None = None,
     on_text: Callable[[str], None] = lambda _: None,
+    on_end: Callable[[], None] = lambda: None,
 ) -> Answer:
     """Answer one question about a decoded clip.
 
-    decode_ms: time the clip took to decode, for the report. on_text: gets the answer's pieces as they come.
-    Raises SeatsError.
+    decode_ms: time the clip took to decode, for the report. on_text: gets the answer's pieces as they come. on_end: is
+    called after the last one, before anything else is measured. Raises SeatsError.
     """
     timer = StepTimer(model.thinker.device)
-    method = question.method_for(model)
+    method = question.method_for(model.shape)
     encoded = encode_clip(model, clip, [method.wants], timer)
-    return answer_encoded(model, encoded, question, timer, decode_ms=decode_ms, on_text=on_text)
+    return answer_encoded(model, encoded, question, timer, decode_ms=decode_ms, on_text=on_text, on_end=on_end)
 
 
 def answer_encoded(
@@ -108,13 +109,15 @@ def answer_encoded(
     *,
     decode_ms: float | None = None,
     on_text: Callable[[str], None] = lambda _: None,
+    on_end: Callable[[], None] = lambda: None,
 ) -> Answer:
     """Answer a question about a clip that was encoded before, with what its method wants of the encoders."""
-    method = question.method_for(model)
+    method = question.method_for(model.shape)
     with timer.step("prepare"):
         reserve = question.decoding.max_new_tokens
         prompt = build_prompt(model, encoded, question.text, question.system, reserve, method.wants)
     made = generate(model, prompt, method, question.decoding, timer, question.kv, on_text)
+    on_end()
     config = model.thinker.config
     flops = flops_report(config, made.trace, encoded.workload, method.wants, model.thinker.family)
     latency = _latency(timer.ms(), made, decode_ms)
@@ -174,9 +177,7 @@ def _estimated(flops: FlopsReport, latency: dict[str, float | None]) -> Speedup:
     return Speedup(ratio, (first - ours + ratio * ours) / first, "estimated")
 
 
-def _measured(
-    model: OmniModel, prompt: Prompt, method: Method, question: Question, latency: dict[str, Any]
-) -> Speedup:
+def _measured(model: OmniModel, prompt: Prompt, method: Method, question: Question, latency: dict[str, Any]) -> Speedup:
     """Prefill with full tokens and with the method in alternation, after a warm-up of both."""
     one_token = Decoding(max_new_tokens=1)
 

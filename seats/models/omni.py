@@ -90,8 +90,17 @@ def load_model(
         mel=_mel_spec(checkpoint, thinker),
         patches=_patch_spec(checkpoint, thinker),
         sampling=frame_sampling(checkpoint),
-        shape=ModelShape(family.name, len(thinker.layers), checkpoint.seats_settings),
+        shape=model_shape(checkpoint),
     )
+
+
+def model_shape(checkpoint: Checkpoint) -> ModelShape:
+    """What methods need to know of a model, from its JSON files alone. Raises ModelError."""
+    family = _family(checkpoint)
+    text = (checkpoint.config.get("thinker_config") or checkpoint.config)["text_config"]
+    if "num_hidden_layers" not in text:
+        raise ModelError(f"{checkpoint.name}: config.json does not say how many layers the model has")
+    return ModelShape(family.name, text["num_hidden_layers"], checkpoint.seats_settings)
 
 
 def import_model_code(checkpoint: Checkpoint) -> None:

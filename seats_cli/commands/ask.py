@@ -37,7 +37,9 @@ def ask(
     if not question.strip():
         raise WrongUsage("the question is empty: put it in quotes after the clip")
     out = Output(output)
-    started = start(clip, part, model, out)
+    started = start(
+        clip, part, model, out, check=lambda shape: question_of(question, selection, answering).method_for(shape)
+    )
     from seats.inference.answer import answer
 
     with out.working("looking and listening"):
@@ -47,8 +49,8 @@ def ask(
             question_of(question, selection, answering),
             decode_ms=started.decode_ms,
             on_text=out.stream,
+            on_end=out.end_stream,
         )
-    out.end_stream()
     if output.json:
         from seats.inference.report import answer_json
 
