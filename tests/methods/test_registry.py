@@ -1,101 +1,78 @@
-"""Methods by name, and a third party's by entry point, exactly as the README shows it."""
+"""Methods by name, from other packages too, and what `--keep` means."""
 
-import re
-import sys
-from pathlib import Path
+from importlib.metadata import EntryPoint
+from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 
-import seats
 from seats.errors import SettingsError
-from seats.methods import ModelShape, Retention, method_class, method_classes, retention_for
-from tests.tiny import FAMILIES, tiny_inputs, tiny_thinker
+from seats.methods import Full, Random, Seats, method_class, method_classes, registry, retention_for
 
-BUILT_IN = {
-    "seats", "full", "random", "fastv", "fastv-om", "visionzip", "visionzip-om", "divprune", "divprune-om", "dycoke",
-    "fastvid", "omnizip",
-}  # fmt: skip
-
-
-def readme_blocks() -> dict[str, str]:
-    """The code blocks of the section on methods of one's own, by language."""
-    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    section = text.split("## Add a method\n")[1].split("\n## ")[0]
-    return dict(re.findall(r"```(\w+)\n(.*?)```", section, re.DOTALL))
+PUBLISHED = {
+    "qwen2.5-omni": {35: (0.30, 0.65), 25: (0.20, 0.55), 15: (0.10, 0.45), 10: (0.06, 0.35)},
+    "qwen3-omni": {35: (0.32, 0.70), 25: (0.22, 0.60), 15: (0.12, 0.50), 10: (0.07, 0.45)},
+}
 
 
-def test_every_method_has_its_own_name_and_source():
+def pair(family: str, percent: float) -> tuple[float, float]:
+    found = retention_for(family, percent)
+    return found.video, found.audio
+
+
+def test_every_method_is_found_by_its_own_name():
     classes = method_classes()
-    assert set(classes) >= BUILT_IN
-    for name in BUILT_IN:
-        assert classes[name].name == name
-        assert classes[name].source
-        made = classes[name].for_model(ModelShape("qwen2.5-omni", 28, {}), Retention(0.3, 0.65), 5)
-        settings = made.settings()
-        assert settings["name"] == name
-        if name != "full":
-            assert (settings["video"], settings["audio"]) == (0.3, 0.65)
-        assert settings.get("seed", 5) == 5
+    assert {"seats": Seats, "full": Full, "random": Random}.items() <= classes.items()
+    for name, cls in classes.items():
+        assert cls.name == name
+        assert method_class(name) is cls
+        assert cls.source
 
 
-def test_unknown_names_are_answered_with_the_known_ones():
-    with pytest.raises(SettingsError, match=r"unknown method 'fastvv'.*divprune-om, dycoke, fastv, fastv-om"):
-        method_class("fastvv")
+def test_an_unknown_method_lists_the_known_ones():
+    with pytest.raises(SettingsError, match=r"unknown method 'sheats': choose one of .*full.*random.*seats"):
+        method_class("sheats")
 
 
-# What the table of the paper leaves empty, and what it has, for one window's mix of tokens or by the method itself.
-@pytest.mark.parametrize(
-    ("name", "family", "reachable"),
-    [
-        ("fastv", "qwen2.5-omni", {35, 25, 15}),
-        ("fastv-om", "qwen3-omni", {35, 25, 15, 10}),
-        ("visionzip-om", "qwen2.5-omni", {35, 25, 15, 10}),
-        ("omnizip", "qwen2.5-omni", {35}),
-        ("omnizip", "qwen3-omni", {35}),
-        ("seats", "qwen3-omni", {35, 25, 15, 10}),
-    ],
-)
-def test_operating_points_in_reach(name, family, reachable):
-    shape = ModelShape(family, 28 if family == "qwen2.5-omni" else 48, {})
-    for keep in (35, 25, 15, 10):
-        retention = retention_for(family, keep)
-        if keep in reachable:
-            method_class(name).for_model(shape, retention, 0)
-        else:
-            with pytest.raises(SettingsError, match="cannot keep") as caught:
-                method_class(name).for_model(shape, retention, 0)
-            assert "\n" not in str(caught.value)
+def test_methods_of_other_packages(monkeypatch):
+    """Offered as entry points; a built-in name cannot be taken over."""
+    monkeypatch.setitem(__import__("sys").modules, "their_package", SimpleNamespace(Theirs=Random))
+    offered = [
+        EntryPoint("theirs", "their_package:Theirs", registry.ENTRY_POINT_GROUP),
+        EntryPoint("seats", "their_package:Theirs", registry.ENTRY_POINT_GROUP),
+    ]
+
+    def entry_points(group):
+        assert group == "seats.methods"
+        return offered
+
+    monkeypatch.setattr(registry, "entry_points", entry_points)
+    assert method_class("theirs") is Random
+    assert method_class("seats") is Seats
+    with pytest.raises(SettingsError, match="theirs"):
+        method_class("nobody's")
 
 
-@pytest.fixture
-def installed(tmp_path, monkeypatch):
-    """The README's example as an installed package."""
-    blocks = readme_blocks()
-    (tmp_path / "my_package.py").write_text(blocks["python"], encoding="utf-8")
-    info = tmp_path / "my_package-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1.0\n", encoding="utf-8")
-    group, entry = re.search(r'\[project.entry-points."([\w.]+)"\]\n(.*)', blocks["toml"]).groups()
-    (info / "entry_points.txt").write_text(f"[{group}]\n{entry.replace(chr(34), '')}\n", encoding="utf-8")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    yield
-    sys.modules.pop("my_package", None)
+@pytest.mark.parametrize("family", PUBLISHED)
+def test_published_pairs(family):
+    for percent, (video, audio) in PUBLISHED[family].items():
+        assert pair(family, percent) == pytest.approx((video, audio))
 
 
-@pytest.mark.usefixtures("installed")
-@pytest.mark.parametrize("family", FAMILIES)
-def test_the_example_of_the_readme_runs(family):
-    thinker = tiny_thinker(family)
-    method = method_class("strided").for_model(ModelShape(family, 8, {}), Retention(0.25, 0.5), 0)
-    with seats.attach(thinker, method) as attached:
-        thinker.generate(**tiny_inputs(family, grid=(4, 8, 8)), max_new_tokens=2, do_sample=False)
-    assert attached.trace.retention("video") == 0.25
-    assert attached.trace.retention("audio") == pytest.approx(0.5, abs=0.02)
-    assert method.settings() == {"name": "strided", "video": 0.25, "audio": 0.5}
+@pytest.mark.parametrize("family", PUBLISHED)
+def test_between_the_published_pairs(family):
+    (v15, a15), (v25, a25) = PUBLISHED[family][15], PUBLISHED[family][25]
+    assert pair(family, 20) == pytest.approx(((v15 + v25) / 2, (a15 + a25) / 2))
+    v10, a10 = PUBLISHED[family][10]
+    assert pair(family, 5) == pytest.approx((v10 / 2, a10 / 2))
+    assert pair(family, 100) == (1.0, 1.0)
+    series = [retention_for(family, percent) for percent in range(1, 101)]
+    for less, more in pairwise(series):
+        assert less.video < more.video
+        assert less.audio < more.audio
 
 
-@pytest.mark.usefixtures("installed")
-def test_packages_cannot_replace_a_built_in_method(tmp_path):
-    file = next(tmp_path.glob("*.dist-info")) / "entry_points.txt"
-    file.write_text(file.read_text().replace("strided =", "seats ="))
-    assert method_class("seats").__module__ == "seats.methods.seats"
+@pytest.mark.parametrize("percent", [0, -5, 100.5, float("nan")])
+def test_keep_outside_its_range(percent):
+    with pytest.raises(SettingsError, match=r"--keep .* out of range"):
+        retention_for("qwen2.5-omni", percent)
