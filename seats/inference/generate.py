@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from transformers import GenerationConfig
 from transformers.generation.streamers import TextStreamer
 
 from seats.costs.timers import StepTimer
-from seats.errors import OutOfMemoryError
+from seats.errors import OutOfMemoryError, SettingsError
 from seats.inference.attach import KvPolicy, attach
 from seats.inference.encode import Prompt
 from seats.inference.trace import Trace
@@ -22,11 +23,21 @@ from seats.models.omni import OmniModel
 
 @dataclass(frozen=True)
 class Decoding:
-    """How the answer is generated. temperature: 0 takes the most likely token. seed: of the sampling."""
+    """How the answer is generated.
+
+    max_new_tokens: >= 1. temperature: >= 0; 0 takes the most likely token. seed: of the sampling. Raises SettingsError
+    for a value outside its range.
+    """
 
     max_new_tokens: int = 256
     temperature: float = 0.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.max_new_tokens < 1:
+            raise SettingsError(f"max_new_tokens is {self.max_new_tokens}; an answer needs at least 1")
+        if not (math.isfinite(self.temperature) and self.temperature >= 0):
+            raise SettingsError(f"temperature is {self.temperature:g}; it must be 0 or a number above")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,10 @@ both_families = pytest.mark.parametrize("family", FAMILIES)
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    return {family: save_tiny_checkpoint(tmp_path_factory.mktemp("tiny") / "model", family) for family in FAMILIES}
+    return {
+        family: save_tiny_checkpoint(tmp_path_factory.mktemp("tiny") / "model", family, stops=True)
+        for family in FAMILIES
+    }
 
 
 @pytest.fixture

@@ -1,0 +1,224 @@
+"""A question about a file on disk, from the file to the JSON report."""
+
+import json
+import math
+
+import pytest
+
+import seats
+from seats.costs.flops import flops_report
+from seats.errors import SettingsError
+from seats.inference.answer import Question, answer
+from seats.inference.generate import Decoding
+from seats.inference.report import answer_json
+from seats.media import load_clip
+from seats.models.checkpoint import Checkpoint
+from seats.models.omni import load_model
+from tests.checkpoints import save_tiny_checkpoint
+from tests.media.make import tone, write_clip
+from tests.tiny import FAMILIES
+
+both_families = pytest.mark.parametrize("family", FAMILIES)
+TOP = [
+    "schema", "clip", "question", "answer", "finish_reason", "model", "method", "tokens", "retention", "flops",
+    "latency_ms", "speedup", "memory_bytes", "seed", "versions",
+]  # fmt: skip
+STEPS = [
+    "decode_clip", "prepare", "encode_video", "encode_audio", "selection", "prefill", "first_token",
+    "per_output_token", "total",
+]  # fmt: skip
+PARTS = ["vision_encoder", "audio_encoder", "selection", "llm_prefill", "lm_head", "llm_decode"]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    return {
+        family: load_model(Checkpoint("tiny", save_tiny_checkpoint(tmp_path_factory.mktemp("m"), family)))
+        for family in FAMILIES
+    }
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clips")
+    sound = tone(4.0)
+    return {
+        "both": write_clip(folder / "both.mp4", frames=80, rate=20, sound=sound),
+        "no sound": write_clip(folder / "silent.mp4", frames=80, rate=20),
+        "no picture": write_clip(folder / "sound.m4a", sound=sound),
+    }
+
+
+def asked(model, file, **settings):
+    settings = {"decoding": Decoding(6), "keep": 25.0, **settings}
+    clip = load_clip(file, sampling=model.sampling)
+    return answer(model, clip, Question("what is red ?", **settings), decode_ms=12.5)
+
+
+@both_families
+@pytest.mark.parametrize("kind", ["both", "no sound", "no picture"])
+def test_the_report_of_an_answer(models, files, family, kind):
+    model = models[family]
+    made = asked(model, files[kind])
+    report = answer_json(made)
+    assert json.loads(json.dumps(report, allow_nan=False)) == json.loads(json.dumps(report))
+    assert set(TOP) <= report.keys()
+    assert report["schema"] == "seats.answer/1"
+    assert (report["question"], report["answer"]) == ("what is red ?", made.text)
+    assert report["finish_reason"] == "length"
+    assert report["clip"]["path"] == str(files[kind])
+    assert report["clip"]["duration_s"] == pytest.approx(4, abs=0.1)
+    assert report["model"] == {"name": "tiny", "dtype": "float32", "device": "cpu", "attention": "sdpa"}
+    assert report["method"]["name"] == "seats"
+    assert report["method"]["kv"] == "keep"
+    assert set(report["versions"]) >= {"seats", "torch", "transformers"}
+
+    video, audio = report["clip"]["video"], report["clip"]["audio"]
+    assert (video is None, audio is None) == (kind == "no picture", kind == "no sound")
+    trace = made.trace
+    for name, there in (("video", video), ("audio", audio)):
+        tokens = report["tokens"][name]
+        assert set(tokens) == {"full", "pre_llm", "per_layer"}
+        assert tokens["per_layer"] == [getattr(counts, name) for counts in trace.layers]
+        assert len(tokens["per_layer"]) == 8
+        assert tokens["pre_llm"] == tokens["per_layer"][0]
+        assert (tokens["full"] > 0) == (there is not None)
+        assert tokens["full"] >= tokens["pre_llm"] >= tokens["per_layer"][-1] == 0
+        share = None if there is None else sum(tokens["per_layer"]) / 8 / tokens["full"]
+        assert report["retention"][name] == (share if share is None else pytest.approx(share))
+    full, alive = (sum(report["tokens"][name][key] for name in ("video", "audio")) for key in ("full", "pre_llm"))
+    assert alive < full
+    mean = sum(sum(report["tokens"][name]["per_layer"]) for name in ("video", "audio")) / 8
+    assert report["retention"]["overall"] == pytest.approx(mean / full)
+    if video is not None:
+        side = model.patches.token_side
+        assert report["tokens"]["video"]["full"] == video["frames"] // 2 * (video["height"] // side) * (
+            video["width"] // side
+        )
+        assert (video["source_width"], video["source_height"]) == (160, 120)
+        assert video["fps"] == pytest.approx(2, rel=0.05)
+    if audio is not None:
+        assert audio == {"seconds": pytest.approx(4, abs=0.1), "sample_rate": 16000}
+        rate = 25 if family == "qwen2.5-omni" else 13
+        assert report["tokens"]["audio"]["full"] == pytest.approx(4 * rate, abs=4)
+
+
+@both_families
+def test_costs_and_times_agree_with_each_other(models, files, family):
+    model = models[family]
+    made = asked(model, files["both"])
+    report = answer_json(made)
+    flops = report["flops"]
+    assert list(flops["parts"]) == list(flops["parts_full"]) == PARTS
+    assert sum(flops["parts"].values()) == pytest.approx(flops["run"])
+    assert sum(flops["parts_full"].values()) == pytest.approx(flops["full"])
+    assert flops["reduction"] == pytest.approx(flops["full"] / flops["run"])
+    assert flops["parts"]["llm_prefill"] < flops["parts_full"]["llm_prefill"]
+    assert flops["parts"]["vision_encoder"] == flops["parts_full"]["vision_encoder"] > 0
+    assert (flops["parts"]["selection"] > 0, flops["parts_full"]["selection"]) == (True, 0)
+    assert flops["paper_macs"]["full"] > flops["paper_macs"]["run"] > 0
+    assert flops["llm_reduction"] > 1
+
+    latency = report["latency_ms"]
+    assert set(STEPS) <= latency.keys()
+    assert latency["decode_clip"] == 12.5
+    assert all(latency[step] > 0 for step in STEPS)
+    steps = ("decode_clip", "prepare", "encode_video", "encode_audio", "selection", "prefill")
+    assert sum(latency[step] for step in steps) <= latency["first_token"] * 1.001
+    assert latency["total"] == pytest.approx(latency["first_token"] + 5 * latency["per_output_token"], rel=0.01)
+
+    speedup = report["speedup"]
+    assert (speedup["basis"], speedup["spread"]) == ("estimated", None)
+    assert speedup["prefill"] > 1
+    assert 1 < speedup["first_token"] < speedup["prefill"]
+    text = model.thinker.config.text_config
+    head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    cached = sum(made.trace.cache_tokens)
+    assert report["memory_bytes"]["kv_cache"] == cached * 2 * text.num_key_value_heads * head * 4
+    assert report["memory_bytes"]["peak_device"] > 10**6
+
+
+def test_the_same_answer_twice_costs_the_same(models, files):
+    first, second = (asked(models["qwen2.5-omni"], files["both"]) for _ in range(2))
+    assert first.text == second.text
+    assert first.trace.layers == second.trace.layers
+    assert first.flops == second.flops
+
+
+def test_full_tokens_cost_what_full_costs(models, files):
+    made = asked(models["qwen2.5-omni"], files["both"], method="full")
+    report = answer_json(made)
+    assert report["retention"] == {"video": 1.0, "audio": 1.0, "overall": 1.0}
+    assert report["flops"]["reduction"] == 1.0
+    assert report["speedup"]["prefill"] == 1.0
+    assert report["method"] == {"name": "full", "kv": "keep"}
+
+
+def test_a_measured_speedup(models, files):
+    speedup = answer_json(asked(models["qwen2.5-omni"], files["both"], compare=True))["speedup"]
+    assert speedup["basis"] == "measured"
+    low, high = speedup["spread"]
+    assert 0 < low <= speedup["prefill"] <= high
+    assert speedup["first_token"] > 0
+
+
+@pytest.mark.parametrize("kv", ["keep", "drop"])
+def test_the_cache_policy_reaches_the_report(models, files, kv):
+    made = asked(models["qwen3-omni"], files["both"], kv=kv)
+    report = answer_json(made)
+    assert report["method"]["kv"] == kv
+    expected = [counts.total for counts in made.trace.layers] if kv == "keep" else [made.trace.full.text] * 8
+    assert made.trace.cache_tokens == expected
+
+
+def test_keep_and_its_two_parts(models, files):
+    model = models["qwen2.5-omni"]
+    pair = asked(model, files["both"], keep=10).method
+    assert (pair.video, pair.audio) == (0.06, 0.35)
+    one = asked(model, files["both"], keep=10, keep_audio=0.5).method
+    assert (one.video, one.audio) == (0.06, 0.5)
+    with pytest.raises(SettingsError, match="72 % of the video"):
+        asked(model, files["both"], keep_video=0.72)
+    with pytest.raises(SettingsError, match="unknown method"):
+        asked(model, files["both"], method="sheats")
+
+
+def test_what_a_user_must_know_is_in_the_notes(models, files, monkeypatch):
+    model = models["qwen2.5-omni"]
+    assert any("sound" in note for note in asked(model, files["no sound"]).notes)
+    assert asked(model, files["both"]).time_scale == 1
+    monkeypatch.setattr(model.thinker.config.text_config, "max_position_embeddings", 80)
+    pressed = asked(model, files["both"])
+    assert pressed.time_scale < 1
+    assert any(f"times were compressed to {100 * pressed.time_scale:.0f} %" in note for note in pressed.notes)
+    assert answer_json(pressed)["time_scale"] == pressed.time_scale
+
+
+def test_the_public_names(models, files):
+    """What the README shows works from the package's top."""
+    model = models["qwen3-omni"]
+    pieces = []
+    made = seats.answer(
+        model,
+        seats.load_clip(files["both"], sampling=model.sampling),
+        seats.Question("who says red ?", method="random", decoding=seats.Decoding(5, 1.5, seed=3)),
+        on_text=pieces.append,
+    )
+    report = seats.answer_json(made)
+    assert "".join(pieces).strip() == made.text == report["answer"]
+    assert (report["seed"], report["method"]["seed"]) == (3, 3)
+    assert report["latency_ms"]["decode_clip"] is None
+    assert math.isfinite(report["latency_ms"]["total"])
+    again = flops_report(
+        model.thinker.config, made.trace, _workload(model, made.clip), made.method.wants, model.thinker.family
+    )
+    assert again == made.flops
+
+
+def _workload(model, clip):
+    from seats.costs.flops import Workload
+    from seats.tokens import mel_frames
+
+    frames, _, height, width = clip.video.pixels.shape
+    patch = model.patches.patch_size
+    return Workload((frames // 2, height // patch, width // patch), mel_frames(len(clip.audio.waveform), model.mel))
