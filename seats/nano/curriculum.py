@@ -11,6 +11,8 @@ from seats.nano.world import describe_clip, describe_practice_clip
 
 CLIPS_PER_STEP = 64
 """Clip numbers set aside for each step; no step uses more, so no two steps share a clip."""
+CHOICE_RATE = 0.4
+"""How many of the questions that can be are choices; more than in the test set, as they are learnt last."""
 TYPE_WEIGHTS = {
     "x_sound_as": 2.0,
     "x_sound_while": 2.0,
@@ -120,7 +122,9 @@ class Curriculum(Dataset):
                 for place in range(settings.clips)
             ]
         questions = 0 if encoder_only else settings.questions
-        batch = make_batch(clips, questions, rng, TYPE_WEIGHTS, extra, system=rng.random() < 0.12)
+        batch = make_batch(
+            clips, questions, rng, TYPE_WEIGHTS, extra, system=rng.random() < 0.12, choice_rate=CHOICE_RATE
+        )
         biased = part < settings.biased_until or (part < settings.full_from and rng.random() < 0.5)
         return Step(
             number=number,
@@ -129,5 +133,5 @@ class Curriculum(Dataset):
             biased=biased,
             keep_relevant=rng.uniform(0.6, 1.0) if rng.random() < 0.35 else 1.0,
             keep_other=rng.randrange(4, 60),
-            frozen_encoders=biased and part > settings.frozen_from and rng.random() < 0.5,
+            frozen_encoders=part > settings.frozen_from and rng.random() < 0.6,
         )

@@ -31,8 +31,8 @@ class Batch:
     ids `[B, Q]` of all questions with their answers; block `[B, Q]` which question (−1 is padding); offset `[B, Q]`
     the place in its question. target `[B, Q]` the next id where an answer is predicted, else IGNORE; weight `[B, Q]`.
     early_answer `[B, Q]` the answer's first word at the question mark, else IGNORE; of a choice the word that its
-    letter stands for. option_right `[B, Q]` 1 at the last word of the right option of a choice, 0 at wrong ones, else
-    IGNORE. question_facts `[B, Q, facts]`, labels at the things that questions name.
+    letter stands for. option_right `[B, Q]` at the options of a choice: 1 to 4 for the letter of the right one, 0 at
+    others; else IGNORE. question_facts `[B, Q, facts]`, labels at the things that questions name.
     """
 
     shape: ClipShape
@@ -58,6 +58,7 @@ def make_batch(
     weights: dict[str, float] | None = None,
     extra_frames: int = 0,
     system: bool = False,
+    choice_rate: float = 0.25,
     augment: bool = True,
 ) -> Batch:
     """Render clips of equal length and the same modalities, and pack up to `questions` questions for each.
@@ -84,7 +85,7 @@ def make_batch(
             wave = render_waveform(clip, extra_frames * HOP)
             mels.append(log_mel(torch.from_numpy(wave)))
             audio_facts.append(_audio_labels(clip, seconds, shape.audio_tokens))
-        asked.append(draw_questions(clip, rng, questions, weights) if questions else [])
+        asked.append(draw_questions(clip, rng, questions, weights, choice_rate) if questions else [])
         named = [mention for question in asked[-1] for _, mention in (*question.mentions, *question.answer_mentions)]
         mentions.append([_mention_labels(facts, seconds, mention) for mention in named])
     return packed_batch(
@@ -253,7 +254,7 @@ def _option_right(question: Question, length: int) -> list[int]:
     for number, _ in enumerate(question.options):
         # The options follow the question mark, each as a letter, a full stop and one word.
         place = question.words.index("?") + 3 * (number + 1)
-        labels[place] = int(number == LETTERS.index(question.answer[0]))
+        labels[place] = number + 1 if LETTERS[number] == question.answer[0] else 0
     return labels
 
 

@@ -6,10 +6,10 @@ from torch.nn import functional as F
 from transformers import Qwen2_5OmniThinkerForConditionalGeneration
 
 from seats.nano.examples import Batch
-from seats.nano.facts import FACT_NAMES, FACTS, GROUPS, IGNORE
+from seats.nano.facts import FACT_NAMES, FACTS, GROUPS, IGNORE, NONE
 from seats.nano.packing import Packed
 from seats.nano.sequence import VIDEO_TOKENS_PER_SECOND
-from seats.nano.vocabulary import TOKEN_IDS
+from seats.nano.vocabulary import LETTERS, TOKEN_IDS
 
 ENCODER_VIDEO_FACTS = ("shape", "colour", "side")
 ENCODER_AUDIO_FACTS = ("sound",)
@@ -82,13 +82,13 @@ def answer_loss(thinker: Qwen2_5OmniThinkerForConditionalGeneration, batch: Batc
 def early_losses(
     thinker: Qwen2_5OmniThinkerForConditionalGeneration, batch: Batch, packed: Packed
 ) -> dict[str, torch.Tensor]:
-    """The answer already at the question mark; and, of a choice, at each option whether it is the right one."""
+    """The answer already at the question mark; and, of a choice, at the right option its letter."""
     norm = thinker.model.language_model.norm
     asked = batch.early_answer != IGNORE
     losses = {"early": F.cross_entropy(thinker.lm_head(norm(packed.early_states[asked])), batch.early_answer[asked])}
     offered = batch.option_right != IGNORE
     if offered.any():
-        words = torch.tensor([TOKEN_IDS["no"], TOKEN_IDS["yes"]])
+        words = torch.tensor([TOKEN_IDS[word] for word in (NONE, *LETTERS)])
         scores = thinker.lm_head(norm(packed.option_states[offered]))[:, words]
         losses["option"] = F.cross_entropy(scores, batch.option_right[offered])
     return losses

@@ -81,9 +81,7 @@ def _add_nuisances(wave: NDArray[np.float32], clip: ClipDescription, rng: np.ran
     for moment in nuisances.thump_times:
         first, length = int(moment * SAMPLE_RATE), int(0.06 * SAMPLE_RATE)
         part = time[:length]
-        wave[first : first + length] += (0.3 * np.sin(2 * math.pi * 70 * part) * np.exp(-part * 50)).astype(
-            np.float32
-        )
+        wave[first : first + length] += (0.3 * np.sin(2 * math.pi * 70 * part) * np.exp(-part * 50)).astype(np.float32)
 
 
 def _envelope(sound: SoundEvent) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -22,7 +22,9 @@ from seats.nano.world import ClipDescription, Split, describe_clip, seed_of
 log = logging.getLogger("seats.nano.testset")
 CLIPS = 320
 QUESTIONS_PER_CLIP = 7
-CHECKSUMS: dict[tuple[Split, int, int], str] = {}
+CHECKSUMS: dict[tuple[Split, int, int], str] = {
+    ("test", CLIPS, QUESTIONS_PER_CLIP): "f9e2d8d3348add8bc5340736f70bdf773ceb33edc7a4eb6d0c4470cd1338a382",
+}
 """SHA-256 of `questions.jsonl` by split, clips and questions for each."""
 
 
@@ -71,9 +73,7 @@ def question_lines(test: TestClip) -> str:
     return "".join(lines)
 
 
-def write_test_set(
-    folder: Path, split: Split = "test", clips: int = CLIPS, questions: int = QUESTIONS_PER_CLIP
-) -> str:
+def write_test_set(folder: Path, split: Split = "test", clips: int = CLIPS, questions: int = QUESTIONS_PER_CLIP) -> str:
     """Write the clips and `questions.jsonl`; clips that are there already are kept.
 
     Returns:

@@ -44,7 +44,7 @@ def test_the_early_answer_is_at_the_question_mark(batch):
             assert found == [("?", question.answer[0])]
 
 
-def test_one_option_of_a_choice_is_right(batch):
+def test_the_right_option_of_a_choice_carries_its_letter(batch):
     choices = 0
     for row, places, question in _each_question(batch):
         found = {
@@ -53,7 +53,7 @@ def test_one_option_of_a_choice_is_right(batch):
             if right != IGNORE
         }
         expected = question.answer[0] if question.options else None
-        assert found == {option: int(LETTERS[n] == expected) for n, option in enumerate(question.options)}
+        assert found == {option: (n + 1) * int(LETTERS[n] == expected) for n, option in enumerate(question.options)}
         choices += bool(question.options)
     assert choices > 5
 
