@@ -29,25 +29,34 @@ TYPE_WEIGHTS = {
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Everything that decides a run. `steps` in all; phases are parts of it, 0 to 1."""
+    """Everything that decides a run.
 
-    steps: int = 4000
+    steps: how many in all. clips, questions: in one step, and for each clip. encoder_steps: at the start, on
+    `encoder_clips` practice clips each, for the encoders alone.
+    easy_until, middle_until: parts of the run (0 to 1) with short and simple, then middling clips.
+    biased_until, full_from: parts between which half of the steps read all tokens; before, none does; after, all do.
+    frozen_from: from here on 60 % of the steps leave the encoders as they are, which is cheaper.
+    decay_from: where the learning rate begins to fall.
+    split_offset: steps by which the numbers of the training clips are moved, for runs that share no clip.
+    """
+
+    steps: int = 5000
     clips: int = 6
     questions: int = 16
-    encoder_steps: int = 400
+    encoder_steps: int = 280
     encoder_clips: int = 16
-    easy_until: float = 0.2
-    middle_until: float = 0.4
-    biased_until: float = 0.5
-    full_from: float = 0.8
+    easy_until: float = 0.15
+    middle_until: float = 0.3
+    biased_until: float = 0.4
+    full_from: float = 0.75
     frozen_from: float = 0.12
-    learning_rate: float = 1.5e-3
+    learning_rate: float = 2e-3
     encoder_learning_rate: float = 4e-3
     warmup: int = 80
-    decay_from: float = 0.3
+    decay_from: float = 0.45
     weight_decay: float = 0.02
     answer_weight: float = 2.0
-    early_weight: float = 1.0
+    early_weight: float = 1.5
     middle_weight: float = 2.0
     entity_weight: float = 3.0
     seed: int = 0
