@@ -137,6 +137,18 @@ def test_the_end_of_the_turn_stops_the_answer(scripted):
     assert made.trace.decoded_tokens == 2
 
 
+def test_the_end_of_the_turn_stops_whatever_the_tokenizer_calls_its_end(scripted):
+    red, pad, end = scripted.words(["red", "<|pad|>", "<|im_end|>"])
+    tokenizer = scripted.model.tokenizer
+    before = tokenizer.eos_token
+    tokenizer.eos_token = "<|pad|>"
+    try:
+        assert scripted.answer([red, end, red]).ids == (red, end)
+        assert scripted.answer([red, pad, red]).ids == (red, pad)
+    finally:
+        tokenizer.eos_token = before
+
+
 def test_the_limit_stops_the_answer(scripted):
     red = scripted.words("red")
     made = scripted.answer([red], Decoding(5))

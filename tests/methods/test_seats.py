@@ -187,6 +187,18 @@ def test_stage_two_keeps_the_most_relevant_of_each_window():
             assert kept.min() > gone.max()
 
 
+def test_the_temperature_decides_how_much_the_best_window_gets():
+    layout = layout_of("qwen2.5-omni", (8, 3, 3), 200)
+    scores = torch.where(layout.window == 2, 0.02, 0.001)
+    shares = []
+    for temperature in (0.1, 0.01):
+        method = Seats(0.4, 0.4, num_layers=8, drop_layers=(2,), late_layer=6, pre_llm_scale=2.2)
+        method = replace(method, temperature=temperature)
+        chosen = method.after_layer(AfterLayer(2, torch.zeros(len(layout), 4), layout, lambda: scores))
+        shares.append(int((layout.window[chosen.keep] == 2).sum()))
+    assert shares[1] > shares[0] + 5
+
+
 def test_stage_one_counts_its_own_work():
     """Multiply-adds of the distances inside windows of 18 tokens, the last one padded to that size, and of 50."""
     layout = layout_of("qwen2.5-omni", (5, 3, 3), 130)

@@ -1,6 +1,7 @@
 """Finding a checkpoint and what its files say: every mistake a folder or a name can have is one clear line."""
 
 import json
+from fnmatch import fnmatch
 
 import pytest
 
@@ -57,7 +58,13 @@ def test_a_hub_id_is_downloaded_without_code_or_pickles(tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     assert find_checkpoint("Qwen/Qwen2.5-Omni-3B", offline=True, revision="abc").folder == tmp_path
     assert (asked["model"], asked["revision"], asked["local_files_only"]) == ("Qwen/Qwen2.5-Omni-3B", "abc", True)
-    assert not any(pattern.endswith((".py", ".bin", ".pt", "*")) for pattern in asked["allow_patterns"])
+
+    def fetched(name: str) -> bool:
+        return any(fnmatch(name, pattern) for pattern in asked["allow_patterns"])
+
+    names = "config.json model-00001-of-00005.safetensors model.safetensors.index.json chat_template.jinja merges.txt"
+    assert all(fetched(name) for name in [*names.split(), "chat_template.json", "vocab.json", "tokenizer.json"])
+    assert not any(fetched(name) for name in ("modeling.py", "pytorch_model.bin", "spk_dict.pt", "README.md"))
 
 
 @pytest.mark.parametrize(
