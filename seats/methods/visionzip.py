@@ -99,9 +99,7 @@ class VisionZip(VisionZipOm):
         return 0
 
 
-def _zip(
-    keep: torch.Tensor, embeds: torch.Tensor, state: BeforeLLM, kind: Modality, window: int, ratio: float
-) -> int:
+def _zip(keep: torch.Tensor, embeds: torch.Tensor, state: BeforeLLM, kind: Modality, window: int, ratio: float) -> int:
     """Select and merge one modality in `keep` [S] and `embeds` [S, D], window by window; returns the multiply-adds."""
     if state.saliency is None or kind not in state.keys:
         raise ValueError("VisionZip needs the encoders' saliency and keys: encode the clip with the method's wants")
@@ -150,9 +148,7 @@ def _zip_windows(
         return keep, embeds, 0
     unit = keys / (keys.norm(dim=-1, keepdim=True) + 1e-6)
     cosine = _rows(unit, others) @ _rows(unit, anchors).transpose(1, 2)
-    member = (
-        torch.nn.functional.one_hot(cosine.argmax(-1), contextual).transpose(1, 2).float()
-    )  # [W, anchors, others]
+    member = torch.nn.functional.one_hot(cosine.argmax(-1), contextual).transpose(1, 2).float()  # [W, anchors, others]
     mean = member @ _rows(embeds, others).float() / member.sum(-1, keepdim=True).clamp(min=1)
     new = (_rows(embeds, anchors).float() + mean).to(embeds.dtype)
     merged = embeds.scatter(1, anchors[..., None].expand(-1, -1, dim), new)

@@ -74,9 +74,7 @@ class Family(ABC):
                 saliency = merge_groups(column_mass(q, k, window), group)[order]
         return Signals(saliency, merge_keys(k, group)[order] if wants.keys else None)
 
-    def audio_signals(
-        self, encoder: Any, captured: dict[str, torch.Tensor], wants: EncoderWants
-    ) -> Signals:
+    def audio_signals(self, encoder: Any, captured: dict[str, torch.Tensor], wants: EncoderWants) -> Signals:
         """What is wanted of the `A` audio tokens."""
         q, k = (_heads(captured[name], encoder.config.encoder_attention_heads) for name in ("q", "k"))
         saliency = None

@@ -74,9 +74,7 @@ class Thinker:
         return self.family.sequence_rule(self.config)
 
     @torch.inference_mode()
-    def encode_video(
-        self, patches: torch.Tensor, grid: tuple[int, int, int], *wants: EncoderWants
-    ) -> EncodedVideo:
+    def encode_video(self, patches: torch.Tensor, grid: tuple[int, int, int], *wants: EncoderWants) -> EncodedVideo:
         """Run the vision encoder. patches: `[T * Hp * Wp, C]`; grid: (T, Hp, Wp) in patches; wants: of methods."""
         grid_thw = torch.tensor([grid], device=self.device)
         patches = patches.to(self.device, self.vision.dtype)
