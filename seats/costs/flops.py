@@ -149,10 +149,7 @@ def prefill_macs(config: Any, layer_tokens: Sequence[int], *, causal: bool = Tru
         pairs = tokens * (tokens + 1) // 2 if causal else tokens**2
         return 2 * text.num_attention_heads * _head_dim(text) * pairs
 
-    return sum(
-        tokens * _linear_per_token(text, layer) + attention(tokens)
-        for layer, tokens in enumerate(layer_tokens)
-    )
+    return sum(tokens * _linear_per_token(text, layer) + attention(tokens) for layer, tokens in enumerate(layer_tokens))
 
 
 def decode_macs(config: Any, cache_tokens: Sequence[int], steps: int) -> int:

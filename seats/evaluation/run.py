@@ -70,9 +70,7 @@ def _encode(model: OmniModel, clip: Clip, settings: list[Setting], question: Que
     return encode_clip(model, clip, wants, StepTimer(model.thinker.device))
 
 
-def _answer(
-    model: OmniModel, encoded: EncodedClip, item: QAItem, setting: Setting, question: Question
-) -> Outcome:
+def _answer(model: OmniModel, encoded: EncodedClip, item: QAItem, setting: Setting, question: Question) -> Outcome:
     try:
         asked = _as_question(question, item.question, setting)
         report = answer_encoded(model, encoded, asked, StepTimer(model.thinker.device))

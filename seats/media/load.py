@@ -72,9 +72,7 @@ def load_clip(
     )
     notes += more
     if video is None and audio is None:
-        raise MediaError(
-            f"{path}: nothing can be read between {start:g} s and {_until(end)}; check the range and file"
-        )
+        raise MediaError(f"{path}: nothing can be read between {start:g} s and {_until(end)}; check the range and file")
     complete = len(used) == bool(videos) + bool(audios)
     if duration is None or (complete and math.isinf(end) and read_until > duration):
         duration = read_until

@@ -129,9 +129,7 @@ def no_streams(path: Path, container: Any) -> MediaError:
     """Return the error for a file with neither moving pictures nor sound."""
     if container.streams.video:
         return MediaError(f"{path}: holds only cover art, no video and no sound; give a clip that can be played")
-    return MediaError(
-        f"{path}: has neither video nor sound ({container.format.name}); give a clip that can be played"
-    )
+    return MediaError(f"{path}: has neither video nor sound ({container.format.name}); give a clip that can be played")
 
 
 def _video_info(

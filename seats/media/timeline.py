@@ -205,9 +205,7 @@ def choose_frames(
     return Choice(indices=np.clip(indices, 0, last), fps=float(frames / steps * rate), source_fps=float(source_fps))
 
 
-def _typical_interval(
-    times: np.ndarray, last_s: float, start_s: float, end_s: float, rates: Sequence[float]
-) -> float:
+def _typical_interval(times: np.ndarray, last_s: float, start_s: float, end_s: float, rates: Sequence[float]) -> float:
     inside = times[(times >= start_s) & (times <= end_s)]
     for some in (inside, times):
         if len(some) > 1:

@@ -194,9 +194,7 @@ def _decode(
         frames.notes.append(f"{damaged} damaged picture{'s' * (damaged > 1)} skipped or repaired")
 
 
-def _all_frames(
-    container: Any, stream: Any, deadline: media.Deadline, on_damage: Callable[[], None]
-) -> Iterator[Any]:
+def _all_frames(container: Any, stream: Any, deadline: media.Deadline, on_damage: Callable[[], None]) -> Iterator[Any]:
     for packet in media.packets(container, stream, deadline):
         yield from _decoded(stream, packet, on_damage)
     yield from _decoded(stream, None, on_damage)

@@ -43,9 +43,7 @@ def select_relevant(
     """
     for name, keep in (("video", video_keep), ("audio", audio_keep)):
         if not 0 <= keep <= 1:
-            raise SettingsError(
-                f"{name} keep ratio {keep:g} is outside [0, 1]: give a share of the tokens to keep"
-            )
+            raise SettingsError(f"{name} keep ratio {keep:g} is outside [0, 1]: give a share of the tokens to keep")
     if not temperature > 0:
         raise SettingsError(f"temperature {temperature:g} of the window softmax must be above 0")
     if not scores.shape == modality.shape == window.shape or scores.ndim != 1:

@@ -27,9 +27,7 @@ def select_diverse(features: Tensor, saliency: Tensor | None, window: int, ratio
     Source: SEATS (arXiv 2605.20035), pre-LLM selection. Memory: T * (D + window) floats.
     """
     if not 0 < ratio <= 1:
-        raise SettingsError(
-            f"pre-LLM retention {ratio:g} is outside (0, 1]: give a share of the tokens to keep"
-        )
+        raise SettingsError(f"pre-LLM retention {ratio:g} is outside (0, 1]: give a share of the tokens to keep")
     if window < 1:
         raise SettingsError(f"selection window of {window} tokens: give at least 1")
     if features.ndim != 2 or (saliency is not None and saliency.shape != features.shape[:1]):

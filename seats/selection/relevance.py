@@ -19,9 +19,7 @@ def last_query_relevance(q: Tensor, k: Tensor, scale: float | None = None) -> Te
     the model's type. Raises ValueError for shapes that do not agree.
     """
     if q.ndim != 2 or k.ndim != 3 or q.shape[1] != k.shape[2] or q.shape[0] % k.shape[1]:
-        raise ValueError(
-            f"q {tuple(q.shape)} must be [H, d] and k {tuple(k.shape)} [S, KVH, d], H a multiple of KVH"
-        )
+        raise ValueError(f"q {tuple(q.shape)} must be [H, d] and k {tuple(k.shape)} [S, KVH, d], H a multiple of KVH")
     (heads, dim), key_heads = q.shape, k.shape[1]
     scale = dim**-0.5 if scale is None else scale
     grouped = q.float().view(key_heads, heads // key_heads, dim) * scale

@@ -55,9 +55,7 @@ def decay_schedule(
     model lacks and where `pre_llm_scale * ratio` exceeds 1.
     """
     if not 0 < ratio <= 1:
-        raise SettingsError(
-            f"retention ratio {ratio:g} is outside (0, 1]: give a share of the tokens to keep"
-        )
+        raise SettingsError(f"retention ratio {ratio:g} is outside (0, 1]: give a share of the tokens to keep")
     keep = keep_ratios(num_layers, drop_layers, late_layer, pre_llm_scale)
     pre_llm = pre_llm_scale * ratio
     if pre_llm > 1 + 1e-9:
@@ -89,9 +87,7 @@ def keep_ratios(
     return tuple(round(after / before, 4) for before, after in pairwise(levels))
 
 
-def feasible_scale(
-    num_layers: int, drop_layers: Sequence[int], late_layer: int | None
-) -> tuple[float, float]:
+def feasible_scale(num_layers: int, drop_layers: Sequence[int], late_layer: int | None) -> tuple[float, float]:
     """Lowest and highest `pre_llm_scale` for which a decay schedule meets its target.
 
     The lowest drops nothing at the drop layers, the highest drops everything at the last one; in between lies
@@ -109,25 +105,20 @@ def feasible(
     return low - 1e-9 <= pre_llm_scale <= high + 1e-9 and 0 < pre_llm_scale * ratio <= 1 + 1e-9
 
 
-def _decay(
-    num_layers: int, drop_layers: Sequence[int], late_layer: int | None
-) -> tuple[int, list[float], float]:
+def _decay(num_layers: int, drop_layers: Sequence[int], late_layer: int | None) -> tuple[int, list[float], float]:
     """Last layer with tokens, accumulated weights W_i of the drops before it, and the layers' sum of W_i.
 
     The last is what f = 1 would save, in layers with all pre-LLM tokens.
     """
     if late_layer is not None and not 2 <= late_layer <= num_layers:
         raise SettingsError(
-            f"late layer {late_layer} is outside 2..{num_layers}: choose one of the "
-            "model's layers, or no late removal"
+            f"late layer {late_layer} is outside 2..{num_layers}: choose one of the model's layers, or no late removal"
         )
     layers = list(drop_layers)
     if any(not 1 <= layer <= num_layers for layer in layers) or any(
         after <= before for before, after in pairwise(layers)
     ):
-        raise SettingsError(
-            f"drop layers {layers} must rise and lie within the model's layers 1..{num_layers}"
-        )
+        raise SettingsError(f"drop layers {layers} must rise and lie within the model's layers 1..{num_layers}")
 
     last = num_layers if late_layer is None else late_layer - 1
     layers = [layer for layer in layers if layer < last]

@@ -64,22 +64,16 @@ def test_audio_equals_the_counter(thinkers, family, mel_frames):
         EncoderWants(keys=True),
     ],
 )
-@pytest.mark.parametrize(
-    ("grid", "mel_frames"), [((4, 6, 8), 400), ((5, 6, 10), 1333), ((3, 4, 4), 60)]
-)
+@pytest.mark.parametrize(("grid", "mel_frames"), [((4, 6, 8), 400), ((5, 6, 10), 1333), ((3, 4, 4), 60)])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_saliency_is_what_the_encoders_do_more(thinkers, family, grid, mel_frames, wants):
     thinker = thinkers[family]
     patches, mel = _patches(thinker, grid), torch.randn(128, mel_frames)
 
     def encode(*wants: EncoderWants) -> int:
-        return counted(
-            lambda: (thinker.encode_video(patches, grid, *wants), thinker.encode_audio(mel, *wants))
-        )
+        return counted(lambda: (thinker.encode_video(patches, grid, *wants), thinker.encode_audio(mel, *wants)))
 
-    assert 2 * saliency_macs(thinker.config, grid, mel_frames, wants, thinker.family) == encode(
-        wants
-    ) - encode()
+    assert 2 * saliency_macs(thinker.config, grid, mel_frames, wants, thinker.family) == encode(wants) - encode()
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -79,9 +79,7 @@ def test_an_answer_costs_what_torch_counts(thinkers, family, grid, mel_frames, k
     workload, method = Workload(grid, mel_frames), _method(kind, family)
 
     measured, trace = _answer(thinkers[family], family, workload, method, 6)
-    report = flops_report(
-        thinkers[family].config, trace, workload, method.wants, family_named(family), causal=False
-    )
+    report = flops_report(thinkers[family].config, trace, workload, method.wants, family_named(family), causal=False)
 
     assert report.run.total == measured
 
@@ -275,8 +273,5 @@ def test_the_true_cost_of_wide_heads_is_above_the_paper_count():
     true = prefill_macs(TEXT_30B, tokens, causal=False) - 10310 * 48 * 2048 * 128  # without the router
     narrow = Qwen3OmniMoeTextConfig(**{**TEXT_30B.to_dict(), "head_dim": 64})
 
-    assert (
-        prefill_macs(narrow, tokens, causal=False)
-        == paper_macs(TEXT_30B, tokens, 0) + 10310 * 48 * 2048 * 128
-    )
+    assert prefill_macs(narrow, tokens, causal=False) == paper_macs(TEXT_30B, tokens, 0) + 10310 * 48 * 2048 * 128
     assert true > 1.5 * paper_macs(TEXT_30B, tokens, 0)

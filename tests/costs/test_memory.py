@@ -116,9 +116,7 @@ def test_parse_size(text, size):
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize(
-    "text", ["", "G", "24X", "-3G", "0", "0G", "1e9", "24G free", "1.2.3M", "nan", "5iB", "0.2"]
-)
+@pytest.mark.parametrize("text", ["", "G", "24X", "-3G", "0", "0G", "1e9", "24G free", "1.2.3M", "nan", "5iB", "0.2"])
 def test_parse_size_refuses(text):
     with pytest.raises(SettingsError, match="is not a size"):
         parse_size(text)
@@ -126,9 +124,7 @@ def test_parse_size_refuses(text):
 
 def _linux(root: Path, available_kb: int, cgroup: str) -> Path:
     (root / "proc/self").mkdir(parents=True)
-    (root / "proc/meminfo").write_text(
-        f"MemTotal: 99999999 kB\nMemAvailable:   {available_kb} kB\nBuffers: 5 kB\n"
-    )
+    (root / "proc/meminfo").write_text(f"MemTotal: 99999999 kB\nMemAvailable:   {available_kb} kB\nBuffers: 5 kB\n")
     (root / "proc/self/cgroup").write_text(cgroup)
     return root
 

@@ -59,9 +59,7 @@ def select_relevant(scores, modality, window, video_keep, audio_keep, temperatur
             kept += best([i for tokens in members[kind] for i in tokens], budgets[kind])
     else:
         sizes = {kind: [len(tokens) for tokens in members[kind]] for kind in (1, 2)}
-        means = {
-            kind: [np.mean([scores[i] for i in t]) if t else 0.0 for t in members[kind]] for kind in (1, 2)
-        }
+        means = {kind: [np.mean([scores[i] for i in t]) if t else 0.0 for t in members[kind]] for kind in (1, 2)}
         for w, counts in enumerate(zip(*keep_counts(sizes, means, budgets, temperature), strict=True)):
             for kind, count in zip((1, 2), counts, strict=True):
                 kept += best(members[kind][w], count)

@@ -40,9 +40,7 @@ def layouts(draw, modalities=(1, 2)):
     ties = draw(st.sampled_from([None, 1, 4]))
     if ties:
         scores = (scores * ties).round() / 8
-    scores = scores.mul(draw(st.sampled_from([1, 1e-3]))).to(
-        draw(st.sampled_from([torch.float32, torch.bfloat16]))
-    )
+    scores = scores.mul(draw(st.sampled_from([1, 1e-3]))).to(draw(st.sampled_from([torch.float32, torch.bfloat16])))
     return scores, torch.tensor(modality, dtype=torch.int8), torch.tensor(window)
 
 
@@ -109,9 +107,7 @@ def test_counts_of_many_windows(sizes, data):
         assert (count[n > 0] >= 1).all()
 
 
-@given(
-    st.lists(st.tuples(st.integers(1, 40), st.integers(0, 30)), min_size=1, max_size=15), st.integers(1, 800)
-)
+@given(st.lists(st.tuples(st.integers(1, 40), st.integers(0, 30)), min_size=1, max_size=15), st.integers(1, 800))
 @settings(max_examples=300, deadline=None)
 def test_repair_equals_moving_one_token_at_a_time(windows, total):
     share = np.array([b for b, _ in windows])
@@ -154,10 +150,7 @@ def test_relevant_windows_get_more_when_the_temperature_is_low():
     scores = torch.full((120,), 0.01)
     scores[window == 2] = 0.2
     kept = [
-        [
-            int((select_relevant(scores, modality, window, 0.3, 0.3, t) & (window == w)).sum())
-            for w in range(4)
-        ]
+        [int((select_relevant(scores, modality, window, 0.3, 0.3, t) & (window == w)).sum()) for w in range(4)]
         for t in (0.1, 100.0)
     ]
     assert kept[0][2] > 2 * kept[0][0]
@@ -214,9 +207,7 @@ def test_values_are_read_from_the_device_once():
     assert len(reads.seen) == 1  # the watch itself works
 
 
-@pytest.mark.parametrize(
-    "arguments", [(1.1, 0.5, 0.1), (0.5, -0.1, 0.1), (0.5, 0.5, 0.0), (float("nan"), 0.5, 0.1)]
-)
+@pytest.mark.parametrize("arguments", [(1.1, 0.5, 0.1), (0.5, -0.1, 0.1), (0.5, 0.5, 0.0), (float("nan"), 0.5, 0.1)])
 def test_settings_out_of_range_are_refused(arguments):
     modality = torch.tensor([1, 2, 0], dtype=torch.int8)
     with pytest.raises(SettingsError):

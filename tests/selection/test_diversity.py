@@ -103,9 +103,7 @@ def test_windows_do_not_see_each_other():
     generator = torch.Generator().manual_seed(4)
     features, saliency = torch.randn(50, 8, generator=generator), torch.rand(50, generator=generator)
     whole = select_diverse(features, saliency, 20, 0.4)
-    parts = [
-        select_diverse(f, a, 20, 0.4) for f, a in zip(features.split(20), saliency.split(20), strict=True)
-    ]
+    parts = [select_diverse(f, a, 20, 0.4) for f, a in zip(features.split(20), saliency.split(20), strict=True)]
     assert torch.equal(whole, torch.cat(parts))
 
 

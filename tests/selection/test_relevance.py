@@ -23,9 +23,7 @@ def test_agrees_with_the_grouped_attention_of_torch():
     generator = torch.Generator().manual_seed(0)
     q, k = torch.randn(8, 16, generator=generator), torch.randn(30, 2, 16, generator=generator)
     values = torch.eye(30).expand(2, 30, 30)  # attention's output is then its weights
-    weights = F.scaled_dot_product_attention(
-        q[:, None], k.transpose(0, 1), values, scale=0.3, enable_gqa=True
-    )
+    weights = F.scaled_dot_product_attention(q[:, None], k.transpose(0, 1), values, scale=0.3, enable_gqa=True)
     torch.testing.assert_close(last_query_relevance(q, k, scale=0.3), weights[:, 0].mean(0))
 
 
