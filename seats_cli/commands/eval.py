@@ -105,7 +105,7 @@ def eval(  # noqa: A001  (the command's name)
         out.say(f"failed: {row.error}")
     if len(failed) > 5:
         out.say(f"… and {len(failed) - 5} more failures")
-    document = _document(benchmark, loaded.name, settings, outcomes)
+    document = _document(benchmark, loaded.name, settings, outcomes, list_wrong=output.verbose)
     if output.json:
         out.document(document)
     else:
@@ -154,8 +154,11 @@ def _built_in(out: Output) -> Path:
     return cache / "questions.jsonl"
 
 
-def _document(benchmark: str, model: str, settings: list[Setting], rows: list[_Row]) -> dict[str, Any]:
-    """Schema seats.eval/1: per setting, accuracy in [0, 1] with its 95 % interval by question type, median cost."""
+def _document(
+    benchmark: str, model: str, settings: list[Setting], rows: list[_Row], list_wrong: bool
+) -> dict[str, Any]:
+    """Schema seats.eval/1: per setting, accuracy in [0, 1] with its 95 % interval by question type, median cost; the
+    questions answered wrong where `list_wrong`."""
     import statistics
 
     from seats.evaluation.run import accuracy_by_type
@@ -182,20 +185,21 @@ def _document(benchmark: str, model: str, settings: list[Setting], rows: list[_R
                 "llm_flops_median": statistics.median(flops_run) if flops_run else None,
                 "prefill_ms_median": statistics.median(prefill) if prefill else None,
                 "failed": sum(bool(row.error) for row in mine),
-                "wrong": [
-                    {
-                        "id": row.item.id,
-                        "clip": str(row.item.clip),
-                        "question": row.item.question,
-                        "answer": row.item.answer,
-                        "given": row.answer,
-                    }
-                    for row in mine
-                    if not row.right
-                ],
+                **({"wrong": [_wrong(row) for row in mine if not row.right]} if list_wrong else {}),
             }
         )
     return {"schema": SCHEMA, "benchmark": benchmark, "model": model, "results": results}
+
+
+def _wrong(row: _Row) -> dict[str, str | None]:
+    item = row.item
+    return {
+        "id": item.id,
+        "clip": str(item.clip),
+        "question": item.question,
+        "answer": item.answer,
+        "given": row.answer,
+    }
 
 
 def _table(document: dict[str, Any]) -> Any:
