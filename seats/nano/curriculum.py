@@ -22,7 +22,10 @@ TYPE_WEIGHTS = {
     "x_visible": 1.5,
     "x_order": 1.5,
     "d_clip": 1.5,
+    "d_shapes": 1.5,
+    "d_sounds": 1.5,
     "v_count": 1.5,
+    "a_count": 1.5,
     "v_side": 1.5,
 }
 
@@ -40,7 +43,7 @@ class TrainSettings:
     split_offset: steps by which the numbers of the training clips are moved, for runs that share no clip.
     """
 
-    steps: int = 5000
+    steps: int = 4000
     clips: int = 6
     questions: int = 16
     encoder_steps: int = 280

@@ -9,6 +9,7 @@ import torch
 from seats.nano.examples import Batch, make_batch
 from seats.nano.losses import ENCODER_AUDIO_FACTS, ENCODER_VIDEO_FACTS, FactHeads, prefix_labels
 from seats.nano.packing import PackedForward, encode_audio, encode_video, word_embeddings
+from seats.nano.questions import Question
 from seats.nano.world import Split, describe_clip
 
 
@@ -18,12 +19,17 @@ class Accuracy:
 
     right: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     asked: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    choices_right: int = 0
+    choices_asked: int = 0
     facts_right: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     facts_known: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
-    def add(self, kind: str, right: bool) -> None:
-        self.right[kind] += int(right)
-        self.asked[kind] += 1
+    def add(self, question: Question, right: bool) -> None:
+        self.right[question.type] += int(right)
+        self.asked[question.type] += 1
+        if question.form == "choice":
+            self.choices_right += int(right)
+            self.choices_asked += 1
 
     def of(self, start: str = "") -> float:
         """Accuracy over the types whose name starts so; NaN if none was asked."""
@@ -44,6 +50,8 @@ class Accuracy:
         """Questions asked, accuracy over all and over each family of types."""
         families = {"all": "", "picture": "v_", "sound": "a_", "cross": "x_", "descriptions": "d_"}
         result: dict[str, float] = {name: round(self.of(start), 4) for name, start in families.items()}
+        if self.choices_asked:
+            result["choices"] = round(self.choices_right / self.choices_asked, 4)
         return result | {"asked": sum(self.asked.values())}
 
     def by_type(self) -> dict[str, float]:
@@ -51,7 +59,7 @@ class Accuracy:
 
 
 def held_out_batches(
-    split: Split = "validation", lengths: tuple[int, ...] = (4, 6, 8, 10), clips: int = 8, questions: int = 16
+    split: Split = "validation", lengths: tuple[int, ...] = (4, 5, 6, 7, 8, 9, 10), clips: int = 8, questions: int = 16
 ) -> list[Batch]:
     """Crowded clips of a held-out split, one batch for each length in seconds."""
     batches = []
@@ -89,6 +97,5 @@ def evaluate(forward: PackedForward, batches: list[Batch], heads: FactHeads | No
         right = (guess == batch.target) | (batch.target < 0)
         for row, asked in enumerate(batch.questions):
             for number, question in enumerate(asked):
-                kind = question.type
-                result.add(kind, bool(right[row][batch.block[row] == number].all()))
+                result.add(question, bool(right[row][batch.block[row] == number].all()))
     return result

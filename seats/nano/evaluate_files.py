@@ -80,7 +80,7 @@ def evaluate_file(forward: PackedForward, asked: AskedFile, control: Control, re
     guess = forward.thinker.lm_head(forward(batch, video, audio).final).argmax(-1)
     right = (guess == batch.target) | (batch.target < 0)
     for number, question in enumerate(asked.questions):
-        result.add(question.type, bool(right[0][batch.block[0] == number].all()))
+        result.add(question, bool(right[0][batch.block[0] == number].all()))
 
 
 def main() -> None:

@@ -17,8 +17,10 @@ from seats.nano.world import ClipDescription, seed_of
 
 END_WEIGHT = 0.2
 """Weight of the end token of an answer: it is nearly always the same."""
-LIST_WEIGHT = 0.15
-"""Weight of each word of a description, so that its length does not crowd out the other questions."""
+LIST_WEIGHT = 0.4
+"""Weight of each thing named in a description, so that its length does not crowd out the other questions."""
+THEN_WEIGHT = 0.1
+"""Weight of the words between them: after one thing "then" nearly always follows."""
 
 
 @dataclass
@@ -30,9 +32,10 @@ class Batch:
     object have shape and colour "none" and nothing else.
     ids `[B, Q]` of all questions with their answers; block `[B, Q]` which question (−1 is padding); offset `[B, Q]`
     the place in its question. target `[B, Q]` the next id where an answer is predicted, else IGNORE; weight `[B, Q]`.
-    early_answer `[B, Q]` the answer's first word at the question mark, else IGNORE; of a choice the word that its
-    letter stands for. option_right `[B, Q]` at the options of a choice: 1 to 4 for the letter of the right one, 0 at
-    others; else IGNORE. question_facts `[B, Q, facts]`, labels at the things that questions name.
+    early_answer `[B, Q]` the answer's word at the question mark and where the answer is to come, else IGNORE; of a
+    choice the word that its letter stands for. option_letter `[B, Q]` at each option of a choice which letter it has,
+    0 to 3; else IGNORE. option_at `[B, Q]`, where the letter of a choice is to come, the place in its question of the
+    right option; else IGNORE. question_facts `[B, Q, facts]`, labels at the things that questions name.
     """
 
     shape: ClipShape
@@ -46,7 +49,8 @@ class Batch:
     target: torch.Tensor
     weight: torch.Tensor
     early_answer: torch.Tensor
-    option_right: torch.Tensor
+    option_letter: torch.Tensor
+    option_at: torch.Tensor
     question_facts: torch.Tensor
     questions: list[list[Question]]
 
@@ -84,7 +88,7 @@ def make_batch(
         if clip.has_audio:
             wave = render_waveform(clip, extra_frames * HOP)
             mels.append(log_mel(torch.from_numpy(wave)))
-            audio_facts.append(_audio_labels(clip, seconds, shape.audio_tokens))
+            audio_facts.append(_audio_labels(facts, seconds, shape.audio_tokens))
         asked.append(draw_questions(clip, rng, questions, weights, choice_rate) if questions else [])
         named = [mention for question in asked[-1] for _, mention in (*question.mentions, *question.answer_mentions)]
         mentions.append([_mention_labels(facts, seconds, mention) for mention in named])
@@ -136,7 +140,8 @@ def packed_batch(
         target=stack("target", IGNORE, torch.long),
         weight=stack("weight", 0.0, torch.float32),
         early_answer=stack("early_answer", IGNORE, torch.long),
-        option_right=stack("option_right", IGNORE, torch.long),
+        option_letter=stack("option_letter", IGNORE, torch.long),
+        option_at=stack("option_at", IGNORE, torch.long),
         question_facts=question_facts,
         questions=questions,
     )
@@ -178,6 +183,7 @@ def _video_labels(facts: ClipFacts, owners: NDArray[np.int64]) -> NDArray[np.int
                 "colour": label("colour", item.colour),
                 "time": second,
                 "fresh": int(item.first_second == second),
+                **facts.nth(index),
             }
             side = facts.side(index, second)
             if side is not None:
@@ -188,7 +194,7 @@ def _video_labels(facts: ClipFacts, owners: NDArray[np.int64]) -> NDArray[np.int
     return result.reshape(-1, len(FACT_NAMES))
 
 
-def _audio_labels(clip: ClipDescription, seconds: list[dict[str, int]], tokens: int) -> NDArray[np.int16]:
+def _audio_labels(facts: ClipFacts, seconds: list[dict[str, int]], tokens: int) -> NDArray[np.int16]:
     result = np.full((tokens, len(FACT_NAMES)), IGNORE, np.int16)
     for second, values in enumerate(seconds):
         part = result[second * AUDIO_TOKENS_PER_SECOND : (second + 1) * AUDIO_TOKENS_PER_SECOND]
@@ -197,11 +203,13 @@ def _audio_labels(clip: ClipDescription, seconds: list[dict[str, int]], tokens: 
         part[:] = table
     sound = FACT_NAMES.index("sound")
     result[:, sound] = 0
-    for event in clip.sounds:
+    nth = FACT_NAMES.index("nth_of_sound")
+    for index, event in enumerate(facts.clip.sounds):
         # A token whose 40 ms hold less than half of sound has no clear label.
         first, last = event.start * AUDIO_TOKENS_PER_SECOND, (event.start + event.duration) * AUDIO_TOKENS_PER_SECOND
         result[int(first) : int(last) + 1, sound] = IGNORE
         result[round(first) : round(last), sound] = label("sound", event.kind)
+        result[round(first) : round(last), nth] = facts.nth_of_sound(index)
     return result
 
 
@@ -215,12 +223,13 @@ class _Rows:
     target: list[int]
     weight: list[float]
     early_answer: list[int]
-    option_right: list[int]
+    option_letter: list[int]
+    option_at: list[int]
     mentions: list[int]
 
 
 def _pack(asked: list[Question]) -> _Rows:
-    rows = _Rows([], [], [], [], [], [], [], [])
+    rows = _Rows([], [], [], [], [], [], [], [], [])
     for number, question in enumerate(asked):
         prompt = encode_words([*question.words, *ANSWER_START])
         answer = encode_words([*question.answer, "<|im_end|>"])
@@ -231,30 +240,46 @@ def _pack(asked: list[Question]) -> _Rows:
         rows.block += [number] * length
         rows.offset += range(length)
         rows.target += [IGNORE] * (len(prompt) - 1) + answer
-        rows.early_answer += _early_answer(question, length)
-        rows.option_right += _option_right(question, length)
-        listing = question.type.startswith("d_")
-        each, last = (LIST_WEIGHT, LIST_WEIGHT) if listing else (1.0, END_WEIGHT)
-        rows.weight += [0.0] * (len(prompt) - 1) + [each] * (len(answer) - 1) + [last]
+        rows.early_answer += _early_answer(question, len(prompt), length)
+        rows.option_letter += _option_letter(question, length)
+        rows.option_at += _option_at(question, len(prompt), length)
+        rows.weight += [0.0] * (len(prompt) - 1) + _answer_weights(question)
     return rows
 
 
-def _early_answer(question: Question, length: int) -> list[int]:
+def _answer_weights(question: Question) -> list[float]:
+    if not question.describes:
+        return [1.0] * len(question.answer) + [END_WEIGHT]
+    return [THEN_WEIGHT if word == "then" else LIST_WEIGHT for word in question.answer] + [LIST_WEIGHT]
+
+
+def _early_answer(question: Question, prompt: int, length: int) -> list[int]:
     labels = [IGNORE] * length
+    if question.describes:
+        return labels
     answer = question.answer[0]
     if question.options:
         answer = question.options[LETTERS.index(answer)]
-    if "?" in question.words and (question.options or question.form == "short"):
-        labels[question.words.index("?")] = TOKEN_IDS[answer]
+    labels[question.words.index("?")] = labels[prompt - 1] = TOKEN_IDS[answer]
     return labels
 
 
-def _option_right(question: Question, length: int) -> list[int]:
+def _option_place(question: Question, number: int) -> int:
+    """The options follow the question mark, each as a letter, a full stop and one word."""
+    return question.words.index("?") + 3 * (number + 1)
+
+
+def _option_letter(question: Question, length: int) -> list[int]:
     labels = [IGNORE] * length
     for number, _ in enumerate(question.options):
-        # The options follow the question mark, each as a letter, a full stop and one word.
-        place = question.words.index("?") + 3 * (number + 1)
-        labels[place] = number + 1 if LETTERS[number] == question.answer[0] else 0
+        labels[_option_place(question, number)] = number
+    return labels
+
+
+def _option_at(question: Question, prompt: int, length: int) -> list[int]:
+    labels = [IGNORE] * length
+    if question.options:
+        labels[prompt - 1] = _option_place(question, LETTERS.index(question.answer[0]))
     return labels
 
 
@@ -263,6 +288,8 @@ def _mention_labels(facts: ClipFacts, seconds: list[dict[str, int]], mention: Me
         return facts.of_object(mention.index)
     if mention.kind == "sound":
         return facts.of_sound(mention.index)
+    if mention.kind == "count":
+        return {"number": mention.index}
     if mention.kind == "second":
         return seconds[mention.index]
     if mention.kind == "known_sound":

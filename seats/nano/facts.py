@@ -40,13 +40,22 @@ FACTS: dict[str, str] = {
     "previous_shape": "shape",
     "previous_colour": "colour",
     "previous_sound": "sound",
+    "following_shape": "shape",
+    "following_colour": "colour",
+    "following_sound": "sound",
+    "nth_of_colour": "time",
+    "nth_of_shape": "time",
+    "nth_of_sound": "time",
+    "number": "time",
 }
 """Facts that auxiliary losses ask for, each with the group of its words.
 
 Of an object: its shape, colour and side, the second it appears in, the sound in that second (`sound`), the only
-sound while it is visible, its neighbours in order of appearance. Of a moment: the sound, the only object visible
-(`shape`, `colour`), the one that appears (`new_`), the only one on each side, the neighbours of the sound. Of a video
-token that shows an object: that object, its side now, and whether it has just appeared (`fresh`).
+sound while it is visible, its neighbours in order of appearance, and what follows it when objects and sounds are told
+in one order. Of a moment: the sound, the only object visible (`shape`, `colour`), the one that appears (`new_`), the
+only one on each side, the neighbours of the sound. Of a video token that shows an object: that object, its side now,
+whether it has just appeared (`fresh`), and how many of its colour or shape there have been with it (`nth_of_`); so for
+a token of a sound. Of a thing counted: its number.
 """
 FACT_NAMES = tuple(FACTS)
 
@@ -146,7 +155,7 @@ class ClipFacts:
                 facts["while_sound"] = self._sound_label(sounds[0] if sounds else None)
         for name, other in (("next", index + 1), ("previous", index - 1)):
             facts |= self._object_labels(name, other if 0 <= other < len(clip.objects) else None)
-        return facts
+        return facts | self._following("object", index)
 
     def of_second(self, second: int) -> dict[str, int]:
         """Labels of the facts about one second."""
@@ -167,7 +176,32 @@ class ClipFacts:
         for name, other in (("next", index + 1), ("previous", index - 1)):
             inside = 0 <= other < len(self.clip.sounds)
             facts[f"{name}_sound"] = self._sound_label(other if inside else None)
-        return facts
+        return facts | self._following("sound", index)
+
+    @cached_property
+    def events(self) -> list[tuple[str, int]]:
+        """All objects and sounds, as ("object" or "sound", index), by second; what appears before what is heard."""
+        timed = [(item.first_second, "object", index) for index, item in enumerate(self.clip.objects)]
+        timed += [(sound.second, "sound", index) for index, sound in enumerate(self.clip.sounds)]
+        return [(kind, index) for _, kind, index in sorted(timed)]
+
+    def nth(self, index: int) -> dict[str, int]:
+        """Labels of how many objects of this one's colour and shape have appeared, with itself."""
+        so_far = self.clip.objects[: index + 1]
+        return {
+            "nth_of_colour": sum(item.colour == so_far[-1].colour for item in so_far),
+            "nth_of_shape": sum(item.shape == so_far[-1].shape for item in so_far),
+        }
+
+    def nth_of_sound(self, index: int) -> int:
+        """How many sounds of this one's kind have been heard, with itself."""
+        return sum(sound.kind == self.clip.sounds[index].kind for sound in self.clip.sounds[: index + 1])
+
+    def _following(self, kind: str, index: int) -> dict[str, int]:
+        place = self.events.index((kind, index)) + 1
+        next_kind, other = self.events[place] if place < len(self.events) else ("", None)
+        labels = self._object_labels("following", other if next_kind == "object" else None)
+        return labels | {"following_sound": self._sound_label(other if next_kind == "sound" else None)}
 
     def _sound_label(self, index: int | None) -> int:
         return label("sound", None if index is None else self.clip.sounds[index].kind)

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 from transformers import Qwen2_5OmniThinkerForConditionalGeneration
 
 from seats.nano.examples import Batch
-from seats.nano.facts import FACT_NAMES, FACTS, GROUPS, IGNORE, NONE
+from seats.nano.facts import FACT_NAMES, FACTS, GROUPS, IGNORE
 from seats.nano.packing import Packed
 from seats.nano.sequence import VIDEO_TOKENS_PER_SECOND
 from seats.nano.vocabulary import LETTERS, TOKEN_IDS
@@ -82,15 +82,21 @@ def answer_loss(thinker: Qwen2_5OmniThinkerForConditionalGeneration, batch: Batc
 def early_losses(
     thinker: Qwen2_5OmniThinkerForConditionalGeneration, batch: Batch, packed: Packed
 ) -> dict[str, torch.Tensor]:
-    """The answer already at the question mark; and, of a choice, at the right option its letter."""
+    """The answer's word some layers early, and at each option of a choice its letter.
+
+    With these a choice needs only one step more: from the word to the option that is that word, and its letter.
+    Without them that step is not found for long, as each half of it is of no use without the other.
+    """
     norm = thinker.model.language_model.norm
     asked = batch.early_answer != IGNORE
     losses = {"early": F.cross_entropy(thinker.lm_head(norm(packed.early_states[asked])), batch.early_answer[asked])}
-    offered = batch.option_right != IGNORE
+    offered = batch.option_letter != IGNORE
     if offered.any():
-        words = torch.tensor([TOKEN_IDS[word] for word in (NONE, *LETTERS)])
-        scores = thinker.lm_head(norm(packed.option_states[offered]))[:, words]
-        losses["option"] = F.cross_entropy(scores, batch.option_right[offered])
+        letters = torch.tensor([TOKEN_IDS[letter] for letter in LETTERS])
+        scores = thinker.lm_head(norm(packed.early_states[offered]))[:, letters]
+        losses["option"] = F.cross_entropy(scores, batch.option_letter[offered])
+        chosen = batch.option_at != IGNORE
+        losses["choice"] = F.cross_entropy(packed.choice_scores[chosen], batch.option_at[chosen])
     return losses
 
 

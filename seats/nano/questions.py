@@ -15,7 +15,10 @@ MOST_LISTED = 6
 
 @dataclass(frozen=True)
 class Mention:
-    """A thing that a question names. `kind` is object, sound, second, no_object or no_sound; `index` which one."""
+    """A thing that a question names.
+
+    `kind` is object, sound, second, count, known_sound, no_object or no_sound; `index` which one, or the count.
+    """
 
     words: tuple[str, ...]
     kind: str
@@ -38,6 +41,11 @@ class Question:
     form: str = "short"
     options: tuple[str, ...] = ()
     answer_mentions: tuple[tuple[int, Mention], ...] = ()
+
+    @property
+    def describes(self) -> bool:
+        """Whether the answer is a description: several things in order."""
+        return self.type.startswith("d_")
 
     @property
     def text(self) -> str:
@@ -167,6 +175,10 @@ def _name_sound(facts: ClipFacts, index: int) -> Mention:
     return Mention((facts.clip.sounds[index].kind,), "sound", index)
 
 
+def _name_count(word: str, count: int) -> Mention:
+    return Mention((word,), "count", count)
+
+
 def _name_second(second: int) -> Mention:
     return Mention((str(second),), "second", second)
 
@@ -254,11 +266,14 @@ def _how_many_shapes(facts: ClipFacts, rng: random.Random) -> Iterator[Question]
     for colour in sorted(set(colours)):
         count = colours.count(colour)
         if count > 1 or rng.random() < 0.25:
-            yield _ask("v_count", rng, f"how many {colour} shapes appear ?", str(count), "number")
+            yield _ask(
+                "v_count", rng, "how many {o} shapes appear ?", str(count), "number", o=_name_count(colour, count)
+            )
     for shape in sorted(set(shapes)):
         count = shapes.count(shape)
         if count > 1 or rng.random() < 0.25:
-            yield _ask("v_count", rng, f"how many {PLURALS[shape]} appear ?", str(count), "number")
+            counted = _name_count(PLURALS[shape], count)
+            yield _ask("v_count", rng, "how many {o} appear ?", str(count), "number", o=counted)
 
 
 def _about_sound(facts: ClipFacts, rng: random.Random) -> Iterator[Question]:
@@ -288,8 +303,10 @@ def _about_sound(facts: ClipFacts, rng: random.Random) -> Iterator[Question]:
     if absent:
         yield _ask("a_is_there", rng, text, "no", s=Mention((rng.choice(absent),), "no_sound"))
     for kind in sorted(set(kinds)):
-        if kinds.count(kind) > 1 or rng.random() < 0.2:
-            yield _ask("a_count", rng, f"how many times is the {kind} heard ?", str(kinds.count(kind)), "number")
+        count = kinds.count(kind)
+        if count > 1 or rng.random() < 0.2:
+            counted = _name_count(kind, count)
+            yield _ask("a_count", rng, "how many times is the {s} heard ?", str(count), "number", s=counted)
     for sound in sounds:
         text = "which sound is heard at second {n} ?"
         yield _ask("a_second", rng, text, sound.kind, "sound", n=_name_second(sound.second))
@@ -345,10 +362,8 @@ def _about_both(facts: ClipFacts, rng: random.Random) -> Iterator[Question]:
             s=_name_sound(facts, index),
         )
     if len(objects) + len(sounds) <= MOST_LISTED + 2:
-        timed = [(item.first_second, 0, _name_fully(facts, index)) for index, item in enumerate(objects)]
-        timed += [(sound.second, 1, _name_sound(facts, index)) for index, sound in enumerate(sounds)]
-        # What appears in a second comes before what is heard in it.
-        events = [event for _, _, event in sorted(timed, key=lambda event: event[:2])]
+        name = {"object": _name_fully, "sound": _name_sound}
+        events = [name[kind](facts, index) for kind, index in facts.events]
         yield _list("d_clip", rng, "describe the clip .|what happens in the clip ?", events)
 
 

@@ -7,7 +7,14 @@ import torch
 
 from seats.nano.config import build_thinker
 from seats.nano.examples import make_batch
-from seats.nano.packing import PackedForward, batch_encoder_windows, encode_audio, encode_video, patchify
+from seats.nano.packing import (
+    CHOICE_LAYER,
+    PackedForward,
+    batch_encoder_windows,
+    encode_audio,
+    encode_video,
+    patchify,
+)
 from seats.nano.sequence import ANSWER_START
 from seats.nano.vocabulary import encode_words
 from seats.nano.world import describe_clip
@@ -88,3 +95,31 @@ def test_patches_equal_the_reference_image_processor():
     mine = patchify(frames.expand(2, -1, -1, -1))
     assert mine.shape == reference["pixel_values"].shape
     assert (mine - reference["pixel_values"]).abs().max() < 1e-5
+
+
+@torch.no_grad()
+def test_choice_scores_are_those_of_the_stock_attention():
+    """Before the softmax, so compared by their differences within a question."""
+    torch.manual_seed(0)
+    thinker = build_thinker().eval()
+    thinker.model.language_model.config._attn_implementation = "eager"
+    batch = make_batch([describe_clip("train", 3, 4, has_video=False)], 3, random.Random(1), choice_rate=1.0)
+    packed = PackedForward(thinker)(batch, None, encode_audio(thinker, batch.mel))
+    weights = []
+    attention = thinker.model.language_model.layers[CHOICE_LAYER - 1].self_attn
+    attention.register_forward_hook(lambda _module, _inputs, output: weights.append(output[1][0, 0]))
+    for number, question in enumerate(batch.questions[0]):
+        words = encode_words([*question.words, *ANSWER_START])
+        ids = torch.tensor([[*batch.shape.prefix, *words]])
+        thinker.model.rope_deltas = None
+        thinker(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            input_features=batch.mel,
+            feature_attention_mask=torch.ones(1, batch.shape.mel_frames, dtype=torch.long),
+        )
+        last = len(words) - 1
+        stock = weights.pop()[-1, len(batch.shape.prefix) :].log()
+        mine = packed.choice_scores[0][batch.block[0] == number][last, : last + 1]
+        assert ((mine - mine[0]) - (stock - stock[0])).abs().max() < 1e-4
+    assert packed.choice_scores[0, 0, 1:].isneginf().all()
