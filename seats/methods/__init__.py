@@ -3,6 +3,7 @@
 from seats.methods.base import AfterLayer, BeforeLLM, Method, ModelShape, Retention, Selection
 from seats.methods.full import Full
 from seats.methods.random import Random
+from seats.methods.saliency import Saliency
 from seats.methods.registry import method_class, method_classes, retention_for
 from seats.methods.seats import Seats
 from seats.models.signals import EncoderWants
@@ -15,6 +16,7 @@ __all__ = [
     "Method",
     "ModelShape",
     "Random",
+    "Saliency",
     "Retention",
     "Seats",
     "Selection",

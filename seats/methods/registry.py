@@ -15,6 +15,7 @@ from seats.methods.fastvid import FastVID
 from seats.methods.full import Full
 from seats.methods.omnizip import OmniZip
 from seats.methods.random import Random
+from seats.methods.saliency import Saliency
 from seats.methods.seats import Seats
 from seats.methods.visionzip import VisionZip, VisionZipOm
 
@@ -24,6 +25,7 @@ BUILT_IN: tuple[type[Method], ...] = (
     Seats,
     Full,
     Random,
+    Saliency,
     FastV,
     FastVOm,
     VisionZip,

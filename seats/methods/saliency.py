@@ -1,0 +1,50 @@
+"""The most salient tokens of each window, before the LLM: SEATS' Stage I without its diversity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from seats.methods.base import BeforeLLM, Method, ModelShape, Retention, Selection
+from seats.models.signals import EncoderWants
+from seats.selection import keep_count, top_mask
+from seats.tokens.layout import Modality
+
+AUDIO_WINDOW = 50
+
+
+@dataclass(frozen=True)
+class Saliency(Method):
+    """Keep the tokens that received most attention in their encoder, and look at nothing else.
+
+    A control, not a published method: what it loses against `seats` is what diversity and the question are worth.
+    video, audio: retention in (0, 1], of each window of 2 temporal grids or 50 audio tokens, rounded half to even, at
+    least one token.
+    """
+
+    video: float
+    audio: float
+
+    name: ClassVar[str] = "saliency"
+    source: ClassVar[str] = "control; saliency and windows of arXiv 2605.20035"
+    wants: ClassVar[EncoderWants] = EncoderWants(video_grids=2, audio="blocks")
+
+    @classmethod
+    def for_model(cls, shape: ModelShape, retention: Retention, seed: int) -> Saliency:
+        return cls(retention.video, retention.audio)
+
+    def before_llm(self, state: BeforeLLM) -> Selection:
+        layout = state.layout
+        keep = torch.ones(len(layout), dtype=torch.bool, device=state.embeds.device)
+        if state.saliency is None:
+            return Selection(keep)
+        for kind, ratio in ((Modality.VIDEO, self.video), (Modality.AUDIO, self.audio)):
+            where = layout.is_modality(kind).nonzero()[:, 0]
+            if not len(where):
+                continue
+            window = 2 * int((layout.grid[where, 0] == 0).sum()) if kind is Modality.VIDEO else AUDIO_WINDOW
+            kept = [top_mask(part, keep_count(len(part), ratio)) for part in state.saliency[where].split(window)]
+            keep[where] = torch.cat(kept)
+        return Selection(keep)
