@@ -3,8 +3,8 @@
 from seats.methods.base import AfterLayer, BeforeLLM, Method, ModelShape, Retention, Selection
 from seats.methods.full import Full
 from seats.methods.random import Random
-from seats.methods.saliency import Saliency
 from seats.methods.registry import method_class, method_classes, retention_for
+from seats.methods.saliency import Saliency
 from seats.methods.seats import Seats
 from seats.models.signals import EncoderWants
 
@@ -16,8 +16,8 @@ __all__ = [
     "Method",
     "ModelShape",
     "Random",
-    "Saliency",
     "Retention",
+    "Saliency",
     "Seats",
     "Selection",
     "method_class",
