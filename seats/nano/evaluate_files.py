@@ -1,13 +1,14 @@
 """Accuracy of a model folder on real files, full tokens: `python -m seats.nano.evaluate_files MODEL DIR`.
 
 The files are decoded by `seats.media`, as the command line does it, and asked about with the packed forward, which
-equals the stock model's. Controls leave out the picture, the sound or both.
+equals the stock model's. Controls leave out the picture, the sound or both, or the model: the commonest answer to a
+question of that wording. Prints one JSON document.
 """
 
 import argparse
 import json
-import logging
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from transformers import Qwen2_5OmniThinkerForConditionalGeneration
 from seats.media import FrameSampling, load_clip
 from seats.nano.evaluate import Accuracy
 from seats.nano.examples import packed_batch
+from seats.nano.guess import Guesser
 from seats.nano.packing import PackedForward, batch_encoder_windows, encode_audio, encode_video
 from seats.nano.questions import Question
 from seats.nano.render_audio import log_mel
@@ -26,9 +28,8 @@ from seats.nano.sequence import ClipShape
 from seats.nano.vocabulary import build_tokenizer
 from seats.nano.world import FRAME_SIZE
 
-log = logging.getLogger("seats.nano.evaluate_files")
-Control = Literal["none", "no_picture", "no_sound", "blind"]
-CONTROLS: tuple[Control, ...] = ("none", "no_picture", "no_sound", "blind")
+Control = Literal["none", "no_picture", "no_sound", "blind", "guess"]
+CONTROLS: tuple[Control, ...] = ("none", "no_picture", "no_sound", "blind", "guess")
 
 
 @dataclass(frozen=True)
@@ -83,11 +84,20 @@ def evaluate_file(forward: PackedForward, asked: AskedFile, control: Control, re
         result.add(question, bool(right[0][batch.block[0] == number].all()))
 
 
+def guess_all(files: list[AskedFile]) -> Accuracy:
+    """The questions about all files, answered by their wording alone."""
+    guesser, result = Guesser(), Accuracy()
+    for asked in files:
+        for question in asked.questions:
+            result.add(question, guesser.answer(question) == question.answer)
+    return result
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m seats.nano.evaluate_files", description=__doc__)
     parser.add_argument("model", type=Path, help="model folder")
     parser.add_argument("folder", type=Path, help="folder with clips and questions.jsonl")
-    parser.add_argument("--control", choices=CONTROLS, default="none")
+    parser.add_argument("--control", choices=CONTROLS, action="append", help="only this one; may be repeated")
     parser.add_argument("--clips", type=int, help="only so many")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
@@ -95,11 +105,16 @@ def main() -> None:
     thinker = Qwen2_5OmniThinkerForConditionalGeneration.from_pretrained(options.model, dtype=torch.float32)
     thinker.eval()
     batch_encoder_windows(thinker)
-    forward, result = PackedForward(thinker), Accuracy()
-    for asked in list(read_questions(options.folder))[: options.clips]:
-        evaluate_file(forward, asked, options.control, result)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    log.info(json.dumps(result.summary() | {"by_type": result.by_type()}))
+    forward = PackedForward(thinker)
+    files = list(read_questions(options.folder))[: options.clips]
+    results = {}
+    for control in options.control or CONTROLS:
+        result = guess_all(files) if control == "guess" else Accuracy()
+        for asked in files if control != "guess" else ():
+            evaluate_file(forward, asked, control, result)
+        results[control] = result.summary() | {"by_type": result.by_type()}
+    document = {"schema": "seats.nano-controls/1", "clips": len(files), "controls": results}
+    sys.stdout.write(json.dumps(document, indent=1) + "\n")
 
 
 if __name__ == "__main__":
