@@ -1,0 +1,115 @@
+# ruff: noqa: RUF001  (a multiplication sign is meant)
+"""The figures of an answer in words: what the page's cards and table say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePath
+
+from seats.view.token_map import TokenMap
+from seats.view.words import big, clock, milliseconds, percent, three_digits
+
+_STEPS = {
+    "decode_clip": "reading the file",
+    "prepare": "preparing",
+    "encode_video": "vision encoder",
+    "encode_audio": "audio encoder",
+    "selection": "selection",
+    "prefill": "prefill",
+    "first_token": "to the first token",
+    "total": "total",
+}
+
+
+def clip_line(seen: TokenMap) -> str:
+    """What of the clip was seen and heard."""
+    clip = seen.clip
+    parts = [clip.path.name]
+    used = clock(clip.end_s - clip.start_s)
+    whole = clip.end_s - clip.start_s >= clip.duration_s - 0.05
+    parts.append(used if whole else f"{used} of {clock(clip.duration_s)} from {clock(clip.start_s)}")
+    if clip.video is not None:
+        frames, _, height, width = clip.video.pixels.shape
+        parts.append(f"{frames} frames at {clip.video.fps:.3g} fps, {width}×{height}")
+    else:
+        parts.append("no pictures")
+    parts.append(f"{clock(clip.audio.seconds)} of sound" if clip.audio is not None else "no sound")
+    return " · ".join(parts)
+
+
+def tiles(seen: TokenMap) -> list[tuple[str, str, str]]:
+    """The three figures that matter most: (value, what it is, more about it)."""
+    answer, trace = seen.answer, seen.answer.trace
+    kept = " · ".join(
+        f"{name} {percent(trace.retention(name))}" for name in ("video", "audio") if getattr(trace.full, name)
+    )
+    prefill = (answer.latency_ms["prefill"] or 0.0) + (answer.latency_ms["selection"] or 0.0)
+    flops = answer.flops
+    if answer.method.name == "full":
+        costs = (big(flops.run.total, "FLOPs"), "for the answer", "every token in every layer")
+        speed = (milliseconds(prefill), "prefill", "")
+    else:
+        costs = (
+            f"{three_digits(flops.full.total / flops.run.total)}× fewer",
+            "FLOPs for the answer",
+            f"{big(flops.run.total, 'FLOPs')} of {big(flops.full.total, 'FLOPs')}",
+        )
+        gain = answer.speedup
+        speed = (
+            milliseconds(prefill),
+            "selection + prefill",
+            f"{three_digits(gain.prefill)}× faster, {gain.basis}"
+            if gain.basis == "measured"
+            else f"{three_digits(gain.prefill)}× fewer FLOPs there",
+        )
+    return [(percent(trace.retention("overall")), "of the clip’s tokens, layer average", kept), costs, speed]
+
+
+def figures(seen: TokenMap) -> Iterator[tuple[str, str]]:
+    """Rows of the table: what, and how much."""
+    answer, trace = seen.answer, seen.answer.trace
+    full, run = answer.flops.full, answer.flops.run
+    thinker = answer.model.thinker
+    yield "model", f"{PurePath(answer.model.name).name} · {str(thinker.dtype).removeprefix('torch.')} · {thinker.device}"
+    for name in ("video", "audio"):
+        count = getattr(trace.full, name)
+        if count:
+            yield f"{name} tokens", f"{count:,} in the clip, {getattr(trace.pre_llm(), name):,} enter the LLM"
+    yield "text tokens", f"{trace.full.text:,}"
+    for name in ("video", "audio", "overall"):
+        if trace.retention(name) is not None:
+            yield f"retention, {name}", f"{percent(trace.retention(name))} (layer average)"
+    yield "FLOPs", f"{big(run.total, 'FLOPs')}; full tokens {big(full.total, 'FLOPs')}"
+    yield "FLOPs, encoders", big(run.vision_encoder + run.audio_encoder, "FLOPs")
+    yield (
+        "FLOPs, selection + prefill",
+        f"{big(run.after_encoders, 'FLOPs')}; full tokens {big(full.after_encoders, 'FLOPs')}",
+    )
+    for key, name in _STEPS.items():
+        ms = answer.latency_ms[key]
+        if ms is not None:
+            yield f"time, {name}", milliseconds(ms)
+    if answer.method.name != "full":
+        gain = answer.speedup
+        spread = "" if gain.spread is None else f" ({gain.spread[0]:.2f} to {gain.spread[1]:.2f})"
+        basis = "measured" if gain.basis == "measured" else "estimated from FLOPs"
+        yield "speed-up, selection + prefill", f"{three_digits(gain.prefill)}×{spread}, {basis}"
+    yield "memory, cache", f"{answer.kv_cache_bytes / 2**20:,.1f} MiB"
+    yield "memory, peak", f"{answer.peak_device_bytes / 2**20:,.0f} MiB"
+    for note in (*answer.notes, *seen.notes):
+        yield "note", note
+    if answer.finish_reason == "length":
+        yield "note", f"the answer was cut after {answer.question.decoding.max_new_tokens} tokens"
+
+
+def window_rows(seen: TokenMap) -> list[list[str]]:
+    """The budget as a table: per window its seconds, then per modality the tokens in it and left after each moment."""
+    rows = []
+    starts = seen.window_starts
+    for window in range(len(starts) - 1):
+        row = [str(window + 1), f"{starts[window]:.1f}–{starts[window + 1]:.1f} s"]
+        for tokens in seen.modalities().values():
+            left = tokens.left[tokens.window == window]
+            row += [f"{int((left >= moment).sum()):,}" for moment in range(len(seen.moments) + 1)]
+        rows.append(row)
+    return rows
