@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -21,3 +22,38 @@ class Job:
 
     clip: str
     asked: tuple[Asked, ...]
+
+
+@dataclass(frozen=True)
+class Said:
+    """A remark for the user."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Started:
+    """The model turns to a clip."""
+
+    job: Job
+
+
+@dataclass(frozen=True)
+class Made:
+    """A row (see `seats.batch.rows`) about one of a job's questions."""
+
+    job: Job
+    asked: Asked
+    row: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A worker is done with a job. complete: every question has its row; else the batch was stopped."""
+
+    job: Job
+    complete: bool
+
+
+Event = Said | Started | Made | Finished
+"""What happens while a batch runs, in the order in which it does."""

@@ -14,7 +14,7 @@ with these keys before and after it:
                 "max_pixels": int}, the smaller budget that this row was made with
     clip_bytes  str, hexadecimal; only where the clip's path is not UTF-8, and then the path itself; in all texts of
                 the row bytes that are not UTF-8 stand as backslash escapes (\\xff)
-    content     {"hash": "blake2b:<40 hex digits>", "bytes": int, "stat": str | null} of the file's content, or null
+    content     {"hash": "sha256:<64 hex digits>", "bytes": int, "stat": str | null} of the file's content, or null
                 where it could not be read; `stat` is a shortcut for resuming, see `seats.batch.identity`
     settings    str; digest of everything that the answer depends on beside clip and question
 
@@ -117,6 +117,21 @@ def with_path(row: Row, path: str) -> Row:
     return moved
 
 
+def with_asked(row: Row, asked: Asked) -> Row:
+    """The row with another id and expected answer: the questions file has changed."""
+    told = {key: value for key, value in row.items() if key not in ("expected", "right")} | {"id": asked.id}
+    if asked.expected is not None:
+        told["expected"] = asked.expected
+        if row["status"] == OK:
+            told["right"] = same_answer(row["answer"], asked.expected)
+    return told
+
+
+def with_content(row: Row, content: Mapping[str, Any]) -> Row:
+    """The row with what the file system says of the same content now."""
+    return {**row, "content": dict(content)}
+
+
 def to_line(row: Row) -> bytes:
     """The row as a line of the file. Raises ValueError for a number that JSON lacks (NaN, infinity)."""
     return json.dumps(row, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace") + b"\n"
@@ -135,7 +150,10 @@ def from_line(line: bytes) -> Row | None:
 
 def printable_path(path: str) -> str:
     """The text with bytes that are not UTF-8 (surrogates in Python) as backslash escapes."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    try:
+        return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # a surrogate that stands for no byte
+        return path.encode("utf-8", "backslashreplace").decode()
 
 
 def _is_utf8(path: str) -> bool:

@@ -1,0 +1,115 @@
+"""Clips decoded in a process of its own: a file that crashes, hangs or swells the decoder costs that clip only."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from threading import Lock
+
+from seats.batch.children import Child
+from seats.batch.decoding_child import MEMORY_EXIT, Failed, Identified, Loaded, Request
+from seats.batch.identity import Content
+from seats.batch.settings import ClipSettings
+from seats.batch.shared import receive_clip
+from seats.errors import MediaError, SeatsError
+from seats.media import Clip
+
+_START_S = 300.0
+_GRACE_S = 2.0
+"""The child knows the time limit too and says better what was slow; it is ended when it cannot."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """content: None where the file could not be read. clip: None where it could not be decoded, then error says why.
+    ms: time that decoding took."""
+
+    content: Content | None
+    clip: Clip | None
+    error: SeatsError | None
+    ms: float = 0.0
+
+
+class Decoder:
+    """A child process that decodes one clip at a time, and is started again after a crash.
+
+    memory_bytes: what reading a clip may take above what the idle child needs; fixed for the child's life.
+    """
+
+    def __init__(self, memory_bytes: int) -> None:
+        self._memory = memory_bytes
+        self._lock = Lock()
+        self._closed = False
+        self._child: Child | None = None
+        self._ready = False
+        self._ensure_child()
+
+    def decode(self, path: str, settings: ClipSettings) -> Decoded:
+        """Read a clip. What goes wrong with it is in the result, never raised."""
+        content: Content | None = None
+        ended: int | str = "it was closed"
+        child = self._ensure_child()
+        if child is None:
+            return Decoded(None, None, MediaError(f"{path}: not read, the decoder was closed"))
+        try:
+            self._await_ready(child)
+            child.connection.send(Request(path, settings))
+            deadline = time.monotonic() + settings.timeout_s + _GRACE_S
+            while True:
+                if not child.connection.poll(max(0.0, deadline - time.monotonic())):
+                    ended = "slow"
+                    break
+                reply = child.connection.recv()
+                if isinstance(reply, Identified):
+                    content = reply.content
+                elif isinstance(reply, Loaded):
+                    return Decoded(content, receive_clip(child.connection), None, reply.ms)
+                elif isinstance(reply, Failed):
+                    return Decoded(content, None, reply.error)
+        except (EOFError, OSError):
+            ended = child.ending()
+        self._drop(child)
+        return Decoded(content, None, _why(path, ended, settings))
+
+    def close(self) -> None:
+        """End the child, whatever it is doing; a `decode` on another thread then fails."""
+        with self._lock:
+            self._closed = True
+            if self._child is not None:
+                self._child.process.kill()
+
+    def _ensure_child(self) -> Child | None:
+        with self._lock:
+            if self._child is not None and not self._closed and self._child.process.poll() is not None:
+                self._child.kill()  # ended between two clips, so no clip is to blame
+                self._child = None
+            if self._child is None and not self._closed:
+                self._child, self._ready = Child.start("seats.batch.decoding_child", quiet=True), False
+                self._child.connection.send(self._memory)
+            return self._child
+
+    def _await_ready(self, child: Child) -> None:
+        """The first message says that imports are done, so that they are not in the clip's time."""
+        if not self._ready:
+            if not child.connection.poll(_START_S):
+                raise OSError
+            child.connection.recv()
+            self._ready = True
+
+    def _drop(self, child: Child) -> None:
+        with self._lock:
+            child.kill()
+            self._child = None
+
+
+def _why(path: str, ended: int | str, settings: ClipSettings) -> MediaError:
+    if ended == "slow":
+        return MediaError(
+            f"{path}: reading took longer than {settings.timeout_s:g} s; allow more time or ask about a shorter part"
+        )
+    if ended == f"exit code {MEMORY_EXIT}":
+        return MediaError(
+            f"{path}: reading took more than {settings.memory_bytes / 2**30:.2g} GiB of memory; allow more, or lower "
+            "the frames or their size"
+        )
+    return MediaError(f"{path}: the decoder crashed on it ({ended}); check it in a player or convert it to mp4")

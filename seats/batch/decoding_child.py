@@ -1,0 +1,116 @@
+"""The process that decodes: reads a clip's content and pictures on request, within its memory."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+from seats.batch.children import watch
+from seats.batch.identity import Content, being_written, content_of, stat_of
+from seats.batch.rows import error_line
+from seats.batch.settings import ClipSettings
+from seats.batch.shared import send_clip
+from seats.costs.memory import peak_device_bytes
+from seats.errors import MediaError, SeatsError
+from seats.media import load_clip
+
+MEMORY_EXIT = 86
+"""Exit code of a child that outgrew its memory."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """Decode this file."""
+
+    path: str
+    settings: ClipSettings
+
+
+@dataclass(frozen=True)
+class Identified:
+    """First reply, unless the file cannot be read."""
+
+    content: Content
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Last reply about a file that cannot be decoded."""
+
+    error: SeatsError
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Last reply, followed by the clip in shared memory. ms: time to decode."""
+
+    ms: float
+
+
+def main(connection: Connection) -> None:
+    """Serve until the connection ends."""
+    memory: int = connection.recv()
+    import torch  # decoding needs it, and so the memory of an idle child is that with it
+
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)  # only resizing uses them, and the model beside needs the cores
+    _limit_memory(memory)
+    connection.send("ready")
+    while True:
+        _serve(connection, connection.recv())
+
+
+def _serve(connection: Connection, request: Request) -> None:
+    path, settings = request.path, request.settings
+    try:
+        content = content_of(path)
+        connection.send(Identified(content))
+        before = stat_of(path)
+        began = time.perf_counter()
+        clip = load_clip(
+            path,
+            start_s=settings.start_s,
+            end_s=settings.end_s,
+            sampling=settings.sampling,
+            use_video=settings.use_video,
+            use_audio=settings.use_audio,
+            timeout_s=settings.timeout_s,
+        )
+        ms = 1e3 * (time.perf_counter() - began)
+        if stat_of(path) != before:
+            raise being_written(path)
+    except ConnectionError:
+        raise
+    except SeatsError as error:
+        connection.send(Failed(error))
+    except MemoryError:
+        os._exit(MEMORY_EXIT)
+    except Exception as error:  # a file that finds a hole in the decoder must not end it
+        connection.send(Failed(MediaError(f"{path}: cannot be read, {error_line(error)}; convert it to mp4")))
+    else:
+        connection.send(Loaded(ms))
+        send_clip(connection, clip)
+
+
+def _limit_memory(memory: int) -> None:
+    """End this process when its resident memory has grown by `memory` bytes.
+
+    What is resident is looked at ten times a second. A decoder that allocates faster meets the kernel's limit on data,
+    where there is one (Linux); that one is twice as high, since it counts what is asked for, not what is used.
+    """
+    most = peak_device_bytes("cpu") + memory
+    watch(lambda: MEMORY_EXIT if peak_device_bytes("cpu") > most else None)
+    if not sys.platform.startswith("linux"):
+        return
+    import re
+    import resource
+    from pathlib import Path
+
+    found = re.search(r"^VmData:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if found:
+        wanted = 1024 * int(found[1]) + 2 * memory
+        resource.setrlimit(resource.RLIMIT_DATA, (wanted if hard < 0 else min(wanted, hard), hard))

@@ -1,0 +1,147 @@
+"""The local engine: worker processes on this machine, one per GPU or as many as asked for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import wait
+from typing import Any
+
+from seats.batch.children import Child
+from seats.batch.jobs import Event, Finished, Job, Made, Said, Started
+from seats.batch.ledger import Ledger, Ticket
+from seats.batch.local_child import DEVICE_EXIT, Numbered, Ready, Refused, Stop
+from seats.batch.settings import Setup
+from seats.errors import ModelError
+
+_LOOK_EVERY_S = 0.2
+
+
+@dataclass
+class _Worker:
+    """device: what it runs on. slots: jobs it takes, 0 until the model is loaded. model_at: number of the job that the
+    model is busy with."""
+
+    child: Child
+    device: str
+    slots: int = 0
+    tickets: dict[int, Ticket] = field(default_factory=dict)
+    model_at: int | None = None
+
+
+class LocalEngine:
+    """Use as a context; leaving it ends the workers at once. devices: one worker for each, as for `load_model`."""
+
+    def __init__(self, setup: Setup, devices: list[str]) -> None:
+        self._setup = setup
+        self._devices = devices
+        self._workers: list[_Worker] = []
+        self._number = 0
+        self._stopping = False
+
+    def __enter__(self) -> LocalEngine:
+        for device in self._devices:
+            self._workers.append(self._start(device))
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        for worker in self._workers:
+            worker.child.kill()
+        self._workers.clear()
+
+    def events(self, jobs: Iterable[Job], stop: threading.Event) -> Iterator[Event]:
+        """Answer all jobs. When `stop` is set, rows in hand are finished and no other is begun.
+
+        Raises SeatsError if the model cannot be loaded, or workers are lost time and again.
+        """
+        ledger = Ledger(jobs, self._setup.digest)
+        while True:
+            if stop.is_set() and not self._stopping:
+                self._stop()
+            elif not self._stopping:
+                for worker in self._workers:
+                    self._fill(worker, ledger)
+            busy = any(worker.tickets for worker in self._workers)
+            if not busy and (self._stopping or ledger.empty):
+                return
+            for connection in wait([worker.child.connection for worker in self._workers], timeout=_LOOK_EVERY_S):
+                worker = next(w for w in self._workers if w.child.connection is connection)
+                yield from self._receive(worker, ledger)
+
+    def _start(self, device: str) -> _Worker:
+        child = Child.start("seats.batch.local_child", quiet=False)
+        child.connection.send(replace(self._setup, model=replace(self._setup.model, device=device)))
+        return _Worker(child, device)
+
+    def _fill(self, worker: _Worker, ledger: Ledger) -> None:
+        while len(worker.tickets) < worker.slots and (ticket := ledger.next()) is not None:
+            self._number += 1
+            worker.tickets[self._number] = ticket
+            try:
+                worker.child.connection.send(Numbered(self._number, ticket.job))
+            except OSError:
+                return  # it has ended; reading from it says so too
+
+    def _receive(self, worker: _Worker, ledger: Ledger) -> Iterator[Event]:
+        try:
+            message = worker.child.connection.recv()
+        except (EOFError, OSError):
+            yield from self._lost(worker, ledger)
+            return
+        if isinstance(message, Ready):
+            worker.slots = message.slots
+        elif isinstance(message, Refused):
+            raise message.error
+        elif isinstance(message, Said):
+            if worker is self._workers[0]:  # the others say the same
+                yield message
+        else:
+            yield from self._note(worker, message, ledger)
+
+    def _note(self, worker: _Worker, message: Numbered, ledger: Ledger) -> Iterator[Event]:
+        number, event = message.number, message.what
+        assert isinstance(event, Started | Made | Finished)
+        if isinstance(event, Started):
+            worker.model_at = number
+        elif isinstance(event, Made):
+            ledger.made(worker.tickets[number], event.asked)
+        else:
+            del worker.tickets[number]
+            if worker.model_at == number:
+                worker.model_at = None
+        yield event
+
+    def _lost(self, worker: _Worker, ledger: Ledger) -> Iterator[Event]:
+        """The worker's process has ended: start another, and let the others' jobs come back."""
+        why = worker.child.ending()
+        if why == f"exit code {DEVICE_EXIT}":
+            why = "an error of its device"
+        worker.child.kill()
+        self._workers.remove(worker)
+        if self._stopping:
+            return
+        if not worker.slots:
+            raise ModelError(
+                f"the worker ended while it loaded the model ({why}): choose a smaller --model or fewer --workers"
+            )
+        ledger.lost(why)
+        guilty = worker.tickets.pop(worker.model_at, None) if worker.model_at is not None else None
+        for ticket in worker.tickets.values():
+            ledger.put_back(ticket)
+        if guilty is not None:
+            yield from ledger.blame(guilty, why)
+        yield Said(f"a worker was lost ({why}); starting another")
+        self._workers.append(self._start(worker.device))
+
+    def _stop(self) -> None:
+        self._stopping = True
+        for worker in list(self._workers):
+            if worker.slots:
+                try:
+                    worker.child.connection.send(Stop())
+                except OSError:
+                    continue  # reading from it says so too
+            else:
+                worker.child.kill()
+                self._workers.remove(worker)

@@ -1,0 +1,188 @@
+"""The results file: rows appended by one process, each written whole, and repaired where a crash cut the last one.
+
+A row is one `write` of a line to a file opened for appending, so that a process killed at any moment leaves at most
+one line without its end. What must change in rows already written (clips renamed, failures tried again) is done once,
+before the first new row, by writing the file anew beside and putting it in the old one's place.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from seats.batch.rows import OK, Row, from_line, row_path, to_line
+from seats.errors import SeatsError, SettingsError
+
+_SYNC_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What must be known of a row to resume. line: its number, from 0. content, stat: of the clip, see
+    `seats.batch.identity`; None where it could not be read. ok: whether the question was answered."""
+
+    line: int
+    path: str
+    question: str
+    settings: str
+    id: str
+    expected: str | None
+    content: str | None
+    bytes: int | None
+    stat: str | None
+    ok: bool
+
+    @classmethod
+    def of(cls, line: int, row: Row) -> Entry:
+        content = row.get("content") or {}
+        return cls(
+            line,
+            row_path(row),
+            sys.intern(row["question"]),
+            sys.intern(str(row.get("settings", ""))),
+            row["id"],
+            row.get("expected"),
+            content.get("hash"),
+            content.get("bytes"),
+            content.get("stat"),
+            row["status"] == OK,
+        )
+
+
+class ResultsFile:
+    """Opens a results file for one writer, making it if need be; use as a context.
+
+    Raises SettingsError for a path that cannot be a results file, SeatsError where another batch writes to it or the
+    disk refuses. `remarks` says what had to be repaired.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.remarks: list[str] = []
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._handle = _open_locked(path)
+        except OSError as error:
+            raise SettingsError(f"{path}: cannot be written ({error.strerror}); choose another --out") from None
+        self._synced = time.monotonic()
+        try:
+            self._repair_end()
+        except BaseException:
+            os.close(self._handle)
+            raise
+
+    def __enter__(self) -> ResultsFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):
+            os.fsync(self._handle)
+        os.close(self._handle)
+
+    def entries(self) -> Iterator[Entry]:
+        """The rows there are. Lines that are no rows are left where they are and said in `remarks`."""
+        bad = 0
+        with self.path.open("rb") as file:
+            for number, line in enumerate(file):
+                row = from_line(line)
+                if row is None:
+                    bad += bool(line.strip())
+                else:
+                    yield Entry.of(number, row)
+        if bad:
+            self.remarks.append(f"{self.path}: {bad} line{'s' * (bad > 1)} that are no rows of a batch are left alone")
+
+    def append(self, row: Row) -> None:
+        """Write a row; when this returns, it survives the end of this process."""
+        line = to_line(row)
+        end = os.fstat(self._handle).st_size
+        try:
+            if os.write(self._handle, line) != len(line):
+                raise OSError(0, "no room for the whole row")
+            if time.monotonic() - self._synced > _SYNC_EVERY_S:  # in case the machine ends, not only the process
+                os.fsync(self._handle)
+                self._synced = time.monotonic()
+        except OSError as error:
+            with suppress(OSError):
+                os.ftruncate(self._handle, end)
+            raise _disk(self.path, error) from None
+
+    def rewrite(self, change: Callable[[int, Row], Row | None]) -> None:
+        """Replace rows at a stroke. change: of a line's number and row; None drops it. Lines that are no rows stay."""
+        beside = self.path.with_name(f".{self.path.name[:200]}.{os.getpid()}.new")
+        try:
+            handle = _open_locked(beside)
+            try:
+                with open(handle, "wb", closefd=False) as out, self.path.open("rb") as file:
+                    for number, line in enumerate(file):
+                        row = from_line(line)
+                        changed = row and change(number, row)
+                        if changed is row:
+                            out.write(line)
+                        elif changed is not None:
+                            out.write(to_line(changed))
+                    out.flush()
+                    os.fsync(handle)
+                os.replace(beside, self.path)
+            except BaseException:
+                os.close(handle)
+                beside.unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise _disk(self.path, error) from None
+        os.close(self._handle)
+        self._handle = handle
+
+    def _repair_end(self) -> None:
+        """Give a last line without its end one if it is a whole row, else cut it off."""
+        size = os.fstat(self._handle).st_size
+        start, tail = size, b""
+        while start > 0 and b"\n" not in tail:
+            step = min(2**16, start)
+            start -= step
+            tail = os.pread(self._handle, step, start) + tail
+        if not tail or tail.endswith(b"\n"):
+            return
+        last = tail[tail.rfind(b"\n") + 1 :]
+        if from_line(last) is not None:
+            os.write(self._handle, b"\n")
+            return
+        cut = last.strip(b"\0 ")
+        if cut and not cut.startswith(b"{"):
+            raise SettingsError(f"{self.path}: is not a results file of a batch; choose another --out")
+        os.ftruncate(self._handle, size - len(last))
+        self.remarks.append(f"{self.path}: its last row was cut off and is removed; its question is asked again")
+
+
+def _open_locked(path: Path) -> int:
+    """Open for appending, locked against other batches; the lock ends with the process."""
+    import fcntl
+
+    while True:
+        with suppress(FileNotFoundError):
+            if not stat.S_ISREG(os.stat(path).st_mode):
+                raise SettingsError(f"{path}: is not a regular file; choose another --out")
+        handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            raise SeatsError(f"{path}: another batch is writing to it; wait for it, or give another --out") from None
+        except OSError:
+            return handle  # a file system without locks
+        with suppress(FileNotFoundError):
+            there, ours = os.stat(path), os.fstat(handle)
+            if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino):
+                return handle
+        os.close(handle)  # another batch put a new file in its place just now
+
+
+def _disk(path: Path, error: OSError) -> SeatsError:
+    said = error.strerror or str(error)
+    return SeatsError(f"{path}: cannot be written ({said}); make room and run the batch again: what is in it is kept")

@@ -1,0 +1,137 @@
+"""What a worker must know, in plain values that travel to other processes and machines, and their digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from seats.media import FrameSampling
+from seats.models.checkpoint import Checkpoint
+
+DECODE_TIMEOUT_S = 600.0
+DECODE_MEMORY = 4 * 2**30
+_SAMPLES, _SAMPLE = 16, 2**16
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """As for `load_model`. threads: for its CPU work, None for torch's own choice."""
+
+    checkpoint: Checkpoint
+    device: str = "auto"
+    dtype: str = "auto"
+    quantize: str | None = None
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class ClipSettings:
+    """As for `load_clip`. timeout_s, memory_bytes: limits of reading one clip; memory is counted above what the idle
+    decoder needs."""
+
+    sampling: FrameSampling
+    start_s: float | None = None
+    end_s: float | None = None
+    use_video: bool = True
+    use_audio: bool = True
+    timeout_s: float = DECODE_TIMEOUT_S
+    memory_bytes: int = DECODE_MEMORY
+
+    def smaller(self, frames: int, pixels: int) -> ClipSettings:
+        """A quarter of the video tokens of a clip that had `frames` frames of `pixels` pixels: half of both."""
+        few, small = max(2, frames // 4 * 2), max(1, pixels // 2)
+        sampling = self.sampling
+        return replace(
+            self,
+            sampling=replace(sampling, max_frames=few, max_pixels=small, min_pixels=min(sampling.min_pixels, small)),
+        )
+
+
+@dataclass(frozen=True)
+class AnswerSettings:
+    """As for `Question` and `Decoding`, without the text."""
+
+    method: str = "seats"
+    keep: float = 10.0
+    keep_video: float | None = None
+    keep_audio: float | None = None
+    kv: str = "keep"
+    system: str | None = None
+    max_new_tokens: int = 256
+    temperature: float = 0.0
+    seed: int = 0
+    compare: bool = False
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything a worker needs. decoders: processes that decode the next clips. digest: of what answers depend on."""
+
+    model: ModelSettings
+    clip: ClipSettings
+    answer: AnswerSettings
+    digest: str
+    decoders: int = 1
+
+    @classmethod
+    def of(cls, model: ModelSettings, clip: ClipSettings, answer: AnswerSettings, decoders: int = 1) -> Setup:
+        """With the digest. Reads the checkpoint's files; raises ModelError if weights are missing."""
+        return cls(model, clip, answer, digest_of(model, clip, answer), decoders)
+
+
+def digest_of(model: ModelSettings, clip: ClipSettings, answer: AnswerSettings) -> str:
+    """Digest, hexadecimal, of all that an answer depends on beside clip and question.
+
+    Not in it: the model's name (its files count), the device, and limits on time and memory.
+    """
+    answering = asdict(answer)
+    if answer.method == "full":  # retention means nothing to it
+        answering |= {"keep": None, "keep_video": None, "keep_audio": None}
+    reading = asdict(clip)
+    del reading["timeout_s"], reading["memory_bytes"]
+    said = [fingerprint(model.checkpoint), model.dtype, model.quantize, reading, answering]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def fingerprint(checkpoint: Checkpoint) -> str:
+    """Digest, hexadecimal, of a checkpoint's files: the small ones whole, of the weights their sizes and samples.
+
+    Training changes all of a model's weights, so samples tell models apart in a moment. Raises ModelError.
+    """
+    weights = checkpoint.weight_files
+    small = [p for p in checkpoint.folder.iterdir() if p.suffix in (".json", ".jinja", ".txt", ".model")]
+    total = hashlib.sha256()
+    for file in sorted([*small, *weights], key=lambda p: p.name):
+        total.update(file.name.encode("utf-8", "surrogateescape") + b"\0")
+        for piece in _samples(file) if file in weights else [file.read_bytes()]:
+            total.update(hashlib.sha256(piece).digest())
+    return total.hexdigest()
+
+
+def _samples(file: Path) -> list[bytes]:
+    size = file.stat().st_size
+    starts = sorted({max(0, size - _SAMPLE) * n // (_SAMPLES - 1) for n in range(_SAMPLES)})
+    with file.open("rb") as opened:
+        return [str(size).encode(), *(os.pread(opened.fileno(), _SAMPLE, start) for start in starts)]
+
+
+def question_of(settings: AnswerSettings, text: str) -> Any:
+    """The library's `Question`. Imports torch. Raises SettingsError."""
+    from seats.inference.answer import Question
+    from seats.inference.generate import Decoding
+
+    return Question(
+        text=text,
+        method=settings.method,
+        keep=settings.keep,
+        keep_video=settings.keep_video,
+        keep_audio=settings.keep_audio,
+        kv=settings.kv,  # type: ignore[arg-type]
+        system=settings.system,
+        decoding=Decoding(settings.max_new_tokens, settings.temperature, settings.seed),
+        compare=settings.compare,
+    )
