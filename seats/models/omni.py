@@ -75,7 +75,7 @@ def load_model(
     if remark := compat.check_transformers():
         announce(remark)
     family = _family(checkpoint)
-    where = _device(device)
+    where = device_named(device)
     bytes_on_disk = thinker_bytes(checkpoint)
     kind = _dtype(dtype, where, bytes_on_disk)
     _check_memory(checkpoint, where, kind, quantize, bytes_on_disk)
@@ -135,7 +135,8 @@ def _family(checkpoint: Checkpoint) -> Family:
     return found
 
 
-def _device(device: str) -> torch.device:
+def device_named(device: str) -> torch.device:
+    """The device that `--device` stands for. Raises SettingsError for one that is unknown or not there."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -1,0 +1,72 @@
+"""A thinker with random weights, made where it will run."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from typing import Any
+
+import torch
+
+from seats.bench.presets import Preset
+from seats.costs.memory import available_bytes
+from seats.errors import OutOfMemoryError
+from seats.models.thinker import Thinker
+from seats.models.window_attention import use_window_attention
+
+
+def random_thinker(preset: Preset, device: torch.device, dtype: torch.dtype, seed: int = 0) -> Thinker:
+    """The model that `preset` describes with random weights, in eval mode and with batched window attention.
+
+    Every weight is created on `device` in `dtype`; the host holds none of them. Raises OutOfMemoryError, before
+    anything is created where the weights alone are larger than what is free.
+    """
+    import transformers
+
+    config = preset.config()
+    needed, free = weight_bytes(preset, dtype), available_bytes(device)
+    message = (
+        f"{preset.name} needs {needed / 2**30:.1f} GiB for its weights, {device} has {free / 2**30:.1f} GiB free: "
+        "choose a smaller --model"
+    )
+    if needed > free:
+        raise OutOfMemoryError(message)
+    torch.manual_seed(seed)
+    with _quiet(), torch.device(device):
+        try:
+            module = getattr(transformers, preset.adapter.thinker_class)._from_config(config, dtype=dtype)
+        except torch.OutOfMemoryError as error:
+            raise OutOfMemoryError(message) from error
+    module.eval().requires_grad_(False)
+    thinker = Thinker(module)
+    use_window_attention(thinker.vision, thinker.audio)
+    return thinker
+
+
+def weight_bytes(preset: Preset, dtype: torch.dtype) -> int:
+    """Bytes of all weights of the thinker, counted without making them."""
+    return parameters(preset) * dtype.itemsize
+
+
+def parameters(preset: Preset) -> int:
+    """Number of weights of the thinker."""
+    import transformers
+
+    with _quiet(), torch.device("meta"):
+        module = getattr(transformers, preset.adapter.thinker_class)(preset.config())
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@contextlib.contextmanager
+def _quiet() -> Any:
+    """Without the remarks of the stock code about what a config leaves at its default."""
+    import transformers
+
+    verbosity = transformers.utils.logging.get_verbosity()
+    transformers.utils.logging.set_verbosity_error()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            transformers.utils.logging.set_verbosity(verbosity)

@@ -1,0 +1,146 @@
+"""Settings run in alternation, and what is said of their times: medians, spreads, ratios paired by round."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from seats.costs.flops import FlopsReport
+from seats.errors import OutOfMemoryError, SeatsError
+from seats.inference.trace import Trace
+
+STOCK = "stock"
+"""Name of the setting that is transformers' own code, not a method."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """method: name in the registry, or `STOCK`. keep: percent as `--keep`, None for those that keep all."""
+
+    method: str
+    keep: float | None = None
+
+    @property
+    def label(self) -> str:
+        return self.method if self.keep is None else f"{self.method} {self.keep:g}%"
+
+
+FULL = Setting("full")
+
+
+def settings_of(methods: Iterable[str], keeps: Iterable[float], stock: bool = False) -> list[Setting]:
+    """Full tokens first, stock code if wanted, then every method at every retention."""
+    keeps = list(dict.fromkeys(keeps))
+    others = [Setting(name, keep) for name in dict.fromkeys(methods) if name != FULL.method for keep in keeps]
+    return [FULL, *([Setting(STOCK)] if stock else []), *others]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One measured run of one setting.
+
+    steps_ms: per step, on the device's clock. prefill_ms: from the encoders' output to the first token's logits,
+    selection included, on the host's clock with the device waited for at both ends. first_token_ms: with encoders and
+    saliency, None where the encoders didn't run. per_token_ms: of the decoding, None without any.
+    peak_bytes: of the device during the run; on a CPU of the process so far. trace, flops: None for stock code.
+    """
+
+    steps_ms: dict[str, float]
+    prefill_ms: float
+    first_token_ms: float | None
+    per_token_ms: float | None
+    peak_bytes: int
+    kv_cache_bytes: int
+    trace: Trace | None
+    flops: FlopsReport | None
+
+
+@dataclass
+class Row:
+    """One setting's runs, in order of the rounds; error: why there are none, or no more."""
+
+    setting: Setting
+    runs: list[Run] = field(default_factory=list)
+    error: str | None = None
+
+    @property
+    def done(self) -> bool:
+        return self.error is None and bool(self.runs)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Median, lowest and highest of the rounds."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread | None:
+        """None of no values."""
+        return cls(statistics.median(values), min(values), max(values)) if values else None
+
+
+def alternate(
+    settings: Sequence[Setting],
+    run: Callable[[Setting], Run],
+    rounds: int,
+    warmups: int,
+    on_round: Callable[[int, int], None] = lambda _done, _all: None,
+) -> list[Row]:
+    """Run every setting once a round, in turn, `warmups` rounds uncounted.
+
+    A setting that runs out of memory, or that the method refuses, is told in its row; the others go on.
+    """
+    rows = [Row(setting) for setting in settings]
+    for number in range(warmups + rounds):
+        on_round(number, warmups + rounds)
+        for row in rows:
+            if row.error is not None:
+                continue
+            try:
+                result = run(row.setting)
+            except (SeatsError, RuntimeError) as error:
+                if not (isinstance(error, SeatsError) or is_out_of_memory(error)):
+                    raise
+                row.error, row.runs = _said(error), []
+                del error
+                _free()
+                continue
+            if number >= warmups:
+                row.runs.append(result)
+    return rows
+
+
+def ratios(above: Row, below: Row, value: Callable[[Run], float | None]) -> Spread | None:
+    """`value` of one row's runs over that of another's, round by round; None where either has none."""
+    if not (above.done and below.done):
+        return None
+    pairs = [(value(a), value(b)) for a, b in zip(above.runs, below.runs, strict=True)]
+    return Spread.of([a / b for a, b in pairs if a is not None and b])
+
+
+def spread(row: Row, value: Callable[[Run], float | None]) -> Spread | None:
+    """Of one value over a row's runs."""
+    return Spread.of([found for found in map(value, row.runs) if found is not None])
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a device or the host had no room for a tensor."""
+    return isinstance(error, (torch.OutOfMemoryError, OutOfMemoryError)) or "can't allocate memory" in str(error)
+
+
+def _said(error: Exception) -> str:
+    return "out of memory" if is_out_of_memory(error) else str(error)
+
+
+def _free() -> None:
+    """Give back what a run that failed has left behind."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,250 @@
+"""`seats bench`: speed at a model's real dimensions, without its weights."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seats_cli.command import command
+from seats_cli.options import OutputOptions, choice, flag, option, parse_percent, parse_positive
+from seats_cli.output import Output
+from seats_cli.usage import WrongUsage
+
+if TYPE_CHECKING:
+    from seats.bench.presets import Preset
+    from seats.bench.workload import Load
+
+ORDER = 80
+_MODEL, _LOAD, _RUN = "Model", "Workload", "Measurement"
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Of a prompt."""
+
+    video: int
+    audio: int
+    text: int
+
+
+@dataclass(frozen=True)
+class Size:
+    """Of a picture, pixels."""
+
+    width: int
+    height: int
+
+
+def parse_tokens(value: Any) -> Tokens:
+    """From "8600+3000+150", or a total that is divided like that."""
+    parts = str(value).replace(" ", "").split("+")
+    if not all(re.fullmatch(r"\d+", part) for part in parts) or len(parts) not in (1, 3):
+        raise typer.BadParameter(f"{value!r} is not a count: write a total (11750) or video+audio+text (8600+3000+150)")
+    if len(parts) == 3:
+        return Tokens(*map(int, parts))
+    text = min(150, int(parts[0]) // 2)
+    audio = round((int(parts[0]) - text) * 3000 / 11600)
+    return Tokens(int(parts[0]) - text - audio, audio, text)
+
+
+def parse_size(value: Any) -> Size:
+    """From "854x480"."""
+    found = re.fullmatch(r"\s*(\d+)\s*[xX]\s*(\d+)\s*", str(value))
+    if not found or not int(found[1]) * int(found[2]):
+        raise typer.BadParameter(f"{value!r} is not a picture size: write width x height (854x480)")
+    return Size(int(found[1]), int(found[2]))
+
+
+@dataclass(frozen=True)
+class SizeOptions:
+    """Which dimensions, and where."""
+
+    model: Annotated[
+        str | None,
+        option(
+            "--model",
+            "-m",
+            panel=_MODEL,
+            metavar="NAME",
+            text="qwen2.5-omni-7b, qwen2.5-omni-3b, qwen3-omni-30b-a3b, small, small-moe, or a folder with a "
+            "config.json. Not given: the 7B where a CUDA GPU has the memory, else small.",
+        ),
+    ] = None
+    device: Annotated[
+        str, option("--device", panel=_MODEL, text="auto (default), cpu, cuda, cuda:1 or mps.", metavar="DEVICE")
+    ] = "auto"
+    dtype: Annotated[
+        str,
+        option(
+            "--dtype",
+            panel=_MODEL,
+            text="auto (default), bfloat16, float16 or float32.",
+            metavar="TYPE",
+            parser=choice("auto", "bfloat16", "float16", "float32"),
+        ),
+    ] = "auto"
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """What is run: tokens, or a clip through the encoders."""
+
+    tokens: Annotated[
+        Tokens | None,
+        option(
+            "--tokens",
+            panel=_LOAD,
+            metavar="N",
+            parser=parse_tokens,
+            text="Tokens of the prompt, without encoders: video+audio+text (8600+3000+150, for small models a tenth), "
+            "or a total.",
+        ),
+    ] = None
+    frames: Annotated[
+        int | None,
+        option("--frames", panel=_LOAD, text="Instead: sampled frames, through the encoders.", metavar="N", min=0),
+    ] = None
+    size: Annotated[
+        Size | None,
+        option("--size", panel=_LOAD, text="Source size of the frames (854x480).", metavar="WxH", parser=parse_size),
+    ] = None
+    seconds: Annotated[
+        float | None,
+        option(
+            "--seconds",
+            panel=_LOAD,
+            text="Length of the clip and its sound (half a second a frame).",
+            metavar="SECONDS",
+            parser=parse_positive,
+        ),
+    ] = None
+    text_tokens: Annotated[
+        int, option("--text-tokens", panel=_LOAD, text="Text tokens beside a clip (150).", metavar="N", min=10)
+    ] = 150
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What is compared, and how often."""
+
+    method: Annotated[
+        list[str] | None,
+        option("--method", panel=_RUN, text="A method; several times to compare (seats).", metavar="NAME"),
+    ] = None
+    keep: Annotated[
+        list[float] | None,
+        option(
+            "--keep",
+            panel=_RUN,
+            text="A retention for every method; several times to compare (10%).",
+            metavar="PERCENT",
+            parser=parse_percent,
+        ),
+    ] = None
+    kv: Annotated[
+        str,
+        option("--kv", panel=_RUN, metavar="keep|drop", parser=choice("keep", "drop"), text="As for ask (keep)."),
+    ] = "keep"
+    stock: Annotated[
+        bool,
+        flag("--stock", panel=_RUN, text="Also time transformers' own prefill, its head on every position."),
+    ] = False
+    rounds: Annotated[int, option("--rounds", panel=_RUN, text="Counted rounds (5).", metavar="N", min=1)] = 5
+    warmups: Annotated[int, option("--warmups", panel=_RUN, text="Rounds before them (2).", metavar="N", min=0)] = 2
+    new_tokens: Annotated[
+        int, option("--new-tokens", panel=_RUN, text="Decoding steps a run (8).", metavar="N", min=0)
+    ] = 8
+    seed: Annotated[int, option("--seed", panel=_RUN, text="Of weights and inputs (0).", metavar="N", min=0)] = 0
+
+
+@command
+def bench(model: SizeOptions, load: LoadOptions, measured: RunOptions, output: OutputOptions) -> None:
+    """Time methods against full tokens at a model's true dimensions with random weights; nothing is downloaded.
+
+    [bold]Examples[/bold]
+
+    seats bench --model qwen2.5-omni-7b --keep 35% --keep 10% --stock
+
+    seats bench --model qwen2.5-omni-7b --frames 128 --size 854x480 --seconds 60
+
+    seats bench --model small --tokens 1200 --json > bench.json
+    """
+    if load.frames is not None and load.tokens is not None:
+        raise WrongUsage("--tokens gives the encoders' outputs and --frames runs the encoders: choose one of them")
+    out = Output(output)
+    with out.working("starting"):
+        import torch
+
+        from seats.bench.bench import bench as run_bench
+        from seats.bench.measure import settings_of
+        from seats.bench.presets import find_preset
+        from seats.methods import method_class
+        from seats.models.omni import DTYPES, device_named
+
+        device = device_named(model.device)
+        preset = find_preset(model.model) if model.model else _default_preset(device, out)
+        dtype = DTYPES.get(model.dtype) or (torch.float32 if preset.small else torch.bfloat16)
+        methods = measured.method or ["seats"]
+        for name in methods:
+            method_class(name)  # raises for an unknown one
+        document = run_bench(
+            preset,
+            _load(load, preset),
+            settings_of(methods, measured.keep or [10.0], measured.stock),
+            device=device,
+            dtype=dtype,
+            rounds=measured.rounds,
+            warmups=measured.warmups,
+            new_tokens=measured.new_tokens,
+            kv=measured.kv,  # type: ignore[arg-type]
+            seed=measured.seed,
+            announce=out.now,
+        )
+    if output.json:
+        out.document(document)
+    else:
+        from rich.console import Console
+
+        from seats_cli.measurements import tables
+
+        Console(highlight=False).print(_title(document), tables(document))
+    if all(row["error"] is not None for row in document["rows"]):
+        raise typer.Exit(1)
+
+
+def _default_preset(device: Any, out: Output) -> Preset:
+    import torch
+
+    from seats.bench.build import weight_bytes
+    from seats.bench.presets import PRESETS
+    from seats.costs.memory import available_bytes
+
+    large = PRESETS["qwen2.5-omni-7b"]
+    # Full tokens take a few GiB beside the weights.
+    fits = device.type == "cuda" and 1.3 * weight_bytes(large, torch.bfloat16) < available_bytes(device)
+    chosen = large if fits else PRESETS["small"]
+    out.say(f"dimensions of {chosen.name}: {'it fits into' if fits else 'the 7B is not for'} {device}; see --model")
+    return chosen
+
+
+def _load(options: LoadOptions, preset: Preset) -> Load:
+    from seats.bench.workload import AUDIO, TEXT, VIDEO, media_load, token_load
+
+    if options.frames is not None:
+        seconds = options.seconds if options.seconds is not None else max(1.0, options.frames / 2)
+        size = options.size or Size(854, 480)
+        return media_load(preset, options.frames, size.width, size.height, seconds, options.text_tokens)
+    if options.tokens is not None:
+        tokens = options.tokens
+        return token_load(preset, tokens.video, tokens.audio, tokens.text)
+    return token_load(preset, VIDEO // 10, AUDIO // 10, TEXT) if preset.small else token_load(preset)
+
+
+def _title(document: dict[str, Any]) -> str:
+    load, machine = document["workload"], document["machine"]
+    tokens = f"{load['video']:,} video + {load['audio']:,} audio + {load['text']:,} text tokens"
+    rate = f"{machine['matmul_flops_per_s'] / 1e12:.3g} TFLOP/s measured"
+    return f"{document['model']['name']} · {machine['dtype']} · {machine['name']}, {rate} · {tokens}"

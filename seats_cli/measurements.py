@@ -1,0 +1,95 @@
+# ruff: noqa: RUF001  (a multiplication sign is meant)
+"""Tables of `seats bench` and `seats profile`, from their JSON documents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from rich import box
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from seats_cli.text import flops, milliseconds, size
+
+Cell = Callable[[dict[str, Any]], str | None]
+
+_STEPS = {
+    "prepare": "prepare",
+    "encode_video": "vision",
+    "encode_audio": "audio",
+    "saliency": "saliency",
+    "selection": "selection",
+    "prefill": "prefill",
+    "selection_and_prefill": "selection + prefill",
+    "first_token": "first token",
+    "per_output_token": "a token",
+}
+_RATIOS = {
+    "selection_and_prefill": "selection + prefill",
+    "over_stock": "stock prefill",
+    "first_token": "first token",
+    "per_output_token": "a token",
+}
+
+
+def tables(document: dict[str, Any]) -> Group:
+    """Times, how many times faster than full tokens, and costs: one line a setting, and why others were left out.
+
+    Columns without a value for any setting are left out.
+    """
+    rows = document["rows"]
+    left_out = [Text(f"{row['label']}: {row['error']}", style="yellow") for row in rows if row["error"] is not None]
+    shown = [row for row in rows if row["error"] is None]
+    times = [(name, _at("latency_ms", key, _median)) for key, name in _STEPS.items()]
+    faster = [(name, _at("speedup", key, _with_spread)) for key, name in _RATIOS.items()]
+    costs: list[tuple[str, Cell]] = [
+        ("FLOPs", _at("flops", "selection_and_prefill", lambda value: flops(value, ""))),
+        ("fewer", _at("flops", "reduction", lambda value: f"{value:.2f}×")),
+        ("vision's rate", _at("rate_share", "vision_encoder", _percent)),
+        ("prefill's rate", _at("rate_share", "prefill", _percent)),
+        ("selecting, of full prefill", _at("selection_share_of_full_prefill", "median", _percent)),
+        ("cache", _at("memory_bytes", "kv_cache", size)),
+        ("peak memory", _at("memory_bytes", "peak_device", size)),
+    ]
+    return Group(
+        _table("time, median", times, shown),
+        _table("times faster than full tokens, round by round: median (lowest to highest)", faster, shown),
+        _table("cost", costs, shown),
+        *left_out,
+    )
+
+
+def _table(title: str, columns: Iterable[tuple[str, Cell]], rows: list[dict[str, Any]]) -> Table:
+    made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="dim")
+    made.add_column("", no_wrap=True)
+    filled = [(name, [cell(row) for row in rows]) for name, cell in columns]
+    filled = [(name, cells) for name, cells in filled if any(cells)]
+    for name, _ in filled:
+        made.add_column(name, justify="right")
+    for index, row in enumerate(rows):
+        made.add_row(row["label"], *(cells[index] or "-" for _, cells in filled))
+    return made
+
+
+def _at(group: str, key: str, show: Callable[[Any], str | None]) -> Cell:
+    """Shows one value of a row, None where it has none."""
+
+    def cell(row: dict[str, Any]) -> str | None:
+        value = (row.get(group) or {}).get(key)
+        return None if value is None else show(value)
+
+    return cell
+
+
+def _median(spread: dict[str, float]) -> str | None:
+    return milliseconds(spread["median"]) if spread["median"] else None
+
+
+def _with_spread(spread: dict[str, float]) -> str:
+    return f"{spread['median']:.2f} ({spread['low']:.2f} to {spread['high']:.2f})"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"

@@ -1,0 +1,73 @@
+"""Alternation, failures of single settings, and what is said of the times."""
+
+import pytest
+import torch
+
+from seats.bench.measure import FULL, Row, Run, Setting, Spread, alternate, ratios, settings_of, spread
+from seats.errors import SettingsError
+
+
+def run_of(ms: float, token: float | None = None) -> Run:
+    return Run({"prefill": ms}, ms, None, token, 1, 1, None, None)
+
+
+def test_settings_begin_with_full_tokens_and_name_each_once():
+    made = settings_of(["seats", "full", "seats", "random"], [10.0, 35.0, 10.0], stock=True)
+    labels = ["full", "stock", "seats 10%", "seats 35%", "random 10%", "random 35%"]
+    assert [setting.label for setting in made] == labels
+
+
+def test_settings_take_turns_and_warm_ups_do_not_count():
+    seen, said = [], []
+
+    def run(setting):
+        seen.append(setting.label)
+        return run_of(float(len(seen)))
+
+    rows = alternate([FULL, Setting("seats", 10.0)], run, 2, 1, lambda done, total: said.append((done, total)))
+    assert seen == ["full", "seats 10%"] * 3
+    assert [[r.prefill_ms for r in row.runs] for row in rows] == [[3.0, 5.0], [4.0, 6.0]]
+    assert said == [(0, 3), (1, 3), (2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried ..."), "out of memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ..."), "out of memory"),
+        (SettingsError("seats cannot keep that"), "seats cannot keep that"),
+    ],
+)
+def test_one_setting_that_fails_leaves_the_others(error, said):
+    calls = []
+
+    def run(setting):
+        calls.append(setting)
+        if setting == FULL and len(calls) > 2:
+            raise error
+        return run_of(1.0)
+
+    other = Setting("seats", 10.0)
+    full, seats = alternate([FULL, other], run, 3, 0)
+    assert (full.error, full.runs, full.done) == (said, [], False)
+    assert len(seats.runs) == 3
+    assert calls.count(FULL) == 2  # not tried again
+    assert ratios(full, seats, lambda r: r.prefill_ms) is None
+
+
+def test_other_errors_are_not_hidden():
+    def run(_):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        alternate([FULL], run, 1, 0)
+
+
+def test_ratios_are_of_runs_of_the_same_round():
+    # Both get slower from round to round; medians of either alone would hide that the ratio stays.
+    full = Row(FULL, [run_of(10.0, 2.0), run_of(40.0, 2.0), run_of(30.0, 2.0)])
+    fast = Row(Setting("seats", 10.0), [run_of(5.0), run_of(10.0), run_of(10.0)])
+    assert ratios(full, fast, lambda r: r.prefill_ms) == Spread(3.0, 2.0, 4.0)
+    assert ratios(full, fast, lambda r: r.per_token_ms) is None
+    assert spread(full, lambda r: r.prefill_ms) == Spread(30.0, 10.0, 40.0)
+    assert spread(fast, lambda r: r.per_token_ms) is None

@@ -1,0 +1,90 @@
+"""Token counts and layouts of benchmark prompts, and the arithmetic of the reference workload."""
+
+import pytest
+import torch
+
+from seats.bench.presets import PRESETS
+from seats.bench.workload import Load, media_load, sequence_of, token_load
+from seats.costs.flops import head_macs, prefill_macs
+from seats.errors import SettingsError
+from seats.methods import Seats, retention_for
+from seats.methods.base import AfterLayer, BeforeLLM
+from seats.tokens import Modality
+
+
+@pytest.mark.parametrize("name", ["qwen2.5-omni-7b", "qwen3-omni-30b-a3b"])
+def test_the_default_workload_has_its_tokens_in_windows(name):
+    preset = PRESETS[name]
+    load = token_load(preset)
+    sequence = sequence_of(load, preset, preset.config())
+    counts = sequence.layout.counts()
+    assert (counts.video, counts.audio, counts.text) == (8600, 3000, 150)
+    # Video and sound take turns, as in a real prompt, and sound lasts as long as the pictures.
+    windows = sequence.layout.window[sequence.layout.modality != 0]
+    video = set(sequence.layout.window[sequence.layout.is_modality(Modality.VIDEO)].tolist())
+    audio = set(sequence.layout.window[sequence.layout.is_modality(Modality.AUDIO)].tolist())
+    assert len(video & audio) >= 0.9 * len(windows.unique())
+    assert len(windows.unique()) > 40
+    times = [
+        sequence.layout.time_s[sequence.layout.is_modality(kind)].max() for kind in (Modality.VIDEO, Modality.AUDIO)
+    ]
+    assert float(times[0]) == pytest.approx(float(times[1]), rel=0.05)
+
+
+@pytest.mark.parametrize(("video", "audio", "text"), [(860, 0, 60), (0, 77, 10), (333, 50, 20), (40_000, 9_000, 150)])
+def test_other_counts(video, audio, text):
+    preset = PRESETS["small"]
+    counts = sequence_of(token_load(preset, video, audio, text), preset, preset.config()).layout.counts()
+    assert (counts.audio, counts.text) == (audio, text)
+    assert counts.video == pytest.approx(video, rel=0.01)
+
+
+def test_a_clip_gets_the_size_the_frame_rule_gives_it():
+    # 854x480 in steps of 28: 30 x 17 merged tokens a pair of frames.
+    load = media_load(PRESETS["qwen2.5-omni-7b"], 128, 854, 480, 64.0)
+    assert load == Load((64, 34, 60), 6400, 1.0, 150, True)
+    assert load.video_tokens() == 64 * 17 * 30
+    assert media_load(PRESETS["qwen2.5-omni-7b"], 0, 854, 480, 2.0).grid is None
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: token_load(p, 0, 0), "at least one of either"),
+        (lambda p: token_load(p, -1, 5), "at least one of either"),
+        (lambda p: token_load(p, 5, 5, 3), "at least 10"),
+        (lambda p: media_load(p, 3, 100, 100, 1.0), "even"),
+        (lambda p: media_load(p, 4, 100, 100, 0.0), "above 0"),
+    ],
+)
+def test_loads_that_make_no_sense_are_refused(make, message):
+    with pytest.raises(SettingsError, match=message):
+        make(PRESETS["small"])
+
+
+def test_arithmetic_of_the_reference_workload():
+    """90.5 T multiply-adds for full tokens of the 7B, about 11.6 T at 10 %: the limit that speed is compared with."""
+    preset = PRESETS["qwen2.5-omni-7b"]
+    config = preset.config()
+    layout = sequence_of(token_load(preset), preset, config).layout
+    lengths = _lengths_of_seats(preset, layout)
+    full = prefill_macs(config, [len(layout)] * 28) + head_macs(config)
+    run = prefill_macs(config, lengths) + head_macs(config)
+    assert full / 1e12 == pytest.approx(90.5, abs=0.1)
+    assert run / 1e12 == pytest.approx(11.6, abs=0.2)
+
+
+def _lengths_of_seats(preset, layout):
+    generator = torch.Generator().manual_seed(0)
+    method = Seats.for_model(preset.shape, retention_for(preset.family, 10), 0)
+    embeds = torch.randn(len(layout), 8, generator=generator)
+    saliency = torch.rand(len(layout), generator=generator)
+    layout = layout.select(method.before_llm(BeforeLLM(embeds, layout, saliency)).keep)
+    lengths = []
+    for layer in range(1, 29):
+        lengths.append(len(layout))
+        if layer in method.layers:
+            scores = torch.rand(len(layout), generator=generator).softmax(0)
+            keep = method.after_layer(AfterLayer(layer, torch.empty(len(layout), 0), layout, lambda s=scores: s)).keep
+            layout = layout.select(keep | layout.is_modality(Modality.TEXT))
+    return lengths

@@ -1,0 +1,57 @@
+"""`seats bench` as a user meets it."""
+
+import json
+
+import pytest
+
+from seats_cli.commands.bench import Size, Tokens, parse_size, parse_tokens
+from seats_cli.main import run
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("8600+3000+150", Tokens(8600, 3000, 150)),
+        ("11750", Tokens(8600, 3000, 150)),
+        ("0+50+20", Tokens(0, 50, 20)),
+        ("200", Tokens(74, 26, 100)),
+    ],
+)
+def test_tokens(text, tokens):
+    assert parse_tokens(text) == tokens
+
+
+def test_size():
+    assert parse_size("1280x720") == Size(1280, 720)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--tokens", "many"],
+        ["--tokens", "1+2"],
+        ["--size", "480p", "--frames", "4"],
+        ["--tokens", "100", "--frames", "4"],
+        ["--method", "no-such"],
+        ["--frames", "3"],
+        ["--tokens", "5"],
+    ],
+)
+def test_wrong_usage(arguments, capsys):
+    assert run(["bench", "--model", "small", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_the_result_is_on_standard_output(capsys):
+    arguments = "bench --model small --tokens 60+25+20 --rounds 1 --warmups 0 --new-tokens 1 --keep 10% --keep 20%"
+    assert run([*arguments.split(), "--json", "--quiet"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert [row["label"] for row in json.loads(out)["rows"]] == ["full", "seats 10%", "seats 20%"]
+    assert run([*arguments.split(), "--method", "fastv-om"]) == 0
+    out, _ = capsys.readouterr()
+    assert "fastv-om 20%" in out
+    assert "fastv-om 10%: fastv-om cannot keep 6 %" in " ".join(out.split())
