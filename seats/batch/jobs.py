@@ -25,6 +25,17 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Planned:
+    """What a batch is going to do. clips: all; pending: of these still to do. done, failed: questions that have a row
+    from before, answered or not."""
+
+    clips: int
+    pending: int
+    done: int
+    failed: int
+
+
+@dataclass(frozen=True)
 class Said:
     """A remark for the user."""
 
@@ -55,5 +66,5 @@ class Finished:
     complete: bool
 
 
-Event = Said | Started | Made | Finished
+Event = Planned | Said | Started | Made | Finished
 """What happens while a batch runs, in the order in which it does."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,23 @@ from seats.batch.settings import Setup
 from seats.errors import ModelError
 
 _LOOK_EVERY_S = 0.2
+
+
+def devices_for(device: str, workers: int | None) -> list[str]:
+    """A device for each worker. device: as for `load_model`. workers: None for one per GPU, or one."""
+    if device not in ("auto", "cuda") or not _has_nvidia():
+        return [device] * (workers or 1)
+    import torch
+
+    count = torch.cuda.device_count()
+    if not count:
+        return [device] * (workers or 1)
+    return [f"cuda:{number % count}" for number in range(workers or count)]
+
+
+def _has_nvidia() -> bool:
+    """Whether it is worth seconds to ask torch for GPUs."""
+    return any(os.path.exists(file) for file in ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd"))
 
 
 @dataclass

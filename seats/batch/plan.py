@@ -66,35 +66,38 @@ def make_plan(jobs: Iterable[Job], entries: Iterable[Entry], settings: str, *, r
     matcher = _Matcher(retry_failed)
     free: list[Entry] = []
     for job in jobs:
-        mine = by_path.pop(job.clip, [])
-        content = _unchanged(job.clip, mine) if mine else False
-        if content is False:
-            free += mine
-            matcher.match(job, [], None)
-            matcher.outdated(job, mine)
-        else:
-            matcher.match(job, mine, content)
+        mine, others, content = _of_content(job.clip, by_path.pop(job.clip, []))
+        matcher.match(job, mine, content)
+        matcher.outdated(job, others)
+        free += others
     free += [entry for path, mine in by_path.items() for entry in mine if not os.path.lexists(path)]
     return matcher.finish(free)
 
 
-def _unchanged(path: str, mine: list[Entry]) -> Content | bool | None:
-    """Whether rows are of the content that a clip has now: False if not; None if so, as the file system says; the
-    content, if it had to be read."""
-    first = mine[-1]
-    if first.content is None:
+def _of_content(path: str, rows: list[Entry]) -> tuple[list[Entry], list[Entry], Content | None]:
+    """A clip's rows that are of the content it has now, those that are not, and the content if it had to be read.
+
+    All count where the clip cannot be read now: there is nothing better to be had.
+    """
+    if not rows:
+        return [], [], None
+    now = stat_of(path)
+    hashed = next((row.content for row in rows if row.stat is not None and row.stat == now), None)
+    content = None
+    if hashed is None:
         try:
-            check_file(Path(path))
+            if all(row.content is None for row in rows):
+                check_file(Path(path))
+                return [], rows, None  # could not be read then, and can now
+            content = content_of(path)
+            hashed = content.hash
         except MediaError:
-            return None  # it could not be read then, and cannot now
-        return False
-    if first.stat is not None and stat_of(path) == first.stat:
-        return None
-    try:
-        content = content_of(path)
-    except MediaError:
-        return False
-    return content if content.hash == first.content else False
+            return rows, [], None
+    return (
+        [row for row in rows if row.content == hashed],
+        [row for row in rows if row.content != hashed],
+        content,
+    )
 
 
 class _Matcher:

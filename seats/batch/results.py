@@ -86,15 +86,19 @@ class ResultsFile:
         os.close(self._handle)
 
     def entries(self) -> Iterator[Entry]:
-        """The rows there are. Lines that are no rows are left where they are and said in `remarks`."""
-        bad = 0
+        """The rows there are. Lines that are no rows are left where they are and said in `remarks`; where
+        there is nothing else, SettingsError is raised."""
+        bad = good = 0
         with self.path.open("rb") as file:
             for number, line in enumerate(file):
                 row = from_line(line)
                 if row is None:
                     bad += bool(line.strip())
                 else:
+                    good += 1
                     yield Entry.of(number, row)
+        if bad and not good:
+            raise SettingsError(f"{self.path}: is not a results file of a batch; choose another --out")
         if bad:
             self.remarks.append(f"{self.path}: {bad} line{'s' * (bad > 1)} that are no rows of a batch are left alone")
 
@@ -115,10 +119,11 @@ class ResultsFile:
 
     def rewrite(self, change: Callable[[int, Row], Row | None]) -> None:
         """Replace rows at a stroke. change: of a line's number and row; None drops it. Lines that are no rows stay."""
-        beside = self.path.with_name(f".{self.path.name[:200]}.{os.getpid()}.new")
+        beside = self.path.with_name(f".{self.path.name[:200]}.new")
         try:
             handle = _open_locked(beside)
             try:
+                os.ftruncate(handle, 0)  # a run that was killed may have left one
                 with open(handle, "wb", closefd=False) as out, self.path.open("rb") as file:
                     for number, line in enumerate(file):
                         row = from_line(line)

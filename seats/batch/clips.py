@@ -1,0 +1,147 @@
+"""Which clips: a folder, a pattern, a list file, or one clip; and which of them are this shard's."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from seats.errors import MediaError, SettingsError
+
+MEDIA = frozenset(
+    (
+        ".3g2", ".3gp", ".aac", ".ac3", ".aif", ".aiff", ".amr", ".asf", ".avi", ".caf", ".divx", ".dv", ".f4v",
+        ".flac", ".flv", ".gif", ".m1v", ".m2ts", ".m2v", ".m4a", ".m4b", ".m4v", ".mka", ".mkv", ".mov", ".mp2",
+        ".mp3", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".oga", ".ogg", ".ogv", ".opus", ".rm", ".rmvb", ".ts",
+        ".vob", ".wav", ".webm", ".wma", ".wmv", ".wv", ".y4m",
+    )
+)  # fmt: skip
+"""Extensions by which files of a folder are taken for clips."""
+LISTS = frozenset((".txt", ".lst", ".list", ".m3u"))
+STANDARD_INPUT = "-"
+
+
+@dataclass(frozen=True)
+class Found:
+    """base: folder that names are relative to. names: of the clips, each once; sorted, or in a list's order. remarks:
+    what was left out, a line each."""
+
+    base: str
+    names: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+    def path(self, name: str) -> str:
+        """A clip's path, as `ask` would be given it."""
+        return str(Path(self.base, name))
+
+
+def find_clips(where: str, *, recursive: bool = False) -> Found:
+    """The clips that `where` stands for.
+
+    where: a folder (its files with a media file's extension; with `recursive` also those of the folders in it, but not
+    of linked ones), a pattern with * or ? (all that match), a list (.txt, .lst, .list or .m3u, a path a line, relative
+    to the list; or separated by NUL, as `find -print0` writes them), "-" for such a list on standard input (relative
+    to the current folder), or a single clip. Names are not opened here: what is wrong with a file is found when it is
+    its turn. Raises MediaError where there is nothing.
+    """
+    if where == STANDARD_INPUT:
+        return _listed("", sys.stdin.buffer.read(), "standard input")
+    path = Path(where)
+    try:
+        if path.is_dir():
+            return _in_folder(where, recursive)
+        if path.is_file():
+            if path.suffix.lower() in LISTS:
+                return _listed(str(path.parent), path.read_bytes(), where)
+            return Found("", [str(path)])
+        there = os.path.lexists(where)
+    except (OSError, ValueError) as error:
+        raise MediaError(f"{where}: cannot be read ({error}); check the path") from None
+    if not there and glob.has_magic(where):
+        names = sorted(str(Path(found)) for found in glob.glob(where, recursive=True) if not os.path.isdir(found))
+        if not names:
+            raise MediaError(f"{where}: no file matches; check the pattern, and keep it in quotes")
+        return Found("", names)
+    if not there:
+        raise MediaError(f"{where}: no such folder or file; check the path")
+    return Found("", [str(path)])
+
+
+def _listed(base: str, content: bytes, where: str) -> Found:
+    separator = b"\0" if b"\0" in content else b"\n"
+    lines = (line if separator == b"\0" else line.removesuffix(b"\r") for line in content.split(separator))
+    comment = b"#" if where.lower().endswith(".m3u") else None
+    names = [os.fsdecode(line) for line in lines if line.strip() and not (comment and line.startswith(comment))]
+    once = list(dict.fromkeys(str(Path(name)) for name in names))
+    if not once:
+        raise MediaError(f"{where}: lists no clips; write one path a line")
+    repeated = len(names) - len(once)
+    return Found(base, once, [f"{where}: {repeated} paths are listed twice and taken once"] if repeated else [])
+
+
+def _in_folder(folder: str, recursive: bool) -> Found:
+    found = Found(folder)
+    others: Counter[str] = Counter()
+    linked, inner, closed = 0, 0, []
+
+    def note(error: OSError) -> None:
+        closed.append(f"{error.filename}: cannot be looked into ({error.strerror})")
+
+    for place, folders, files in os.walk(folder, onerror=note):
+        linked += sum(os.path.islink(os.path.join(place, name)) for name in folders)
+        inner += len(folders)
+        folders.sort()
+        for name in files:
+            suffix = os.path.splitext(name)[1].lower()
+            if name.startswith(".") or suffix not in MEDIA:
+                others["hidden" if name.startswith(".") else suffix or "no extension"] += 1
+            else:
+                found.names.append(os.path.relpath(os.path.join(place, name), folder))
+        if not recursive:
+            break
+    found.names.sort(key=os.fsencode)
+    found.remarks.extend(closed)
+    if others:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in others.most_common(5))
+        found.remarks.append(f"{sum(others.values())} files are left out for their names ({kinds}); a list takes any")
+    if inner and not recursive:
+        found.remarks.append(f"{inner} folders in it are not entered; --recursive does that")
+    elif linked:
+        found.remarks.append(f"{linked} linked folders are not entered")
+    if not found.names:
+        raise MediaError("; ".join([f"{folder}: holds no clips", *found.remarks]))
+    return found
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of `count` parts, `index` from 1. The part of a clip depends on its name alone, so that every machine finds
+    the same, also when clips come or go."""
+
+    index: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """From "3/16". Raises SettingsError."""
+        first, slash, second = text.partition("/")
+        if not (slash and first.strip().isdecimal() and second.strip().isdecimal()):
+            raise SettingsError(f"{text!r} is not a shard: write 1/4 to 4/4")
+        shard = cls(int(first), int(second))
+        if not 1 <= shard.index <= shard.count:
+            raise SettingsError(f"there is no shard {text}: count from 1/{shard.count} to {shard.count}/{shard.count}")
+        return shard
+
+    def has(self, name: str) -> bool:
+        """Whether a clip is this shard's. name: below the folder, or as the list says."""
+        digest = hashlib.sha256(os.fsencode(name)).digest()
+        return int.from_bytes(digest[:8], "big") % self.count == self.index - 1
+
+    def of(self, names: list[str]) -> Iterator[str]:
+        """This shard's among names."""
+        return (name for name in names if self.has(name))

@@ -1,0 +1,110 @@
+"""A results file as a CSV or Parquet table: a row per question, nested keys joined by dots."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from seats.batch.rows import from_line
+from seats.errors import SeatsError, SettingsError
+
+KINDS = (".csv", ".parquet")
+_CHUNK = 2_000
+_FIRST = ("id", "status", "clip.path", "question", "answer", "expected", "right", "error.type", "error.message")
+
+
+def check_kind(path: Path) -> None:
+    """Raises SettingsError for a table that could not be written in the end, before hours of work."""
+    if path.suffix.lower() == ".parquet" and find_spec("pyarrow") is None:
+        raise SettingsError(f"{path}: Parquet needs pyarrow: pip install 'seats[parquet]', or choose .csv")
+
+
+def write_table(results: Path, table: Path) -> None:
+    """Write `table` (.csv or .parquet) anew from a results file. Raises SeatsError if the disk refuses."""
+    beside = table.with_name(f".{table.name[:200]}.new")
+    columns = _columns(results)
+    try:
+        if table.suffix.lower() == ".parquet":
+            _write_parquet(results, beside, columns)
+        else:
+            _write_csv(results, beside, columns)
+        os.replace(beside, table)
+    except OSError as error:
+        raise SeatsError(f"{table}: cannot be written ({error.strerror or error}); {results} has all rows") from None
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _rows(results: Path) -> Iterator[dict[str, Any]]:
+    with results.open("rb") as file:
+        for line in file:
+            row = from_line(line)
+            if row is not None:
+                if isinstance(row["clip"], str):
+                    row["clip"] = {"path": row["clip"]}
+                yield dict(_flat("", row))
+
+
+def _flat(prefix: str, value: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Nested objects by dotted names; lists as JSON."""
+    for key, inner in value.items():
+        if isinstance(inner, dict):
+            yield from _flat(f"{prefix}{key}.", inner)
+        else:
+            yield prefix + key, json.dumps(inner) if isinstance(inner, list) else inner
+
+
+def _columns(results: Path) -> dict[str, type]:
+    """Names and types of all columns, the ones that say most first. A number that is ever a fraction is always one."""
+    kinds: dict[str, type] = {name: type(None) for name in _FIRST}
+    for row in _rows(results):
+        for name, value in row.items():
+            kinds[name] = _wider(kinds.get(name, type(None)), type(value))
+    return kinds
+
+
+def _wider(one: type, other: type) -> type:
+    if one is other or other is type(None):
+        return one
+    if one is type(None):
+        return other
+    return float if {one, other} == {int, float} else str
+
+
+def _write_csv(results: Path, path: Path, columns: dict[str, type]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(columns), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(_rows(results))
+
+
+def _write_parquet(results: Path, path: Path, columns: dict[str, type]) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    kinds = {bool: pyarrow.bool_(), int: pyarrow.int64(), float: pyarrow.float64()}
+    schema = pyarrow.schema([(name, kinds.get(kind, pyarrow.string())) for name, kind in columns.items()])
+
+    def write(chunk: list[dict[str, Any]]) -> None:
+        cells = {
+            name: [None if (value := row.get(name)) is None else kind(value) for row in chunk]
+            for name, kind in columns.items()
+            if kind is not type(None)
+        }
+        empty = {name: [None] * len(chunk) for name, kind in columns.items() if kind is type(None)}
+        writer.write_table(pyarrow.table({name: (cells | empty)[name] for name in columns}, schema=schema))
+
+    with parquet.ParquetWriter(path, schema) as writer:
+        chunk: list[dict[str, Any]] = []
+        for row in _rows(results):
+            chunk.append(row)
+            if len(chunk) == _CHUNK:
+                write(chunk)
+                chunk = []
+        if chunk:
+            write(chunk)

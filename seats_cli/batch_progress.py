@@ -1,0 +1,124 @@
+"""How `seats batch` shows where it is: one moving display on a terminal, a plain log elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from seats.batch.jobs import Event, Finished, Job, Made, Planned, Said, Started
+from seats.batch.rows import OK, printable_path
+from seats_cli.output import Output
+from seats_cli.text import one_line
+
+_LOG_EVERY_S = 10.0
+_LISTED_FAILURES = 20
+_NAME = 40
+
+
+class Progress:
+    """Hears a batch's events; use as a context."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._bar: Any = None
+        self._clips = self._pending = self._finished = self._failed = self._listed = 0
+        self._bad: set[Job] = set()
+        self._began: float | None = None
+        self._logged = time.monotonic()
+        self._now = ""
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def tell(self, event: Event) -> None:
+        """Show an event."""
+        if isinstance(event, Said):
+            self._line(event.text)
+        elif isinstance(event, Planned):
+            self._plan(event)
+        elif isinstance(event, Started):
+            self._began = self._began or time.monotonic()
+            self._now = event.job.clip
+        elif isinstance(event, Made) and event.row["status"] != OK:
+            self._bad.add(event.job)
+            self._list_failure(event)
+        elif isinstance(event, Finished) and event.complete:
+            self._finished += 1
+            self._failed += event.job in self._bad
+            self._bad.discard(event.job)
+            if self._output.options.verbose:
+                self._line(f"done: {printable_path(event.job.clip)}")
+        self._show()
+
+    def _plan(self, planned: Planned) -> None:
+        self._clips, self._pending = planned.clips, planned.pending
+        before = planned.done + planned.failed
+        if before:
+            failed = f" ({planned.failed} of them failed; --retry-failed asks them again)" if planned.failed else ""
+            self._line(f"{before} questions have a row from before{failed}; {planned.pending} clips to do")
+        console = self._output.console
+        if not planned.pending or self._output.options.quiet or not console.is_terminal:
+            return
+        from rich import progress
+
+        self._bar = progress.Progress(
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("{task.description}", markup=False, style="dim"),
+            console=console,
+            transient=True,
+        )
+        self._task = self._bar.add_task("loading the model", total=planned.pending)
+        self._bar.start()
+
+    def _list_failure(self, event: Made) -> None:
+        self._listed += 1
+        if self._listed <= _LISTED_FAILURES or self._output.options.verbose:
+            self._line(f"failed: {event.row['error']['message']}")
+        elif self._listed == _LISTED_FAILURES + 1:
+            self._line("failed: more; they are in the results file")
+
+    def _show(self) -> None:
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self._finished, description=self.line())
+        elif self._began is not None and time.monotonic() - self._logged >= _LOG_EVERY_S:
+            self._logged = time.monotonic()
+            self._line(f"{self._finished} of {self._pending} clips; {self.line()}")
+
+    def line(self) -> str:
+        """Failures, speed, time left, and the clip that the model is busy with."""
+        if self._began is None:
+            return "loading the model"
+        parts = [f"{self._failed} failed"]
+        seconds = time.monotonic() - self._began
+        if self._finished and seconds:
+            rate = self._finished / seconds
+            left = (self._pending - self._finished) / rate
+            parts += [speed(rate), f"{duration(left)} left"]
+        name = one_line(printable_path(self._now)).rpartition("/")[2]
+        return ", ".join(parts) + "; " + (name if len(name) <= _NAME else f"{name[: _NAME - 1]}…")
+
+    def _line(self, text: str) -> None:
+        self._output.say(text)
+
+
+def speed(rate: float) -> str:
+    """2.1 clips/s, or 12 clips/min."""
+    return f"{rate:.1f} clips/s" if rate >= 1 else f"{60 * rate:.1f} clips/min"
+
+
+def duration(seconds: float) -> str:
+    """40 s, 5 min, 3 h 20 min, 2 d 4 h."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes:02d} min"
+    return f"{hours // 24} d {hours % 24} h"

@@ -1,0 +1,324 @@
+"""`seats batch`: questions about many clips, into a results file that a later run goes on with."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seats_cli.command import command
+from seats_cli.options import (
+    AnswerOptions,
+    ClipOptions,
+    ModelOptions,
+    OutputOptions,
+    SelectionOptions,
+    choice,
+    flag,
+    option,
+)
+from seats_cli.output import Output
+from seats_cli.usage import INTERRUPTED, WrongUsage
+
+if TYPE_CHECKING:
+    from seats.batch.jobs import Job
+    from seats.batch.run import Engine, Outcome
+    from seats.batch.settings import Setup
+    from seats.models.checkpoint import Checkpoint
+
+ORDER = 30
+SCHEMA = "seats.batch/1"
+SOME_FAILED = 3
+_BATCH = "Batch"
+_SMALL = 2**26
+"""Bytes of weights below which a model runs on one thread, as `ask` has it."""
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """Which clips and questions, where the answers go, and what works on them."""
+
+    questions: Annotated[
+        Path | None,
+        option(
+            "--questions",
+            panel=_BATCH,
+            text="A CSV or JSONL file of questions (clip, question, and if wanted id and answer), instead of one for "
+            "all. Clips are relative to FOLDER.",
+            metavar="FILE",
+        ),
+    ] = None
+    out: Annotated[
+        Path,
+        option(
+            "--out",
+            "-o",
+            panel=_BATCH,
+            text="Where the answers go (results.jsonl). With .csv or .parquet, that table is written at the end, from "
+            "the .jsonl file beside it.",
+            metavar="FILE",
+        ),
+    ] = Path("results.jsonl")
+    recursive: Annotated[bool, flag("--recursive", "-r", panel=_BATCH, text="Also clips in folders below.")] = False
+    retry_failed: Annotated[
+        bool, flag("--retry-failed", panel=_BATCH, text="Ask again what failed in an earlier run.")
+    ] = False
+    shard: Annotated[
+        str | None,
+        option("--shard", panel=_BATCH, text="Only this part of the clips: 1/4 to 4/4.", metavar="I/N"),
+    ] = None
+    workers: Annotated[
+        int | None,
+        option(
+            "--workers",
+            panel=_BATCH,
+            text="Processes with a model each (one per GPU, or 1).",
+            metavar="N",
+            min=1,
+        ),
+    ] = None
+    decoders: Annotated[
+        int,
+        option(
+            "--decoders", panel=_BATCH, text="Clips that each worker decodes at a time (1).", metavar="N", min=1, max=64
+        ),
+    ] = 1
+    decode_memory: Annotated[
+        str | None,
+        option("--decode-memory", panel=_BATCH, text="Most memory for decoding a clip (4G).", metavar="SIZE"),
+    ] = None
+    engine: Annotated[
+        str,
+        option(
+            "--engine",
+            panel=_BATCH,
+            text="local (default), or ray (needs seats\\[ray]).",
+            metavar="local|ray",
+            parser=choice("local", "ray"),
+        ),
+    ] = "local"
+    ray_address: Annotated[
+        str | None,
+        option("--ray-address", panel=_BATCH, text="A Ray cluster that runs; else one is started.", metavar="ADDRESS"),
+    ] = None
+
+
+@command
+def batch(
+    folder: Annotated[
+        str,
+        typer.Argument(
+            help="A folder, a pattern in quotes, a .txt file with a path a line, or - for one on standard input.",
+            metavar="FOLDER",
+            show_default=False,
+        ),
+    ],
+    batch: BatchOptions,
+    model: ModelOptions,
+    selection: SelectionOptions,
+    part: ClipOptions,
+    answering: AnswerOptions,
+    output: OutputOptions,
+    question: Annotated[
+        str | None, typer.Argument(help="What to ask about every clip, in quotes.", metavar="[QUESTION]")
+    ] = None,
+) -> None:
+    """Ask about many clips. A row per clip and question goes to a results file; the same command again goes on where
+    the last one ended.
+
+    A clip that cannot be read or answered gets a row that says why, and the exit code is then 3. --timeout limits
+    the reading of each clip (600 s).
+
+    [bold]Examples[/bold]
+
+    seats batch clips/ "What is said, and what is shown?" --recursive --out answers.jsonl
+
+    seats batch clips/ --questions questions.csv --out answers.csv --keep 25%
+
+    seats batch clips/ "What happens?" --shard 3/16 --out answers-3.jsonl
+    """
+    if (question is None) == (batch.questions is None):
+        raise WrongUsage("give one question for all clips, in quotes, or --questions FILE")
+    if question is not None and not question.strip():
+        raise WrongUsage("the question is empty: put it in quotes after the folder")
+    out = Output(output)
+    results, table = _files(batch.out)
+    jobs = _jobs(folder, question, batch, out)
+    setup = _setup(batch, model, selection, part, answering, out)
+    engine = _engine(batch, setup)
+    from seats.batch.run import run_batch
+    from seats_cli.batch_progress import Progress
+
+    with _stoppable() as stop, Progress(out) as progress:
+        outcome = run_batch(
+            jobs, results, setup.digest, engine, retry_failed=batch.retry_failed, stop=stop, tell=progress.tell
+        )
+    if table is not None:
+        from seats.batch.tables import write_table
+
+        write_table(results, table)
+    _report(outcome, table or results, out)
+    if outcome.interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if outcome.failed or outcome.failed_before:
+        raise typer.Exit(SOME_FAILED)
+
+
+def _files(out: Path) -> tuple[Path, Path | None]:
+    """The results file, and the table to be made of it."""
+    from seats.batch.tables import KINDS, check_kind
+
+    kind = out.suffix.lower()
+    if kind in KINDS:
+        check_kind(out)
+        return out.with_suffix(".jsonl"), out
+    if kind not in (".jsonl", ".ndjson"):
+        raise WrongUsage(f"--out {out}: choose a name that ends in .jsonl, .csv or .parquet")
+    return out, None
+
+
+def _jobs(folder: str, question: str | None, options: BatchOptions, out: Output) -> list[Job]:
+    from seats.batch.clips import Shard, find_clips
+    from seats.batch.questions import jobs_of, read_questions
+
+    shard = None if options.shard is None else Shard.parse(options.shard)
+    asked = question if options.questions is None else read_questions(options.questions)
+    found = find_clips(folder, recursive=options.recursive)
+    jobs, remarks = jobs_of(found, asked or "", shard)
+    for remark in [*found.remarks, *remarks]:
+        out.say(remark)
+    return jobs
+
+
+def _setup(
+    options: BatchOptions,
+    model: ModelOptions,
+    selection: SelectionOptions,
+    part: ClipOptions,
+    answering: AnswerOptions,
+    out: Output,
+) -> Setup:
+    from seats.batch import settings
+    from seats.costs.memory import parse_size
+    from seats_cli.startup import check_clip, checkpoint_for, sampling_for
+
+    check_clip(Path(), part)  # what can be said of the options without a clip
+    checkpoint = checkpoint_for(model, out)
+    memory = options.decode_memory
+    clip = settings.ClipSettings(
+        sampling_for(checkpoint, part),
+        start_s=part.start,
+        end_s=part.end,
+        use_video=not part.no_video,
+        use_audio=not part.no_audio,
+        timeout_s=settings.DECODE_TIMEOUT_S if part.timeout is None else part.timeout,
+        memory_bytes=settings.DECODE_MEMORY if memory is None else parse_size(memory),
+    )
+
+    def share(percent: float | None) -> float | None:
+        return None if percent is None else percent / 100
+
+    answer = settings.AnswerSettings(
+        method=selection.method,
+        keep=selection.keep,
+        keep_video=share(selection.keep_video),
+        keep_audio=share(selection.keep_audio),
+        kv=selection.kv,
+        system=answering.system,
+        max_new_tokens=answering.max_new_tokens,
+        temperature=answering.temperature,
+        seed=answering.seed,
+        compare=selection.compare,
+    )
+    threads = _threads(checkpoint, options.workers or 1)
+    loading = settings.ModelSettings(checkpoint, model.device, model.dtype, model.quantize, threads)
+    return settings.Setup.of(loading, clip, answer, options.decoders)
+
+
+def _threads(checkpoint: Checkpoint, workers: int) -> int | None:
+    """CPU threads of a worker's model; None for torch's choice, which goes by OMP_NUM_THREADS where that is set."""
+    from seats.costs.memory import checkpoint_bytes
+
+    if "OMP_NUM_THREADS" in os.environ:
+        return None
+    if checkpoint_bytes(checkpoint.folder) < _SMALL:
+        return 1
+    return None if workers == 1 else max(1, (os.cpu_count() or 1) // workers)
+
+
+def _engine(options: BatchOptions, setup: Setup) -> Callable[[], Engine]:
+    if options.engine == "ray":
+        from seats.batch.ray_engine import RayEngine, check_ray
+
+        check_ray()
+        return lambda: RayEngine(setup, options.workers or 1, options.ray_address)
+    if options.ray_address is not None:
+        raise WrongUsage("--ray-address needs --engine ray")
+    from seats.batch.local import LocalEngine, devices_for
+
+    devices = devices_for(setup.model.device, options.workers)
+    return lambda: LocalEngine(setup, devices)
+
+
+@contextmanager
+def _stoppable() -> Iterator[threading.Event]:
+    """SIGINT and SIGTERM set the event; a second SIGINT ends the batch at once."""
+    stop = threading.Event()
+
+    def on_signal(number: int, _: Any) -> None:
+        if stop.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        stop.set()
+        os.write(2, b"\nstopping after the row in hand; Ctrl-C once more stops at once\n")
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _report(outcome: Outcome, where: Path, out: Output) -> None:
+    from seats.batch.rows import printable_path
+    from seats_cli.batch_progress import duration, speed
+
+    rate = outcome.finished / outcome.seconds if outcome.seconds else None
+    if out.options.json:
+        out.document(
+            {
+                "schema": SCHEMA,
+                "results": printable_path(str(where)),
+                "clips": outcome.clips,
+                "finished_clips": outcome.finished,
+                "failed_clips": outcome.failed_clips,
+                "pending_clips": outcome.pending - outcome.finished,
+                "answered": outcome.answered,
+                "failed": outcome.failed,
+                "answered_before": outcome.done_before,
+                "failed_before": outcome.failed_before,
+                "retried_with_less": outcome.retried,
+                "errors": dict(outcome.errors),
+                "seconds": outcome.seconds,
+                "clips_per_s": rate,
+                "interrupted": outcome.interrupted,
+            }
+        )
+    said = [f"{outcome.answered} answered", f"{outcome.failed} failed"]
+    if outcome.errors:
+        said[1] += " (" + ", ".join(f"{count} {kind}" for kind, count in outcome.errors.most_common()) + ")"
+    if outcome.retried:
+        said.append(f"{outcome.retried} with fewer frames for want of memory")
+    if rate is not None:
+        said.append(f"{duration(outcome.seconds)}, {speed(rate)}")
+    out.say(f"{', '.join(said)}; results in {printable_path(str(where))}")
+    if outcome.interrupted:
+        left = outcome.pending - outcome.finished
+        out.say(f"stopped with {left} clips to do; the same command goes on with them")
