@@ -1,0 +1,116 @@
+"""`seats profile`: a clip and a model, full tokens against methods."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from seats_cli.command import command
+from seats_cli.options import ClipOptions, ModelOptions, OutputOptions, choice, option, parse_percent
+from seats_cli.output import Output
+from seats_cli.startup import start
+from seats_cli.text import milliseconds, seconds
+
+ORDER = 70
+_RUN = "Measurement"
+
+
+@dataclass(frozen=True)
+class ProfileOptions:
+    """What is compared, and how often."""
+
+    method: Annotated[
+        list[str] | None,
+        option("--method", panel=_RUN, text="A method; several times to compare (seats).", metavar="NAME"),
+    ] = None
+    keep: Annotated[
+        list[float] | None,
+        option(
+            "--keep",
+            panel=_RUN,
+            text="A retention for every method; several times to compare (10%).",
+            metavar="PERCENT",
+            parser=parse_percent,
+        ),
+    ] = None
+    kv: Annotated[
+        str,
+        option("--kv", panel=_RUN, metavar="keep|drop", parser=choice("keep", "drop"), text="As for ask (keep)."),
+    ] = "keep"
+    rounds: Annotated[int, option("--rounds", panel=_RUN, text="Counted rounds (3).", metavar="N", min=1)] = 3
+    warmups: Annotated[int, option("--warmups", panel=_RUN, text="Rounds before them (1).", metavar="N", min=0)] = 1
+    new_tokens: Annotated[
+        int, option("--new-tokens", panel=_RUN, text="Longest answer, tokens (16).", metavar="N", min=1)
+    ] = 16
+    seed: Annotated[int, option("--seed", panel=_RUN, text="Of random choices (0).", metavar="N", min=0)] = 0
+
+
+@command
+def profile(
+    clip: Annotated[Path, typer.Argument(help="A video or sound file.", metavar="CLIP", show_default=False)],
+    model: ModelOptions,
+    part: ClipOptions,
+    measured: ProfileOptions,
+    output: OutputOptions,
+    question: Annotated[
+        str, typer.Argument(help="What to ask, in quotes.", metavar="[QUESTION]", show_default=False)
+    ] = "What happens in this clip?",
+) -> None:
+    """Measure time by step, FLOPs and memory of methods against full tokens, on one clip, in alternation.
+
+    [bold]Examples[/bold]
+
+    seats profile holiday.mp4 --method seats --method random --keep 10% --keep 25%
+
+    seats profile lecture.mkv "Sum this up." --end 2:00 --rounds 5 --json > profile.json
+    """
+    out = Output(output)
+    methods = measured.method or ["seats"]
+    started = start(clip, part, model, out, check=lambda _: _known(methods))
+    from seats.bench.measure import settings_of
+    from seats.bench.profile import profile as measure
+    from seats.inference.answer import Question
+    from seats.inference.generate import Decoding
+
+    with out.working("measuring"):
+        document = measure(
+            started.model,
+            started.clip,
+            Question(question, kv=measured.kv, decoding=Decoding(measured.new_tokens, seed=measured.seed)),  # type: ignore[arg-type]
+            settings_of(methods, measured.keep or [10.0]),
+            rounds=measured.rounds,
+            warmups=measured.warmups,
+            decode_ms=started.decode_ms,
+            announce=out.now,
+        )
+    if output.json:
+        out.document(document)
+    else:
+        from rich.console import Console
+
+        from seats_cli.measurements import tables
+
+        Console(highlight=False).print(_title(document), tables(document))
+    if all(row["error"] is not None for row in document["rows"]):
+        raise typer.Exit(1)
+
+
+def _known(methods: list[str]) -> None:
+    from seats.methods import method_class
+
+    for name in methods:
+        method_class(name)  # raises for an unknown one
+
+
+def _title(document: dict[str, Any]) -> str:
+    clip, machine = document["clip"], document["machine"]
+    parts = [document["model"]["name"], machine["dtype"], machine["name"]]
+    if clip["frames"]:
+        parts.append(f"{clip['frames']} frames of {clip['size'][0]}x{clip['size'][1]}")
+    if clip["audio_s"]:
+        parts.append(f"{seconds(clip['audio_s'])} of sound")
+    parts.append(f"read in {milliseconds(clip['decode_ms'])}, which the times leave out")
+    return " · ".join(parts)

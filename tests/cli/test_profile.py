@@ -1,0 +1,48 @@
+"""`seats profile` on a clip from disk."""
+
+import json
+
+import pytest
+
+from seats_cli.main import run
+from tests.checkpoints import save_tiny_checkpoint
+from tests.media.make import tone, write_clip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    made = tmp_path_factory.mktemp("profile")
+    save_tiny_checkpoint(made / "model", "qwen2.5-omni")
+    write_clip(made / "clip.mp4", frames=48, size=(96, 64), sound=tone(4.0))
+    return made
+
+
+def test_methods_are_measured_against_full_tokens(folder, capsys):
+    arguments = ["profile", str(folder / "clip.mp4"), "what is red ?", "--model", str(folder / "model")]
+    arguments += ["--max-pixels", "3136", "--rounds", "2", "--warmups", "0", "--new-tokens", "3", "--device", "cpu"]
+    arguments += ["--method", "seats", "--method", "fastv-om", "--keep", "25%"]
+    assert run([*arguments, "--json", "--quiet"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    document = json.loads(out)
+    assert document["schema"] == "seats.profile/1"
+    assert document["clip"]["audio_s"] == pytest.approx(4.0, abs=0.05)
+    assert document["clip"]["frames"] == 4
+    rows = {row["label"]: row for row in document["rows"]}
+    assert rows["fastv-om 25%"]["error"].startswith("fastv-om cannot keep")
+    seats, full = rows["seats 25%"], rows["full"]
+    steps = ("prepare", "encode_video", "encode_audio", "saliency", "selection", "prefill", "first_token")
+    assert all(seats["latency_ms"][step]["median"] > 0 for step in steps)
+    assert full["latency_ms"]["saliency"] is None
+    assert full["tokens"]["retention"]["overall"] == 1.0
+    assert seats["tokens"]["retention"]["overall"] < 0.6
+    assert seats["flops"]["reduction"] > 1.2
+    assert seats["flops"]["parts"]["vision_encoder"] == full["flops"]["parts"]["vision_encoder"] > 0
+    spread = seats["speedup"]["selection_and_prefill"]
+    assert spread["low"] <= spread["median"] <= spread["high"]
+    assert seats["latency_ms"]["first_token"]["low"] > seats["latency_ms"]["prefill"]["low"]
+
+
+def test_an_unknown_method_is_refused_before_the_clip_is_read(folder, capsys):
+    assert run(["profile", str(folder / "clip.mp4"), "--model", str(folder / "model"), "--method", "seat"]) == 2
+    assert "unknown method 'seat'" in capsys.readouterr().err
