@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from seats.report.spread import Histogram
 from seats.report.summary import PARTS_OF_TOTAL, Comparison, Ratio, Retention, Spread
-from seats.report.units import milliseconds, percent, ticks, times
+from seats.report.units import milliseconds, percent, ticks
 
 _RECT = Markup('<rect class="{}" x="{:.3f}%" y="{:.1f}" width="{:.3f}%" height="{:.1f}"><title>{}</title></rect>')
 _LINE = Markup('<line class="{}" x1="{:.3f}%" y1="{:.1f}" x2="{:.3f}%" y2="{:.1f}"/>')
@@ -130,14 +130,15 @@ def ratio_range(comparison: Comparison) -> tuple[float, float]:
 
 
 def ratio_dot(ratio: Ratio, span: tuple[float, float]) -> Markup:
-    """The ratio of medians as a dot, the middle 90 % of the pairs' ratios as a line, 1× as a hairline."""
+    """The ratio of medians as a dot, the middle 90 % of the pairs' ratios as a line, 1 as a hairline. The dot has a
+    colour where that line lies on one side of 1."""
     spread: Spread = ratio.per_pair
     low, middle, high = (_log_place(value, span) for value in (spread.p05, ratio.ratio, spread.p95))
     parts = [
         _LINE.format("one", _log_place(1.0, span), 0, _log_place(1.0, span), 18),
         _LINE.format("range", low, 9, high, 9),
         Markup('<circle class="dot {}" cx="{:.3f}%" cy="9" r="5"/>').format(
-            "less" if ratio.ratio >= 1 else "more", middle
+            "less" if spread.p05 > 1 else "more" if spread.p95 < 1 else "even", middle
         ),
     ]
     return _svg(parts, 18)
@@ -148,10 +149,11 @@ def ratio_axis(span: tuple[float, float]) -> Markup:
     found = ticks(*span, log=True, most=5)
     if not any(abs(tick - 1) < 1e-9 for tick in found):
         found = sorted([1.0, *(tick for tick in found if abs(_log_place(tick, span) - _log_place(1.0, span)) > 12)])
-    return _svg(
-        (_TEXT.format("tick", _log_place(tick, span), 14, 0, "middle", times(tick)) for tick in found),
-        20,
-    )
+    return _svg((_TEXT.format("tick", _log_place(tick, span), 14, 0, "middle", _ratio(tick)) for tick in found), 20)
+
+
+def _ratio(tick: float) -> str:
+    return f"{tick:g}×"  # noqa: RUF001
 
 
 def _log_place(value: float, span: tuple[float, float]) -> float:

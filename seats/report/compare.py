@@ -11,11 +11,23 @@ from pathlib import Path, PurePath
 from statistics import median
 
 from seats.report.results import row_at
-from seats.report.rows import STEPS, Answered, Row
+from seats.report.rows import Answered, Row
 from seats.report.spread import Values
 from seats.report.summary import Comparison, Difference, Ratio
 from seats.report.text import quoted
 
+COMPARED = (
+    "decode_clip",
+    "prepare",
+    "encode_video",
+    "encode_audio",
+    "prefill",
+    "selection_and_prefill",
+    "first_token",
+    "per_output_token",
+    "total",
+)
+"""Selection alone would be compared with nothing where the other file holds full tokens."""
 _EXAMPLES = 20
 _NONE = 0
 
@@ -30,7 +42,7 @@ class PairTable:
         self.keys = {name: array("Q") for name in ("path", "content", "file name")}
         self.contents, self.answers, self.offsets = array("Q"), array("Q"), array("Q")
         self.lines = array("Q")
-        self.numbers = {name: array("d") for name in (*STEPS, "flops")}
+        self.numbers = {name: array("d") for name in (*COMPARED, "flops")}
 
     def add(self, row: Row, answered: Answered) -> None:
         """Remember a row."""
@@ -42,8 +54,11 @@ class PairTable:
         self.answers.append(digest(answered.answer.strip()))
         self.offsets.append(row.offset)
         self.lines.append(row.line)
-        for name in STEPS:
-            self.numbers[name].append(answered.latency[name] or 0.0)
+        latency = answered.latency
+        prefill, selection = latency["prefill"], latency["selection"]
+        both = None if prefill is None else prefill + (selection or 0.0)
+        for name in COMPARED:
+            self.numbers[name].append((both if name == "selection_and_prefill" else latency[name]) or 0.0)
         self.numbers["flops"].append(answered.flops_run or 0.0)
 
 
@@ -84,7 +99,7 @@ def compare(
     """
     paired_by, pairs = _pairs(ours, theirs)
     latency = {}
-    for name in STEPS:
+    for name in COMPARED:
         ratio = _ratio(ours.numbers[name], theirs.numbers[name], pairs)
         if ratio is not None:
             latency[name] = ratio

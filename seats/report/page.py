@@ -7,35 +7,15 @@ from a results file, and the page's content security policy allows styles only.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from seats.report import charts, units
+from seats.report.names import PART_NAMES, STEP_NAMES
 from seats.report.results import ResultsError
 from seats.report.summary import PARTS_OF_TOTAL, Comparison, Cost, Group, Ratio, Report
-
-STEP_NAMES = {
-    "decode_clip": "reading the clip",
-    "prepare": "preparing",
-    "encode_video": "encoding pictures",
-    "encode_audio": "encoding sound",
-    "selection": "selection",
-    "prefill": "prefill",
-    "other": "rest up to the first token",
-    "generation": "tokens after the first",
-    "first_token": "time to the first token",
-    "per_output_token": "time per output token",
-    "total": "total",
-}
-PART_NAMES = {
-    "vision_encoder": "vision encoder",
-    "audio_encoder": "audio encoder",
-    "selection": "selection",
-    "llm_prefill": "LLM prefill",
-    "lm_head": "LM head",
-    "llm_decode": "LLM decoding",
-}
 
 
 def write_page(report: Report, path: Path) -> None:
@@ -66,13 +46,13 @@ def page(report: Report) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "ms": units.milliseconds,
-        "flops": units.flops,
-        "times": units.times,
-        "percent": units.percent,
+        "ms": _unbroken(units.milliseconds),
+        "flops": _unbroken(units.flops),
+        "times": _unbroken(units.times),
+        "percent": _unbroken(units.percent),
         "count": lambda value: f"{value:,}",
         "digits": units.three_digits,
-        "size": _gigabytes,
+        "size": _unbroken(_gigabytes),
         "file_name": lambda path: Path(path).name or path,
     }
     environment.globals |= {
@@ -126,6 +106,11 @@ def ratios(compared: Comparison) -> list[tuple[str, Ratio, str]]:
     """Name, ratio and unit (the filter that shows it) of everything that two files are compared by."""
     found = [(STEP_NAMES[name], ratio, "ms") for name, ratio in compared.latency.items()]
     return [*found, ("FLOPs as run", compared.flops, "flops")] if compared.flops else found
+
+
+def _unbroken(show: Callable[[float], str]) -> Callable[[float], str]:
+    """The same, with the unit on the number's line."""
+    return lambda value: show(value).replace(" ", "\u00a0")
 
 
 def _gigabytes(count: float) -> str:

@@ -28,8 +28,8 @@ def flops(value: float) -> str:
 
 
 def times(ratio: float) -> str:
-    """8.63×."""
-    return f"{three_digits(ratio)}×"  # noqa: RUF001
+    """8.63×; 0.031× below a tenth."""
+    return f"{ratio:.2g}×" if ratio < 0.0995 else f"{three_digits(ratio)}×"  # noqa: RUF001
 
 
 def percent(share: float) -> str:

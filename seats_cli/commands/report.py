@@ -1,0 +1,81 @@
+"""`seats report`: what a results file says about time, FLOPs, tokens and failures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seats_cli.command import command
+from seats_cli.options import OutputOptions, option
+from seats_cli.output import Output
+
+ORDER = 40
+_PANEL = "Report"
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What is reported, and where to."""
+
+    against: Annotated[
+        Path | None,
+        option(
+            "--against",
+            panel=_PANEL,
+            text="Another results file: the same questions about the same clips are paired and compared.",
+            metavar="FILE",
+        ),
+    ] = None
+    html: Annotated[
+        Path | None, option("--html", panel=_PANEL, text="Also write the report as a web page.", metavar="FILE")
+    ] = None
+    slowest: Annotated[
+        int,
+        option(
+            "--slowest", panel=_PANEL, text="How many of the slowest rows to name (default 10).", metavar="N", min=0
+        ),
+    ] = 10
+
+
+@command
+def report(
+    results: Annotated[
+        Path, typer.Argument(help="A file that seats batch wrote.", metavar="RESULTS", show_default=False)
+    ],
+    options: ReportOptions,
+    output: OutputOptions,
+) -> None:
+    """Latency by step, FLOPs, retention and failures over a results file; the page is one file, without scripts.
+
+    [bold]Examples[/bold]
+
+    seats report results.jsonl --html report.html
+
+    seats report seats.jsonl --against full.jsonl
+    """
+    out = Output(output)
+    with out.working(f"reading {results.name}"):
+        from seats.report import report as read
+
+        made = read(
+            results,
+            options.against,
+            slowest=options.slowest,
+            on_row=lambda name, line: out.now(f"reading {Path(name).name}: line {line:,}"),
+        )
+    if options.html is not None:
+        from seats.report.page import write_page
+
+        write_page(made, options.html)
+        out.say(f"page: {options.html}")
+    if output.json:
+        out.document(made.document())
+        return
+    from rich.console import Console
+
+    from seats_cli.report_view import ReportView
+
+    Console(highlight=False).print(ReportView(made))

@@ -1,0 +1,264 @@
+"""A results file's report on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from seats_cli.flow import Flow, bar
+from seats_cli.summary import STYLES
+from seats_cli.text import one_line
+
+if TYPE_CHECKING:
+    from seats.report.summary import Against, Comparison, Cost, FileReport, Group, Ratio, Report
+
+
+class ReportView:
+    """Rich renderable of a `Report`."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        file, against = self.report.file, self.report.against
+        yield _heading(file)
+        yield from _warnings(file)
+        for group in file.groups:
+            yield ""
+            yield from _group(group, options.ascii_only)
+        if file.failures:
+            yield ""
+            yield _failures(file)
+        for note, count in file.notes.items():
+            yield Text(f"note in {count:,}: {one_line(note)}", style="yellow")
+        if against is not None:
+            yield ""
+            yield from _against(against)
+
+
+def _heading(file: FileReport) -> Text:
+    text = Text.assemble((one_line(file.path), "bold"), f" · {file.ok:,} answered")
+    if file.failed:
+        text.append(f" · {file.failed:,} failed", style="red")
+    return text
+
+
+def _warnings(file: FileReport) -> Iterator[Text]:
+    unread = file.unread
+    said = []
+    if unread.half_written_last_line:
+        said.append("the last line is half written and was left out")
+    for count, numbers, what in (
+        (unread.broken, unread.broken_lines, "broken"),
+        (unread.foreign, unread.foreign_lines, "of another kind"),
+    ):
+        if count:
+            more = f" and {count - len(numbers):,} more" if count > len(numbers) else ""
+            listed = ", ".join(map(str, numbers))
+            said.append(f"{count:,} {_lines(count)} {what} left out: {_lines(len(numbers))} {listed}{more}")
+    if file.repeated:
+        said.append(f"{file.repeated:,} rows repeat the id and settings of an earlier row; they are counted too")
+    said += [
+        f"{missing.rows:,} rows without a usable {missing.field}, first in line {missing.first_line}"
+        for missing in file.missing
+    ]
+    for line in said:
+        yield Text(line, style="yellow")
+
+
+def _lines(count: int) -> str:
+    return "line" if count == 1 else "lines"
+
+
+def _group(group: Group, ascii_only: bool) -> Iterator[RenderableType]:
+    yield Text(one_line(group.label), style="bold cyan")
+    yield Flow(_facts(group))
+    tables = [_latency(group, ascii_only), _flops(group)]
+    if group.retention["video"].stages or group.retention["audio"].stages:
+        tables.append(_retention(group, ascii_only))
+    if group.slowest:
+        tables.append(_slowest(group))
+    for table in tables:
+        yield ""
+        yield table
+
+
+def _facts(group: Group) -> Iterator[Text | str]:
+    from seats.report.units import percent, three_digits, times
+
+    yield f"{group.rows:,} answered"
+    if cut := group.finish_reasons.get("length"):
+        yield f"{cut:,} cut at the limit"
+    if group.retried:
+        yield f"{group.retried:,} with a smaller budget"
+    if group.accuracy is not None:
+        low, high = group.accuracy.interval_95
+        share = percent(group.accuracy.share)
+        yield f"{group.accuracy.right:,} of {group.accuracy.total:,} right, {share} ({percent(low)} to {percent(high)})"
+    for basis, speedup in group.speedup.items():
+        prefill, first = speedup.prefill, speedup.first_token
+        said = f"prefill {times(prefill.median)} ({times(prefill.p05)} to {times(prefill.p95)})" if prefill else ""
+        said += f"{', ' if said else ''}first token {times(first.median)}" if first else ""
+        yield Text(f"{said} faster, {basis} in {speedup.rows:,}", style="green" if basis == "measured" else "yellow")
+    names = {"prompt_tokens_per_s": "prompt tokens/s", "output_tokens_per_s": "output tokens/s"}
+    for name, rate in group.rates.items():
+        yield f"{three_digits(rate.overall)} {names[name]}"
+    if group.peak_bytes is not None:
+        from seats_cli.text import size
+
+        yield f"{size(group.peak_bytes.highest)} peak memory"
+
+
+def _table(*columns: str) -> Table:
+    """Numbers on the right, texts ("<" before the name) on the left."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for column in columns:
+        text = column.startswith("<")
+        if text:
+            table.add_column(column.removeprefix("<"), overflow="fold")
+        else:
+            table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
+def _latency(group: Group, ascii_only: bool) -> Table:
+    from seats.report.names import STEP_NAMES
+    from seats.report.summary import PARTS_OF_TOTAL
+    from seats.report.units import milliseconds, percent
+
+    table = _table("<time", "median", "95th pct.", "share", "<")
+    for name, step in group.latency.items():
+        part = name in PARTS_OF_TOTAL
+        shown = step.share is not None and name != "per_output_token"
+        table.add_row(
+            STEP_NAMES[name],
+            milliseconds(step.ms.median),
+            milliseconds(step.ms.p95),
+            percent(step.share) if shown and step.share is not None else "",
+            bar(min(step.share, 1.0), 20, "cyan", ascii_only) if part and step.share is not None else "",
+            style="" if part else "bold",
+        )
+    return table
+
+
+def _flops(group: Group) -> Table:
+    from seats.report.names import PART_NAMES
+    from seats.report.units import flops, times
+
+    def row(cost: Cost) -> list[str]:
+        full, run = cost.full, cost.run
+        return [
+            flops(full.total) if full else "",
+            flops(run.total) if run else "",
+            times(cost.reduction) if cost.reduction else "",
+            f"{flops(full.median)} → {flops(run.median)}" if full and run else "",
+        ]
+
+    table = _table("<FLOPs", "full", "run", "fewer", "median row")
+    for name, cost in group.flops.parts.items():
+        if any(spread is not None and spread.total for spread in (cost.full, cost.run)):
+            table.add_row(PART_NAMES[name], *row(cost))
+    table.add_row("total", *row(group.flops.total), style="bold")
+    return table
+
+
+def _retention(group: Group, ascii_only: bool) -> Table:
+    from seats.report.units import flops, percent
+
+    shown = [name for name in STYLES if group.retention[name].stages]
+    stages = {name: group.retention[name].stages for name in shown}
+    table = _table("<tokens", *(column for name in shown for column in (name, "", "<")))
+    names = {"full": "in the clip", "pre_llm": "before the LLM"}
+    before: list[float] = []
+    for place in range(max(map(len, stages.values()))):
+        here = [stages[name][min(place, len(stages[name]) - 1)] for name in shown]
+        shares = [stage.share for stage in here]
+        if shares == before:
+            continue  # only the layers in which tokens went
+        before = shares
+        cells: list[RenderableType] = []
+        for name, stage in zip(shown, here, strict=True):
+            drawn = bar(min(stage.share, 1.0), 10, STYLES[name], ascii_only)
+            cells += [flops(stage.tokens), percent(stage.share), drawn]
+        stage_name = here[0].name
+        table.add_row(names.get(stage_name, f"in {stage_name.replace('_', ' ')}"), *cells)
+    averages = [group.retention[name].average for name in shown]
+    cells = [cell for average in averages for cell in ("", percent(average.median) if average else "", "")]
+    table.add_row("layer average, median", *cells, style="bold")
+    return table
+
+
+def _slowest(group: Group) -> Table:
+    from seats.report.names import STEP_NAMES
+    from seats.report.units import milliseconds
+
+    table = _table("slowest", "<most of it in", "<clip", "<question", "line")
+    for slow in group.slowest:
+        most = max(slow.steps, key=lambda name: slow.steps[name], default="")
+        said = STEP_NAMES[most] if most else ""
+        clip, question = Text(one_line(slow.clip or slow.id)), Text(one_line(slow.question))
+        table.add_row(milliseconds(slow.total_ms), said, clip, question, str(slow.line))
+    return table
+
+
+def _failures(file: FileReport) -> Table:
+    from seats.report.units import percent
+
+    table = _table("failed", "", "<cause")
+    for cause in file.failures:
+        said = Text.assemble((one_line(cause.type), "red"), f" {one_line(cause.message)}")
+        for example in cause.examples[:2]:
+            said.append(f"\n{one_line(example.clip or example.id)} (line {example.line})", style="dim")
+        table.add_row(f"{cause.count:,}", percent(cause.share), said)
+    return table
+
+
+def _against(against: Against) -> Iterator[RenderableType]:
+    yield Text.assemble("against ", _heading(against.file))
+    yield from _warnings(against.file)
+    for compared in against.comparisons:
+        yield ""
+        yield Text.assemble(
+            (one_line(compared.label), "bold cyan"), " against ", (one_line(compared.label_against), "bold cyan")
+        )
+        pairs = [f"{compared.pairs:,} questions about the same clips, paired by {compared.paired_by}"]
+        if compared.only_here or compared.only_there:
+            pairs.append(f"{compared.only_here:,} answered only here, {compared.only_there:,} only there")
+        yield Flow(pairs)
+        if compared.pairs:
+            yield ""
+            yield _ratios(compared)
+            yield ""
+            yield f"{compared.same_answers:,} answers the same, {compared.different_answers:,} different"
+        for example in compared.examples[:5]:
+            shown = Text(f"{one_line(example.clip)} · {one_line(example.question)}\n", style="dim")
+            shown.append(f"here   {one_line(example.answer)}\nthere  {one_line(example.answer_against)}", style="none")
+            yield Padding(shown, (0, 0, 0, 2))
+        if (more := compared.different_answers - 5) > 0:
+            yield f"  … and {more:,} more" + (f"; --json and --html list {len(compared.examples)}" if more else "")
+    if against.failed_only_here or against.failed_only_there:
+        here, there = against.failed_only_here, against.failed_only_there
+        yield f"{here:,} failed here and were answered there; {there:,} the other way round"
+    for label in against.unpaired:
+        yield Text(f"not compared, nothing there with these settings: {one_line(label)}", style="yellow")
+
+
+def _ratios(compared: Comparison) -> Table:
+    from seats.report.names import STEP_NAMES
+    from seats.report.units import flops, milliseconds, times
+
+    table = _table("<median", "there", "here", "ratio", "middle 90 % of pairs")
+    rows: list[tuple[str, Ratio, Callable[[float], str]]] = [
+        (STEP_NAMES[name], ratio, milliseconds) for name, ratio in compared.latency.items()
+    ]
+    if compared.flops is not None:
+        rows.append(("FLOPs as run", compared.flops, flops))
+    for name, ratio, show in rows:
+        spread = f"{times(ratio.per_pair.p05)} to {times(ratio.per_pair.p95)}"
+        table.add_row(name, show(ratio.median_against), show(ratio.median), times(ratio.ratio), spread)
+    return table
