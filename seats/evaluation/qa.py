@@ -3,59 +3,146 @@
 from __future__ import annotations
 
 import json
-import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from seats.errors import SettingsError
+from seats.errors import MediaError, SettingsError
+from seats.evaluation.matching import LETTERS, named_option, normalised, same_answer, with_options
+
+__all__ = ["QAItem", "check_clips", "load_qa", "same_answer"]
+
+ALL = "all"
+"""Name of the total among the question types."""
+UNTYPED = "untyped"
 
 
 @dataclass(frozen=True)
 class QAItem:
-    """One question. clip: path on disk. type: what kind of question it is, "" where the set doesn't say."""
+    """One question.
+
+    clip: path on disk. question: as the set has it. answers: right is any of them; with options the letters "A", "B",
+    …, else texts. options: what the letters stand for, empty for a free answer. type: what kind of question it is, ""
+    where the set doesn't say. line: of the set's file, for messages.
+    """
 
     id: str
     clip: Path
     question: str
-    answer: str
+    answers: tuple[str, ...]
+    options: tuple[str, ...] = ()
     type: str = ""
+    line: int = field(default=0, compare=False)
+
+    @property
+    def prompt(self) -> str:
+        """What the model is asked (`with_options`)."""
+        return with_options(self.question, self.options)
+
+    def is_right(self, given: str) -> bool:
+        """Whether an answer is right: it names a right option (`named_option`), or has the words of a right answer."""
+        if self.options:
+            index = named_option(given, self.options)
+            return index is not None and LETTERS[index] in self.answers
+        return any(same_answer(given, right) for right in self.answers)
 
 
 def load_qa(path: Path) -> list[QAItem]:
-    """Read a set: one JSON object a line with `clip` (relative to the file), `question`, `answer` and, if wanted,
-    `id` and `type`. Raises SettingsError for a line that lacks one of them or is not JSON."""
+    """Read a set: one JSON object a line with
+
+    - `clip`: path, relative to the file;
+    - `question`: text;
+    - `answer`: text, or a list of texts of which any is right; with options an option's letter or its text;
+    - `options`, if wanted: list of 2 to 26 texts. Where the question doesn't list them itself, they are added to it
+      (`with_options`);
+    - `id` and `type`, if wanted. Without an id a question has its line's number.
+
+    Raises SettingsError that names the line for anything else, and for an id that was there before.
+    """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} cannot be read as a question set: {error}") from error
-    items = []
+    items: list[QAItem] = []
+    seen: dict[str, int] = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-            items.append(
-                QAItem(
-                    id=str(row.get("id", number)),
-                    clip=path.parent / row["clip"],
-                    question=row["question"],
-                    answer=row["answer"],
-                    type=row.get("type", ""),
-                )
-            )
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            item = _item(json.loads(line), path.parent, number)
+        except json.JSONDecodeError as error:
+            raise SettingsError(f"{path}, line {number}: not JSON ({error.msg}, column {error.colno})") from error
+        except ValueError as error:
+            raise SettingsError(f"{path}, line {number}: {error}") from error
+        if item.id in seen:
             raise SettingsError(
-                f'{path}, line {number}: expected {{"clip": ..., "question": ..., "answer": ...}} ({error!r})'
-            ) from error
+                f"{path}, line {number}: id {item.id!r} is already that of line {seen[item.id]}; give each its own"
+            )
+        seen[item.id] = number
+        items.append(item)
     if not items:
         raise SettingsError(f"{path} holds no questions")
     return items
 
 
-def same_answer(given: str, right: str) -> bool:
-    """Whether two answers say the same, case, punctuation and spacing aside."""
-    return _words(given) == _words(right)
+def check_clips(items: Sequence[QAItem]) -> None:
+    """Raises MediaError if a clip of these questions is not there."""
+    missing = {item.clip: item for item in reversed(items) if not item.clip.is_file()}
+    if missing:
+        first = min(missing.values(), key=lambda item: item.line)
+        more = f", nor are {len(missing) - 1} more clips" if len(missing) > 1 else ""
+        raise MediaError(f"{first.clip} (line {first.line} of the set) is not there{more}; check the paths")
 
 
-def _words(text: str) -> list[str]:
-    return re.findall(r"\w+", text.casefold())
+def _item(row: Any, folder: Path, number: int) -> QAItem:
+    """Raises ValueError that says what is wrong."""
+    if not isinstance(row, dict):
+        raise ValueError('expected an object {"clip": ..., "question": ..., "answer": ...}')
+    clip, question = (_text(row.get(key), key) for key in ("clip", "question"))
+    type_ = row.get("type", "")
+    if not isinstance(type_, str) or type_ == ALL:
+        raise ValueError(f"type {type_!r} is no text, or {ALL!r}, which is the name of the total")
+    said = row.get("answer")
+    answers = tuple(_text(answer, "answer") for answer in (said if isinstance(said, list) else [said]))
+    if not answers:
+        raise ValueError("answer is an empty list")
+    options = _options(row.get("options"))
+    if options:
+        answers = tuple(_letter(answer, options) for answer in answers)
+    id_ = row.get("id", number)
+    if not isinstance(id_, str | int):
+        raise ValueError(f"id {id_!r} is no text")
+    return QAItem(str(id_), folder / clip, question, answers, options, type_, number)
+
+
+def _text(value: Any, key: str) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{key} is {'missing' if value is None else f'{value!r}, not a text'}")
+    return value
+
+
+def _options(value: Any) -> tuple[str, ...]:
+    if value is None or value == []:
+        return ()
+    if not isinstance(value, list) or not 2 <= len(value) <= len(LETTERS):
+        raise ValueError(f"options must be a list of 2 to {len(LETTERS)} texts")
+    options = tuple(_text(option, "an option") for option in value)
+    if len({normalised(option) for option in options}) < len(options):
+        raise ValueError("two options say the same")
+    return options
+
+
+def _letter(answer: str, options: tuple[str, ...]) -> str:
+    """The letter of the option that the set calls right."""
+    by_text = [i for i, option in enumerate(options) if same_answer(answer, option)]
+    said = answer.strip().upper()
+    by_letter = [LETTERS.index(said)] if len(said) == 1 and said in LETTERS[: len(options)] else []
+    found = sorted({*by_text, *by_letter})
+    if not found:
+        raise ValueError(f"answer {answer!r} is neither an option nor the letter of one")
+    if len(found) > 1:
+        raise ValueError(f"answer {answer!r} is the letter of one option and the text of another")
+    return LETTERS[found[0]]

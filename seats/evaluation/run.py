@@ -2,95 +2,187 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from itertools import groupby
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import torch
+
+from seats.costs.flops import flops_report
 from seats.costs.timers import StepTimer
-from seats.errors import SeatsError
-from seats.evaluation.qa import QAItem, same_answer
-from seats.evaluation.statistics import Accuracy
-from seats.inference.answer import Answer, Question, answer_encoded
-from seats.inference.encode import EncodedClip, encode_clip
+from seats.errors import SeatsError, SettingsError
+from seats.evaluation.identity import asking_identity, clip_digest, question_digest, setting_digest
+from seats.evaluation.qa import QAItem
+from seats.evaluation.rows import Row
+from seats.evaluation.settings import Asking, Compared, Setting
+from seats.inference.encode import EncodedClip, Prompt, build_prompt, encode_clip
+from seats.inference.generate import generate
 from seats.media import Clip
-from seats.methods import method_class
 from seats.models.omni import OmniModel
+from seats.models.signals import EncoderWants
+
+Load = Callable[[Path], Clip]
 
 
 @dataclass(frozen=True)
-class Setting:
-    """One way of answering: a method at a retention. keep: percent, None for `full`."""
+class Evaluation:
+    """What is the same for all questions. about: model and clip options in plain values. digests: of each setting that
+    is set up, with everything here that its answers depend on."""
 
-    method: str
-    keep: float | None
+    compared: Compared
+    asking: Asking
+    about: Mapping[str, Any]
+    digests: Mapping[Setting, str]
 
-    @property
-    def label(self) -> str:
-        return self.method if self.keep is None else f"{self.method} {self.keep:g}%"
+    @classmethod
+    def of(cls, compared: Compared, asking: Asking, model: Mapping[str, Any], part: Mapping[str, Any]) -> Evaluation:
+        """model: its name and `model_identity`; the name alone makes no difference. part: which part of each clip is
+        used, and how finely, as far as it is not the model's rule."""
+        how = asking_identity(asking)
+        identity = {key: value for key, value in model.items() if key != "name"}
+        fixed = {"model": identity, "part": part, "asking": how}
+        digests = {setting: setting_digest(method, fixed) for setting, method in compared.methods.items()}
+        return cls(compared, asking, {"model": model, "part": part, "asking": how}, digests)
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """One question answered, or not: error says why. report: None if it failed."""
+class Asked:
+    """A question with its digest, and the settings that are still to answer it."""
 
     item: QAItem
-    setting: Setting
-    right: bool
-    report: Answer | None
-    error: str = ""
+    digest: str
+    settings: tuple[Setting, ...]
 
 
-def evaluate(
-    model: OmniModel,
-    items: Iterable[QAItem],
-    settings: list[Setting],
-    question: Question,
-    load: Callable[[Path], Clip],
-) -> Iterator[Outcome]:
-    """Answer every question under every setting; a clip is decoded and encoded once for all of them.
+@dataclass(frozen=True)
+class ClipWork:
+    """What is still to be asked about one clip. digest: of its content."""
 
-    items: questions of one clip must follow each other. question: its text, method and keep are replaced. load:
-    decodes a clip. A clip or question that fails gives outcomes with an error, and counts as wrong.
+    clip: Path
+    digest: str
+    asked: tuple[Asked, ...]
+
+    @property
+    def answers(self) -> int:
+        return sum(len(asked.settings) for asked in self.asked)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """questions: all of them with their digests, and those of their clips, in the set's order. work: what is not done
+    yet, by clip."""
+
+    questions: tuple[tuple[QAItem, str, str], ...]
+    work: tuple[ClipWork, ...]
+
+    @property
+    def answers(self) -> int:
+        return sum(work.answers for work in self.work)
+
+
+def plan(items: Sequence[QAItem], evaluation: Evaluation, done: Mapping[tuple[str, str], Row]) -> Plan:
+    """What there is to do: everything but rows that are there and haven't failed. Raises MediaError for a clip that
+    can't be read."""
+    clips: dict[Path, str] = {}
+    questions, by_clip = [], dict[Path, list[Asked]]()
+    planned: set[tuple[str, str]] = set()
+    for item in items:
+        if item.clip not in clips:
+            clips[item.clip] = clip_digest(item.clip)
+        question = question_digest(item, clips[item.clip])
+        questions.append((item, question, clips[item.clip]))
+        settings = []
+        for setting, digest in evaluation.digests.items():
+            key = (question, digest)
+            if key not in planned and (key not in done or done[key].status == "failed"):
+                planned.add(key)
+                settings.append(setting)
+        if settings:
+            by_clip.setdefault(item.clip, []).append(Asked(item, question, tuple(settings)))
+    work = (ClipWork(clip, clips[clip], tuple(asked)) for clip, asked in by_clip.items())
+    return Plan(tuple(questions), tuple(work))
+
+
+def answer_clip(model: OmniModel, evaluation: Evaluation, work: ClipWork, load: Load) -> Iterator[Row]:
+    """Rows of one clip, which is decoded and encoded once for all questions and settings.
+
+    load: decodes a clip. A clip or question that fails gives rows that say so.
     """
-    for path, group in groupby(items, key=lambda item: item.clip):
-        mine = list(group)
-        try:
-            encoded = _encode(model, load(path), settings, question)
-        except SeatsError as error:
-            yield from (Outcome(item, setting, False, None, str(error)) for item in mine for setting in settings)
-            continue
-        for item in mine:
-            for setting in settings:
-                yield _answer(model, encoded, item, setting, question)
-
-
-def _encode(model: OmniModel, clip: Clip, settings: list[Setting], question: Question) -> EncodedClip:
-    wants = {method_class(setting.method).wants for setting in settings}
-    return encode_clip(model, clip, wants, StepTimer(model.thinker.device))
-
-
-def _answer(model: OmniModel, encoded: EncodedClip, item: QAItem, setting: Setting, question: Question) -> Outcome:
+    methods = evaluation.compared.methods
+    wants = {methods[setting].wants for asked in work.asked for setting in asked.settings}
     try:
-        asked = _as_question(question, item.question, setting)
-        report = answer_encoded(model, encoded, asked, StepTimer(model.thinker.device))
+        encoded = encode_clip(model, load(work.clip), wants, StepTimer(model.thinker.device))
+    except (SeatsError, torch.OutOfMemoryError) as error:
+        for asked in work.asked:
+            for setting in asked.settings:
+                yield _row(evaluation, work, asked, setting, status="failed", reason=_line(error))
+        return
+    for asked in work.asked:
+        prompts: dict[EncoderWants, Prompt] = {}
+        for setting in asked.settings:
+            said = _answer(model, encoded, evaluation, asked.item, setting, prompts)
+            yield _row(evaluation, work, asked, setting, **said)
+
+
+def _answer(
+    model: OmniModel,
+    encoded: EncodedClip,
+    evaluation: Evaluation,
+    item: QAItem,
+    setting: Setting,
+    prompts: dict[EncoderWants, Prompt],
+) -> dict[str, Any]:
+    """Fields of a row. prompts: of this question, shared by the methods that want the same of the encoders."""
+    method, asking = evaluation.compared.methods[setting], evaluation.asking
+    timer = StepTimer(model.thinker.device)
+    try:
+        if method.wants not in prompts:
+            reserve = asking.decoding.max_new_tokens
+            prompts[method.wants] = build_prompt(model, encoded, item.prompt, asking.system, reserve, method.wants)
+    except (SeatsError, torch.OutOfMemoryError) as error:
+        return {"status": "failed", "reason": _line(error)}
+    try:
+        made = generate(model, prompts[method.wants], method, asking.decoding, timer, asking.kv)
+    except SettingsError as error:  # the prompt is fine, so it is the method that can't serve this clip
+        return {"status": "unreachable", "reason": _line(error)}
     except SeatsError as error:
-        return Outcome(item, setting, False, None, str(error))
-    return Outcome(item, setting, same_answer(report.text, item.answer), report)
+        return {"status": "failed", "reason": _line(error)}
+    steps, trace = timer.ms(), made.trace
+    flops = flops_report(model.thinker.config, trace, encoded.workload, method.wants, model.thinker.family)
+    return {
+        "status": "answered",
+        "answer": made.text,
+        "right": item.is_right(made.text),
+        "finish_reason": made.finish_reason,
+        "llm_flops": flops.run.after_encoders,
+        "llm_flops_full": flops.full.after_encoders,
+        "selection_ms": round(steps.get("selection", 0.0), 3),
+        "prefill_ms": round(steps["prefill"], 3),
+        "tokens": trace.full.total,
+        **{name: trace.retention(name) for name in ("video", "audio", "overall")},
+    }
 
 
-def _as_question(question: Question, text: str, setting: Setting) -> Question:
-    keep = question.keep if setting.keep is None else setting.keep
-    return replace(question, text=text, method=setting.method, keep=keep)
+def _row(evaluation: Evaluation, work: ClipWork, asked: Asked, setting: Setting, **said: Any) -> Row:
+    item = asked.item
+    about = {
+        "clip": work.digest,
+        "prompt": item.prompt,
+        "method": evaluation.compared.methods[setting].settings(),
+        **evaluation.about,
+    }
+    return Row(
+        question=asked.digest,
+        setting=evaluation.digests[setting],
+        id=item.id,
+        clip=str(item.clip),
+        type=item.type,
+        label=setting.label,
+        about=about,
+        **said,
+    )
 
 
-def accuracy_by_type(outcomes: Iterable[Outcome]) -> dict[str, Accuracy]:
-    """Accuracy per question type, in the order of the names, and of all under "all"."""
-    right: dict[str, int] = {}
-    total: dict[str, int] = {}
-    for outcome in outcomes:
-        for name in (outcome.item.type or "untyped", "all"):
-            right[name] = right.get(name, 0) + outcome.right
-            total[name] = total.get(name, 0) + 1
-    names = [*sorted(name for name in total if name != "all"), "all"]
-    return {name: Accuracy(right[name], total[name]) for name in names if name in total}
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())

@@ -2,51 +2,107 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from seats_cli.command import command
-from seats_cli.options import AnswerOptions, ClipOptions, ModelOptions, OutputOptions, option, parse_percent
+from seats_cli.options import AnswerOptions, ClipOptions, ModelOptions, OutputOptions, choice, option, parse_percent
 from seats_cli.output import Output
 from seats_cli.startup import checkpoint_for, decode, fit_threads
-from seats_cli.text import flops, milliseconds
+from seats_cli.text import milliseconds
 from seats_cli.usage import WrongUsage
 
 if TYPE_CHECKING:
-    from seats.evaluation.run import Outcome, Setting
+    from seats.evaluation.qa import QAItem
+    from seats.evaluation.results import Results
+    from seats.evaluation.rows import Row, RowFile
+    from seats.evaluation.run import Evaluation, Plan
+    from seats.evaluation.workers import Opened
+    from seats.models.checkpoint import Checkpoint
 
 ORDER = 60
 BUILT_IN = "shapes-and-sounds"
-SCHEMA = "seats.eval/1"
+_PANEL = "Evaluation"
+_LONG = 1000
+"""Answers from which on a run without --out gets told of it."""
+_PARTLY_FAILED = 3
 
 
 @dataclass(frozen=True)
 class EvalOptions:
-    """What is compared, and on how much of the set."""
+    """What is compared, on how much of the set, and where the results go."""
 
     method: Annotated[
         list[str] | None,
         option(
-            "--method", panel="Evaluation", text="A method; give it several times to compare (seats).", metavar="NAME"
+            "--method",
+            panel=_PANEL,
+            text="A method; give it several times to compare (seats). all: every method, full among them.",
+            metavar="NAME",
         ),
     ] = None
     keep: Annotated[
         list[float] | None,
         option(
             "--keep",
-            panel="Evaluation",
+            panel=_PANEL,
             text="A retention for every method but full; give it several times (10%).",
             metavar="PERCENT",
             parser=parse_percent,
         ),
     ] = None
+    kv: Annotated[
+        str,
+        option(
+            "--kv",
+            panel=_PANEL,
+            metavar="keep|drop",
+            parser=choice("keep", "drop"),
+            text="Whether early layers keep in their cache the tokens dropped later: keep (default) or drop.",
+        ),
+    ] = "keep"
     limit: Annotated[
         int | None,
-        option("--limit", panel="Evaluation", text="Only the first questions of the set.", metavar="N", min=1),
+        option("--limit", panel=_PANEL, text="Only the first questions of the set.", metavar="N", min=1),
     ] = None
+    clips: Annotated[
+        int | None,
+        option("--clips", panel=_PANEL, text="Only the questions about the first clips.", metavar="N", min=1),
+    ] = None
+    out: Annotated[
+        Path | None,
+        option(
+            "--out",
+            panel=_PANEL,
+            text="Append a row for each answer (JSONL). Given again, what is in it already isn't done again.",
+            metavar="FILE",
+        ),
+    ] = None
+    markdown: Annotated[
+        Path | None, option("--markdown", panel=_PANEL, text="Write the tables as Markdown.", metavar="FILE")
+    ] = None
+    plot: Annotated[
+        Path | None,
+        option(
+            "--plot",
+            panel=_PANEL,
+            text="Draw accuracy against FLOPs: .png, .svg or .pdf (needs seats\\[eval]).",
+            metavar="FILE",
+        ),
+    ] = None
+    workers: Annotated[
+        int,
+        option(
+            "--workers", panel=_PANEL, text="Processes that share the clips, each with the model.", metavar="N", min=1
+        ),
+    ] = 1
 
 
 @command
@@ -60,172 +116,220 @@ def eval(  # noqa: A001  (the command's name)
     answering: AnswerOptions,
     output: OutputOptions,
 ) -> None:
-    """Accuracy on a question set, through files on disk, decoding and generated answers.
+    """Accuracy of methods on a question set, through files on disk and generated answers, against full tokens.
+
+    A set of your own is a file with one JSON object a line: clip (path, relative to the file), question, answer (a
+    text, or a list of right ones), and if wanted options (a list; they are added to the question as "A. ...", and the
+    answer is a letter or an option), id and type.
 
     [bold]Examples[/bold]
 
-    seats eval shapes-and-sounds --method full --method seats --keep 10% --keep 25%
+    seats eval shapes-and-sounds --method full --method seats --keep 10% --keep 25% --out rows.jsonl
 
-    seats eval samples/questions.jsonl --method full --json > accuracy.json
+    seats eval samples/questions.jsonl --method all --keep 35% --plot accuracy.png --markdown accuracy.md
     """
     out = Output(output)
-    from seats.evaluation.qa import load_qa
+    _check_places(compared)
+    items = _questions(benchmark, compared, out)
+    checkpoint = checkpoint_for(model, out)
+    with out.working("starting"):
+        evaluation = _evaluation(compared, model, part, answering, checkpoint)
+        with _row_file(compared.out, out) as file:
+            from seats.evaluation.run import plan
 
-    path = _built_in(out) if benchmark == BUILT_IN else Path(benchmark)
+            out.now("reading the clips")
+            planned = plan(items, evaluation, file.rows if file else {})
+            rows = _answer(planned, evaluation, checkpoint, compared, model, part, file, out)
+    from seats.evaluation.results import results
+
+    found = results(benchmark, checkpoint.name, evaluation, planned, rows)
+    _report(found, compared, output, out)
+    if failed := _failures(found, rows, evaluation, out):
+        out.say(f"{failed} answers failed; they count neither as right nor as wrong")
+        raise typer.Exit(_PARTLY_FAILED)
+
+
+def _check_places(compared: EvalOptions) -> None:
+    """Files that could not be written, before hours of work."""
+    for flag, path in (("--out", compared.out), ("--markdown", compared.markdown), ("--plot", compared.plot)):
+        if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+            what = "is a folder" if path.is_dir() else f"there is no folder {path.absolute().parent}"
+            raise WrongUsage(f"{flag} {path}: {what}; choose another place")
+    if compared.plot is not None:
+        from seats.evaluation.plot import check_plot
+
+        check_plot(compared.plot)
+
+
+def _questions(benchmark: str, compared: EvalOptions, out: Output) -> list[QAItem]:
+    """The set's questions, as many as are wanted."""
+    from seats.evaluation.qa import check_clips, load_qa
+
+    path = _built_in(compared, out) if benchmark == BUILT_IN else Path(benchmark)
     if not path.is_file():
         raise WrongUsage(f"{benchmark}: no such file, and not {BUILT_IN!r}")
-    items = load_qa(path)[: compared.limit]
-    checkpoint = checkpoint_for(model, out)
-    with out.working("loading the model"):
-        from seats.models.omni import load_model
-
-        fit_threads(checkpoint)
-
-        loaded = load_model(
-            checkpoint, device=model.device, dtype=model.dtype, quantize=model.quantize, announce=out.say
-        )
-    from seats.evaluation.run import evaluate
-    from seats.inference.answer import Question
-    from seats.inference.generate import Decoding
-
-    settings = _settings(compared)
-    asked = Question(
-        "",
-        system=answering.system,
-        decoding=Decoding(answering.max_new_tokens, answering.temperature, answering.seed),
-    )
-    outcomes = []
-    with out.working(f"{len(items)} questions"):
-        for done in evaluate(loaded, items, settings, asked, lambda clip: decode(clip, part, checkpoint)):
-            outcomes.append(_Row(done))
-            if len(outcomes) % (20 * len(settings)) == 0:
-                out.now(f"{len(outcomes) // len(settings)} of {len(items)} questions")
-    failed = [row for row in outcomes if row.error]
-    for row in failed[:5]:
-        out.say(f"failed: {row.error}")
-    if len(failed) > 5:
-        out.say(f"… and {len(failed) - 5} more failures")
-    document = _document(benchmark, loaded.name, settings, outcomes, list_wrong=output.verbose)
-    if output.json:
-        out.document(document)
-    else:
-        from rich.console import Console
-
-        Console(highlight=False).print(_table(document))
-    if failed:
-        raise typer.Exit(3)
+    items = load_qa(path)
+    first = list(dict.fromkeys(item.clip for item in items))[: compared.clips]
+    items = [item for item in items if item.clip in set(first)][: compared.limit]
+    check_clips(items)
+    return items
 
 
-class _Row:
-    """What is kept of an outcome: numbers, not tensors."""
+def _built_in(compared: EvalOptions, out: Output) -> Path:
+    """The test set's question file; its clips are made once, as far as they are wanted, and kept in the cache."""
+    from seats.nano.testset import CLIPS, QUESTIONS_PER_CLIP, write_test_set
 
-    def __init__(self, outcome: Outcome) -> None:
-        self.item, self.setting, self.right, self.error = outcome.item, outcome.setting, outcome.right, outcome.error
-        report = outcome.report
-        self.answer = report.text if report else None
-        self.llm_flops = report.flops.run.after_encoders if report else None
-        self.prefill_ms = (
-            (report.latency_ms["prefill"] or 0) + (report.latency_ms["selection"] or 0) if report else None
-        )
-
-
-def _settings(compared: EvalOptions) -> list[Setting]:
-    from seats.evaluation.run import Setting
-    from seats.methods import method_class
-
-    settings = []
-    for name in dict.fromkeys(compared.method or ["seats"]):
-        method_class(name)  # raises for an unknown one
-        keeps = [None] if name == "full" else dict.fromkeys(compared.keep or [10.0])
-        settings += [Setting(name, keep) for keep in keeps]
-    return settings
-
-
-def _built_in(out: Output) -> Path:
-    """The test set's question file; its clips are made once and kept in the cache."""
-    import os
-
-    from seats.nano.testset import CLIPS, write_test_set
-
+    by_limit = CLIPS if compared.limit is None else -(-compared.limit // QUESTIONS_PER_CLIP)
+    clips = min(CLIPS, compared.clips or CLIPS, by_limit)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seats" / BUILT_IN
-    out.say(f"{BUILT_IN}: {CLIPS} clips in {cache}; those that are not there yet are made now")
+    out.say(f"{BUILT_IN}: {clips} clips in {cache}; those that are not there yet are made now")
     with out.working("making clips"):
-        write_test_set(cache)
+        write_test_set(cache, clips=clips)
     return cache / "questions.jsonl"
 
 
-def _document(
-    benchmark: str, model: str, settings: list[Setting], rows: list[_Row], list_wrong: bool
-) -> dict[str, Any]:
-    """Schema seats.eval/1: per setting, accuracy in [0, 1] with its 95 % interval by question type, median cost; the
-    questions answered wrong where `list_wrong`."""
-    import statistics
+def _evaluation(
+    compared: EvalOptions,
+    model: ModelOptions,
+    part: ClipOptions,
+    answering: AnswerOptions,
+    checkpoint: Checkpoint,
+) -> Evaluation:
+    """Methods set up for the model, before anything is decoded or loaded."""
+    from seats.evaluation.identity import model_identity
+    from seats.evaluation.run import Evaluation
+    from seats.evaluation.settings import Asking, set_up, settings_of
+    from seats.inference.generate import Decoding
+    from seats.models.omni import model_shape
 
-    from seats.evaluation.run import accuracy_by_type
-
-    results = []
-    for setting in settings:
-        mine = [row for row in rows if row.setting == setting]
-        flops_run = [row.llm_flops for row in mine if row.llm_flops is not None]
-        prefill = [row.prefill_ms for row in mine if row.prefill_ms is not None]
-        results.append(
-            {
-                "method": setting.method,
-                "keep_percent": setting.keep,
-                "label": setting.label,
-                "accuracy": {
-                    name: {
-                        "right": accuracy.right,
-                        "total": accuracy.total,
-                        "share": accuracy.share,
-                        "interval_95": accuracy.interval(),
-                    }
-                    for name, accuracy in accuracy_by_type(mine).items()  # type: ignore[arg-type]
-                },
-                "llm_flops_median": statistics.median(flops_run) if flops_run else None,
-                "prefill_ms_median": statistics.median(prefill) if prefill else None,
-                "failed": sum(bool(row.error) for row in mine),
-                **({"wrong": [_wrong(row) for row in mine if not row.right]} if list_wrong else {}),
-            }
-        )
-    return {"schema": SCHEMA, "benchmark": benchmark, "model": model, "results": results}
+    decoding = Decoding(answering.max_new_tokens, answering.temperature, answering.seed)
+    asking = Asking(compared.kv, answering.system, decoding)  # type: ignore[arg-type]
+    settings = settings_of(compared.method or ["seats"], compared.keep or [10.0])
+    ready = set_up(settings, asking, model_shape(checkpoint))
+    identity = model_identity(checkpoint, model.device, model.dtype, model.quantize)
+    chosen = {name: value for name, value in asdict(part).items() if value and name != "timeout"}
+    return Evaluation.of(ready, asking, {"name": checkpoint.name, **identity}, chosen)
 
 
-def _wrong(row: _Row) -> dict[str, str | None]:
-    item = row.item
-    return {
-        "id": item.id,
-        "clip": str(item.clip),
-        "question": item.question,
-        "answer": item.answer,
-        "given": row.answer,
-    }
+@contextmanager
+def _row_file(path: Path | None, out: Output) -> Iterator[RowFile | None]:
+    if path is None:
+        yield None
+        return
+    from seats.evaluation.rows import RowFile
+
+    with RowFile(path) as file:
+        if file.repaired:
+            out.say(f"{path}: its last row was half written and has been taken out")
+        yield file
 
 
-def _table(document: dict[str, Any]) -> Any:
-    from rich import box
-    from rich.table import Table
+def _answer(
+    planned: Plan,
+    evaluation: Evaluation,
+    checkpoint: Checkpoint,
+    compared: EvalOptions,
+    model: ModelOptions,
+    part: ClipOptions,
+    file: RowFile | None,
+    out: Output,
+) -> Mapping[tuple[str, str], Row]:
+    """Do what is planned; returns all rows, of earlier runs too."""
+    rows: dict[tuple[str, str], Row] = {} if file is None else file.rows
+    if not planned.work:
+        out.say(f"all answers are in {compared.out}")
+        return rows
+    if file is None and planned.answers > _LONG:
+        out.say(f"{planned.answers:,} answers to come; with --out FILE they could be stopped and gone on with")
+    from functools import partial
 
-    table = Table(box=box.SIMPLE_HEAD, title=f"{document['model']} on {document['benchmark']}, accuracy in %")
-    table.add_column("type")
-    results = document["results"]
-    for result in results:
-        table.add_column(result["label"], justify="right")
-    table.add_column("questions", justify="right", style="dim")
-    for name in results[0]["accuracy"]:
-        cells = []
-        for result in results:
-            accuracy = result["accuracy"][name]
-            low, high = accuracy["interval_95"]
-            cell = f"{100 * accuracy['share']:.1f}"
-            cells.append(f"{cell} ({100 * low:.1f} to {100 * high:.1f})" if name == "all" else cell)
-        if name == "all":
-            table.add_section()
-        table.add_row(name, *cells, str(results[0]["accuracy"][name]["total"]), style="bold" if name == "all" else "")
-    for label, key, show in (
-        ("selection + prefill, FLOPs", "llm_flops_median", lambda value: flops(value, "")),
-        ("selection + prefill, time", "prefill_ms_median", milliseconds),
-    ):
-        values = ["-" if result[key] is None else show(result[key]) for result in results]
-        table.add_row(label, *values, "median", style="dim")
-    return table
+    from seats.evaluation.workers import answer_all
+
+    out.now("loading the model")
+    start = partial(_open, checkpoint, model, part, compared.workers)
+    progress = _Progress(planned, out)
+    try:
+        for row in answer_all(planned.work, evaluation, start, compared.workers):
+            rows[row.key] = row
+            if file is not None:
+                file.append(row)
+            progress.step()
+    except KeyboardInterrupt:
+        if file is not None:
+            out.say(f"{progress.done:,} new answers are in {compared.out}; the same command goes on from there")
+        raise
+    return rows
+
+
+def _open(checkpoint: Checkpoint, model: ModelOptions, part: ClipOptions, workers: int) -> Opened:
+    """Load the model, here or in a worker."""
+    from functools import partial
+
+    from seats.models.omni import load_model
+
+    fit_threads(checkpoint)
+    if workers > 1 and "OMP_NUM_THREADS" not in os.environ:
+        import torch
+
+        torch.set_num_threads(max(1, min(torch.get_num_threads(), (os.cpu_count() or 1) // workers)))
+    loaded = load_model(checkpoint, device=model.device, dtype=model.dtype, quantize=model.quantize)
+    return loaded, partial(decode, options=part, checkpoint=checkpoint)
+
+
+class _Progress:
+    """How far a run is, and how long it still takes at the rate so far."""
+
+    def __init__(self, planned: Plan, out: Output) -> None:
+        self.total, self.out, self.done = planned.answers, out, 0
+        self._began: float | None = None
+        self._told = time.monotonic()
+
+    def step(self) -> None:
+        now = time.monotonic()
+        self.done += 1
+        line = f"{self.done:,} of {self.total:,} answers"
+        if self._began is None:
+            self._began = now  # the first answer has the model's loading before it
+        elif self.done >= 10:
+            left = (now - self._began) * (self.total - self.done) / (self.done - 1)
+            line += f", {milliseconds(1e3 * left) if left < 120 else f'{left / 60:,.0f} min'} left"
+        self.out.now(line)
+        if now - self._told > 60 and not self.out.console.is_terminal:
+            self._told = now
+            self.out.detail(line)
+
+
+def _report(found: Results, compared: EvalOptions, output: OutputOptions, out: Output) -> None:
+    from seats_cli.eval_table import FEW_SETTINGS, show_results
+
+    by_type = output.verbose or len(found.settings) <= FEW_SETTINGS
+    if output.json:
+        from seats.evaluation.document import document
+
+        out.document(document(found, list_wrong=output.verbose))
+    else:
+        show_results(found, by_type=by_type)
+    if compared.markdown is not None:
+        from seats.evaluation.markdown import markdown
+
+        compared.markdown.write_text(markdown(found, by_type=by_type), encoding="utf-8")
+        out.say(f"tables written to {compared.markdown}")
+    if compared.plot is not None:
+        from seats.evaluation.plot import plot
+
+        with out.working("drawing"):
+            plot(found, compared.plot)
+        out.say(f"plot written to {compared.plot}")
+
+
+def _failures(found: Results, rows: Mapping[tuple[str, str], Row], evaluation: Evaluation, out: Output) -> int:
+    """Say why answers failed, each reason once; returns how many did."""
+    failed = sum(result.failed for result in found.settings)
+    if failed:
+        mine: set[Any] = set(evaluation.digests.values())
+        reasons = dict.fromkeys(row.reason for row in rows.values() if row.status == "failed" and row.setting in mine)
+        for reason in list(reasons)[:5]:
+            out.say(f"failed: {reason}")
+        if len(reasons) > 5:
+            out.say(f"… and {len(reasons) - 5} more reasons")
+    return failed

@@ -1,32 +1,85 @@
 import json
+from pathlib import Path
 
 import pytest
 
-from seats.errors import SettingsError
-from seats.evaluation.qa import load_qa, same_answer
+from seats.errors import MediaError, SettingsError
+from seats.evaluation.qa import check_clips, load_qa
+from seats.nano.testset import held_out_clips, question_lines
+
+GOOD = {"clip": "a.mp4", "question": "What?", "answer": "red"}
+
+
+def write(folder: Path, *rows: object) -> Path:
+    file = folder / "questions.jsonl"
+    file.write_text("\n".join(row if isinstance(row, str) else json.dumps(row) for row in rows) + "\n\n")
+    return file
 
 
 def test_a_set_is_read_with_clips_beside_it(tmp_path):
-    file = tmp_path / "questions.jsonl"
-    rows = [
-        {"clip": "a.mp4", "question": "What?", "answer": "red", "type": "colour", "id": "x"},
-        {"clip": "sub/b.mp4", "question": "Why?", "answer": "so"},
-    ]
-    file.write_text("\n".join(json.dumps(row) for row in rows) + "\n\n")
+    first, second = load_qa(
+        write(tmp_path, {**GOOD, "type": "colour", "id": "x"}, {**GOOD, "clip": "sub/b.mp4", "answer": ["so", "thus"]})
+    )
 
-    first, second = load_qa(file)
-
-    assert (first.id, first.clip, first.type) == ("x", tmp_path / "a.mp4", "colour")
+    assert (first.id, first.clip, first.type, first.answers) == ("x", tmp_path / "a.mp4", "colour", ("red",))
     assert (second.id, second.clip, second.type) == ("2", tmp_path / "sub" / "b.mp4", "")
+    assert [second.is_right(given) for given in ("Thus.", "so", "then")] == [True, True, False]
 
 
-@pytest.mark.parametrize("line", ["{", "[1]", '{"clip": "a.mp4", "question": "What?"}', '{"clip": 3}'])
-def test_a_bad_line_is_named(tmp_path, line):
-    file = tmp_path / "questions.jsonl"
-    file.write_text('{"clip": "a.mp4", "question": "What?", "answer": "red"}\n' + line)
+def test_options_make_the_prompt_and_judge_the_answer(tmp_path):
+    options = {"options": ["cat", "dog", "3"]}
+    by_letter, by_text, by_number = load_qa(
+        write(
+            tmp_path,
+            {**GOOD, **options, "answer": "b"},
+            {**GOOD, **options, "answer": "Dog"},
+            {**GOOD, **options, "answer": 3},
+        )
+    )
 
-    with pytest.raises(SettingsError, match="line 2"):
-        load_qa(file)
+    assert by_letter.prompt == "What?\nA. cat\nB. dog\nC. 3\nAnswer with the letter."
+    assert by_letter.answers == by_text.answers == ("B",)
+    assert by_number.answers == ("C",)
+    assert [by_text.is_right(given) for given in ("B", "b) dog", "dog", "A", "cat", "B or C")] == [
+        True, True, True, False, False, False,
+    ]  # fmt: skip
+
+
+def test_the_built_in_set_is_asked_as_it_stands(tmp_path):
+    lines = [
+        line for test, _ in zip(held_out_clips(), range(12), strict=False) for line in question_lines(test).splitlines()
+    ]
+    items = load_qa(write(tmp_path, *lines))
+
+    assert any(item.options for item in items)
+    assert [item.prompt for item in items] == [json.loads(line)["question"] for line in lines]
+    assert [item.answers[0].casefold() for item in items] == [json.loads(line)["answer"] for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("{", "not JSON"),
+        ("[1]", "expected an object"),
+        ({"clip": "a.mp4", "question": "What?"}, "answer is missing"),
+        ({**GOOD, "clip": 3.5}, "clip is 3.5"),
+        ({**GOOD, "question": " "}, "question is ' '"),
+        ({**GOOD, "answer": []}, "empty list"),
+        ({**GOOD, "type": "all"}, "type 'all'"),
+        ({**GOOD, "options": "cat"}, "options must be a list"),
+        ({**GOOD, "options": ["cat"]}, "2 to 26"),
+        ({**GOOD, "options": ["cat", "Cat."]}, "two options say the same"),
+        ({**GOOD, "options": ["cat", "dog"]}, "'red' is neither"),
+        ({**GOOD, "options": ["cat", "dog"], "answer": "C"}, "'C' is neither"),
+        ({**GOOD, "options": ["B", "A"], "answer": "B"}, "letter of one option and the text of another"),
+        ({**GOOD, "id": "1"}, "already that of line 1"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path, line, says):
+    with pytest.raises(SettingsError, match="line 2: ") as caught:
+        load_qa(write(tmp_path, GOOD, line))
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_an_empty_or_missing_set_is_refused(tmp_path):
@@ -36,16 +89,12 @@ def test_an_empty_or_missing_set_is_refused(tmp_path):
             load_qa(tmp_path / name)
 
 
-@pytest.mark.parametrize(
-    ("given", "right", "same"),
-    [
-        ("Red circle.", "red circle", True),
-        ("red  circle", "red circle", True),
-        ("B.", "b", True),
-        ("red", "red circle", False),
-        ("circle red", "red circle", False),
-        ("", "red", False),
-    ],
-)
-def test_answers_are_compared_by_their_words(given, right, same):
-    assert same_answer(given, right) is same
+def test_missing_clips_are_counted_and_the_first_named(tmp_path):
+    items = load_qa(
+        write(tmp_path, GOOD, {**GOOD, "clip": "b.mp4"}, {**GOOD, "clip": "b.mp4"}, {**GOOD, "clip": "c.mp4"})
+    )
+    (tmp_path / "a.mp4").touch()
+
+    check_clips(items[:1])
+    with pytest.raises(MediaError, match=r"b\.mp4 \(line 2 of the set\) is not there, nor are 1 more"):
+        check_clips(items)

@@ -1,0 +1,36 @@
+"""Results of an evaluation as a Markdown file with tables as GitHub shows them."""
+
+from __future__ import annotations
+
+from seats.evaluation.results import Results
+from seats.evaluation.table import Column, main_table, notes, title, type_tables
+
+
+def markdown(results: Results, *, by_type: bool) -> str:
+    """The whole file's text. by_type: also accuracy by question type."""
+    tables = [main_table(results)]
+    if by_type:
+        tables += type_tables(results)
+    parts = [f"**{_escaped(title(results))}**", _table(tables[0])]
+    parts.append("\n".join(f"- {_escaped(note)}" for note in notes(results)))
+    parts += [_table(table) for table in tables[1:]]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(columns: list[Column]) -> str:
+    lines = [
+        _line(column.title for column in columns),
+        "| " + " | ".join("---:" if column.align == "right" else "---" for column in columns) + " |",
+    ]
+    lines += [_line(cells) for cells in zip(*(column.cells for column in columns), strict=True)]
+    return "\n".join(lines)
+
+
+def _line(cells: object) -> str:
+    return "| " + " | ".join(_escaped(cell) for cell in cells) + " |"  # type: ignore[attr-defined]
+
+
+def _escaped(text: str) -> str:
+    """Text that Markdown leaves as it is, on one line."""
+    text = " ".join(text.split())
+    return "".join(f"\\{c}" if c in "\\|*_`<[" else c for c in text)

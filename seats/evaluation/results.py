@@ -1,0 +1,179 @@
+"""What the rows of an evaluation say, setting by setting."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from seats.evaluation.qa import ALL, UNTYPED, QAItem
+from seats.evaluation.rows import Row
+from seats.evaluation.run import Evaluation, Plan
+from seats.evaluation.settings import FULL, Setting
+from seats.evaluation.statistics import Accuracy, Comparison, compare
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """A question answered wrong. given: the answer."""
+
+    item: QAItem
+    given: str
+
+
+@dataclass(frozen=True)
+class SettingResult:
+    """What a setting did with all questions.
+
+    asked = answered + unserved + failed. unserved: questions about clips that the method can't serve; unserved_clips:
+    how many clips those are. reason: why a setting, or most of its unserved clips, can't be served; "" if all could.
+    accuracy: on the answered questions, per type in the order of the names, and of all under "all"; empty without any.
+    versus_full: None for full itself, without it, and where no question was answered by both. llm_flops: median, from
+    the encoders' output to the first answer token. llm_flops_share: of what all tokens would cost, over all questions
+    together. prefill_ms: median of selection + prefill. video, audio, overall: mean retention over the questions whose
+    clip has it, averaged over the layers, in [0, 1].
+    """
+
+    setting: Setting
+    asked: int
+    answered: int
+    unserved: int
+    unserved_clips: int
+    failed: int
+    reason: str
+    accuracy: dict[str, Accuracy]
+    versus_full: Comparison | None
+    llm_flops: float | None
+    llm_flops_share: float | None
+    prefill_ms: float | None
+    video: float | None
+    audio: float | None
+    overall: float | None
+    wrong: tuple[Wrong, ...]
+
+    @property
+    def reached(self) -> bool:
+        """Whether it answered anything."""
+        return self.answered > 0
+
+    @property
+    def unreachable(self) -> bool:
+        """Whether the method could serve no clip at all, or none that didn't fail."""
+        return not self.answered and bool(self.reason)
+
+    @property
+    def partial(self) -> bool:
+        """Whether its figures are of a part of the questions only."""
+        return 0 < self.answered < self.asked
+
+
+@dataclass(frozen=True)
+class Results:
+    """An evaluation's outcome. clips: how many. types: questions of each type, the total under "all"."""
+
+    benchmark: str
+    model: str
+    questions: int
+    clips: int
+    types: dict[str, int]
+    settings: tuple[SettingResult, ...]
+
+    def full(self) -> SettingResult | None:
+        """Of full tokens, None if they weren't asked for or answered nothing."""
+        return next((r for r in self.settings if r.setting.method == FULL and r.reached), None)
+
+
+def results(
+    benchmark: str, model: str, evaluation: Evaluation, plan: Plan, rows: Mapping[tuple[str, str], Row]
+) -> Results:
+    """Put rows together. Answers are judged again, by the set as it is now. Every question must have a row for every
+    setting that is set up."""
+    full = _of_full(evaluation, plan, rows)
+    return Results(
+        benchmark=benchmark,
+        model=model,
+        questions=len(plan.questions),
+        clips=len({clip for _, _, clip in plan.questions}),
+        types=_types(item.type for item, _, _ in plan.questions),
+        settings=tuple(_setting(setting, evaluation, plan, rows, full) for setting in evaluation.compared.settings),
+    )
+
+
+def _setting(
+    setting: Setting,
+    evaluation: Evaluation,
+    plan: Plan,
+    rows: Mapping[tuple[str, str], Row],
+    full: Mapping[str, bool],
+) -> SettingResult:
+    if setting in evaluation.compared.unreachable:
+        asked, reason = len(plan.questions), evaluation.compared.unreachable[setting]
+        clips = len({clip for _, _, clip in plan.questions})
+        nothing = (None,) * 6
+        return SettingResult(setting, asked, 0, asked, clips, 0, reason, {}, None, *nothing, wrong=())
+    digest = evaluation.digests[setting]
+    mine = [(item, clip, rows[question, digest]) for item, question, clip in plan.questions]
+    unserved = [(clip, row.reason) for _, clip, row in mine if row.status == "unreachable"]
+    answered = [(item, clip, row, item.is_right(row.answer)) for item, clip, row in mine if row.status == "answered"]
+    done = [row for _, _, row, _ in answered]
+    both = [(right, full[row.question], clip) for _, clip, row, right in answered if row.question in full]
+    comparable = both and setting.method != FULL
+    cost = sum(row.llm_flops_full or 0.0 for row in done)
+    return SettingResult(
+        setting=setting,
+        asked=len(mine),
+        answered=len(answered),
+        unserved=len(unserved),
+        unserved_clips=len({clip for clip, _ in unserved}),
+        failed=len(mine) - len(answered) - len(unserved),
+        reason=Counter(reason for _, reason in unserved).most_common(1)[0][0] if unserved else "",
+        accuracy=_by_type([(item.type, clip, right) for item, clip, _, right in answered]),
+        versus_full=compare(*(list(column) for column in zip(*both, strict=True))) if comparable else None,
+        llm_flops=_median(row.llm_flops for row in done),
+        llm_flops_share=sum(row.llm_flops or 0.0 for row in done) / cost if cost else None,
+        prefill_ms=_median(row.prefill_ms and row.prefill_ms + (row.selection_ms or 0.0) for row in done),
+        video=_mean(row.video for row in done),
+        audio=_mean(row.audio for row in done),
+        overall=_mean(row.overall for row in done),
+        wrong=tuple(Wrong(item, row.answer) for item, _, row, right in answered if not right),
+    )
+
+
+def _of_full(evaluation: Evaluation, plan: Plan, rows: Mapping[tuple[str, str], Row]) -> dict[str, bool]:
+    """By question digest, whether full tokens answered it right; only those answered."""
+    digest = next((d for setting, d in evaluation.digests.items() if setting.method == FULL), None)
+    if digest is None:
+        return {}
+    found = ((item, rows[question, digest]) for item, question, _ in plan.questions)
+    return {row.question: item.is_right(row.answer) for item, row in found if row.status == "answered"}
+
+
+def _by_type(answers: Sequence[tuple[str, str, bool]]) -> dict[str, Accuracy]:
+    """answers: type, clip, and whether it is right."""
+    groups: dict[str, list[tuple[bool, str]]] = {}
+    for name, clip, right in answers:
+        groups.setdefault(name or UNTYPED, []).append((right, clip))
+        groups.setdefault(ALL, []).append((right, clip))
+    return {name: Accuracy.of([r for r, _ in groups[name]], [c for _, c in groups[name]]) for name in _ordered(groups)}
+
+
+def _types(names: Iterable[str]) -> dict[str, int]:
+    counts = Counter(name or UNTYPED for name in names)
+    counts[ALL] = counts.total()
+    return {name: counts[name] for name in _ordered(counts)}
+
+
+def _ordered(names: Iterable[str]) -> list[str]:
+    names = list(names)
+    return [*sorted(name for name in names if name != ALL), *(name for name in names if name == ALL)]
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    found = [value for value in values if value is not None]
+    return statistics.median(found) if found else None
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    found = [value for value in values if value is not None]
+    return statistics.fmean(found) if found else None

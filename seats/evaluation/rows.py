@@ -1,0 +1,151 @@
+"""Rows of an evaluation, one per question and setting, and the file they are kept in."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Literal
+
+from seats.errors import SeatsError, SettingsError
+
+SCHEMA = "seats.eval-row/1"
+_BEGINNING = json.dumps({"schema": SCHEMA})[:-1].encode()
+Status = Literal["answered", "unreachable", "failed"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one setting made of one question.
+
+    question, setting: digests (`seats.evaluation.identity`); together they say whether it has been done. id, clip,
+    type: of the question. label: of the setting. status: "answered"; "unreachable" where the method can't serve this
+    clip; "failed" where something is wrong, which is tried again. reason: why it isn't answered. answer: as generated.
+    right: whether it was right when it was written. llm_flops, llm_flops_full: from the encoders' output to the first
+    answer token, selection included, as run and with all tokens. selection_ms, prefill_ms: measured. tokens: of the
+    whole sequence. video, audio, overall: retention averaged over the layers, in [0, 1], None for what the clip lacks.
+    about: what the digests stand for, in words.
+    """
+
+    question: str
+    setting: str
+    id: str
+    clip: str
+    type: str
+    label: str
+    status: Status
+    reason: str = ""
+    answer: str = ""
+    right: bool = False
+    finish_reason: str = ""
+    llm_flops: float | None = None
+    llm_flops_full: float | None = None
+    selection_ms: float | None = None
+    prefill_ms: float | None = None
+    tokens: int | None = None
+    video: float | None = None
+    audio: float | None = None
+    overall: float | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.question, self.setting
+
+    def to_line(self) -> bytes:
+        """The row as JSON, without fields that have their default. Raises ValueError for a number that JSON lacks."""
+        said = {name: value for name, value in asdict(self).items() if value != _DEFAULTS.get(name, self)}
+        return json.dumps({"schema": SCHEMA, **said}, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+
+    @classmethod
+    def from_line(cls, line: bytes) -> Row:
+        """Raises ValueError for a line that is no row."""
+        said = json.loads(line)
+        if not isinstance(said, dict) or said.pop("schema", None) != SCHEMA:
+            raise ValueError(f"no row of schema {SCHEMA}")
+        if said.keys() - _NAMES or _NEEDED - said.keys():
+            raise ValueError("a row with other fields")
+        return cls(**said)
+
+
+_NAMES = {f.name for f in fields(Row)}
+_DEFAULTS = {f.name: f.default for f in fields(Row) if f.default is not MISSING}
+_NEEDED = _NAMES - {*_DEFAULTS, "about"}
+
+
+class RowFile:
+    """A JSONL file of rows, to be continued. One process writes at a time.
+
+    rows: of the file, by key; the last of a key counts. repaired: whether a half-written last line was cut off.
+    Raises SettingsError for a file that holds anything else, or that another process is writing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.rows, self.repaired = path, dict[tuple[str, str], Row](), False
+        try:
+            self._file: BinaryIO = path.open("a+b", buffering=0)
+        except OSError as error:
+            raise SettingsError(f"{path} cannot be written ({error.strerror}); choose another --out") from error
+        try:
+            self._lock()
+            self._read()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def append(self, row: Row) -> None:
+        """Write a row; it is in the file when this returns."""
+        line = row.to_line()
+        try:
+            written = self._file.write(line)
+        except OSError as error:
+            raise SeatsError(f"{self.path} cannot be written ({error.strerror}); free some space and go on") from error
+        if written != len(line):
+            raise SeatsError(f"{self.path} cannot be written in full; free some space and go on")
+        self.rows[row.key] = row
+
+    def __enter__(self) -> RowFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise SettingsError(f"another process writes {self.path}; wait for it or choose another --out") from error
+        except OSError:  # a file system without locks
+            return
+
+    def _read(self) -> None:
+        self._file.seek(0)
+        *lines, rest = self._file.read().split(b"\n")
+        for number, line in enumerate(lines, start=1):
+            try:
+                row = Row.from_line(line)
+            except (ValueError, TypeError) as error:
+                raise self._foreign(number) from error
+            self.rows[row.key] = row
+        if not rest:
+            return
+        try:
+            row = Row.from_line(rest)
+        except (ValueError, TypeError) as error:
+            # Only what began as a row may be cut off: the file could be something else altogether.
+            if not (rest.startswith(_BEGINNING) or _BEGINNING.startswith(rest)):
+                raise self._foreign(len(lines) + 1) from error
+            os.ftruncate(self._file.fileno(), sum(len(line) + 1 for line in lines))
+            self.repaired = True
+        else:
+            self.rows[row.key] = row
+            self._file.write(b"\n")
+
+    def _foreign(self, number: int) -> SettingsError:
+        return SettingsError(f"{self.path}, line {number}: not a row of seats eval; choose another --out")

@@ -1,0 +1,162 @@
+"""Results of an evaluation as columns of text, for a terminal, a Markdown file, or whatever else shows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from seats.evaluation.qa import ALL
+from seats.evaluation.results import Results, SettingResult
+from seats.evaluation.statistics import Interval
+
+FEW_CLIPS = 20
+"""Below this many clips a bootstrap over clips gives intervals that are too narrow."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column. align: of its cells."""
+
+    title: str
+    cells: tuple[str, ...]
+    align: Literal["left", "right"] = "right"
+
+
+LEVELS = (
+    ("method", "keep", "accuracy", "difference", "share", "flops", "prefill", "kept"),
+    ("method", "keep", "accuracy", "difference", "share", "flops", "prefill"),
+    ("method", "keep", "accuracy", "difference", "share only", "flops share", "prefill"),
+    ("method", "keep", "accuracy", "difference only", "share only", "flops share"),
+)
+"""Columns of `main_table`, from everything to what fits a narrow terminal."""
+
+
+def main_table(results: Results, level: int = 0) -> list[Column]:
+    """A row for each setting. level: index into `LEVELS`. Comparisons only where full tokens answered too."""
+    compared = results.full() is not None
+    made = {
+        "method": ("method", lambda r: r.setting.method),
+        "keep": ("keep", lambda r: "" if r.setting.keep is None else f"{r.setting.keep:g}%"),
+        "accuracy": ("accuracy, %", _accuracy),
+        "difference": ("against full", lambda r: _difference(r, interval=True)),
+        "difference only": ("against full", lambda r: _difference(r, interval=False)),
+        "share": ("% of full", lambda r: _share(r, interval=True)),
+        "share only": ("% of full", lambda r: _share(r, interval=False)),
+        "flops": ("LLM FLOPs", lambda r: _flops(r, share_only=False)),
+        "flops share": ("FLOPs", lambda r: _flops(r, share_only=True)),
+        "prefill": ("prefill, ms", _prefill),
+        "kept": ("kept: video, audio", _kept),
+    }
+    names = [name for name in LEVELS[level] if compared or made[name][0] not in ("against full", "% of full")]
+    return [
+        Column(title, tuple(cell(r) for r in results.settings), "left" if name == "method" else "right")
+        for name, (title, cell) in ((name, made[name]) for name in names)
+    ]
+
+
+def type_tables(results: Results, width: int = 6) -> list[list[Column]]:
+    """Tables of accuracy in % by question type, at most `width` settings in each. Types are rows, the total last."""
+    reached = [r for r in results.settings if r.reached]
+    tables = []
+    for start in range(0, len(reached), width):
+        columns = [Column("type", tuple(results.types), "left")]
+        for r in reached[start : start + width]:
+            cells = (_percent(r.accuracy[name].share) if name in r.accuracy else "" for name in results.types)
+            columns.append(Column(r.setting.label + ("*" if r.partial else ""), tuple(cells)))
+        columns.append(Column("questions", tuple(f"{count:,}" for count in results.types.values())))
+        tables.append(columns)
+    return tables
+
+
+def title(results: Results) -> str:
+    """What the tables are about."""
+    return f"{results.model} on {results.benchmark}: {results.questions:,} questions about {results.clips:,} clips"
+
+
+def notes(results: Results) -> list[str]:
+    """What a reader must know beside the table, a line each: settings that are missing or partial, and how figures are
+    made."""
+    reasons: dict[str, list[str]] = {}
+    for r in results.settings:
+        if r.unreachable:
+            reasons.setdefault(r.reason, []).append(r.setting.label)
+    lines = [f"{', '.join(labels)} unreachable: {reason}" for reason, labels in reasons.items()]
+    for r in results.settings:
+        if r.partial:
+            lines.append(f"* {r.setting.label}: accuracy is of {r.answered:,} of {r.asked:,} questions{_missing(r)}")
+        elif r.failed:
+            lines.append(f"{r.setting.label}: all {r.failed:,} questions failed")
+    lines.append(
+        "in brackets 95 % intervals that allow for questions of one clip being alike"
+        + (" (against full: Newcombe's method 10; % of full: bootstrap over clips)" if results.full() else "")
+    )
+    if results.full() and results.clips < FEW_CLIPS:
+        lines.append(f"with {results.clips} clips, the intervals of % of full are too narrow")
+    lines.append(
+        "LLM FLOPs: selection + prefill, of what all tokens would cost in %; prefill: selection + prefill, median"
+    )
+    return lines
+
+
+def _missing(r: SettingResult) -> str:
+    said = ""
+    if r.unserved:
+        said += f"; it cannot serve {r.unserved_clips:,} clips ({r.reason})"
+    if r.failed:
+        said += f"; {r.failed:,} failed"
+    return said
+
+
+def _accuracy(r: SettingResult) -> str:
+    if not r.reached:
+        return "unreachable" if r.unreachable else "failed"
+    found = r.accuracy[ALL]
+    return f"{_percent(found.share)}{'*' if r.partial else ''} {_interval(found.interval())}"
+
+
+def _difference(r: SettingResult, interval: bool) -> str:
+    if r.versus_full is None:
+        return ""
+    said = f"{100 * r.versus_full.difference:+.1f}"
+    return f"{said} {_interval(r.versus_full.difference_interval, '+')}" if interval else said
+
+
+def _share(r: SettingResult, interval: bool) -> str:
+    if r.versus_full is None or r.versus_full.share_of_full is None:
+        return ""
+    said, between = _percent(r.versus_full.share_of_full), r.versus_full.share_of_full_interval
+    return f"{said} {_interval(between)}" if interval and between else said
+
+
+def _flops(r: SettingResult, share_only: bool) -> str:
+    if r.llm_flops is None or r.llm_flops_share is None:
+        return ""
+    share = f"{100 * r.llm_flops_share:.0f}%"
+    return share if share_only else f"{_with_prefix(r.llm_flops)} ({share})"
+
+
+def _prefill(r: SettingResult) -> str:
+    if r.prefill_ms is None:
+        return ""
+    return f"{r.prefill_ms:.1f}" if r.prefill_ms < 100 else f"{r.prefill_ms:,.0f}"
+
+
+def _kept(r: SettingResult) -> str:
+    if not r.reached:
+        return ""
+    return ", ".join("-" if share is None else f"{_percent(share)}%" for share in (r.video, r.audio))
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def _interval(interval: Interval, sign: str = "") -> str:
+    return f"[{100 * interval[0]:{sign}.1f}, {100 * interval[1]:{sign}.1f}]"
+
+
+def _with_prefix(value: float) -> str:
+    for scale, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M")):
+        if value >= scale:
+            return f"{value / scale:.3g} {prefix}"
+    return f"{value:.3g}"

@@ -1,0 +1,74 @@
+"""Tables of an evaluation on a terminal: as many columns as fit."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from seats.evaluation.qa import ALL
+from seats.evaluation.results import Results
+from seats.evaluation.table import LEVELS, Column, main_table, notes, title, type_tables
+
+FEW_SETTINGS = 6
+"""Up to so many settings, accuracy by question type is shown without being asked for."""
+_ANY_WIDTH = 500
+
+
+def show_results(results: Results, *, by_type: bool) -> None:
+    """Print the tables on standard output; away from a terminal with all columns, however wide."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_ANY_WIDTH)
+    console.print(Text(title(results), style="bold"))
+    for level in range(len(LEVELS)):
+        table = _main(results, level)
+        if _width(console, table) <= console.width:
+            break
+    console.print(table)
+    if by_type:
+        for columns in _fitting(console, results):
+            console.print(_table(columns, total_row=ALL))
+    lines = notes(results)
+    if level:
+        lines.append("a wider terminal, --markdown or --json shows more")
+    for line in lines:
+        console.print(Text(line, style="dim"))
+
+
+def _main(results: Results, level: int) -> Table:
+    table = _table(main_table(results, level))
+    for this, following in zip(results.settings, results.settings[1:], strict=False):
+        row = results.settings.index(this)
+        table.rows[row].end_section = len(results.settings) > FEW_SETTINGS and (
+            this.setting.method != following.setting.method
+        )
+    return table
+
+
+def _fitting(console: Console, results: Results) -> list[list[Column]]:
+    """Tables by question type, as many settings side by side as the terminal has room for."""
+    most = max(1, sum(r.reached for r in results.settings))
+    for width in range(most, 0, -1):
+        tables = type_tables(results, width)
+        if all(_width(console, _table(columns)) <= console.width for columns in tables):
+            return tables
+    return type_tables(results, 1)
+
+
+def _table(columns: list[Column], total_row: str | None = None) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column.title, justify=column.align, no_wrap=True)
+    for cells in zip(*(column.cells for column in columns), strict=True):
+        is_total = cells[0] == total_row
+        if is_total:
+            table.add_section()
+        table.add_row(*(Text(cell) for cell in cells), style="bold" if is_total else "")
+    return table
+
+
+def _width(console: Console, table: Table) -> int:
+    return Measurement.get(console, console.options.update(max_width=_ANY_WIDTH), table).maximum

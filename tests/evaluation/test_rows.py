@@ -1,0 +1,82 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from seats.errors import SettingsError
+from seats.evaluation.rows import SCHEMA, Row, RowFile
+
+ROW = Row(
+    "q1", "s1", "1", "a.mp4", "", "full", "answered", answer="Grün\n", right=True, llm_flops=2.0, about={"a": [1]}
+)
+
+
+def rows_of(path):
+    with RowFile(path) as file:
+        return file.rows, file.repaired
+
+
+def test_what_is_written_is_read_again(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    others = [replace(ROW, question="q2", status="failed", reason="no"), replace(ROW, setting="s2", right=False)]
+    with RowFile(path) as file:
+        for row in (ROW, *others):
+            file.append(row)
+            assert path.read_bytes().endswith(row.to_line())  # at once
+    assert rows_of(path) == ({row.key: row for row in (ROW, *others)}, False)
+    assert json.loads(path.read_text().splitlines()[0])["schema"] == SCHEMA
+
+
+def test_the_last_row_of_a_key_counts(tmp_path):
+    with RowFile(tmp_path / "rows.jsonl") as file:
+        file.append(replace(ROW, status="failed"))
+        file.append(ROW)
+    assert rows_of(tmp_path / "rows.jsonl")[0] == {ROW.key: ROW}
+
+
+@pytest.mark.parametrize("cut", [1, 10, 30, 60, 100])
+def test_a_half_written_last_row_is_taken_out(tmp_path, cut):
+    path = tmp_path / "rows.jsonl"
+    whole, half = ROW.to_line(), replace(ROW, question="q2").to_line()
+    path.write_bytes(whole + half[:cut])
+    with RowFile(path) as file:
+        assert (file.rows, file.repaired) == ({ROW.key: ROW}, True)
+        file.append(replace(ROW, question="q3"))
+    assert path.read_bytes() == whole + replace(ROW, question="q3").to_line()
+
+
+def test_a_last_row_that_lacks_only_its_end_stays(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(ROW.to_line().rstrip())
+    assert rows_of(path) == ({ROW.key: ROW}, False)
+    assert path.read_bytes() == ROW.to_line()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"clip": "a.mp4", "question": "What?", "answer": "red"}\n',
+        b'{"clip": "a.mp4", "question"',
+        b"\x00\x01\x02",
+        ROW.to_line() + b"{}\n" + ROW.to_line(),
+        ROW.to_line().replace(b'"id"', b'"idea"'),
+    ],
+)
+def test_a_file_of_anything_else_is_left_as_it_is(tmp_path, content):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(SettingsError, match="choose another --out"):
+        RowFile(path)
+    assert path.read_bytes() == content
+
+
+def test_one_process_writes_at_a_time(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    with RowFile(path), pytest.raises(SettingsError, match="another process"):
+        RowFile(path)
+    rows_of(path)
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    with pytest.raises(SettingsError, match="no-folder"):
+        RowFile(tmp_path / "no-folder" / "rows.jsonl")

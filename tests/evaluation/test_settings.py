@@ -1,0 +1,39 @@
+import pytest
+
+from seats.errors import SettingsError
+from seats.evaluation.settings import Asking, Setting, set_up, settings_of
+from seats.inference.generate import Decoding
+from seats.methods import Full, ModelShape, Random, method_classes
+
+SHAPE = ModelShape("qwen2.5-omni", 10, {})
+
+
+def test_full_is_asked_once_and_every_other_method_at_every_retention():
+    labels = [setting.label for setting in settings_of(["full", "seats", "full"], [25.0, 10.0, 25.0])]
+    assert labels == ["full", "seats 25%", "seats 10%"]
+
+
+def test_all_stands_for_every_method_with_full_first():
+    names = [setting.method for setting in settings_of(["all"], [10.0])]
+    assert names[0] == "full"
+    assert sorted(names) == sorted(method_classes())
+
+
+def test_an_unknown_method_is_refused():
+    with pytest.raises(SettingsError, match="choose one of"):
+        settings_of(["seats", "magic"], [10.0])
+
+
+def test_what_a_method_cannot_reach_is_said_and_the_rest_set_up():
+    settings = settings_of(["full", "fastv", "random"], [10.0])
+    ready = set_up(settings, Asking(decoding=Decoding(seed=7)), SHAPE)
+
+    assert ready.settings == tuple(settings)
+    assert ready.methods == {settings[0]: Full(), settings[2]: Random(0.06, 0.35, 7)}
+    assert list(ready.unreachable) == [Setting("fastv", 10.0)]
+    assert "first 2 of 10 layers" in ready.unreachable[settings[1]]
+
+
+def test_nothing_but_unreachable_settings_is_an_error():
+    with pytest.raises(SettingsError, match="fastv cannot keep"):
+        set_up(settings_of(["fastv"], [10.0, 15.0]), Asking(), SHAPE)
