@@ -70,21 +70,17 @@ def figures(seen: TokenMap) -> Iterator[tuple[str, str]]:
     answer, trace = seen.answer, seen.answer.trace
     full, run = answer.flops.full, answer.flops.run
     thinker = answer.model.thinker
-    yield "model", f"{PurePath(answer.model.name).name} · {str(thinker.dtype).removeprefix('torch.')} · {thinker.device}"
-    for name in ("video", "audio"):
-        count = getattr(trace.full, name)
-        if count:
-            yield f"{name} tokens", f"{count:,} in the clip, {getattr(trace.pre_llm(), name):,} enter the LLM"
-    yield "text tokens", f"{trace.full.text:,}"
-    for name in ("video", "audio", "overall"):
-        if trace.retention(name) is not None:
-            yield f"retention, {name}", f"{percent(trace.retention(name))} (layer average)"
-    yield "FLOPs", f"{big(run.total, 'FLOPs')}; full tokens {big(full.total, 'FLOPs')}"
+    dtype = str(thinker.dtype).removeprefix("torch.")
+    yield "model", f"{PurePath(answer.model.name).name} · {dtype} · {thinker.device}"
+    names = [name for name in ("video", "audio") if getattr(trace.full, name)]
+    for what, counts in (("tokens in the clip", trace.full), ("tokens entering the LLM", trace.pre_llm())):
+        yield what, " · ".join(f"{getattr(counts, name):,} {name}" for name in names)
+    yield "tokens of text", f"{trace.full.text:,}"
+    kept = [f"{name} {percent(trace.retention(name))}" for name in (*names, "overall")]
+    yield "retention, layer average", " · ".join(kept)
+    yield "FLOPs", _of_full(run.total, full.total)
     yield "FLOPs, encoders", big(run.vision_encoder + run.audio_encoder, "FLOPs")
-    yield (
-        "FLOPs, selection + prefill",
-        f"{big(run.after_encoders, 'FLOPs')}; full tokens {big(full.after_encoders, 'FLOPs')}",
-    )
+    yield "FLOPs, selection + prefill", _of_full(run.after_encoders, full.after_encoders)
     for key, name in _STEPS.items():
         ms = answer.latency_ms[key]
         if ms is not None:
@@ -94,12 +90,16 @@ def figures(seen: TokenMap) -> Iterator[tuple[str, str]]:
         spread = "" if gain.spread is None else f" ({gain.spread[0]:.2f} to {gain.spread[1]:.2f})"
         basis = "measured" if gain.basis == "measured" else "estimated from FLOPs"
         yield "speed-up, selection + prefill", f"{three_digits(gain.prefill)}×{spread}, {basis}"
-    yield "memory, cache", f"{answer.kv_cache_bytes / 2**20:,.1f} MiB"
-    yield "memory, peak", f"{answer.peak_device_bytes / 2**20:,.0f} MiB"
+    cache, peak = answer.kv_cache_bytes / 2**20, answer.peak_device_bytes / 2**20
+    yield "memory", f"cache {cache:,.1f} MiB · peak {peak:,.0f} MiB"
     for note in (*answer.notes, *seen.notes):
         yield "note", note
     if answer.finish_reason == "length":
         yield "note", f"the answer was cut after {answer.question.decoding.max_new_tokens} tokens"
+
+
+def _of_full(run: float, full: float) -> str:
+    return big(run, "FLOPs") + ("" if run == full else f" of {big(full, 'FLOPs')} for full tokens")
 
 
 def window_rows(seen: TokenMap) -> list[list[str]]:

@@ -71,7 +71,7 @@ def look_encoded(
 
 def _saliency(encoded: EncodedClip, wants: EncoderWants, notes: list[str]) -> dict[str, np.ndarray]:
     """Per modality, as the method reads it, else as Stage I does if the clip was encoded with that."""
-    found = {}
+    found, foreign = {}, []
     for name, features in (("video", encoded.video), ("audio", encoded.audio)):
         if features is None:
             continue
@@ -79,9 +79,11 @@ def _saliency(encoded: EncodedClip, wants: EncoderWants, notes: list[str]) -> di
             signals = features.signals.get(each)
             if signals is not None and signals.saliency is not None:
                 found[name] = signals.saliency.float().cpu().numpy()
-                if each is not wants and each != wants:
-                    notes.append(f"the method does not read {name} saliency: Stage I's is shown")
+                if each != wants:
+                    foreign.append(name)
                 break
+    if foreign:
+        notes.append(f"the method reads no saliency of {' and '.join(foreign)}: that of SEATS' Stage I is shown")
     return found
 
 

@@ -138,7 +138,7 @@ def _figures(maps: Sequence[TokenMap]) -> str:
         + "</tr>"
         for name in names
     )
-    return f'<table><thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    return f"<table><thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 def _grouped(seen: TokenMap) -> dict[str, list[str]]:
@@ -153,9 +153,7 @@ def _windows(seen: TokenMap) -> str:
     groups = "".join(f'<th scope="colgroup" colspan="{columns}">{name}</th>' for name in seen.modalities())
     moments = ["in the clip", *(moment.label for moment in seen.moments)]
     heads = "".join(f'<th scope="col">{escape(label)}</th>' for label in moments) * len(seen.modalities())
-    rows = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in window_rows(seen)
-    )
+    rows = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in window_rows(seen))
     return (
         f'<div class="wide" tabindex="0"><table class="numbers"><caption>{escape(seen.name)}</caption>'
         f'<thead><tr><th rowspan="2">window</th><th rowspan="2">seconds</th>{groups}</tr><tr>{heads}</tr></thead>'

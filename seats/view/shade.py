@@ -1,4 +1,4 @@
-"""How a token's leaving is shown: a colour, a pattern and a veil per moment, the same on the page, in figures and films.
+"""How a token's leaving is shown: colour, pattern and veil of each moment, the same on pages, in figures and films.
 
 The earlier a token left, the less of the picture is seen through its veil; the order can be read without colours. The
 colours are steps of viridis (readable with every common colour blindness, rising in lightness) and amber.
@@ -43,7 +43,7 @@ def shades(moments: Sequence[Moment]) -> tuple[Shade, ...]:
     found = []
     for moment in moments:
         if moment.stage == "before":
-            found.append(Shade("#4b5563", "solid", 0.9))
+            found.append(Shade("#1c212a", "solid", 0.82))
         elif moment.stage == "late":
             found.append(Shade(_LATE_COLOUR, "frame", 0.0))
         else:
@@ -87,7 +87,7 @@ def shade_picture(picture: np.ndarray, left: np.ndarray, kinds: Sequence[Shade],
             continue
         result[here] += (shade.rgb - result[here]) * shade.veil
         marked = here & pattern_mask(shade.pattern, height, width)
-        result[marked] += (255 - result[marked]) * 0.45
+        result[marked] += (255 - result[marked]) * 0.32
     return np.clip(result + 0.5, 0, 255).astype(np.uint8)
 
 

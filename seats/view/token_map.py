@@ -140,10 +140,10 @@ def map_tokens(
         by_layer[row, origins] = values
 
     def of(kind: Modality) -> Tokens | None:
-        where = layout.is_modality(kind).nonzero()[:, 0]
-        if not len(where):
+        places = layout.is_modality(kind).nonzero()[:, 0]
+        if not len(places):
             return None
-        where = where[layout.row[where].argsort()].numpy()
+        where = places[layout.row[places].argsort()].numpy()
         return Tokens(layout.window.numpy()[where], left[where], saliency.get(kind.name.lower()), by_layer[:, where])
 
     video, audio = of(Modality.VIDEO), of(Modality.AUDIO)

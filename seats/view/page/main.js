@@ -175,7 +175,8 @@ function start() {
   makeLegend();
   makeCharts();
   layOut();
-  setLayer(DATA.layers);
+  setLayer(Math.min(DATA.layers, ...methods.flatMap((m) => m.moments.filter((moment) => moment.stage === "late").map((moment) => moment.afterLayer))));
+  if (DATA.sound) $("keys").append(" Under the spectrogram: how many layers each audio token has lived through.");
   $("layer").addEventListener("input", () => setLayer(Number($("layer").value)));
   $("play").addEventListener("click", play);
   $("second").addEventListener("click", () => {

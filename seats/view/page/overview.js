@@ -41,7 +41,7 @@ function drawTimes(context, x, tall) {
   context.fillStyle = theme.soft;
   const step = [0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200].find((s) => x(s) - x(0) > 52) || 14400;
   for (let time = 0; time <= DATA.seconds; time += step)
-    context.fillText(time < 60 ? `${time} s` : clock(time), x(time), tall - 4);
+    if (x(time) < x(DATA.seconds) - 18) context.fillText(time < 60 ? `${time} s` : clock(time), x(time), tall - 4);
 }
 
 // Tokens per window: in the clip, and there at the chosen layer. Kept per method and moment.
@@ -73,17 +73,27 @@ function drawBudget(context, method, x, width, tall) {
     }
     all.forEach((count, i) => {
       const from = x(windowStarts[i]), wide = Math.max(x(windowStarts[i + 1]) - from - (all.length > 60 ? 0.5 : 3), 1);
+      const bar = (low, high) => [from, Math.min(y(low), y(high)), wide, Math.abs(y(high) - y(low))];
+      method.moments.slice(0, happened(method)).forEach((moment, m) => {
+        const low = perWindow(method, kind, m + 1)[i], high = perWindow(method, kind, m)[i];
+        context.globalAlpha = moment.stage === "before" ? 0.16 : 0.85;
+        context.fillStyle = moment.stage === "before" ? theme.soft : moment.pattern === "frame" ? moment.colour : fillFor(context, moment);
+        context.fillRect(...bar(low, high));
+      });
       context.strokeStyle = theme.soft;
-      context.globalAlpha = 0.55;
-      if (wide > 3) context.strokeRect(from + 0.5, Math.min(zero, y(count)), wide - 1, Math.abs(y(count) - zero));
+      context.globalAlpha = 0.5;
+      if (wide > 3) context.strokeRect(...bar(0, count));
       context.globalAlpha = 1;
       context.fillStyle = theme[kind];
-      context.fillRect(from, Math.min(zero, y(alive[i])), wide, Math.abs(y(alive[i]) - zero));
+      context.fillRect(...bar(0, alive[i]));
       if (wide > 26 && alive[i]) {
         context.fillStyle = theme.ink;
         const text = String(alive[i]), outside = y(alive[i]) + (sign < 0 ? -4 : 12);
         const roomy = sign < 0 ? outside > 10 : outside < zero + rooms[kind] - 1;
         if (!roomy) context.fillStyle = theme.card;
+        context.strokeStyle = roomy ? theme.card : theme[kind];
+        context.lineWidth = 3;
+        context.strokeText(text, from + (wide - context.measureText(text).width) / 2, roomy ? outside : y(alive[i]) + (sign < 0 ? 13 : -5));
         context.fillText(text, from + (wide - context.measureText(text).width) / 2, roomy ? outside : y(alive[i]) + (sign < 0 ? 13 : -5));
       }
     });

@@ -43,7 +43,7 @@ function fillFor(context, moment) {
     ink.globalAlpha = moment.veil;
     ink.fillStyle = moment.colour;
     ink.fillRect(0, 0, SIDE, SIDE);
-    ink.globalAlpha = 0.45;
+    ink.globalAlpha = 0.32;
     ink.fillStyle = "#fff";
     for (let y = 0; y < SIDE; y++)
       for (let x = 0; x < SIDE; x++) if (MARKS[moment.pattern](x, y)) ink.fillRect(x, y, 1, 1);
@@ -78,24 +78,24 @@ function shading(method, kind) {
   };
 }
 
-// Shade a row of tokens first..last-1 of equal width; neighbours that left together are one rectangle.
+// Shade a row of tokens first..last-1 of equal width; neighbours that left together are one rectangle. Edges lie on
+// whole pixels, or seams would show.
 function shadeRow(context, method, shade, fillOf, first, last, x, y, width, height) {
+  const edge = (i) => (width < 2 ? x + (i - first) * width : Math.round(x + (i - first) * width));
+  const top = Math.round(y), tall = Math.round(y + height) - top;
   let start = first;
   for (let i = first; i < last; i++) {
     if (shade.heat) {
       const heat = shade.heat(i);
       if (heat !== null) {
         context.fillStyle = `rgb(8 10 16 / ${(0.9 * (1 - heat) ** 0.8).toFixed(3)})`;
-        context.fillRect(x + (i - first) * width, y, width, height);
+        context.fillRect(edge(i), top, edge(i + 1) - edge(i), tall);
       }
     }
     const moment = shade.moment(i);
     const joins = i + 1 < last && shade.moment(i + 1) === moment && moment >= 0 && method.moments[moment].pattern !== "frame";
     if (joins) continue;
-    if (moment >= 0) {
-      const left = x + (start - first) * width;
-      veil(context, method.moments[moment], fillOf[moment], left, y, (i + 1 - start) * width, height);
-    }
+    if (moment >= 0) veil(context, method.moments[moment], fillOf[moment], edge(start), top, edge(i + 1) - edge(start), tall);
     start = i + 1;
   }
 }

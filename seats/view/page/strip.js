@@ -21,7 +21,8 @@ function layOut() {
   let cell = 0;
   if (grids) {
     const tallest = (two ? 170 : 230) * view.zoom;
-    cell = Math.min(Math.max((visible - 2 * PAD) / grids, 128), 300) * view.zoom;
+    const fitting = (visible - 2 * PAD) / grids;
+    cell = (fitting < 110 ? Math.min(Math.max(visible / 6, 128), 184) : Math.min(fitting, 300)) * view.zoom;
     cell = Math.min(cell, tallest * DATA.aspect);
     strip.rate = cell / DATA.secondsPerGrid;
     if (DATA.sound) strip.rate = Math.min(strip.rate, (16 / soundStep()) * view.zoom);

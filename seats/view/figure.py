@@ -1,0 +1,196 @@
+"""A figure for a paper: what the stages left of some frames and of the sound, and the budget of the windows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from seats.errors import SettingsError
+from seats.view.pictures import spectrogram
+from seats.view.shade import Shade, shades
+from seats.view.token_map import TokenMap
+from seats.view.words import percent, shortened
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FORMATS = (".png", ".pdf", ".svg")
+_COLUMNS = 8
+"""Frames in the figure, all methods together."""
+_HATCHES = {"rise": "/////", "fall": "\\\\\\\\\\", "dots": "....", "cross": "+++++"}
+_VIDEO, _AUDIO, _GREY = "#2367a8", "#b4560a", "#5a616c"
+
+
+def check_figure(path: Path) -> None:
+    """Raise SettingsError if a figure can't be drawn to this file: no matplotlib, or no format of that name."""
+    if path.suffix.lower() not in FORMATS:
+        raise SettingsError(f"{path}: a figure's name must end in {', '.join(FORMATS)}")
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise SettingsError("a figure needs matplotlib: pip install 'seats[figure]'") from None
+
+
+def write_figure(maps: Sequence[TokenMap], path: Path) -> None:
+    """Draw one or several methods beside each other. path: .png (300 dpi), .pdf or .svg. Raises SettingsError."""
+    check_figure(path)
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    columns = max(2, _COLUMNS // len(maps))
+    settings: Any = {"font.size": 7, "hatch.linewidth": 0.4, "axes.linewidth": 0.5, "pdf.fonttype": 42}
+    settings |= {"text.parse_math": False, "svg.hashsalt": "seats"}
+    with rc_context(settings):
+        heights = _heights(maps, columns)
+        height = sum(size for _, size in heights) + 0.75
+        figure = Figure(figsize=(7.1, height), dpi=300, layout="constrained")
+        FigureCanvasAgg(figure)
+        first = maps[0]
+        answers = "; ".join(
+            (f"{seen.name}: " if len(maps) > 1 else "") + shortened(seen.answer.text, 120 // len(maps)) for seen in maps
+        )
+        figure.suptitle(f"{shortened(first.answer.question.text, 110)}\n{answers}", fontsize=8)
+        parts = figure.subfigures(1, len(maps), squeeze=False)[0]
+        for seen, part in zip(maps, parts, strict=True):
+            part.suptitle(_heading(seen), fontsize=7, color=_GREY)
+            ratios = {"height_ratios": [size for _, size in heights]}
+            axes = part.subplots(len(heights), 1, squeeze=False, gridspec_kw=ratios)[:, 0]
+            for (kind, _), axis in zip(heights, axes, strict=True):
+                _DRAW[kind](axis, seen, columns)
+        figure.savefig(path)
+
+
+def _heading(seen: TokenMap) -> str:
+    trace = seen.answer.trace
+    kept = [f"{name} {percent(trace.retention(name))}" for name in seen.modalities()]
+    return f"{seen.name} ({', '.join(kept)} alive on average)"
+
+
+def _heights(maps: Sequence[TokenMap], columns: int) -> list[tuple[str, float]]:
+    """The figure's rows from top to bottom with their heights, inches."""
+    first, rows = maps[0], []
+    if first.grid is not None:
+        most = max(_picture_rows(seen) for seen in maps)
+        _, picture = _frames(first, columns)
+        tall = picture[0].shape[0] / sum(each.shape[1] for each in picture)
+        rows.append(("pictures", most * max(tall * 6.3 / len(maps), 0.25)))
+    if first.audio is not None:
+        rows.append(("sound", 0.75))
+    return [*rows, ("budget", 0.85)]
+
+
+def _picture_rows(seen: TokenMap) -> int:
+    return 1 + sum(moment.stage != "late" for moment in seen.moments)
+
+
+def _frames(seen: TokenMap, columns: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Which temporal grids are shown, evenly spread, and a frame of each, uint8 `[h, w, 3]`."""
+    assert seen.grid is not None
+    assert seen.clip.video is not None
+    grids = np.unique(np.linspace(0, seen.grid[0] - 1, min(columns, seen.grid[0])).round().astype(int))
+    pixels = seen.clip.video.pixels
+    per_grid = len(pixels) // seen.grid[0]
+    return grids, [pixels[grid * per_grid].cpu().numpy().transpose(1, 2, 0) for grid in grids]
+
+
+def _pictures(axis: Axes, seen: TokenMap, columns: int) -> None:
+    """A row of frames as they are, then one for each stage with what it left; what has gone is white."""
+    assert seen.grid is not None
+    assert seen.video is not None
+    grids, frames = _frames(seen, columns)
+    left = seen.video.left.reshape(seen.grid)
+    shown = [moment for moment in seen.moments if moment.stage != "late"]
+    height, width = frames[0].shape[:2]
+    gap = max(2, width // 40)
+    labels = ["in the clip", *(moment.label.replace(", ", ",\n") for moment in shown)]
+    sheet = np.full((len(labels) * (height + gap), len(frames) * (width + gap), 3), 255, dtype=np.uint8)
+    for row in range(len(labels)):
+        for column, (grid, frame) in enumerate(zip(grids, frames, strict=True)):
+            gone = np.repeat(np.repeat(left[grid] < row, height // seen.grid[1], 0), width // seen.grid[2], 1)
+            picture = np.where(gone[:, :, None], 255 - (255 - frame) // 8, frame)
+            y, x = row * (height + gap), column * (width + gap)
+            sheet[y : y + height, x : x + width] = picture
+    axis.imshow(sheet, interpolation="none", aspect="auto")
+    axis.set_yticks([(row + 0.5) * (height + gap) for row in range(len(labels))], labels)
+    axis.set_xticks(
+        [(column + 0.5) * (width + gap) for column in range(len(grids))],
+        [f"{grid * seen.seconds_per_grid:.3g} s" for grid in grids],
+    )
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+
+
+def _sound(axis: Axes, seen: TokenMap, columns: int) -> None:
+    """The spectrogram, shaded by the stage at which each token left."""
+    audio = seen.clip.audio
+    assert audio is not None
+    assert seen.audio is not None
+    grey = spectrogram(audio.waveform, seen.answer.model.mel, 2000)
+    axis.imshow(255 - grey, cmap="gray", vmin=0, vmax=255, aspect="auto", extent=(0, audio.seconds, 0, 1))
+    step = audio.seconds / len(seen.audio)
+    for number, shade in enumerate(shades(seen.moments)):
+        spans = _spans(seen.audio.left == number)
+        pieces = [(start * step, (end - start) * step) for start, end in spans]
+        if pieces and shade.pattern == "frame":
+            axis.broken_barh(pieces, (0, 0.08), facecolor=shade.colour)
+        elif pieces:
+            axis.broken_barh(pieces, (0, 1), **_fill(shade))
+    axis.set(yticks=[], ylabel="sound", xlim=(0, seen.seconds))
+
+
+def _budget(axis: Axes, seen: TokenMap, columns: int) -> None:
+    """Tokens per window, video up and audio down, by the stage at which they left, on a square-root scale."""
+    starts, widths = seen.window_starts[:-1], np.diff(seen.window_starts)
+    for name, tokens in seen.modalities().items():
+        sign = -1 if name == "audio" and seen.video is not None else 1
+        counts = [
+            np.bincount(tokens.window[tokens.left >= moment], minlength=len(starts))
+            for moment in range(len(seen.moments) + 1)
+        ]
+        top = max(int(counts[0].max()), 1)
+        levels = [sign * np.sqrt(count / top) for count in counts]
+        for number, shade in enumerate(shades(seen.moments)):
+            low, high = levels[number + 1], levels[number]
+            fill = {"facecolor": "#e4e6ea"} if shade.pattern == "solid" else _fill(shade)
+            axis.bar(starts, high - low, widths * 0.92, bottom=low, align="edge", **fill)
+        axis.bar(starts, levels[-1], widths * 0.92, align="edge", color=_VIDEO if name == "video" else _AUDIO)
+        axis.text(1.005, 0.75 if sign > 0 else 0.25, f"{name}\nof {top:,}", transform=axis.transAxes, va="center")
+    axis.axhline(0, color="black", linewidth=0.6)
+    axis.set(yticks=[], ylabel="tokens per\nwindow (√)", xlim=(0, seen.seconds), xlabel="seconds")
+    axis.spines[["top", "right", "left"]].set_visible(False)
+    handles = _legend(seen)
+    if handles:
+        axis.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.42), ncols=3, frameon=False)
+
+
+def _legend(seen: TokenMap) -> list[Any]:
+    from matplotlib.patches import Patch
+
+    return [
+        Patch(label=moment.label, **_fill(shade))
+        for moment, shade in zip(seen.moments, shades(seen.moments), strict=True)
+    ]
+
+
+def _fill(shade: Shade) -> dict[str, Any]:
+    """A shade as matplotlib's patches take it."""
+    alpha = max(shade.veil, 0.45) if shade.pattern != "frame" else 1.0
+    return {
+        "facecolor": (*(shade.rgb / 255), alpha),
+        "hatch": _HATCHES.get(shade.pattern),
+        "edgecolor": (1, 1, 1, 0.55) if shade.pattern in _HATCHES else "none",
+        "linewidth": 0,
+    }
+
+
+def _spans(marked: np.ndarray) -> list[tuple[int, int]]:
+    """First and last + 1 of each run of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], marked.astype(np.int8), [0]])))
+    return [(int(start), int(end)) for start, end in zip(edges[::2], edges[1::2], strict=True)]
+
+
+_DRAW = {"pictures": _pictures, "sound": _sound, "budget": _budget}

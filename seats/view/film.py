@@ -1,0 +1,178 @@
+"""A clip with the mask burnt in: the moving pictures, the patches that left veiled, the sound with its tokens below."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from seats.errors import MediaError, SettingsError
+from seats.media import Audio, Clip, FrameSampling, load_clip
+from seats.view.pictures import spectrogram
+from seats.view.shade import Shade, shade_picture, shades
+from seats.view.token_map import TokenMap
+
+_PIECE_S = 8.0
+"""Seconds of pictures decoded at a time, so that memory stays small."""
+_MOST_FPS, _STILL_FPS = 30, 10
+_WIDTH, _MOST_HEIGHT, _SOUND_HEIGHT, _GAP = 640, 720, 72, 8
+_BACKGROUND = 16
+
+
+def check_film(path: Path) -> None:
+    """Raise SettingsError if a film can't be written to this file: not an .mp4, or no H.264 encoder."""
+    if path.suffix.lower() != ".mp4":
+        raise SettingsError(f"{path}: a film's name must end in .mp4")
+    if "libx264" not in av.codecs_available:
+        raise SettingsError("this build of av has no H.264 encoder (libx264): reinstall av from its wheel")
+
+
+def write_film(maps: Sequence[TokenMap], path: Path) -> None:
+    """Write an mp4 of the clip, the methods beside each other, with the clip's sound.
+
+    The pictures come from the file at its own rate, up to 30 a second; each is veiled as the temporal grid it lies in.
+    Raises SettingsError, or MediaError if the clip's file is no longer readable.
+    """
+    check_film(path)
+    clip = maps[0].clip
+    fps = _rate(clip)
+    panels = [_Panel(seen) for seen in maps]
+    width = sum(panel.width for panel in panels) + _GAP * (len(panels) - 1)
+    height = panels[0].height
+    with av.open(str(path), "w", options={"movflags": "+faststart"}) as out:
+        stream: Any = out.add_stream("libx264", rate=fps)
+        stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
+        stream.options = {"crf": "20", "preset": "veryfast"}
+        sound = None if clip.audio is None else _Sound(out, clip.audio)
+        sheet = np.full((stream.height, stream.width, 3), _BACKGROUND, dtype=np.uint8)
+        for number, (time, picture) in enumerate(_pictures(maps[0], fps)):
+            x = 0
+            for panel in panels:
+                sheet[: panel.height, x : x + panel.width] = panel.at(time, picture)
+                x += panel.width + _GAP
+            frame = av.VideoFrame.from_ndarray(sheet, "rgb24").reformat(format="yuv420p", dst_colorspace="ITU709")
+            frame.pts, frame.time_base = number, Fraction(1) / fps
+            out.mux(stream.encode(frame))
+            if sound is not None:
+                sound.write_until(time)
+        out.mux(stream.encode(None))
+        if sound is not None:
+            sound.write_until(math.inf)
+
+
+def _rate(clip: Clip) -> Fraction:
+    if clip.video is None or not math.isfinite(clip.video.source_fps):
+        return Fraction(_STILL_FPS)
+    rate = min(max(clip.video.source_fps, clip.video.fps, _STILL_FPS), _MOST_FPS)
+    return Fraction(rate).limit_denominator(1001)
+
+
+def _pictures(seen: TokenMap, fps: Fraction) -> Iterator[tuple[float, np.ndarray | None]]:
+    """Time (seconds from the clip's start) and picture uint8 `[H, W, 3]` of each of the film's frames; None for a clip
+    without pictures."""
+    clip, total = seen.clip, max(1, round(seen.seconds * fps))
+    if clip.video is None:
+        for number in range(total):
+            yield float(number / fps), None
+        return
+    height, width = clip.video.pixels.shape[2:]
+    sampling = FrameSampling(
+        fps=float(fps), max_frames=100_000, factor=2, min_pixels=4, max_pixels=height * width, total_pixels=2**62
+    )
+    last = clip.video.pixels[0].cpu().numpy().transpose(1, 2, 0)
+    number = 0
+    while number < total:
+        start = float(number / fps)
+        piece_end = min(total, number + math.ceil(_PIECE_S * fps))
+        try:
+            piece = load_clip(
+                clip.path,
+                start_s=clip.start_s + start,
+                end_s=clip.start_s + float(piece_end / fps),
+                sampling=sampling,
+                use_audio=False,
+            ).video
+        except MediaError:
+            piece = None  # the sound goes on after the last picture
+        while number < piece_end:
+            time = float(number / fps)
+            if piece is not None:
+                at = int(np.searchsorted(piece.times, time - start + 1e-3, side="right")) - 1
+                last = piece.pixels[max(at, 0)].numpy().transpose(1, 2, 0)
+            yield time, last
+            number += 1
+
+
+@dataclass
+class _Panel:
+    """One method's part of the film."""
+
+    seen: TokenMap
+
+    def __post_init__(self) -> None:
+        seen = self.seen
+        self.kinds: tuple[Shade, ...] = shades(seen.moments)
+        self.width, self.picture_height = _WIDTH, 0
+        if seen.clip.video is not None:
+            height, width = seen.clip.video.pixels.shape[2:]
+            scale = min(_WIDTH / width, _MOST_HEIGHT / height)
+            self.width, self.picture_height = round(width * scale / 2) * 2, round(height * scale / 2) * 2
+        self.sound = self._sound_strip() if seen.audio is not None else None
+        gap = _GAP if self.picture_height else 0
+        self.height = self.picture_height + (0 if self.sound is None else _SOUND_HEIGHT + gap)
+
+    def at(self, time: float, picture: np.ndarray | None) -> np.ndarray:
+        """The panel at a time, uint8 `[height, width, 3]`."""
+        panel = np.full((self.height, self.width, 3), _BACKGROUND, dtype=np.uint8)
+        seen = self.seen
+        if picture is not None and seen.video is not None and seen.grid is not None and seen.clip.video is not None:
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgb24")
+            large = frame.reformat(self.width, self.picture_height, interpolation="BICUBIC").to_ndarray()
+            starts = seen.clip.video.times[:: len(seen.clip.video.times) // seen.grid[0]]
+            grid = max(int(np.searchsorted(starts, time + 1e-3, side="right")) - 1, 0)
+            left = seen.video.left.reshape(seen.grid)[grid]
+            panel[: self.picture_height] = shade_picture(large, left, self.kinds)
+        if self.sound is not None:
+            panel[-_SOUND_HEIGHT:] = self.sound
+            x = min(int(time / max(seen.seconds, 1e-6) * self.width), self.width - 2)
+            panel[-_SOUND_HEIGHT:, x : x + 2] = 255
+        return panel
+
+    def _sound_strip(self) -> np.ndarray:
+        """The whole clip's spectrogram with its tokens shaded, uint8 `[72, width, 3]`."""
+        audio, tokens = self.seen.clip.audio, self.seen.audio
+        assert audio is not None
+        assert tokens is not None
+        grey = spectrogram(audio.waveform, self.seen.answer.model.mel, 4 * self.width)
+        wide = max(1, round(self.width * audio.seconds / max(self.seen.seconds, 1e-6)))
+        frame = av.VideoFrame.from_ndarray(np.repeat(grey[:, :, None], 3, axis=2).copy(), "rgb24")
+        small = frame.reformat(wide, _SOUND_HEIGHT, interpolation="AREA").to_ndarray()
+        strip = np.full((_SOUND_HEIGHT, self.width, 3), _BACKGROUND, dtype=np.uint8)
+        strip[:, :wide] = shade_picture(small, tokens.left[None], self.kinds)[:, : self.width]
+        return strip
+
+
+class _Sound:
+    """The film's sound track, written as the pictures go on, so that both lie side by side in the file."""
+
+    def __init__(self, out: Any, audio: Audio) -> None:
+        self.out, self.audio, self.written = out, audio, 0
+        self.stream = out.add_stream("aac", rate=audio.sample_rate, layout="mono")
+
+    def write_until(self, time: float) -> None:
+        """Go on up to a time in seconds; infinity ends the track."""
+        samples, rate = self.audio.waveform, self.audio.sample_rate
+        while self.written < min(len(samples), time * rate):
+            piece = np.ascontiguousarray(samples[None, self.written : self.written + 1024])
+            frame = av.AudioFrame.from_ndarray(piece, format="fltp", layout="mono")
+            frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), self.written
+            self.out.mux(self.stream.encode(frame))
+            self.written += piece.shape[1]
+        if math.isinf(time):
+            self.out.mux(self.stream.encode(None))
