@@ -1,0 +1,356 @@
+"""`seats analyze`: how long a model's layers need video and audio, and the settings that follow from it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seats_cli.command import command
+from seats_cli.options import AnswerOptions, ClipOptions, ModelOptions, OutputOptions, flag, option, parse_percent
+from seats_cli.output import Output
+from seats_cli.startup import checkpoint_for, decode, fit_threads
+from seats_cli.usage import WrongUsage
+
+if TYPE_CHECKING:
+    from seats.evaluation.layer_document import Analysis
+    from seats.evaluation.layers import Removals
+    from seats.evaluation.qa import QAItem
+    from seats.evaluation.rows import Row, RowFile
+    from seats.evaluation.run import Evaluation, Plan
+    from seats.models.checkpoint import Checkpoint
+
+ORDER = 61
+BUILT_IN = "shapes-and-sounds"
+QUESTIONS, PER_CLIP = 300, 3
+_PANEL = "Analysis"
+_PARTLY_FAILED = 3
+
+
+@dataclass(frozen=True)
+class AnalyzeOptions:
+    """On how much of the set, how finely, and what becomes of the result."""
+
+    limit: Annotated[
+        int | None,
+        option(
+            "--limit",
+            panel=_PANEL,
+            text=f"Only the first questions of the set ({BUILT_IN}: {QUESTIONS}).",
+            metavar="N",
+            min=1,
+        ),
+    ] = None
+    every: Annotated[
+        int,
+        option("--every", panel=_PANEL, text="Measure only after every N-th layer (1).", metavar="N", min=1),
+    ] = 1
+    tolerance: Annotated[
+        float,
+        option(
+            "--tolerance",
+            panel=_PANEL,
+            text="Loss that counts as none, as a share of what the clip is worth (5%).",
+            metavar="PERCENT",
+            parser=parse_percent,
+        ),
+    ] = 5.0
+    out: Annotated[
+        Path | None,
+        option(
+            "--out",
+            panel=_PANEL,
+            text="Append a row for each answer (JSONL). Given again, what is in it already isn't done again.",
+            metavar="FILE",
+        ),
+    ] = None
+    plot: Annotated[
+        Path | None,
+        option(
+            "--plot", panel=_PANEL, text="Draw the curves: .png, .svg or .pdf (needs seats\\[eval]).", metavar="FILE"
+        ),
+    ] = None
+    save: Annotated[
+        bool, flag("--save", panel=_PANEL, text="Write the proposed settings into the model folder's seats.json.")
+    ] = False
+
+
+@command
+def analyze(
+    benchmark: Annotated[
+        str, typer.Argument(help="shapes-and-sounds, or a JSONL file of clips, questions and answers.")
+    ],
+    wanted: AnalyzeOptions,
+    model: ModelOptions,
+    part: ClipOptions,
+    answering: AnswerOptions,
+    output: OutputOptions,
+) -> None:
+    """How long a model needs video and audio: accuracy with either or both removed after each decoder layer.
+
+    The curves part the layers in shallow ones, which need all tokens, middle ones, which need them less and less, and
+    late ones, which need none. From these borders come the layers at which seats drops tokens. For shapes-and-sounds
+    the validation clips are used, not those that seats eval measures accuracy on.
+
+    [bold]Examples[/bold]
+
+    seats analyze shapes-and-sounds --plot layers.png --out layers.jsonl
+
+    seats analyze my-set.jsonl --model ./my-model --limit 1000 --every 2 --save
+    """
+    out = Output(output)
+    _check_places(wanted)
+    checkpoint = checkpoint_for(model, out)
+    if wanted.save:
+        from seats.evaluation.borders import check_can_save
+
+        check_can_save(checkpoint)
+    items = _questions(benchmark, wanted, out)
+    with out.working("starting"):
+        removals, evaluation = _evaluation(wanted, model, part, answering, checkpoint)
+        with _row_file(wanted.out, out) as file:
+            from seats.evaluation.run import plan
+
+            out.now("reading the clips")
+            planned = plan(items, evaluation, file.rows if file else {})
+            rows = _answer(planned, evaluation, checkpoint, model, part, file, out)
+    analysis = _analysis(benchmark, checkpoint.name, removals, evaluation, planned, rows, wanted.tolerance / 100)
+    _report(analysis, wanted, output, out)
+    if wanted.save:
+        _save(analysis, checkpoint, out)
+    if analysis.dependence.failed:
+        _say_failures(analysis.dependence.failed, rows, evaluation, out)
+        raise typer.Exit(_PARTLY_FAILED)
+
+
+def _check_places(wanted: AnalyzeOptions) -> None:
+    """What can be said of options before hours of work."""
+    if not wanted.tolerance < 50:
+        raise WrongUsage(f"--tolerance {wanted.tolerance:g}% makes no sense: choose less than 50%")
+    for name, path in (("--out", wanted.out), ("--plot", wanted.plot)):
+        if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+            what = "is a folder" if path.is_dir() else f"there is no folder {path.absolute().parent}"
+            raise WrongUsage(f"{name} {path}: {what}; choose another place")
+    if wanted.plot is not None:
+        from seats.evaluation.plot import check_plot
+
+        check_plot(wanted.plot)
+
+
+def _questions(benchmark: str, wanted: AnalyzeOptions, out: Output) -> list[QAItem]:
+    from seats.evaluation.qa import check_clips, load_qa
+
+    limit = wanted.limit
+    if benchmark == BUILT_IN:
+        limit = limit or QUESTIONS
+        path = _validation_set(-(-limit // PER_CLIP), out)
+    else:
+        path = Path(benchmark)
+    if not path.is_file():
+        raise WrongUsage(f"{benchmark}: no such file, and not {BUILT_IN!r}")
+    items = load_qa(path)[:limit]
+    check_clips(items)
+    return items
+
+
+def _validation_set(clips: int, out: Output) -> Path:
+    """Questions on clips that are neither trained nor tested on, made once and kept in the cache.
+
+    Settings taken from the test clips would be tuned on what they are measured with.
+    """
+    from seats.nano.testset import write_test_set
+
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seats" / f"{BUILT_IN}-validation"
+    out.say(f"{BUILT_IN}: {clips} validation clips in {cache}; those that are not there yet are made now")
+    with out.working("making clips"):
+        write_test_set(cache, "validation", clips, PER_CLIP)
+    return cache / "questions.jsonl"
+
+
+def _evaluation(
+    wanted: AnalyzeOptions, model: ModelOptions, part: ClipOptions, answering: AnswerOptions, checkpoint: Checkpoint
+) -> tuple[Removals, Evaluation]:
+    from seats.evaluation.identity import model_identity
+    from seats.evaluation.layers import Removals
+    from seats.evaluation.run import Evaluation
+    from seats.evaluation.settings import Asking
+    from seats.inference.generate import Decoding
+    from seats.models.omni import model_shape
+
+    # The cache of the layers before a removal stays whole, so that it means the same for the answer's every token.
+    decoding = Decoding(answering.max_new_tokens, answering.temperature, answering.seed)
+    asking = Asking("keep", answering.system, decoding)
+    removals = Removals.every(model_shape(checkpoint).num_layers, wanted.every)
+    identity = model_identity(checkpoint, model.device, model.dtype, model.quantize)
+    chosen = {name: value for name, value in asdict(part).items() if value and name != "timeout"}
+    return removals, Evaluation.of(removals.compared(), asking, {"name": checkpoint.name, **identity}, chosen)
+
+
+@contextmanager
+def _row_file(path: Path | None, out: Output) -> Iterator[RowFile | None]:
+    if path is None:
+        yield None
+        return
+    from seats.evaluation.rows import RowFile
+
+    with RowFile(path) as file:
+        if file.repaired:
+            out.say(f"{path}: its last row was half written and has been taken out")
+        yield file
+
+
+def _answer(
+    planned: Plan,
+    evaluation: Evaluation,
+    checkpoint: Checkpoint,
+    model: ModelOptions,
+    part: ClipOptions,
+    file: RowFile | None,
+    out: Output,
+) -> Mapping[tuple[str, str], Row]:
+    """Do what is planned; returns all rows, of earlier runs too."""
+    rows: dict[tuple[str, str], Row] = {} if file is None else file.rows
+    if not planned.work:
+        out.say("all answers are there already")
+        return rows
+    from seats.evaluation.layers import answer_without
+    from seats.models.omni import load_model
+
+    out.now("loading the model")
+    fit_threads(checkpoint)
+    loaded = load_model(checkpoint, device=model.device, dtype=model.dtype, quantize=model.quantize, announce=out.say)
+    done = 0
+    try:
+        for work in planned.work:
+            for row in answer_without(loaded, evaluation, work, lambda path: decode(path, part, checkpoint)):
+                rows[row.key] = row
+                if file is not None:
+                    file.append(row)
+                done += 1
+                out.now(f"{done:,} of {planned.answers:,} answers")
+    except KeyboardInterrupt:
+        if file is not None:
+            out.say(f"{done:,} new answers are in {file.path}; the same command goes on from there")
+        raise
+    return rows
+
+
+def _analysis(
+    benchmark: str,
+    name: str,
+    removals: Removals,
+    evaluation: Evaluation,
+    planned: Plan,
+    rows: Mapping[tuple[str, str], Row],
+    tolerance: float,
+) -> Analysis:
+    from seats.evaluation.borders import find_borders, propose
+    from seats.evaluation.layer_document import Analysis
+    from seats.evaluation.layers import dependence
+
+    found = dependence(removals, evaluation, planned, rows)
+    borders = find_borders(found, tolerance)
+    proposal = None if borders is None else propose(borders, found.num_layers)
+    return Analysis(benchmark, name, found, tolerance, borders, proposal)
+
+
+def _report(analysis: Analysis, wanted: AnalyzeOptions, output: OutputOptions, out: Output) -> None:
+    if output.json:
+        from seats.evaluation.layer_document import document
+
+        out.document(document(analysis))
+    else:
+        from rich.console import Console
+
+        console = Console(highlight=False)
+        console.print(_table(analysis))
+        for line in _said(analysis):
+            console.print(line, soft_wrap=True)
+    if wanted.plot is not None:
+        from seats.evaluation.layer_plot import plot_layers
+
+        with out.working("drawing"):
+            plot_layers(analysis, wanted.plot)
+        out.say(f"plot written to {wanted.plot}")
+    from seats.evaluation.borders import DROP_RULE, RULE
+
+    out.detail(f"rule: {RULE} {DROP_RULE}")
+
+
+def _table(analysis: Analysis) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    from seats.evaluation.layers import WHAT
+
+    found, borders = analysis.dependence, analysis.borders
+    title = (
+        f"{analysis.model} on {analysis.benchmark}, {len(found.clips):,} questions about {analysis.clips:,} clips\n"
+        "% right without the tokens of ... after a layer"
+    )
+    table = Table(box=box.SIMPLE_HEAD, title=title)
+    table.add_column("layer", justify="right")
+    for name in WHAT:
+        table.add_column(name, justify="right")
+    table.add_column("loss without both, 95 %", justify="right")
+    table.add_column("block")
+    for video, audio, both in zip(*(found.curve(what) for what in WHAT), strict=True):
+        block = ""
+        if borders is not None and both.layer:
+            block = "shallow" if both.layer <= borders.shallow else "middle" if both.layer <= borders.late else "late"
+        full = both.layer == found.num_layers
+        low, high = (100 * bound for bound in both.loss_interval)
+        table.add_row(
+            f"{both.layer} (full)" if full else str(both.layer),
+            *(f"{100 * point.accuracy.share:.1f}" for point in (video, audio, both)),
+            "-" if full else f"{100 * both.loss:.1f} ({low:.1f} to {high:.1f})",
+            block,
+        )
+    return table
+
+
+def _said(analysis: Analysis) -> Iterator[str]:
+    """Borders and proposal in words."""
+    borders, proposal, last = analysis.borders, analysis.proposal, analysis.dependence.num_layers
+    if borders is None or proposal is None:
+        yield (
+            "no borders: the answers aren't shown to depend on the clip by more than the tolerance; ask more "
+            "questions, or ones that need the clip"
+        )
+        return
+
+    def layers(first: int, until: int) -> str:
+        return "none" if first > until else f"{first}" if first == until else f"{first} to {until}"
+
+    yield (
+        f"layers   shallow {layers(1, borders.shallow)}, middle {layers(borders.shallow + 1, borders.late)}, "
+        f"late {layers(borders.late + 1, last)} (a loss of up to {100 * borders.tolerated:.1f} points counts as none)"
+    )
+    yield f'seats    "drop_layers": {list(proposal.drop_layers)}, "late_layer": {proposal.late_layer}'
+    yield from (f"note     {remark}" for remark in proposal.remarks)
+
+
+def _save(analysis: Analysis, checkpoint: Checkpoint, out: Output) -> None:
+    from seats.errors import SeatsError
+    from seats.evaluation.borders import is_built_in, save
+    from seats.models.omni import model_shape
+
+    if analysis.proposal is None:
+        raise SeatsError("nothing to save: the answers aren't shown to depend on the clip")
+    path = save(checkpoint, model_shape(checkpoint), analysis.proposal, analysis.measured())
+    out.say(f"written to {path}" + ("; an upgrade of the package replaces it" if is_built_in(checkpoint) else ""))
+
+
+def _say_failures(failed: int, rows: Mapping[tuple[str, str], Row], evaluation: Evaluation, out: Output) -> None:
+    mine: set[str] = set(evaluation.digests.values())
+    reasons = dict.fromkeys(row.reason for row in rows.values() if row.status != "answered" and row.setting in mine)
+    for reason in list(reasons)[:5]:
+        out.say(f"failed: {reason}")
+    if len(reasons) > 5:
+        out.say(f"… and {len(reasons) - 5} more reasons")
+    out.say(f"{failed} questions failed and are in no curve")
