@@ -1,20 +1,24 @@
 from pathlib import Path
 
 import pytest
+import torch
 
-from seats.errors import MediaError
+from seats.errors import MediaError, SettingsError
 from seats.evaluation.qa import QAItem
-from seats.evaluation.run import Setting, accuracy_by_type, evaluate
-from seats.inference.answer import Question
+from seats.evaluation.rows import Row
+from seats.evaluation.run import Evaluation, answer_clip, plan
+from seats.evaluation.settings import Asking, set_up, settings_of
+from seats.inference.answer import Question, answer
 from seats.inference.generate import Decoding
 from seats.media import load_clip
+from seats.methods import BeforeLLM, Method, Random, Selection
 from seats.models.checkpoint import find_checkpoint
 from seats.models.omni import load_model
 from tests.checkpoints import save_tiny_checkpoint
 
-CLIP = Path(__file__).parents[2] / "samples" / "simple.mp4"
-SETTINGS = [Setting("full", None), Setting("seats", 10.0), Setting("random", 25.0)]
-ASKED = Question("", decoding=Decoding(max_new_tokens=3))
+SAMPLES = Path(__file__).parents[2] / "samples"
+CLIP, OTHER = SAMPLES / "simple.mp4", SAMPLES / "silent.mp4"
+DECODING = Decoding(max_new_tokens=3)
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +28,21 @@ def model(tmp_path_factory):
     return load_model(find_checkpoint(str(folder)), device="cpu")
 
 
-def _item(number: int, clip: Path = CLIP, answer: str = "?") -> QAItem:
-    return QAItem(str(number), clip, f"what {number}", answer, "even" if number % 2 == 0 else "odd")
+def item(number: int, clip: Path = CLIP, answer: str = "?", **more) -> QAItem:
+    return QAItem(str(number), clip, f"what {number}", (answer,), **more)
+
+
+def evaluation(model, methods=("full", "seats", "random"), keeps=(10.0,)) -> Evaluation:
+    asking = Asking(decoding=DECODING)
+    return Evaluation.of(set_up(settings_of(methods, keeps), asking, model.shape), asking, {"name": "m"}, {})
+
+
+def run(model, items, ready, load=None, done=None) -> list[Row]:
+    def decode(path):
+        return load_clip(path, sampling=model.sampling, end_s=2.0)
+
+    work = plan(items, ready, done or {}).work
+    return [row for clip in work for row in answer_clip(model, ready, clip, load or decode)]
 
 
 def test_a_clip_is_decoded_once_for_all_questions_and_settings(model):
@@ -35,39 +52,130 @@ def test_a_clip_is_decoded_once_for_all_questions_and_settings(model):
         loaded.append(path)
         return load_clip(path, sampling=model.sampling, end_s=2.0)
 
-    outcomes = list(evaluate(model, [_item(1), _item(2)], SETTINGS, ASKED, load))
+    rows = run(model, [item(1), item(2, OTHER), item(3)], evaluation(model), load)
 
-    assert loaded == [CLIP]
-    assert [(o.item.id, o.setting.label) for o in outcomes] == [
-        (number, label) for number in "12" for label in ("full", "seats 10%", "random 25%")
+    assert loaded == [CLIP, OTHER]  # although its questions don't follow each other
+    assert [(row.id, row.label) for row in rows] == [
+        (number, label) for number in "132" for label in ("full", "seats 10%", "random 10%")
     ]
-    full, seats, random = (outcome.report.trace for outcome in outcomes[:3])
-    assert full.retention("video") == 1.0
-    assert seats.retention("video") < random.retention("video") < 1.0
+    full, seats, random = rows[:3]
+    assert (full.video, full.audio, full.overall) == (1.0, 1.0, 1.0)
+    assert seats.video < 0.5
+    assert full.llm_flops == full.llm_flops_full == seats.llm_flops_full > seats.llm_flops
+    assert min(row.prefill_ms for row in rows) > 0
+    assert random.selection_ms > 0
+    assert rows[-1].audio is None  # no sound in it
+    assert {row.status for row in rows} == {"answered"}
+
+
+def test_answers_are_those_that_ask_gives(model):
+    rows = run(model, [item(1)], evaluation(model))
+    clip = load_clip(CLIP, sampling=model.sampling, end_s=2.0)
+    for row, method in zip(rows, ("full", "seats", "random"), strict=True):
+        said = answer(model, clip, Question("what 1", method, 10.0, decoding=DECODING))
+        assert (row.answer, row.finish_reason) == (said.text, said.finish_reason)
+        assert row.llm_flops == said.flops.run.after_encoders
+        assert row.overall == said.trace.retention("overall")
+
+
+def test_rows_say_what_they_are_of(model):
+    ready = evaluation(model, ("random",))
+    (row,) = run(model, [item(1, options=("a", "b"))], ready)
+    assert row.about["prompt"] == "what 1\nA. a\nB. b\nAnswer with the letter."
+    assert row.about["method"] == {"name": "random", "video": 0.06, "audio": 0.35, "seed": 0}
+    assert row.about["asking"]["max_new_tokens"] == 3
+    assert row.about["model"]["name"] == "m"
+    assert row.about["clip"].startswith("sha256:")
+    assert Row.from_line(row.to_line()) == row
 
 
 def test_the_right_answer_counts_and_any_other_does_not(model):
-    def load(path):
-        return load_clip(path, sampling=model.sampling, end_s=2.0)
+    ready = evaluation(model, ("full",))
+    (seen,) = run(model, [item(1)], ready)
+    rows = run(model, [item(1, answer=seen.answer.upper()), item(2, answer="something else")], ready)
+    assert [row.right for row in rows] == [True, False]
 
-    (seen,) = evaluate(model, [_item(1)], SETTINGS[:1], ASKED, load)
-    items = [_item(1, answer=seen.report.text.upper()), _item(2, answer="something else")]
-    outcomes = list(evaluate(model, items, SETTINGS[:1], ASKED, load))
 
-    assert [o.right for o in outcomes] == [True, False]
-    table = accuracy_by_type(outcomes)
-    assert list(table) == ["even", "odd", "all"]
-    assert (table["all"].right, table["all"].total) == (1, 2)
+def test_what_is_done_is_not_done_again(model):
+    ready = evaluation(model, ("full", "random"))
+    items = [item(1), item(2), item(3, OTHER)]
+    rows = run(model, items[:2], ready)
+    done = {row.key: row for row in rows}
+
+    again = plan(items, ready, done)
+    assert [(work.clip, work.answers) for work in again.work] == [(OTHER, 2)]
+    assert len(again.questions) == 3
+    # Another setting is to be done for all, and a failed row once more.
+    more = evaluation(model, ("full", "random"), (10.0, 25.0))
+    assert plan(items, more, done).answers == 2 + 3
+    failed = {**done, rows[0].key: Row(*rows[0].key, "1", "", "", "full", "failed")}
+    assert plan(items, ready, failed).answers == 2 + 1
+
+
+def test_the_same_question_twice_is_asked_once(model):
+    ready = evaluation(model, ("full",))
+    planned = plan([item(1), QAItem("x", CLIP, "what 1", ("other",))], ready, {})
+    assert (planned.answers, len(planned.questions)) == (1, 2)
 
 
 def test_a_clip_that_cannot_be_read_costs_its_questions_only(model):
     def load(path):
-        if path.name == "broken.mp4":
-            raise MediaError("broken.mp4: no")
+        if path == CLIP:
+            raise MediaError("simple.mp4: no\nway")
         return load_clip(path, sampling=model.sampling, end_s=2.0)
 
-    items = [_item(1, Path("broken.mp4")), _item(2)]
-    outcomes = list(evaluate(model, items, SETTINGS[:2], ASKED, load))
+    rows = run(model, [item(1), item(2, OTHER)], evaluation(model, ("full", "random")), load)
 
-    assert [bool(o.error) for o in outcomes] == [True, True, False, False]
-    assert not any(o.right for o in outcomes[:2])
+    assert [(row.id, row.status) for row in rows] == [
+        ("1", "failed"), ("1", "failed"), ("2", "answered"), ("2", "answered"),
+    ]  # fmt: skip
+    assert rows[0].reason == "simple.mp4: no way"
+
+
+class OnlyWithSound(Random):
+    """Refuses clips without sound."""
+
+    def before_llm(self, state: BeforeLLM) -> Selection:
+        if not state.layout.counts().audio:
+            raise SettingsError("it needs sound")
+        return super().before_llm(state)
+
+
+def test_a_clip_that_a_method_cannot_serve_is_told_from_a_failure(model):
+    ready = evaluation(model, ("full", "random"))
+    methods: dict = dict(ready.compared.methods)
+    random = next(setting for setting in methods if setting.method == "random")
+    methods[random] = OnlyWithSound(0.5, 0.5)
+    ready.compared.methods.update(methods)
+
+    rows = run(model, [item(1), item(2, OTHER)], ready)
+
+    assert [(row.label, row.status, row.reason) for row in rows] == [
+        ("full", "answered", ""),
+        ("random 10%", "answered", ""),
+        ("full", "answered", ""),
+        ("random 10%", "unreachable", "it needs sound"),
+    ]
+
+
+def test_questions_that_are_too_long_fail_for_every_method(model):
+    long = QAItem("1", CLIP, "what " * 5000, ("?",))
+    rows = run(model, [long], evaluation(model, ("full", "random")))
+    assert [row.status for row in rows] == ["failed", "failed"]
+    assert "shorter question" in rows[0].reason
+
+
+def test_a_device_without_memory_fails_the_clip(model, monkeypatch):
+    def full_up(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("seats.evaluation.run.encode_clip", full_up)
+    (row,) = run(model, [item(1)], evaluation(model, ("full",)))
+    assert (row.status, row.reason) == ("failed", "CUDA out of memory")
+
+
+def test_methods_are_set_up_once(model, monkeypatch):
+    ready = evaluation(model, ("full", "random"))
+    monkeypatch.setattr(Random, "for_model", classmethod(lambda *_: pytest.fail("set up again")))
+    assert all(isinstance(method, Method) for method in ready.compared.methods.values())
+    assert len(run(model, [item(1)], ready)) == 2

@@ -1,0 +1,177 @@
+"""`seats eval`, from a question file to tables, rows and pictures, with a tiny random model."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Ran
+
+Run = Callable[..., Ran]
+QUESTIONS = [
+    {"clip": "both.mp4", "question": "what ?", "answer": "red", "type": "colour"},
+    {"clip": "mute.mp4", "question": "who ?", "options": ["you", "user"], "answer": "B", "type": "person"},
+    {"clip": "both.mp4", "question": "how many ?", "answer": ["2", "two"], "type": "count"},
+]
+SHORT = ("--max-new-tokens", "2", "--end", "2")
+
+
+@pytest.fixture
+def questions(clips: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "set.jsonl"
+    path.write_text("".join(json.dumps({**row, "clip": str(clips / row["clip"])}) + "\n" for row in QUESTIONS))
+    return path
+
+
+@pytest.fixture
+def evaluate(run: Run, questions: Path, tiny: Path) -> Run:
+    def call(*flags: object) -> Ran:
+        return run("eval", questions, "--model", tiny, *SHORT, *flags)
+
+    return call
+
+
+def test_the_table_is_on_stdout_and_says_it_all(evaluate: Run) -> None:
+    ran = evaluate("--method", "full", "--method", "random", "--method", "fastv", "--keep", "15%")
+    assert ran.code == 0, ran.err
+    head, *_ = ran.out.splitlines()
+    assert head.endswith("3 questions about 2 clips")
+    for said in ("against full", "% of full", "LLM FLOPs", "prefill, ms", "kept: video, audio", "colour", "person"):
+        assert said in ran.out
+    (random,) = [line for line in ran.out.splitlines() if line.strip().startswith("random")]
+    assert "15%" in random
+    assert "unreachable: fastv cannot keep 10 % of the video tokens" in ran.out
+    assert "\x1b" not in ran.out + ran.err
+
+
+def test_json_is_one_document(evaluate: Run) -> None:
+    ran = evaluate("--method", "all", "--keep", "35%", "--json", "--quiet")
+    assert ran.code == 0, ran.err
+    assert not ran.err
+    said = json.loads(ran.out)
+    assert said["schema"] == "seats.eval/1"
+    full = said["results"][0]
+    assert (full["label"], full["questions"]["answered"]) == ("full", 3)
+    assert len(said["results"]) >= 12
+    seats = next(r for r in said["results"] if r["method"] == "seats")
+    assert 0 < seats["llm_flops_share_of_full"] < 1
+    assert seats["versus_full"]["questions"] == 3
+    assert seats["retention"]["video"] < 0.5
+    unreachable = next(r for r in said["results"] if r["method"] == "fastv" or r["status"] == "unreachable")
+    assert unreachable["accuracy"] or unreachable["reason"]
+
+
+def test_rows_are_kept_and_gone_on_with(evaluate: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, flags = tmp_path / "rows.jsonl", ("--method", "full", "--method", "random", "--json", "--out")
+    first = evaluate(*flags, rows)
+    assert first.code == 0, first.err
+    written = rows.read_bytes()
+    assert written.count(b"\n") == 6
+
+    # Half of the last row is lost, and one setting is added.
+    rows.write_bytes(written[:-100])
+    again = evaluate(*flags, rows, "--keep", "10%", "--keep", "25%")
+    assert "half written" in again.err
+    lines = rows.read_bytes().splitlines(keepends=True)
+    assert lines[:5] == written.splitlines(keepends=True)[:5]
+    assert len(lines) == 6 + 3
+    assert [r["accuracy"] for r in json.loads(again.out)["results"]][:2] == [
+        r["accuracy"] for r in json.loads(first.out)["results"]
+    ]
+
+    # All is there: the model isn't even loaded, and the first table comes out again, without the setting added since.
+    monkeypatch.setattr("seats.models.omni.load_model", lambda *_, **__: pytest.fail("loaded"))
+    last = evaluate(*flags, rows)
+    assert "all answers are in" in last.err
+    assert json.loads(last.out)["results"][0] == json.loads(first.out)["results"][0]
+    assert [r["label"] for r in json.loads(last.out)["results"]] == ["full", "random 10%"]
+    assert rows.read_bytes() == b"".join(lines)
+
+
+def test_markdown_and_plot_are_written(evaluate: Run, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    table, plot = tmp_path / "table.md", tmp_path / "plot.png"
+    ran = evaluate("--method", "full", "--method", "random", "--markdown", table, "--plot", plot)
+    assert ran.code == 0, ran.err
+    assert "| random | 10% |" in table.read_text()
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    assert "table.md" in ran.err
+    assert "plot.png" in ran.err
+
+
+def test_clips_and_limit_take_the_first(evaluate: Run) -> None:
+    def asked(*flags: object) -> tuple[int, int]:
+        said = json.loads(evaluate("--method", "random", "--json", *flags).out)
+        return said["questions"], said["clips"]
+
+    assert asked("--clips", "1") == (2, 1)
+    assert asked("--limit", "2") == (2, 2)
+
+
+def test_a_clip_that_cannot_be_read_is_a_partial_failure(evaluate: Run, questions: Path, clips: Path) -> None:
+    broken = {**QUESTIONS[0], "clip": str(clips / "text.mp4")}
+    questions.write_text(questions.read_text() + json.dumps(broken) + "\n")
+    ran = evaluate("--method", "random")
+    assert ran.code == 3
+    assert "failed: " in ran.err
+    assert "text.mp4" in ran.err
+    assert "1 answers failed" in ran.err
+    assert "* random 10%: accuracy is of 3 of 4 questions; 1 failed" in ran.out
+
+
+def test_what_is_wrong_is_said_before_the_model_is_loaded(
+    run: Run, questions: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seats.models.omni.load_model", lambda *_, **__: pytest.fail("loaded"))
+    good = questions.read_text()
+
+    def line(*flags: object, text: str = good, name: object = questions) -> tuple[int, str]:
+        questions.write_text(text)
+        ran = run("eval", name, "--model", tiny, *flags)
+        assert not ran.out
+        return ran.code, ran.line
+
+    gone = json.dumps({**QUESTIONS[0], "clip": "gone.mp4"})
+    for (code, said), expected, part in [
+        (line(name="nowhere.jsonl"), 2, "no such file"),
+        (line(text=good + "{"), 2, "line 4: not JSON"),
+        (line(text=good + gone), 1, "gone.mp4 (line 4 of the set) is not there"),
+        (line("--method", "magic"), 2, "choose one of"),
+        (line("--method", "fastv", "--keep", "15%"), 2, "fastv cannot keep"),
+        (line("--out", tmp_path / "no" / "rows.jsonl"), 2, "there is no folder"),
+        (line("--out", questions), 2, "line 1: not a row of seats eval"),
+        (line("--markdown", tmp_path), 2, "is a folder"),
+        (line("--plot", "plot.gif"), 2, ".png"),
+        (line("--kv", "perhaps"), 2, "choose keep or drop"),
+    ]:
+        assert (code, part in said) == (expected, True), said
+    assert questions.read_text() == good  # --out on the set itself has left it alone
+
+
+@pytest.mark.slow
+def test_interrupted_it_leaves_rows_and_goes_on(questions: Path, tiny: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    # Shells start what is in the background deaf to it.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from seats_cli.main import main; main()"
+    command = [sys.executable, "-c", code, "eval", str(questions), "--model", str(tiny), *SHORT]
+    command += ["--method", "all", "--keep", "35%", "--keep", "25%", "--out", str(rows), "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not rows.exists() or rows.read_bytes().count(b"\n") < 4:
+        assert process.poll() is None, process.communicate()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, out) == (130, "")
+    assert "the same command goes on from there" in err
+    kept = rows.read_bytes()
+    assert kept.endswith(b"\n")
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert rows.read_bytes().startswith(kept)
+    assert all(r["questions"]["failed"] == 0 for r in json.loads(done.stdout)["results"])

@@ -1,0 +1,74 @@
+import sys
+
+import pytest
+
+from seats.errors import SettingsError
+from seats.evaluation.plot import _styles, check_plot, plot
+from tests.evaluation.made import made
+
+METHODS = [
+    "seats",
+    "random",
+    "fastv",
+    "fastv-om",
+    "visionzip",
+    "visionzip-om",
+    "divprune",
+    "divprune-om",
+    "dycoke",
+    "fastvid",
+    "omnizip",
+    "seats+",
+]
+
+
+def test_methods_are_told_apart_by_more_than_colour():
+    styles = _styles(METHODS)
+    assert len(set(styles.values())) == len(METHODS)
+    assert styles["fastv"][:2] == styles["fastv-om"][:2]
+    assert styles["seats"][0] == styles["seats+"][0]
+    assert [name for name in METHODS if styles[name][2]] == ["fastv-om", "visionzip-om", "divprune-om", "seats+"]
+    families = [name for name in METHODS if not styles[name][2]]
+    assert len({styles[name][0] for name in families}) == len({styles[name][1] for name in families}) == len(families)
+
+
+def test_other_formats_are_refused_before_anything_is_drawn(tmp_path):
+    with pytest.raises(SettingsError, match=r"\.png"):
+        check_plot(tmp_path / "plot.gif")
+
+
+def test_without_matplotlib_it_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("seats.evaluation.plot.find_spec", lambda _: None)
+    with pytest.raises(SettingsError, match=r"pip install 'seats\[eval\]'"):
+        check_plot(tmp_path / "plot.png")
+
+
+def test_matplotlib_is_only_imported_to_draw():
+    import subprocess
+
+    code = "import sys, seats.evaluation.plot; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_every_method_is_in_the_picture(tmp_path):
+    pytest.importorskip("matplotlib")
+    answers = {"full": "1110", "seats 35": "1110", "seats 10": "1100", "dycoke 10": "1u0u", "random 10": "1000"}
+    path = tmp_path / "plot.svg"
+    import matplotlib
+
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        plot(made(answers, "abab", unreachable=("fastv 10",)), path)
+    text = path.read_text()
+    for said in (
+        "full tokens",
+        ">seats<",
+        ">dycoke<",
+        ">random<",
+        "a-model on made",
+        "of the clips the method can serve",
+    ):
+        assert said in text
+    assert ">fastv<" not in text
+
+    plot(made(answers, "abab"), tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,73 @@
+import math
+
+import pytest
+
+from seats.evaluation.statistics import compare
+from tests.evaluation.made import made
+
+
+def test_accuracy_by_type_and_of_all():
+    found = made({"full": "1100"}, "aabb", "vava")
+    (full,) = found.settings
+    assert {name: (x.right, x.total) for name, x in full.accuracy.items()} == {"a": (1, 2), "v": (1, 2), "all": (2, 4)}
+    assert found.types == {"a": 2, "v": 2, "all": 4}
+    assert (found.questions, found.clips) == (4, 2)
+    assert full.accuracy["all"].design_effect > 1  # both right about one clip, both wrong about the other
+    assert [wrong.item.id for wrong in full.wrong] == ["2", "3"]
+    assert full.wrong[0].given == "blue"
+
+
+def test_a_method_is_compared_with_full_on_the_same_questions():
+    found = made({"full": "11110", "seats 10": "11001"}, "abcde")
+    full, seats = found.settings
+    assert full.versus_full is None
+    assert seats.versus_full == compare([True, True, False, False, True], [True] * 4 + [False], list("abcde"))
+    assert seats.versus_full.share_of_full == pytest.approx(3 / 4)
+
+
+def test_without_full_there_is_no_comparison():
+    assert made({"seats 10": "11"}, "ab").settings[0].versus_full is None
+
+
+def test_clips_that_a_method_cannot_serve_are_left_out_and_counted():
+    found = made({"full": "110011", "dycoke 10": "uu1uu0"}, "aabccd")
+    dycoke = found.settings[1]
+    assert (dycoke.asked, dycoke.answered, dycoke.unserved, dycoke.unserved_clips) == (6, 2, 4, 2)
+    assert dycoke.partial
+    assert not dycoke.unreachable
+    assert dycoke.reason in ("a: no", "c: no")
+    assert (dycoke.accuracy["all"].right, dycoke.accuracy["all"].total) == (1, 2)
+    # Full tokens got one of these two right, and four of all six.
+    assert (dycoke.versus_full.full.right, dycoke.versus_full.total) == (1, 2)
+    assert dycoke.versus_full.difference == 0
+
+
+def test_failures_are_neither_right_nor_wrong():
+    full, seats = made({"full": "1f1", "seats 10": "0f1"}, "abc").settings
+    assert (full.failed, full.accuracy["all"].right, full.accuracy["all"].total) == (1, 2, 2)
+    assert seats.versus_full.total == 2
+    nothing = made({"full": "ff"}, "ab").settings[0]
+    assert (nothing.failed, nothing.reached, nothing.unreachable, nothing.accuracy) == (2, False, False, {})
+
+
+def test_unreachable_by_shape_or_by_every_clip():
+    full, dycoke, fastv = made({"full": "11", "dycoke 10": "uu"}, "ab", unreachable=("fastv 10",)).settings
+    for nowhere, reason in ((dycoke, "a: no"), (fastv, "fastv 10 won't do")):
+        assert nowhere.unreachable
+        assert (nowhere.reason, nowhere.answered, nowhere.unserved, nowhere.unserved_clips) == (reason, 0, 2, 2)
+        assert nowhere.versus_full is None
+        assert nowhere.llm_flops is None
+    assert full.reached
+
+
+def test_cost_is_of_the_answered_questions():
+    seats = made({"full": "111", "seats 10": "11u"}, "abm").settings[1]
+    assert seats.llm_flops == pytest.approx(0.2 * 4e9)
+    assert seats.llm_flops_share == pytest.approx(0.2)
+    assert seats.prefill_ms == pytest.approx(40 * 0.2 + 1.5)
+    assert math.isclose(seats.video, 0.2)
+
+
+def test_a_modality_that_some_clips_lack_is_averaged_over_the_others():
+    assert made({"seats 35": "11"}, "am").settings[0].audio == 0.5
+    assert made({"seats 35": "1"}, "m").settings[0].audio is None

@@ -1,0 +1,73 @@
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from seats.errors import ModelError, SeatsError
+from seats.evaluation.qa import QAItem
+from seats.evaluation.run import Evaluation, plan
+from seats.evaluation.settings import Asking, set_up, settings_of
+from seats.evaluation.workers import answer_all
+from seats.inference.generate import Decoding
+from seats.media import load_clip
+from seats.models.checkpoint import find_checkpoint
+from seats.models.omni import load_model, model_shape
+from tests.checkpoints import save_tiny_checkpoint
+
+SAMPLES = Path(__file__).parents[2] / "samples"
+ITEMS = [QAItem(name, SAMPLES / name, "what ?", ("?",)) for name in ("simple.mp4", "silent.mp4", "sound-only.m4a")]
+
+
+def start(folder):
+    model = load_model(find_checkpoint(folder), device="cpu")
+    return model, partial(load_clip, end_s=2.0, sampling=model.sampling)
+
+
+def start_and_fail():
+    raise ModelError("the weights are gone")
+
+
+def start_and_die():
+    import os
+
+    os._exit(1)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return str(save_tiny_checkpoint(tmp_path, "qwen2.5-omni"))
+
+
+def ready(folder):
+    asking = Asking(decoding=Decoding(max_new_tokens=2))
+    methods = set_up(settings_of(["full", "random"], [10.0]), asking, model_shape(find_checkpoint(folder)))
+    return Evaluation.of(methods, asking, {"name": "m"}, {})
+
+
+@pytest.mark.slow
+def test_workers_give_the_rows_that_one_process_gives(folder):
+    evaluation = ready(folder)
+    work = plan(ITEMS, evaluation, {}).work
+
+    def rows(workers):
+        found = answer_all(work, evaluation, partial(start, folder), workers)
+        return {row.key: (row.answer, row.llm_flops, row.overall) for row in found}
+
+    alone = rows(1)
+    assert len(alone) == 6
+    assert rows(2) == alone
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("begin", "error", "says"),
+    [(start_and_fail, ModelError, "weights are gone"), (start_and_die, SeatsError, "--workers")],
+)
+def test_what_goes_wrong_in_a_worker_is_raised_here(folder, begin, error, says):
+    evaluation = ready(folder)
+    with pytest.raises(error, match=says):
+        list(answer_all(plan(ITEMS, evaluation, {}).work, evaluation, begin, 2))
+
+
+def test_nothing_to_do_starts_nothing(folder):
+    assert list(answer_all([], ready(folder), start_and_fail, 2)) == []
