@@ -1,0 +1,122 @@
+"""The results file: repaired after a crash, written by one, never half."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seats.batch.results import ResultsFile
+from seats.batch.rows import from_line, to_line
+from seats.errors import SeatsError, SettingsError
+from tests.batch.conftest import make_row
+
+ROWS = [make_row(f"{n}.mp4", id=str(n)) for n in range(3)]
+
+
+def write(path: Path, rows: list[Any]) -> Path:
+    path.write_bytes(b"".join(map(to_line, rows)))
+    return path
+
+
+def read(path: Path) -> list[Any]:
+    return [from_line(line) for line in path.read_bytes().splitlines(keepends=True)]
+
+
+def test_rows_are_there_as_soon_as_appended(tmp_path: Path) -> None:
+    out = tmp_path / "new" / "r.jsonl"
+    with ResultsFile(out) as results:
+        for count, row in enumerate(ROWS, start=1):
+            results.append(row)
+            assert read(out) == ROWS[:count]
+    with ResultsFile(out) as results:
+        assert [entry.id for entry in results.entries()] == ["0", "1", "2"]
+        assert not results.remarks
+
+
+def test_a_file_cut_anywhere_is_repaired(tmp_path: Path) -> None:
+    whole = write(tmp_path / "whole.jsonl", ROWS).read_bytes()
+    two = len(b"".join(map(to_line, ROWS[:2])))
+    for end in [*range(two, len(whole) + 1, 7), len(whole) - 1, len(whole)]:
+        out = tmp_path / "r.jsonl"
+        out.write_bytes(whole[:end])
+        with ResultsFile(out) as results:
+            results.append(ROWS[0])
+        kept = ROWS if end >= len(whole) - 1 else ROWS[:2]  # a row that lacks only its line feed is whole
+        assert read(out) == [*kept, ROWS[0]], end
+
+
+def test_zeros_of_a_power_failure_are_cut(tmp_path: Path) -> None:
+    out = write(tmp_path / "r.jsonl", ROWS)
+    out.write_bytes(out.read_bytes() + b"\0" * 100_000)
+    with ResultsFile(out):
+        pass
+    assert read(out) == ROWS
+
+
+def test_a_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    for text in ("a list of\nclips, no end", '{"some": "json"}\n'):
+        out = tmp_path / "r.jsonl"
+        out.write_text(text)
+        with pytest.raises(SettingsError, match="not a results file"), ResultsFile(out) as results:
+            list(results.entries())
+        assert out.read_text() == text
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    for path in (tmp_path / "pipe.jsonl", tmp_path, Path("/dev/null")):
+        with pytest.raises(SettingsError):
+            ResultsFile(path)
+
+
+def test_damaged_lines_inside_are_kept_and_said(tmp_path: Path) -> None:
+    out = tmp_path / "r.jsonl"
+    out.write_bytes(to_line(ROWS[0]) + b'{"half\n' + to_line(ROWS[1]))
+    with ResultsFile(out) as results:
+        assert [(entry.id, entry.line) for entry in results.entries()] == [("0", 0), ("1", 2)]
+        assert "1 line" in results.remarks[0]
+        results.rewrite(lambda line, row: None if line == 2 else row)
+    assert out.read_bytes() == to_line(ROWS[0]) + b'{"half\n'
+
+
+def test_one_writer_at_a_time(tmp_path: Path) -> None:
+    out = tmp_path / "r.jsonl"
+    with ResultsFile(out) as first:
+        with pytest.raises(SeatsError, match="another batch"):
+            ResultsFile(out)
+        first.append(ROWS[0])
+        first.rewrite(lambda _, row: row)
+        with pytest.raises(SeatsError, match="another batch"):
+            ResultsFile(out)
+        first.append(ROWS[1])
+    with ResultsFile(out) as again:
+        again.append(ROWS[2])
+    assert read(out) == ROWS
+
+
+def test_rewriting(tmp_path: Path) -> None:
+    out = write(tmp_path / "r.jsonl", ROWS)
+    (tmp_path / ".r.jsonl.new").write_text("left by a run that was killed")
+    with ResultsFile(out) as results:
+        results.rewrite(lambda line, row: None if line == 0 else {**row, "id": "new"} if line == 1 else row)
+        results.append(ROWS[0])
+    assert [row["id"] for row in read(out)] == ["new", "2", "0"]
+    assert [path.name for path in tmp_path.iterdir()] == ["r.jsonl"]
+
+
+def test_a_full_disk_leaves_whole_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = write(tmp_path / "r.jsonl", ROWS[:1])
+    write_really = os.write
+    with ResultsFile(out) as results:
+        monkeypatch.setattr("seats.batch.results.os.write", lambda handle, data: write_really(handle, data[:10]))
+        with pytest.raises(SeatsError, match="make room"):
+            results.append(ROWS[1])
+
+        def full(*_: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr("seats.batch.results.os.write", full)
+        with pytest.raises(SeatsError, match="No space left"):
+            results.append(ROWS[1])
+    assert read(out) == ROWS[:1]

@@ -1,0 +1,62 @@
+"""Rows: what is in them, and that any path comes back from them."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from seats.batch.jobs import Asked
+from seats.batch.rows import Context, error_row, from_line, row_path, to_line, with_asked, with_path
+from seats.errors import MediaError
+from tests.batch.conftest import make_row
+
+ODD = [os.fsdecode(b"a\xff\xfe.mp4"), "line\nfeed\u2028.mp4", "Fjällräven 🎬.mp4", "a" * 250, "back\\slash\\xff.mp4"]
+
+
+@pytest.mark.parametrize("path", ODD)
+def test_any_path_comes_back(path: str) -> None:
+    for row in (make_row(path), make_row(path, ok=False)):
+        line = to_line(row)
+        assert line.count(b"\n") == 1
+        assert line.endswith(b"\n")
+        json.loads(line.decode("utf-8"))["id"].encode("utf-8")
+        read = from_line(line)
+        assert read == row
+        assert row_path(read) == path
+
+
+def test_moving_a_row_to_a_path_and_back() -> None:
+    row = make_row("a.mp4")
+    assert row_path(with_path(row, ODD[0])) == ODD[0]
+    assert with_path(with_path(row, ODD[0]), "a.mp4") == row
+
+
+def test_error_row_has_one_line_of_utf8() -> None:
+    row = error_row(Context(ODD[0], Asked("1", "q"), None, "s"), MediaError(f"{ODD[0]}: is\nbad"))
+    assert row["error"] == {"type": "MediaError", "message": "a\\xff\\xfe.mp4: is bad"}
+    assert "unexpected KeyError" in error_row(Context("a", Asked("1", "q"), None, "s"), KeyError(3))["error"]["message"]
+
+
+def test_expected_answers_are_compared() -> None:
+    row = make_row("a.mp4", expected="a ring")
+    assert row["right"] is True
+    assert with_asked(row, Asked("2", "what ?", "a disc")) == {**row, "id": "2", "expected": "a disc", "right": False}
+    assert "right" not in make_row("a.mp4", expected="a ring", ok=False)
+    assert "right" not in with_asked(row, Asked("1", "what ?"))
+
+
+@pytest.mark.parametrize("line", [b"", b"{", b"[]", b"3", b'{"id": "1"}', b'{"id": "1", "clip": 3, "question": "q"}'])
+def test_what_is_no_row(line: bytes) -> None:
+    assert from_line(line) is None
+
+
+def test_cut_rows_are_no_rows() -> None:
+    line = to_line(make_row("a.mp4")).rstrip(b"\n")
+    assert all(from_line(line[:end]) is None for end in range(len(line)))
+
+
+def test_not_a_number_is_refused() -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        to_line({**make_row("a.mp4"), "seed": float("nan")})
