@@ -1,0 +1,200 @@
+"""`seats view`: what a method did to a clip's tokens, as a page, a figure or a film."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seats.errors import MediaError
+from seats_cli.command import command
+from seats_cli.commands.ask import question_of
+from seats_cli.options import AnswerOptions, ClipOptions, ModelOptions, OutputOptions, SelectionOptions, option
+from seats_cli.output import Output
+from seats_cli.startup import start
+from seats_cli.text import size
+from seats_cli.usage import WrongUsage
+
+if TYPE_CHECKING:
+    from seats.view.token_map import TokenMap
+
+ORDER = 70
+SCHEMA = "seats.view/1"
+_FILES = "Files"
+
+
+@dataclass(frozen=True)
+class ViewedOptions(SelectionOptions):
+    """Which tokens stay, by one method or by several to compare."""
+
+    method: Annotated[  # type: ignore[assignment]
+        list[str] | None,
+        option(
+            "--method",
+            panel="Token selection",
+            text="A method (seats); give it twice to compare two side by side.",
+            metavar="NAME",
+        ),
+    ] = None
+
+    def each(self) -> list[SelectionOptions]:
+        """The same options for each method by itself."""
+        shared = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "method"}
+        return [SelectionOptions(method=name, **shared) for name in dict.fromkeys(self.method or ["seats"])]
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """What is written."""
+
+    out: Annotated[
+        Path | None,
+        option(
+            "--out",
+            "-o",
+            panel=_FILES,
+            text="The page (map.html, unless only --png or --mp4 is asked for).",
+            metavar="FILE",
+        ),
+    ] = None
+    png: Annotated[
+        Path | None,
+        option(
+            "--png",
+            panel=_FILES,
+            text="A figure for a paper: .png, .pdf or .svg (needs seats\\[figure]).",
+            metavar="FILE",
+        ),
+    ] = None
+    mp4: Annotated[
+        Path | None,
+        option("--mp4", panel=_FILES, text="The clip with the mask burnt in, H.264.", metavar="FILE"),
+    ] = None
+
+    def page(self) -> Path | None:
+        """Where the page goes, None for nowhere."""
+        return self.out or (None if self.png or self.mp4 else Path("map.html"))
+
+
+@command
+def view(
+    clip: Annotated[Path, typer.Argument(help="A video or sound file.", metavar="CLIP", show_default=False)],
+    question: Annotated[str, typer.Argument(help="What to ask, in quotes.", metavar="QUESTION", show_default=False)],
+    files: FileOptions,
+    model: ModelOptions,
+    selection: ViewedOptions,
+    part: ClipOptions,
+    answering: AnswerOptions,
+    output: OutputOptions,
+) -> None:
+    """Show which tokens of a clip a question was answered from: one page to open in a browser, without a network.
+
+    [bold]Examples[/bold]
+
+    seats view match.mp4 "Who scores?" --out map.html
+
+    seats view match.mp4 "Who scores?" --method seats --method fastv --keep 25% --png figure.pdf --mp4 mask.mp4
+    """
+    if not question.strip():
+        raise WrongUsage("the question is empty: put it in quotes after the clip")
+    _check_files(files, clip)
+    out = Output(output)
+    chosen = selection.each()
+
+    def questions() -> list[Any]:
+        return [question_of(question, each, answering) for each in chosen]
+
+    started = start(
+        clip, part, model, out, check=lambda shape: [each.method_for(shape) for each in _checked(questions(), files)]
+    )
+    from seats.inference.report import answer_json
+    from seats.view.look import look
+
+    with out.working("looking and listening"):
+        maps = look(
+            started.model,
+            started.clip,
+            questions(),
+            decode_ms=started.decode_ms,
+            on_answer=lambda answer: out.say(f"{answer.method.name}: {answer.text}"),
+        )
+        written = _write(maps, files, out)
+    if output.json:
+        paths = {kind: str(path) for kind, path in written.items()}
+        out.document({"schema": SCHEMA, "files": paths, "answers": [answer_json(seen.answer) for seen in maps]})
+    else:
+        for path in written.values():
+            typer.echo(str(path))
+
+
+def _check_files(files: FileOptions, clip: Path) -> None:
+    """What can be said of the files to write before anything heavy is imported. Raises WrongUsage or MediaError."""
+    wanted = [("--out", files.page(), None), ("--png", files.png, None), ("--mp4", files.mp4, ".mp4")]
+    taken: dict[Path, str] = {clip.resolve(): "the clip"}
+    for name, path, suffix in wanted:
+        if path is None:
+            continue
+        if path.is_dir() or not path.name:
+            raise WrongUsage(f"{name} {path} is a folder: give the name of a file")
+        if suffix and path.suffix.lower() != suffix:
+            raise WrongUsage(f"{name} {path}: the name must end in {suffix}")
+        if not path.absolute().parent.is_dir():
+            raise MediaError(f"{path}: its folder does not exist; make it first")
+        if other := taken.get(path.resolve()):
+            raise WrongUsage(f"{name} {path} would overwrite {other}: give another name")
+        taken[path.resolve()] = f"what {name} writes"
+
+
+def _checked(questions: list[Any], files: FileOptions) -> list[Any]:
+    """The questions, once it is sure that what was asked for can be drawn. Raises SettingsError."""
+    if files.png is not None:
+        from seats.view.figure import check_figure
+
+        check_figure(files.png)
+    if files.mp4 is not None:
+        from seats.view.film import check_film
+
+        check_film(files.mp4)
+    return questions
+
+
+def _write(maps: list[TokenMap], files: FileOptions, out: Output) -> dict[str, Path]:
+    """Write each file asked for; the paths by kind."""
+    jobs: dict[str, tuple[Path | None, Callable[[Path], object]]] = {
+        "html": (files.page(), lambda path: _write_page(maps, path)),
+        "png": (files.png, lambda path: _write_figure(maps, path)),
+        "mp4": (files.mp4, lambda path: _write_film(maps, path)),
+    }
+    written = {}
+    for kind, (path, write) in jobs.items():
+        if path is None:
+            continue
+        out.now(f"writing {path.name}")
+        try:
+            write(path)
+        except OSError as error:
+            raise MediaError(f"{path}: cannot be written ({error.strerror or error}); check the folder") from None
+        out.detail(f"{path.name}: {size(path.stat().st_size)}")
+        written[kind] = path
+    return written
+
+
+def _write_page(maps: list[TokenMap], path: Path) -> None:
+    from seats.view.page import page
+
+    path.write_text(page(maps), encoding="utf-8")
+
+
+def _write_figure(maps: list[TokenMap], path: Path) -> None:
+    from seats.view.figure import write_figure
+
+    write_figure(maps, path)
+
+
+def _write_film(maps: list[TokenMap], path: Path) -> None:
+    from seats.view.film import write_film
+
+    write_film(maps, path)

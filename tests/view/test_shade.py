@@ -1,0 +1,48 @@
+"""Stages can be told apart without colours, and the mask lies where its tokens are."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from seats.view.shade import pattern_mask, shade_picture, shades
+from seats.view.token_map import Moment
+
+MOMENTS = (
+    Moment(0, "before", 9, 9),
+    Moment(16, "inside", 9, 9),
+    Moment(18, "inside", 9, 9),
+    Moment(20, "inside", 9, 9),
+    Moment(23, "late", 9, 9),
+)
+
+
+def test_stages_differ_in_pattern_and_veil() -> None:
+    kinds = shades(MOMENTS)
+    assert len({kind.pattern for kind in kinds}) == len(kinds)
+    assert [kind.veil for kind in kinds] == sorted((kind.veil for kind in kinds), reverse=True)
+    masks = [pattern_mask(kind.pattern, 24, 24) for kind in kinds[1:4]]
+    assert not any(np.array_equal(a, b) for i, a in enumerate(masks) for b in masks[:i])
+
+
+def test_stages_rise_in_lightness() -> None:
+    luma = [kind.rgb @ (0.3, 0.6, 0.1) for kind in shades(MOMENTS)]
+    assert luma == sorted(luma)
+
+
+def test_mask_lies_on_its_tokens() -> None:
+    picture = np.full((40, 60, 3), 200, np.uint8)
+    left = np.array([[0, 5, 5], [4, 5, 1]])
+    shaded = shade_picture(picture, left, shades(MOMENTS))
+    assert (shaded[:20, 20:] == 200).all()
+    assert (shaded[:20, :20] < 90).all()
+    assert (shaded[24:36, 4:16] == 200).all()  # a frame around what stayed to the last stage
+    assert (shaded[20, :20] != 200).all()
+    assert len(np.unique(shaded[20:, 40:].reshape(-1, 3), axis=0)) == 2  # veil and hatching
+
+
+def test_moments_to_come_are_not_shown() -> None:
+    picture = np.full((20, 20, 3), 200, np.uint8)
+    left = np.array([[0, 1]])
+    shaded = shade_picture(picture, left, shades(MOMENTS), upto=1)
+    assert (shaded[:, 10:] == 200).all()
+    assert (shaded[:, :10] != 200).all()
