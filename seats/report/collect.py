@@ -81,7 +81,7 @@ class GroupCollector:
         if latency["first_token"] is not None:
             self._step_sums["first_token"] += latency["first_token"]
         place = (total, -row.line)
-        if len(self._slowest) < self._longest or place > self._slowest[0][:2]:
+        if self._longest and (len(self._slowest) < self._longest or place > self._slowest[0][:2]):
             texts = (quoted(row.id, 120), quoted(row.clip), quoted(row.question))
             heapq.heappush(self._slowest, (*place, SlowRow(row.line, *texts, total, steps)))
             if len(self._slowest) > self._longest:

@@ -18,8 +18,8 @@ _OTHER = ("various", "failures of other kinds")
 _WORD = re.compile(
     r"""(?P<quoted>'[^']*'|"[^"]*"|\u2018[^\u2019]*\u2019|\u201c[^\u201d]*\u201d|`[^`]*`)|\S+""",
 )
-_NUMBER = re.compile(r"0x[0-9a-fA-F]+|\d+(?:[.,:]\d+)*")
-_AROUND = "()[]{}<>.,;:!'\""
+_NUMBER = re.compile(r"(?<![A-Za-z\d])(?:0x[0-9a-fA-F]+|\d+(?:[.,:]\d+)*)")  # the 4 of mp4 is none
+_AROUND = ")]}>.,;:!'\""
 _CLIP_ENDINGS = (".mp4", ".m4v", ".m4a", ".mkv", ".webm", ".mov", ".avi", ".wav", ".mp3", ".flac", ".ogg", ".opus")
 
 
@@ -72,7 +72,7 @@ def _constant(found: re.Match[str]) -> str:
     word = found[0]
     if found["quoted"]:
         return "<name>"
-    bare = word.strip(_AROUND)
+    bare = word.lstrip("([{<").rstrip(_AROUND)
     path = bare.startswith(("/", "\\", "./", "../", "~")) or (("/" in bare or "\\" in bare) and "." in bare[-6:])
     if len(bare) > 1 and (path or bare.lower().endswith(_CLIP_ENDINGS)):
         return word.replace(bare, "<path>")

@@ -6,7 +6,6 @@ from a results file, and the page's content security policy allows styles only.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,21 +18,18 @@ from seats.report.summary import PARTS_OF_TOTAL, Comparison, Cost, Group, Ratio,
 
 
 def write_page(report: Report, path: Path) -> None:
-    """Write the page to a file. Raises ResultsError if that fails, or if it would replace a results file."""
-    results = [report.file, *([report.against.file] if report.against else [])]
-    if path.exists() and any(_same(path, Path(file.path)) for file in results):
-        raise ResultsError(f"{path} is the results file itself; give another name to the page")
+    """Write the page to a file. Raises ResultsError if that fails, or if it would replace a file that is no page."""
     try:
+        if path.is_file() and path.stat().st_size and not _is_page(path):
+            raise ResultsError(f"{path} is there already and is not a web page; give the page another name")
         path.write_text(page(report), encoding="utf-8")
     except OSError as error:
         raise ResultsError(f"{path} cannot be written: {error.strerror}") from None
 
 
-def _same(path: Path, other: Path) -> bool:
-    try:
-        return os.path.samefile(path, other)
-    except OSError:
-        return False
+def _is_page(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(15).lower() == b"<!doctype html>"
 
 
 def page(report: Report) -> str:

@@ -174,7 +174,7 @@ class _Fields:
             return None
         number = _number(inner.get(path[-1]))
         if number is None:
-            self.missing.append(".".join(path))
+            self.missing.append(".".join(path if inner else path[:-1]))
         return number
 
     def counts(self, name: str) -> TokenCounts | None:
@@ -183,7 +183,7 @@ class _Fields:
         per_layer = [_number(count) for count in layers[:_MOST_LAYERS]] if isinstance(layers, list) else [None]
         whole = [int(count) for count in (full, pre_llm, *per_layer) if count is not None]
         if len(whole) != 2 + len(per_layer):
-            self.missing.append(f"tokens.{name}")
+            self.missing.append(f"tokens.{name}" if self.inner("tokens") else "tokens")
             return None
         return TokenCounts(whole[0], whole[1], tuple(whole[2:]))
 

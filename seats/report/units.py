@@ -58,6 +58,6 @@ def ticks(low: float, high: float, log: bool, most: int = 6) -> list[float]:
         if len(found) >= 2:
             return found
     step = 10.0 ** math.floor(math.log10((high - low) / most))
-    step = next(step * factor for factor in (1, 2, 5, 10, 20) if (high - low) / (step * factor) <= most)
-    first = math.ceil(low / step - 1e-9)
-    return [step * i for i in range(first, math.floor(high / step + 1e-9) + 1)]
+    step = next(step * factor for factor in (1, 2, 5, 10, 20) if (high - low) / (step * factor) <= most - 1)
+    found = [step * i for i in range(math.floor(low / step), math.ceil(high / step) + 1)]
+    return [tick for tick in found if low - 1e-9 * step <= tick <= high + 1e-9 * step and tick >= low * (1 - 1e-9)]

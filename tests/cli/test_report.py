@@ -1,0 +1,127 @@
+"""`seats report` on a terminal, as JSON and as a page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Ran
+from tests.report.make import error_row, full_row, ok_row, write
+
+Run = Callable[..., Ran]
+EVIL = "[bold]<script>\x1b[31m\udcff\nline\u202e"
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    rows = [ok_row(i, scale=1 + i) for i in range(4)]
+    return write(tmp_path / "results.jsonl", *rows, error_row(4), "broken\n", full_row(5), '{"half')
+
+
+def test_report_is_the_result(run: Run, results: Path) -> None:
+    ran = run("report", results)
+    assert ran.code == 0
+    assert not ran.err
+    for said in (
+        "5 answered · 1 failed",
+        "the last line is half written",
+        "1 line broken left out: line 6",
+        "seats-nano · float32 · cpu · seats (video 6%, audio 35%)",
+        "first token 2.00× faster, estimated in 4",  # noqa: RUF001
+        "MediaError <clip>: cut off after <n> s",
+    ):
+        assert said in ran.out, said
+    row = next(line for line in ran.out.splitlines() if line.startswith("reading the clip"))
+    assert row.split()[3:] == ["500", "ms", "770", "ms", "20.0", "%", "████"]
+    layers = [line for line in ran.out.splitlines() if line.startswith(("before the LLM", "in layer"))]
+    assert [line.split()[:3] for line in layers] == [
+        ["before", "the", "LLM"], ["in", "layer", "2"], ["in", "layer", "3"], ["in", "layer", "4"],
+    ]  # fmt: skip
+
+
+def test_json_is_one_document(run: Run, results: Path) -> None:
+    ran = run("report", results, "--json", "--slowest", 2)
+    assert ran.code == 0
+    said = json.loads(ran.out)
+    assert said["schema"] == "seats.report/1"
+    assert (said["file"]["ok"], said["file"]["failed"], said["file"]["unread"]["broken_lines"]) == (5, 1, [6])
+    first, second = said["file"]["groups"]
+    assert (first["rows"], first["method"]["name"], second["method"]["name"]) == (4, "seats", "full")
+    assert [slow["line"] for slow in first["slowest"]] == [4, 3]
+    assert said["against"] is None
+
+
+def test_page(run: Run, results: Path, tmp_path: Path) -> None:
+    target = tmp_path / "page.html"
+    ran = run("report", results, "--html", target, "--json")
+    assert ran.code == 0
+    assert ran.err == f"page: {target}\n"
+    assert json.loads(ran.out)
+    assert "<svg" in target.read_text()
+
+
+def test_page_does_not_replace_the_results(run: Run, results: Path) -> None:
+    before = results.read_bytes()
+    ran = run("report", results, "--html", results)
+    assert ran.code == 1
+    assert "give the page another name" in ran.line
+    assert results.read_bytes() == before
+
+
+def test_comparison(run: Run, results: Path, tmp_path: Path) -> None:
+    other = write(tmp_path / "full.jsonl", *(full_row(i, scale=3 * (1 + i), answer="ring") for i in range(4)))
+    ran = run("report", results, "--against", other)
+    assert ran.code == 0
+    assert "4 questions about the same clips, paired by path" in ran.out
+    total = [line for line in ran.out.splitlines() if line.startswith("total")][-1]
+    assert total.split() == ["total", "7.50", "s", "2.50", "s", "3.00×", "3.00×", "to", "3.00×"]  # noqa: RUF001
+    assert "0 answers the same, 4 different" in ran.out
+    assert "there  ring" in ran.out
+
+
+def test_untrusted_text_is_only_text(run: Run, tmp_path: Path) -> None:
+    row = ok_row(0, question=EVIL, answer=EVIL, notes=[EVIL])
+    row["clip"]["path"] = row["model"]["name"] = EVIL
+    path = write(tmp_path / "r.jsonl", row, error_row(1, f"what {EVIL}", EVIL, clip=EVIL))
+    ran = run("report", path, "--against", path)
+    assert ran.code == 0, ran.err
+    assert "[bold]<script>" in ran.out
+    assert not set("\x1b\udcff\u202e") & set(ran.out)
+    assert run("report", path, "--json").code == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "no such file"), ("", "is empty"), ('{"schema": "seats.eval/1"}\n', "is of schema 'seats.eval/1'")],
+)
+def test_files_that_cannot_be_reported(run: Run, tmp_path: Path, content: str | None, said: str) -> None:
+    path = tmp_path / "r.jsonl"
+    if content is not None:
+        path.write_text(content)
+    ran = run("report", path)
+    assert ran.code == 1
+    assert ran.out == ""
+    assert said in ran.line
+
+
+def test_answers_of_ask_can_be_reported(run: Run, tiny: Path, clips: Path, tmp_path: Path) -> None:
+    """The real thing: what `ask --json` writes holds every field, and its steps add up."""
+    lines = [
+        run("ask", clips / clip, "what ?", "--model", tiny, "--max-new-tokens", "3", "--json").out
+        for clip in ("both.mp4", "sound.m4a")
+    ]
+    ran = run("report", write(tmp_path / "r.jsonl", *lines), "--json")
+    assert ran.code == 0, ran.err
+    (group,) = json.loads(ran.out)["file"]["groups"]
+    assert group["rows"] == 2
+    assert json.loads(ran.out)["file"]["missing"] == []
+    assert group["latency"]["encode_video"]["ms"]["count"] == 1
+    parts = [step["share"] for name, step in group["latency"].items() if name in _PARTS]
+    assert sum(parts) == pytest.approx(1, abs=0.01)
+    assert group["flops"]["parts"]["llm_prefill"]["reduction"] > 1
+
+
+_PARTS = {"decode_clip", "prepare", "encode_video", "encode_audio", "selection", "prefill", "other", "generation"}
