@@ -81,7 +81,7 @@ def _listed(base: str, content: bytes, where: str) -> Found:
     if not once:
         raise MediaError(f"{where}: lists no clips; write one path a line")
     repeated = len(names) - len(once)
-    return Found(base, once, [f"{where}: {repeated} paths are listed twice and taken once"] if repeated else [])
+    return Found(base, once, [f"{where}: {repeated} of its lines repeat a path and are left out"] if repeated else [])
 
 
 def _in_folder(folder: str, recursive: bool) -> Found:
@@ -107,12 +107,15 @@ def _in_folder(folder: str, recursive: bool) -> Found:
     found.names.sort(key=os.fsencode)
     found.remarks.extend(closed)
     if others:
+        total = sum(others.values())
         kinds = ", ".join(f"{count} {kind}" for kind, count in others.most_common(5))
-        found.remarks.append(f"{sum(others.values())} files are left out for their names ({kinds}); a list takes any")
+        are = "file is" if total == 1 else "files are"
+        found.remarks.append(f"{total} {are} left out by the name ({kinds}); a list takes any")
     if inner and not recursive:
-        found.remarks.append(f"{inner} folders in it are not entered; --recursive does that")
+        are = "folder in it is" if inner == 1 else "folders in it are"
+        found.remarks.append(f"{inner} {are} not entered; --recursive does that")
     elif linked:
-        found.remarks.append(f"{linked} linked folders are not entered")
+        found.remarks.append(f"{linked} linked {'folder is' if linked == 1 else 'folders are'} not entered")
     if not found.names:
         raise MediaError("; ".join([f"{folder}: holds no clips", *found.remarks]))
     return found

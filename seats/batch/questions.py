@@ -113,7 +113,8 @@ def jobs_of(found: Found, questions: str | list[Line], shard: Shard | None = Non
     silent = sum(name not in about for name in found.names)
     remarks = []
     if silent:
-        remarks.append(f"{silent} clips have no question in the file and are left out")
+        are = "clip has no question in the file and is" if silent == 1 else "clips have no question in the file and are"
+        remarks.append(f"{silent} {are} left out")
     if repeated:
-        remarks.append(f"{repeated} questions stand in the file twice with the same id and are asked once")
+        remarks.append(f"{repeated} question{'s' * (repeated > 1)} repeated under the same id, asked once")
     return jobs, remarks

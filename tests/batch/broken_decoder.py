@@ -1,0 +1,36 @@
+"""A decoder's child that does, by the name of the file, what a broken decoder does."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+
+from seats.batch import decoding_child
+from seats.media import load_clip
+
+
+def main(connection: Connection) -> None:
+    """`seats.batch.decoding_child.main` with another `load_clip`."""
+    decoding_child.load_clip = load_or_break
+    decoding_child.main(connection)
+
+
+def load_or_break(path: str, **options: Any) -> Any:
+    if "crash" in path:
+        ctypes.string_at(0)
+    if "hang" in path:
+        time.sleep(1e6)
+    if "swell" in path:
+        held = []
+        while True:
+            held.append(np.ones(2**21))
+            time.sleep(0.01)
+    if "leap" in path:
+        np.ones(2**34)
+    if "hole" in path:
+        raise IndexError("list index out of range")
+    return load_clip(path, **options)

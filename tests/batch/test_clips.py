@@ -1,0 +1,97 @@
+"""Finding clips, whatever the files are called."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from seats.batch.clips import Shard, find_clips
+from seats.errors import MediaError, SettingsError
+
+ODD = [os.fsdecode(b"\xff.mp4"), "line\nfeed.MKV", "[a].webm", "é" * 120 + ".wav"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in [*ODD, "b.mp4", "notes.txt", "._b.mp4", "in/c.mov", "in/deep/d.mp3"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def test_folder(folder: Path) -> None:
+    found = find_clips(str(folder))
+    assert sorted(found.names) == sorted([*ODD, "b.mp4"])
+    assert found.names == sorted(found.names, key=os.fsencode)
+    assert "2 files are left out" in found.remarks[0]
+    assert "1 folder in it is not entered; --recursive" in found.remarks[1]
+    assert found.path("b.mp4") == str(folder / "b.mp4")
+
+
+def test_recursive_folder_with_loops_and_special_files(folder: Path) -> None:
+    (folder / "in" / "loop").symlink_to(folder)
+    (folder / "self.mp4").symlink_to("self.mp4")
+    os.mkfifo(folder / "pipe.mp4")
+    found = find_clips(str(folder), recursive=True)
+    assert set(found.names) == {*ODD, "b.mp4", "in/c.mov", "in/deep/d.mp3", "self.mp4", "pipe.mp4"}
+    assert "1 linked folder is not entered" in found.remarks[-1]
+
+
+def test_pattern(folder: Path) -> None:
+    found = find_clips(str(folder / "*.mp4"))
+    assert {os.path.basename(name) for name in found.names} == {ODD[0], "b.mp4"}
+    assert len(find_clips(str(folder / "**" / "*.m*")).names) == 4
+    assert find_clips(str(folder / "[a].webm")).names == [str(folder / "[a].webm")]  # a file of that name comes first
+    with pytest.raises(MediaError, match="no file matches"):
+        find_clips(str(folder / "*.xyz"))
+
+
+def test_list(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = folder / "list.txt"
+    listed.write_bytes(b"b.mp4\r\n\n\xff.mp4\nin/c.mov\nb.mp4\n" + os.fsencode(folder / "x.mp4"))
+    found = find_clips(str(listed))
+    assert found.names == ["b.mp4", ODD[0], "in/c.mov", str(folder / "x.mp4")]
+    assert found.path("b.mp4") == str(folder / "b.mp4")
+    assert found.path(found.names[-1]) == str(folder / "x.mp4")
+    assert "1 of its lines" in found.remarks[0]
+    listed.write_bytes(b"line\nfeed.MKV\0b.mp4\0")
+    assert find_clips(str(listed)).names == ["line\nfeed.MKV", "b.mp4"]
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"in/c.mov\n")))
+    assert find_clips("-").path("in/c.mov") == "in/c.mov"
+
+
+def test_one_clip(folder: Path) -> None:
+    assert find_clips(str(folder / "b.mp4")).names == [str(folder / "b.mp4")]
+
+
+@pytest.mark.parametrize("where", ["nowhere", "a" * 5000, "nul\0", "in"])
+def test_nothing_there(folder: Path, where: str) -> None:
+    (folder / "in" / "c.mov").unlink()
+    with pytest.raises(MediaError):
+        find_clips(str(folder / where))
+
+
+def test_a_name_with_a_dot_is_as_ask_has_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    assert find_clips(".").path("b.mp4") == str(Path("./b.mp4"))
+
+
+def test_shards_part_all_clips_by_name_alone() -> None:
+    names = [f"clip-{n}.mp4" for n in range(1000)]
+    parts = [list(Shard.parse(f"{n}/4").of(names)) for n in range(1, 5)]
+    assert sorted(name for part in parts for name in part) == sorted(names)
+    assert all(200 < len(part) < 300 for part in parts)
+    assert list(Shard(2, 4).of(names[::-1][:500])) == [name for name in names[:499:-1] if name in parts[1]]
+    # what is in a shard may never change: results of others rely on it
+    assert [n for n in range(20) if Shard(1, 4).has(f"clip-{n}.mp4")] == [4, 5, 6, 9, 12, 13, 15, 18, 19]
+    assert Shard(1, 2).has(os.fsdecode(b"\xff")) is not Shard(2, 2).has(os.fsdecode(b"\xff"))
+
+
+@pytest.mark.parametrize("text", ["", "1", "0/4", "5/4", "1/0", "-1/4", "1/4/2", "a/b"])
+def test_no_shards(text: str) -> None:
+    with pytest.raises(SettingsError):
+        Shard.parse(text)

@@ -1,0 +1,127 @@
+"""Decoding in a child: clips arrive as they were read, and no file takes anything else down."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from threading import Timer
+
+import numpy as np
+import pytest
+import torch
+
+from seats.batch import decoding
+from seats.batch.children import Child
+from seats.batch.decoding import Decoder
+from seats.batch.identity import content_of
+from seats.batch.settings import ClipSettings
+from seats.media import FrameSampling, load_clip
+from tests.media.make import tone, write_clip
+
+SETTINGS = ClipSettings(FrameSampling(min_pixels=28 * 28, max_pixels=56 * 56), timeout_s=60)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(write_clip(tmp_path_factory.mktemp("clips") / "both.mp4", frames=40, rate=10, sound=tone(4)))
+
+
+@pytest.fixture(scope="module")
+def decoder() -> Iterator[Decoder]:
+    made = Decoder(2**30)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def breaking() -> Iterator[Decoder]:
+    """A decoder that breaks on some names, with 200 MB for a clip."""
+    start = Child.start
+    patch = pytest.MonkeyPatch()
+    patch.setattr(decoding.Child, "start", lambda _, quiet: start("tests.batch.broken_decoder", quiet=quiet))
+    made = Decoder(200 * 2**20)
+    yield made
+    made.close()
+    patch.undo()
+
+
+def test_a_clip_arrives_as_it_was_read(decoder: Decoder, clip: str) -> None:
+    got = decoder.decode(clip, SETTINGS)
+    want = load_clip(clip, sampling=SETTINGS.sampling)
+    assert got.error is None
+    assert got.clip is not None
+    assert got.clip.video is not None
+    assert got.clip.audio is not None
+    assert torch.equal(got.clip.video.pixels, want.video.pixels)
+    assert np.array_equal(got.clip.audio.waveform, want.audio.waveform)
+    assert (str(got.clip.path), got.clip.duration_s, got.clip.notes) == (clip, want.duration_s, want.notes)
+    assert got.content is not None
+    assert got.content.hash == content_of(clip).hash
+    assert got.ms > 0
+    got.clip.video.pixels[0] = 0  # it may be written to, and others don't see it
+    assert torch.equal(decoder.decode(clip, SETTINGS).clip.video.pixels, want.video.pixels)
+
+
+def test_sound_alone_and_pictures_alone(decoder: Decoder, clip: str) -> None:
+    assert decoder.decode(clip, replace(SETTINGS, use_video=False)).clip.video is None
+    assert decoder.decode(clip, replace(SETTINGS, use_audio=False)).clip.audio is None
+
+
+def test_nothing_is_left_open(decoder: Decoder, clip: str) -> None:
+    decoder.decode(clip, SETTINGS)
+    before = len(os.listdir("/proc/self/fd")), len(os.listdir(f"/proc/{decoder._child.process.pid}/fd"))
+    for _ in range(5):
+        decoder.decode(clip, SETTINGS)
+    assert before == (len(os.listdir("/proc/self/fd")), len(os.listdir(f"/proc/{decoder._child.process.pid}/fd")))
+
+
+def test_errors_are_those_of_load_clip(decoder: Decoder, clip: str, tmp_path: Path) -> None:
+    text = tmp_path / "text.mp4"
+    text.write_text("a letter " * 99)
+    failed = decoder.decode(str(text), SETTINGS)
+    assert "not a video or sound file" in str(failed.error)
+    assert failed.content == content_of(str(text))
+    os.mkfifo(tmp_path / "pipe.mp4")
+    for name in ("pipe.mp4", "gone.mp4"):
+        failed = decoder.decode(str(tmp_path / name), SETTINGS)
+        assert failed.content is None
+        assert name in str(failed.error)
+    assert "lasts 4" in str(decoder.decode(clip, replace(SETTINGS, start_s=60)).error)
+
+
+def test_a_child_that_ended_between_clips_is_replaced(decoder: Decoder, clip: str) -> None:
+    decoder.decode(clip, SETTINGS)
+    decoder._child.process.kill()
+    decoder._child.process.wait()
+    assert decoder.decode(clip, SETTINGS).error is None
+
+
+@pytest.mark.slow
+def test_breaking_files_cost_only_themselves(breaking: Decoder, clip: str, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, timeout_s=3)
+    for name, says in (
+        ("crash.mp4", "decoder crashed on it (SIGSEGV)"),
+        ("hang.mp4", "longer than 3 s"),
+        ("swell.mp4", "more than 0.2 GiB of memory"),
+        ("leap.mp4", "more than 0.2 GiB of memory"),
+        ("hole.mp4", "unexpected IndexError"),
+    ):
+        bad = tmp_path / name
+        bad.write_bytes(Path(clip).read_bytes())
+        began = time.monotonic()
+        failed = breaking.decode(str(bad), replace(settings, timeout_s=60 if name == "swell.mp4" else 3))
+        assert says in str(failed.error), name
+        assert name in str(failed.error)
+        assert failed.content == content_of(str(bad))
+        assert time.monotonic() - began < 90
+    assert breaking.decode(clip, replace(SETTINGS, timeout_s=60)).error is None
+
+
+def test_closing_ends_a_decode_at_once(clip: str) -> None:
+    made = Decoder(2**30)
+    Timer(0.2, made.close).start()  # imports alone take longer
+    assert made.decode(clip, SETTINGS).error is not None
+    assert made.decode(clip, SETTINGS).error is not None

@@ -1,0 +1,100 @@
+"""Questions: one for all clips, or a file of them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from seats.batch.clips import Found, Shard
+from seats.batch.jobs import Asked, Job
+from seats.batch.questions import Line, jobs_of, read_questions
+from seats.errors import SettingsError
+
+LINES = [
+    Line("a.mp4", "What, then?", "1", "A ring"),
+    Line("in/b.mp4", "Who?"),
+    Line("a.mp4", 'He said "so"\nand left?'),
+]
+CSV = """clip,question,id,answer,note
+a.mp4,"What, then?",1,A ring,x
+in/b.mp4,Who?,,,
+a.mp4,"He said ""so""
+and left?",,,
+"""
+JSONL = """{"clip": "a.mp4", "question": "What, then?", "id": 1, "answer": "A ring", "type": "t"}
+
+{"question": "Who?", "clip": "in/b.mp4"}
+{"clip": "a.mp4", "question": "He said \\"so\\"\\nand left?", "id": null}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("q.csv", CSV), ("q.csv", "\ufeff" + CSV), ("q.jsonl", JSONL), ("q.tsv", CSV.replace(",", "\t"))],
+)
+def test_reading(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text.replace("What\t then", "What, then"))
+    assert read_questions(tmp_path / name) == LINES
+
+
+def test_names_of_any_bytes(tmp_path: Path) -> None:
+    (tmp_path / "q.csv").write_bytes(b"clip,question\n\xff.mp4,What?\n")
+    assert read_questions(tmp_path / "q.csv") == [Line(os.fsdecode(b"\xff.mp4"), "What?")]
+    (tmp_path / "q.jsonl").write_text('{"clip": "\\udcff.mp4", "question": "What?"}')
+    assert read_questions(tmp_path / "q.jsonl") == [Line(os.fsdecode(b"\xff.mp4"), "What?")]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "says"),
+    [
+        ("q.csv", b"clip,ask\na,b\n", "clip, question"),
+        ("q.csv", b"clip,question\na.mp4,\n", "line 2"),
+        ("q.csv", b"clip,question\na.mp4,caf\xe9?\n", "not UTF-8"),
+        ("q.csv", b'clip,question\na.mp4,"never ends\n', "not CSV"),
+        ("q.csv", b"clip,question\n", "no questions"),
+        ("q.jsonl", b'{"clip": "a.mp4", "question": "x"}\n{"clip": "a.mp4"', "line 2"),
+        ("q.jsonl", b'["a.mp4", "x"]', "line 1"),
+        ("q.jsonl", b'{"clip": 3, "question": "x"}', "line 1"),
+        ("q.jsonl", b'{"clip": "\\ud800.mp4", "question": "x"}', "not UTF-8"),
+        ("q.txt", b"x", "jsonl"),
+    ],
+)
+def test_what_is_no_file_of_questions(tmp_path: Path, name: str, data: bytes, says: str) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(SettingsError, match=says):
+        read_questions(tmp_path / name)
+
+
+def test_no_such_file(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot be read"):
+        read_questions(tmp_path / "gone.csv")
+
+
+def test_one_question_for_all() -> None:
+    jobs, remarks = jobs_of(Found("clips", ["a.mp4", "in/b.mp4"]), "What?")
+    assert jobs == [
+        Job("clips/a.mp4", (Asked("a.mp4", "What?"),)),
+        Job("clips/in/b.mp4", (Asked("in/b.mp4", "What?"),)),
+    ]
+    assert not remarks
+
+
+def test_several_questions_per_clip() -> None:
+    lines = [*LINES, Line("./a.mp4", "What, then?", "1", "A ring"), Line("/other/c.mp4", "Why?")]
+    jobs, remarks = jobs_of(Found("clips", ["a.mp4", "z.mp4"]), lines)
+    assert jobs == [
+        Job("clips/a.mp4", (Asked("1", "What, then?", "A ring"), Asked("a.mp4#2", 'He said "so"\nand left?'))),
+        Job("clips/in/b.mp4", (Asked("in/b.mp4", "Who?"),)),
+        Job("/other/c.mp4", (Asked("/other/c.mp4", "Why?"),)),
+    ]
+    assert "1 clip has" in remarks[0]
+    assert "1 question repeated" in remarks[1]
+
+
+def test_shards_keep_a_clips_questions_together() -> None:
+    lines = [Line(f"{n % 50}.mp4", f"Question {n}?") for n in range(200)]
+    parts = [jobs_of(Found("", []), lines, Shard(n, 3))[0] for n in (1, 2, 3)]
+    assert sorted(job.clip for part in parts for job in part) == sorted(f"{n}.mp4" for n in range(50))
+    assert all(len(job.asked) == 4 for part in parts for job in part)

@@ -1,0 +1,66 @@
+"""Tables from a results file."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+
+import pytest
+
+from seats.batch.rows import to_line
+from seats.batch.tables import check_kind, write_table
+from seats.errors import SeatsError, SettingsError
+from tests.batch.conftest import make_row
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    first = {**make_row("a.mp4", expected="a ring"), "tokens": {"video": {"per_layer": [3, 2]}}, "seed": 1}
+    second = {**make_row('b,"\n.mp4'), "tokens": {"video": None}, "seed": 1.5, "speedup": None}
+    third = {**make_row("c.mp4", ok=False), "speedup": None}
+    out = tmp_path / "r.jsonl"
+    out.write_bytes(b"".join(map(to_line, (first, second, third))) + b'{"half')
+    return out
+
+
+def test_csv(results: Path, tmp_path: Path) -> None:
+    table = tmp_path / "r.csv"
+    table.write_text("an older one")
+    write_table(results, table)
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["clip.path"] for row in rows] == ["a.mp4", 'b,"\n.mp4', "c.mp4"]
+    assert [row["status"] for row in rows] == ["ok", "ok", "error"]
+    assert rows[0]["tokens.video.per_layer"] == "[3, 2]"
+    assert (rows[0]["right"], rows[1]["right"]) == ("True", "")
+    assert rows[2]["error.message"] == "c.mp4: is bad"
+    assert next(iter(rows[0])) == "id"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["r.csv", "r.jsonl"]
+
+
+def test_parquet(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setattr("seats.batch.tables._CHUNK", 2)
+    table = tmp_path / "r.parquet"
+    check_kind(table)
+    write_table(results, table)
+    rows = parquet.read_table(table).to_pylist()
+    assert [row["clip.path"] for row in rows] == ["a.mp4", 'b,"\n.mp4', "c.mp4"]
+    assert [row["seed"] for row in rows] == [1.0, 1.5, None]
+    assert [row["right"] for row in rows] == [True, None, None]
+    assert [row["speedup"] for row in rows] == [None] * 3
+
+
+def test_parquet_without_pyarrow_is_said_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setattr("seats.batch.tables.find_spec", lambda name: None)
+    with pytest.raises(SettingsError, match=r"pip install 'seats\[parquet\]'"):
+        check_kind(Path("r.parquet"))
+    check_kind(Path("r.csv"))
+
+
+def test_a_table_that_cannot_be_written(results: Path, tmp_path: Path) -> None:
+    (tmp_path / "r.csv").mkdir()
+    with pytest.raises(SeatsError, match=r"r\.jsonl has all rows"):
+        write_table(results, tmp_path / "r.csv")
