@@ -29,6 +29,12 @@ class Analysis:
         """How many the curves are about."""
         return len(set(self.dependence.clips))
 
+    @property
+    def size(self) -> str:
+        """Of what was asked, in words."""
+        questions, clips = len(self.dependence.clips), self.clips
+        return f"{questions:,} question{'s' * (questions != 1)} about {clips:,} clip{'s' * (clips != 1)}"
+
     def measured(self) -> dict[str, Any]:
         """Where a proposal comes from, for `seats.json`."""
         assert self.borders is not None

@@ -32,7 +32,8 @@ def plot_layers(analysis: Analysis, path: Path) -> None:
     figure = Figure(figsize=(8, 5), layout="constrained", dpi=150)
     axes = figure.add_subplot()
     axes.axhline(100 * found.full.share, color="#777777", linewidth=1, zorder=1)
-    axes.annotate("full tokens", (0, 100 * found.full.share), (4, 4), textcoords="offset points", color="#777777")
+    axes.annotate("full\ntokens", (1, 100 * found.full.share), (4, 0), ("axes fraction", "data"), "offset points",
+                  va="center", fontsize=9, color="#777777")  # fmt: skip
     for what, (colour, line, marker, label) in _STYLES.items():
         points = found.curve(what)
         x = [point.layer for point in points]
@@ -48,9 +49,9 @@ def plot_layers(analysis: Analysis, path: Path) -> None:
     axes.set_xlabel("removed after decoder layer (0: before the first)")
     axes.set_ylabel("right answers, %")
     axes.set_title(
-        f"{analysis.model} on {analysis.benchmark}\n{len(found.clips):,} questions about {analysis.clips:,} clips, "
-        "bands: 95 % intervals",
+        f"{analysis.model} on {analysis.benchmark}\n{analysis.size}; bands: 95 % intervals",
         fontsize=11,
+        pad=20,
     )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=15))
     axes.grid(color="#e4e4e4", linewidth=0.6)
@@ -70,5 +71,5 @@ def _blocks(axes: Any, borders: Borders, num_layers: int) -> None:
         axes.axvline(border, color="#555555", linewidth=1, linestyle=(0, (2, 2)), zorder=1)
     for name, start, end in zip(("shallow", "middle", "late"), edges[:-1], edges[1:], strict=True):
         if end > start:
-            axes.annotate(name, ((start + end) / 2, 0.985), xycoords=("data", "axes fraction"), ha="center", va="top",
-                          fontsize=9, color="#555555")  # fmt: skip
+            axes.annotate(name, ((start + end) / 2, 1.01), xycoords=("data", "axes fraction"), ha="center",
+                          va="bottom", fontsize=9, color="#555555")  # fmt: skip

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seats_cli.command import command
-from seats_cli.options import AnswerOptions, ClipOptions, ModelOptions, OutputOptions, flag, option, parse_percent
+from seats_cli.options import ClipOptions, ModelOptions, OutputOptions, flag, option, parse_percent
 from seats_cli.output import Output
 from seats_cli.startup import checkpoint_for, decode, fit_threads
 from seats_cli.usage import WrongUsage
@@ -60,6 +60,19 @@ class AnalyzeOptions:
             parser=parse_percent,
         ),
     ] = 5.0
+    system: Annotated[
+        str | None, option("--system", panel=_PANEL, text="System prompt, instead of none.", metavar="TEXT")
+    ] = None
+    max_new_tokens: Annotated[
+        int,
+        option(
+            "--max-new-tokens",
+            panel=_PANEL,
+            text="Longest answer, tokens (16): without the clip a model may never end.",
+            metavar="N",
+            min=1,
+        ),
+    ] = 16
     out: Annotated[
         Path | None,
         option(
@@ -88,7 +101,6 @@ def analyze(
     wanted: AnalyzeOptions,
     model: ModelOptions,
     part: ClipOptions,
-    answering: AnswerOptions,
     output: OutputOptions,
 ) -> None:
     """How long a model needs video and audio: accuracy with either or both removed after each decoder layer.
@@ -112,7 +124,7 @@ def analyze(
         check_can_save(checkpoint)
     items = _questions(benchmark, wanted, out)
     with out.working("starting"):
-        removals, evaluation = _evaluation(wanted, model, part, answering, checkpoint)
+        removals, evaluation = _evaluation(wanted, model, part, checkpoint)
         with _row_file(wanted.out, out) as file:
             from seats.evaluation.run import plan
 
@@ -173,7 +185,7 @@ def _validation_set(clips: int, out: Output) -> Path:
 
 
 def _evaluation(
-    wanted: AnalyzeOptions, model: ModelOptions, part: ClipOptions, answering: AnswerOptions, checkpoint: Checkpoint
+    wanted: AnalyzeOptions, model: ModelOptions, part: ClipOptions, checkpoint: Checkpoint
 ) -> tuple[Removals, Evaluation]:
     from seats.evaluation.identity import model_identity
     from seats.evaluation.layers import Removals
@@ -183,8 +195,7 @@ def _evaluation(
     from seats.models.omni import model_shape
 
     # The cache of the layers before a removal stays whole, so that it means the same for the answer's every token.
-    decoding = Decoding(answering.max_new_tokens, answering.temperature, answering.seed)
-    asking = Asking("keep", answering.system, decoding)
+    asking = Asking("keep", wanted.system, Decoding(wanted.max_new_tokens))
     removals = Removals.every(model_shape(checkpoint).num_layers, wanted.every)
     identity = model_identity(checkpoint, model.device, model.dtype, model.quantize)
     chosen = {name: value for name, value in asdict(part).items() if value and name != "timeout"}
@@ -290,8 +301,7 @@ def _table(analysis: Analysis) -> Any:
 
     found, borders = analysis.dependence, analysis.borders
     title = (
-        f"{analysis.model} on {analysis.benchmark}, {len(found.clips):,} questions about {analysis.clips:,} clips\n"
-        "% right without the tokens of ... after a layer"
+        f"{analysis.model} on {analysis.benchmark}, {analysis.size}\n% right without the tokens of ... after a layer"
     )
     table = Table(box=box.SIMPLE_HEAD, title=title)
     table.add_column("layer", justify="right")
