@@ -1,0 +1,97 @@
+"""`seats view`, from the file to the page, with a tiny random model."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Ran
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def view(run: Run, clips: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.chdir(tmp_path)
+
+    def call(clip: str, *flags: object) -> Ran:
+        return run("view", clips / clip, "what is it ?", "--model", tiny, "--max-new-tokens", "3", *flags)
+
+    return call
+
+
+def test_page_is_written_and_named(view: Run) -> None:
+    ran = view("both.mp4")
+    assert ran.code == 0, ran.err
+    assert ran.out == "map.html\n"
+    assert "seats: " in ran.err
+    html = Path("map.html").read_text(encoding="utf-8")
+    assert html.startswith("<!doctype html>")
+    assert "what is it ?" in html
+    assert "both.mp4" in html
+
+
+def test_two_methods_in_all_forms(view: Run) -> None:
+    pytest.importorskip("matplotlib")
+    flags = ("--method", "seats", "--method", "full", "--keep", "25%")
+    ran = view("both.mp4", *flags, "--out", "a.html", "--png", "a.png", "--mp4", "a.mp4", "--json", "--quiet")
+    assert ran.code == 0, ran.err
+    said = json.loads(ran.out)
+    assert said["schema"] == "seats.view/1"
+    assert said["files"] == {"html": "a.html", "png": "a.png", "mp4": "a.mp4"}
+    assert [answer["method"]["name"] for answer in said["answers"]] == ["seats", "full"]
+    assert all(Path(name).stat().st_size > 5000 for name in said["files"].values())
+    assert "seats 25%" in Path("a.html").read_text(encoding="utf-8")
+
+
+def test_film_alone_writes_no_page(view: Run) -> None:
+    ran = view("mute.mp4", "--mp4", "mask.mp4", "--quiet")
+    assert ran == Ran(0, "mask.mp4\n", "")
+    assert not Path("map.html").exists()
+
+
+def test_sound_alone(view: Run) -> None:
+    assert view("sound.m4a").code == 0
+    assert "no pictures" in Path("map.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "says"),
+    [
+        (["--out", "nowhere/map.html"], 1, "folder does not exist"),
+        (["--out", "."], 2, "is a folder"),
+        (["--mp4", "mask.webm"], 2, "end in .mp4"),
+        (["--png", "map.gif"], 2, "end in .png, .pdf, .svg"),
+        (["--out", "a.mp4", "--mp4", "a.mp4"], 2, "overwrite what --out writes"),
+        (["--method", "magic"], 2, "choose one of"),
+        (["--method", "seats", "--method", "fastv", "--keep", "3%"], 2, "fastv"),
+    ],
+)
+def test_what_cannot_be_written_or_chosen_is_said_first(view: Run, flags: list[str], code: int, says: str) -> None:
+    ran = view("mute.mp4", *flags)
+    assert ran.code == code
+    assert says in ran.line
+    assert not ran.out
+
+
+def test_the_clip_is_never_overwritten(view: Run, clips: Path) -> None:
+    ran = view("mute.mp4", "--mp4", clips / "mute.mp4")
+    assert ran.code == 2
+    assert "overwrite the clip" in ran.line
+
+
+def test_figure_without_matplotlib(view: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    ran = view("mute.mp4", "--png", "map.png")
+    assert ran.code == 2
+    assert "pip install 'seats[figure]'" in ran.line
+
+
+def test_empty_question(run: Run, clips: Path) -> None:
+    ran = run("view", clips / "mute.mp4", "  ")
+    assert ran.code == 2
+    assert "question is empty" in ran.line

@@ -1,0 +1,234 @@
+"""The page in a real browser: slider, play, hover, keyboard, two methods, themes, and nothing in the console.
+
+Skipped where there is no playwright or no Chromium (Debian's, or the one that playwright fetches).
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seats.view.token_map import TokenMap
+from tests.view.conftest import Look
+
+playwright = pytest.importorskip("playwright.sync_api")
+pytestmark = pytest.mark.slow
+_SWITCHES = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-sync"
+Write = Callable[[list[TokenMap]], Path]
+Open = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    with playwright.sync_playwright() as tool:
+        try:
+            started = tool.chromium.launch(executable_path=found, args=_SWITCHES.split(), timeout=120_000)
+        except playwright.Error as error:
+            pytest.skip(f"no browser: {str(error).splitlines()[0]}")
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def opened(browser: Any, written: Write) -> Iterator[Open]:
+    """Open a page of maps; fails afterwards if it said anything or asked for anything."""
+    said: list[str] = []
+
+    def call(maps: list[TokenMap], width: int = 1280, scheme: str = "light", **more: Any) -> Any:
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, **more)
+        context.set_default_timeout(120_000)
+        page = context.new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+        page.on("request", lambda request: request.url.startswith(("file:", "data:")) or said.append(request.url))
+        page.goto(written(maps).as_uri())
+        page.wait_for_function("document.getElementById('state').textContent")
+        settle(page)
+        return page
+
+    yield call
+    assert not said
+
+
+def settle(page: Any) -> None:
+    """Wait until pictures are decoded and what was asked for is drawn."""
+    page.evaluate(
+        "new Promise((done) => setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(done)), 250))"
+    )
+
+
+def drawn(page: Any) -> str:
+    settle(page)
+    return page.evaluate("document.getElementById('strip').toDataURL()")
+
+
+def slide_to(page: Any, layer: int) -> None:
+    page.evaluate(
+        "n => { const s = document.getElementById('layer'); s.value = n; s.dispatchEvent(new Event('input')); }", layer
+    )
+
+
+def pixel(page: Any, x: float, y: float) -> list[int]:
+    settle(page)
+    return page.evaluate(
+        "([x, y]) => Array.from(document.getElementById('strip').getContext('2d').getImageData(x, y, 1, 1).data)",
+        [x, y],
+    )
+
+
+def test_slider_goes_through_the_layers(opened: Open, maps: dict[str, TokenMap]) -> None:
+    seen = maps["seats"]
+    page = opened([seen])
+    pictures = set()
+    for layer in range(seen.layers + 1):
+        slide_to(page, layer)
+        happened = sum(moment.after_layer < layer for moment in seen.moments)
+        state = page.inner_text("#state")
+        for name, tokens in seen.modalities().items():
+            assert f"{int(seen.alive(name, happened).sum()):,} of {len(tokens):,} {name} tokens" in state, layer
+        assert page.locator("#legend button.later").count() == len(seen.moments) - happened
+        pictures.add((happened, drawn(page)))
+    assert len({picture for _, picture in pictures}) >= len(seen.moments) + 1
+
+
+def test_arrow_keys_move_the_slider(opened: Open, maps: dict[str, TokenMap]) -> None:
+    page = opened([maps["seats"]])
+    slide_to(page, 3)
+    page.focus("#layer")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert "layer 5 of 8" in page.inner_text("#state")
+    page.keyboard.press("Home")
+    assert "before any selection" in page.inner_text("#state")
+
+
+def test_play_ends_at_the_last_layer(opened: Open, maps: dict[str, TokenMap]) -> None:
+    page = opened([maps["seats"]])
+    slide_to(page, 5)
+    page.click("#play")
+    page.wait_for_function("document.getElementById('layer').value === '8'")
+    page.wait_for_function("document.getElementById('play').textContent === '▶'")
+
+
+def test_patches_are_shaded_where_their_tokens_are(opened: Open, maps: dict[str, TokenMap]) -> None:
+    seen = maps["seats"]
+    page = opened([seen])
+    assert seen.grid is not None
+    assert seen.video is not None
+    grids, rows, columns = seen.grid
+    places = page.evaluate(
+        "() => { const s = document.getElementById('strip'); return [s.clientWidth, s.clientHeight]; }"
+    )
+    cell = min((places[0] - 32) / grids, 300)
+    height = cell * rows / columns
+    if height > 230:
+        cell, height = 230 * columns / rows, 230
+    wrong = []
+    slide_to(page, 0)
+    settle(page)
+    for token in range(0, len(seen.video), 2):
+        grid, row, column = token // (rows * columns), token // columns % rows, token % columns
+        x = 16 + grid * cell + 1.5 + (column + 0.5) * (cell - 3) / columns
+        y = 26 + 10 + (row + 0.5) * height / rows
+        slide_to(page, 0)
+        whole = pixel(page, x, y)
+        slide_to(page, 1)
+        if (pixel(page, x, y) != whole) != (seen.video.left[token] == 0):
+            wrong.append((grid, row, column))
+    assert not wrong
+
+
+def test_hover_tells_about_a_token(opened: Open, maps: dict[str, TokenMap]) -> None:
+    page = opened([maps["seats"]])
+    page.hover("#strip", position={"x": 40, "y": 60})
+    tip = page.inner_text("#tip")
+    for part in ("Video token", "window", "row 1, column 1", "saliency", "relevance, layer", "rank", "left", "Stage"):
+        assert part in tip
+    box = page.locator("#strip").bounding_box()
+    page.hover("#strip", position={"x": 40, "y": box["height"] - 60})
+    assert "Audio token" in page.inner_text("#tip")
+    page.hover("h1")
+    page.wait_for_selector("#tip", state="hidden")
+
+
+def test_keys_go_from_token_to_token(opened: Open, maps: dict[str, TokenMap]) -> None:
+    page = opened([maps["seats"]])
+    page.focus("#scroller")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Home")
+    places = []
+    for key in ("ArrowRight", "ArrowDown", "ArrowRight", "ArrowRight", "ArrowUp", "ArrowDown", "ArrowDown"):
+        page.keyboard.press(key)
+        tip = page.inner_text("#tip")
+        places.append("audio" if "Audio token" in tip else tip.split("patch")[1].split("saliency")[0].strip())
+    assert places == [f"row {r}, column {c}" for r, c in ((1, 2), (2, 2), (2, 3), (2, 1), (1, 1), (2, 1))] + ["audio"]
+    before = drawn(page)
+    page.keyboard.press("End")
+    assert "2 of 2" in page.inner_text("#tip")
+    assert drawn(page) != before
+    page.keyboard.press("Escape")
+    assert page.is_hidden("#tip")
+
+
+def test_two_methods_beside_each_other(opened: Open, look_at: Look) -> None:
+    seats, full = look_at("seats", "full")
+    page = opened([seats, full])
+    assert page.locator("article").count() == 2
+    assert page.locator("#budget canvas").count() == page.locator("#relevance canvas").count() == 2
+    slide_to(page, seats.layers)
+    state = page.inner_text("#state")
+    assert "seats 35%: 0 of 18 video" in state
+    assert "full: 18 of 18 video" in state
+    first, second = (page.locator("article").nth(i).bounding_box() for i in (0, 1))
+    assert first["y"] == second["y"]
+    page.hover("#strip", position={"x": 40, "y": 80})
+    assert "seats 35%" in page.inner_text("#tip")
+    box = page.locator("#strip").bounding_box()
+    page.hover("#strip", position={"x": 40, "y": 26 + (box["height"] - 26) * 0.4})
+    assert "full" in page.inner_text("#tip")
+    assert "stays to the end" in page.inner_text("#tip")
+
+
+@pytest.mark.parametrize("clip", [{"seconds": 0.0}, {"frames": 0}, {"frames": 2, "fps": 25.0}])
+def test_clips_without_sound_or_pictures_and_of_one_frame(opened: Open, look_at: Look, clip: dict) -> None:
+    page = opened(look_at(**clip))
+    page.focus("#scroller")
+    for key in ("ArrowRight", "ArrowDown", "ArrowUp", "PageDown", "End", "ArrowLeft"):
+        page.keyboard.press(key)
+        assert "token" in page.inner_text("#tip")
+    for shading in ("saliency", "relevance", "stage"):
+        page.click(f"[data-by={shading}]")
+        settle(page)
+
+
+def test_shading_by_saliency_zoom_and_second_frames(opened: Open, maps: dict[str, TokenMap]) -> None:
+    page = opened([maps["seats"]])
+    pictures = [drawn(page)]
+    for button in ("[data-by=saliency]", "[data-by=relevance]", "#second", "#in"):
+        page.click(button)
+        pictures.append(drawn(page))
+    assert len(set(pictures)) == len(pictures)
+
+
+def test_a_question_full_of_markup_is_text(opened: Open, look_at: Look) -> None:
+    question = "</script><script>alert(1)</script><img src=x onerror=alert(2)> " + "very long " * 400
+    page = opened(look_at(text=question))
+    assert page.inner_text("h1").startswith("</script><script>alert(1)")
+    assert page.locator("h1").bounding_box()["height"] < 300
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_phone(opened: Open, maps: dict[str, TokenMap], scheme: str) -> None:
+    page = opened([maps["seats"], maps["full"]], 380, scheme, has_touch=True, device_scale_factor=2)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 380
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (background == "rgb(16, 18, 22)") == (scheme == "dark")
+    page.locator("#strip").tap(position={"x": 60, "y": 80})
+    assert page.is_visible("#tip")

@@ -1,0 +1,106 @@
+"""The clip with the mask burnt in, read back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from seats.errors import SettingsError
+from seats.media import load_clip
+from seats.models.omni import OmniModel
+from seats.view.film import check_film, write_film
+from seats.view.look import look
+from seats.view.token_map import TokenMap
+from tests.media.make import numbers, tone, write_clip
+from tests.view.conftest import question
+
+
+def white(number: int, width: int, height: int) -> np.ndarray:
+    return np.full((height, width, 3), 235, np.uint8)
+
+
+def looked(model: OmniModel, path: Path, *methods: str) -> list[TokenMap]:
+    clip = load_clip(path, sampling=model.sampling)
+    return look(model, clip, [question(method) for method in methods or ("seats",)])
+
+
+def read(path: Path) -> tuple[np.ndarray, float, float]:
+    """Pictures `[F, H, W, 3]`, frames per second, seconds of sound."""
+    with av.open(str(path)) as film:
+        assert film.streams.video[0].codec_context.name == "h264"
+        pictures = np.stack([frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)])
+        rate = float(film.streams.video[0].average_rate or 0)
+        sound = film.streams.audio
+        return pictures, rate, float(sound[0].duration * sound[0].time_base) if sound else 0.0
+
+
+def test_patches_that_left_are_veiled_and_no_others(model: OmniModel, tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mp4", frames=40, rate=10, picture=white)
+    (seen,) = looked(model, path)
+    write_film([seen], tmp_path / "film.mp4")
+    pictures, rate, sound = read(tmp_path / "film.mp4")
+    assert (len(pictures), rate, sound) == (40, 10.0, 0.0)
+    assert seen.grid is not None
+    assert seen.video is not None
+    grids, rows, columns = seen.grid
+    left = seen.video.left.reshape(grids, rows, columns)
+    height, width = pictures.shape[1:3]
+    veiled = 0
+    for frame in range(2, 40, 10):
+        grid = frame // 10
+        for row in range(rows):
+            for column in range(columns):
+                y, x = int((row + 0.5) * height / rows), int((column + 0.5) * width / columns)
+                patch = pictures[frame, y - 8 : y + 8, x - 8 : x + 8]
+                first = left[grid, row, column] == 0
+                late = seen.moments[left[grid, row, column]].stage == "late"
+                assert not first or patch.mean() < 110
+                assert not late or patch.mean() > 220
+                veiled += first
+    assert 0 < veiled < 4 * rows * columns
+
+
+def test_pictures_move_at_the_file_s_rate_beside_the_sound(model: OmniModel, tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mp4", frames=48, rate=24, sound=tone(2))
+    write_film(looked(model, path, "full"), tmp_path / "film.mp4")
+    pictures, rate, sound = read(tmp_path / "film.mp4")
+    assert rate == 24.0
+    assert sound == pytest.approx(2, abs=0.1)
+    shown = pictures[:, :-80].transpose(0, 3, 1, 2)
+
+    class Shown:
+        def __iter__(self):
+            return iter(shown)
+
+    assert numbers(Shown())[:48] == list(range(48))
+
+
+def test_two_methods_stand_beside_each_other(model: OmniModel, tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mp4", frames=20, rate=10, picture=white)
+    write_film(looked(model, path, "seats", "full"), tmp_path / "film.mp4")
+    (picture, *_), _, _ = read(tmp_path / "film.mp4")
+    half = picture.shape[1] // 2
+    assert picture[:, half + 8 :].mean() > 225
+    assert picture[:, :half].mean() < 180
+
+
+def test_sound_alone(model: OmniModel, tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.m4a", sound=tone(2), container_format="mp4")
+    write_film(looked(model, path), tmp_path / "film.mp4")
+    pictures, rate, sound = read(tmp_path / "film.mp4")
+    assert len(pictures) == pytest.approx(20, abs=2)
+    assert sound == pytest.approx(2, abs=0.1)
+    columns = pictures[:, 10].mean(axis=2)
+    places = columns.argmax(axis=1)
+    assert places[-1] > places[1]  # the mark of the present moment moves on
+
+
+def test_says_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError, match=r"\.mp4"):
+        check_film(Path("a.webm"))
+    monkeypatch.setattr("av.codecs_available", {"aac"})
+    with pytest.raises(SettingsError, match="libx264"):
+        check_film(Path("a.mp4"))
