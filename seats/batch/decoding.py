@@ -47,7 +47,7 @@ class Decoder:
     def decode(self, path: str, settings: ClipSettings) -> Decoded:
         """Read a clip. What goes wrong with it is in the result, never raised."""
         content: Content | None = None
-        ended: int | str = "it was closed"
+        ended = "it was closed"
         child = self._ensure_child()
         if child is None:
             return Decoded(None, None, MediaError(f"{path}: not read, the decoder was closed"))
@@ -69,7 +69,7 @@ class Decoder:
         except (EOFError, OSError):
             ended = child.ending()
         self._drop(child)
-        return Decoded(content, None, _why(path, ended, settings))
+        return Decoded(content, None, _why(path, ended, settings.timeout_s, self._memory))
 
     def close(self) -> None:
         """End the child, whatever it is doing; a `decode` on another thread then fails."""
@@ -102,14 +102,14 @@ class Decoder:
             self._child = None
 
 
-def _why(path: str, ended: int | str, settings: ClipSettings) -> MediaError:
+def _why(path: str, ended: str, timeout_s: float, memory: int) -> MediaError:
     if ended == "slow":
         return MediaError(
-            f"{path}: reading took longer than {settings.timeout_s:g} s; allow more time or ask about a shorter part"
+            f"{path}: reading took longer than {timeout_s:g} s; allow more time or ask about a shorter part"
         )
     if ended == f"exit code {MEMORY_EXIT}":
         return MediaError(
-            f"{path}: reading took more than {settings.memory_bytes / 2**30:.2g} GiB of memory; allow more, or lower "
+            f"{path}: reading took more than {memory / 2**30:.2g} GiB of memory; allow more, or lower "
             "the frames or their size"
         )
     return MediaError(f"{path}: the decoder crashed on it ({ended}); check it in a player or convert it to mp4")

@@ -1,0 +1,62 @@
+"""What becomes of jobs whose worker was lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from seats.batch.identity import content_of
+from seats.batch.jobs import Asked, Finished, Job, Made
+from seats.batch.ledger import Ledger
+from seats.errors import ModelError
+
+ASKED = tuple(Asked(str(n), f"{n} ?") for n in range(3))
+
+
+def test_jobs_come_once_and_those_that_came_back_first() -> None:
+    ledger = Ledger([Job(name, ASKED) for name in "abc"], "s")
+    first, second = ledger.next(), ledger.next()
+    ledger.put_back(second)
+    assert [ticket.job.clip for ticket in iter(ledger.next, None)] == ["b", "c"]
+    assert ledger.empty
+    ledger.put_back(first)
+    assert not ledger.empty
+
+
+def test_only_what_has_no_row_is_asked_again() -> None:
+    ledger = Ledger([Job("a", ASKED)], "s")
+    ticket = ledger.next()
+    ledger.made(ticket, ASKED[1])
+    assert not list(ledger.blame(ticket, "SIGKILL"))
+    again = ledger.next()
+    assert again.job == Job("a", (ASKED[0], ASKED[2]))
+
+
+def test_a_job_that_ends_two_workers_is_given_up(tmp_path: Path) -> None:
+    clip = tmp_path / "a.mp4"
+    clip.write_text("deadly")
+    ledger = Ledger([Job(str(clip), ASKED)], "s")
+    assert not list(ledger.blame(ledger.next(), "SIGSEGV"))
+    ticket = ledger.next()
+    ledger.made(ticket, ASKED[0])
+    *rows, end = ledger.blame(ticket, "SIGSEGV")
+    assert ledger.empty
+    assert end == Finished(ticket.job, complete=True)
+    assert [made.asked for made in rows if isinstance(made, Made)] == list(ASKED[1:])
+    row = rows[0].row
+    assert row["error"]["type"] == "ModelError"
+    assert "lost over it 2 times (SIGSEGV)" in row["error"]["message"]
+    assert row["content"]["hash"] == content_of(str(clip)).hash  # so that resuming knows it
+
+
+def test_losing_workers_without_end_ends_the_batch() -> None:
+    ledger = Ledger([Job("a", ASKED)], "s")
+    ticket = ledger.next()
+    for _ in range(4):
+        ledger.lost("SIGKILL")
+    ledger.made(ticket, ASKED[0])
+    for _ in range(4):
+        ledger.lost("SIGKILL")
+    with pytest.raises(ModelError, match="5 times in a row"):
+        ledger.lost("SIGKILL")

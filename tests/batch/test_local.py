@@ -1,0 +1,100 @@
+"""The local engine: every clip gets its rows, whatever becomes of the workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from seats.batch.jobs import Asked, Finished, Job, Made, Said, Started
+from seats.batch.local import LocalEngine, devices_for
+from seats.batch.settings import Setup
+from seats.errors import ModelError, SettingsError
+from seats.models.checkpoint import Checkpoint
+from tests.media.make import write_clip
+
+ASKED = (Asked("1", "what ?"), Asked("2", "who ?"))
+
+
+@pytest.fixture(scope="module")
+def jobs(tmp_path_factory: pytest.TempPathFactory) -> list[Job]:
+    folder = tmp_path_factory.mktemp("clips")
+    clip = write_clip(folder / "0.mp4", frames=20, rate=10)
+    for n in range(1, 12):
+        (folder / f"{n}.mp4").write_bytes(clip.read_bytes() if n % 5 else b"no clip")
+    return [Job(str(folder / f"{n}.mp4"), ASKED) for n in range(12)]
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.slow
+def test_lost_workers_cost_no_row(setup: Setup, jobs: list[Job]) -> None:
+    made: Counter[tuple[str, str]] = Counter()
+    finished: Counter[str] = Counter()
+    said: list[str] = []
+    with LocalEngine(setup, ["cpu", "cpu"]) as engine:
+        for event in engine.events(jobs, threading.Event()):
+            if isinstance(event, Made):
+                made[event.job.clip, event.asked.id] += 1
+                assert event.row["status"] == ("error" if event.job in (jobs[5], jobs[10]) else "ok")
+                if len(made) in (5, 13):
+                    busy = next(worker for worker in engine._workers if worker.model_at is not None)
+                    os.kill(busy.child.process.pid, signal.SIGKILL)
+            elif isinstance(event, Finished):
+                finished[event.job.clip] += 1
+                assert event.complete
+            elif isinstance(event, Said):
+                said.append(event.text)
+        pids = [worker.child.process.pid for worker in engine._workers]
+    assert made == Counter({(job.clip, asked.id): 1 for job in jobs for asked in ASKED})
+    assert finished == Counter({job.clip: 1 for job in jobs})
+    assert said[0] == "a worker was lost (SIGKILL); starting another"
+    assert not any(map(alive, pids))
+
+
+@pytest.mark.slow
+def test_stopping(setup: Setup, jobs: list[Job]) -> None:
+    stop = threading.Event()
+    rows = complete = 0
+    with LocalEngine(setup, ["cpu"]) as engine:
+        for event in engine.events(jobs, stop):
+            if isinstance(event, Started):
+                stop.set()
+            rows += isinstance(event, Made)
+            complete += isinstance(event, Finished) and event.complete
+    assert 1 <= rows <= 4
+    assert complete <= 2
+    with LocalEngine(setup, ["cpu"]) as engine:  # while the model is loading
+        assert list(engine.events(jobs, stop)) == []
+
+
+@pytest.mark.slow
+def test_what_a_worker_refuses_is_raised_here(setup: Setup, jobs: list[Job], tmp_path: Path) -> None:
+    for model, device, error in (
+        (setup.model, "warp", SettingsError),
+        (replace(setup.model, checkpoint=Checkpoint("gone", tmp_path)), "cpu", ModelError),
+    ):
+        with LocalEngine(replace(setup, model=model), [device]) as engine, pytest.raises(error):
+            list(engine.events(jobs, threading.Event()))
+
+
+def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seats.batch.local._has_nvidia", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert devices_for("auto", None) == ["cuda:0", "cuda:1"]
+    assert devices_for("cuda", 3) == ["cuda:0", "cuda:1", "cuda:0"]
+    assert devices_for("cuda:1", None) == ["cuda:1"]
+    assert devices_for("cpu", 2) == ["cpu", "cpu"]
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    assert devices_for("auto", None) == ["auto"]
