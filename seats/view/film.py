@@ -36,7 +36,7 @@ def check_film(path: Path) -> None:
 def write_film(maps: Sequence[TokenMap], path: Path) -> None:
     """Write an mp4 of the clip, the methods beside each other, with the clip's sound.
 
-    The pictures come from the file at its own rate, up to 30 a second; each is veiled as the temporal grid it lies in.
+    The pictures come from the file at its own rate, up to 30 a second; each is veiled as the nearest temporal grid.
     Raises SettingsError, or MediaError if the clip's file is no longer readable.
     """
     check_film(path)
@@ -134,8 +134,8 @@ class _Panel:
         if picture is not None and seen.video is not None and seen.grid is not None and seen.clip.video is not None:
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgb24")
             large = frame.reformat(self.width, self.picture_height, interpolation="BICUBIC").to_ndarray()
-            starts = seen.clip.video.times[:: len(seen.clip.video.times) // seen.grid[0]]
-            grid = max(int(np.searchsorted(starts, time + 1e-3, side="right")) - 1, 0)
+            times = np.array(seen.clip.video.times).reshape(seen.grid[0], -1)
+            grid = int(np.searchsorted((times[:-1, -1] + times[1:, 0]) / 2, time))  # the nearest
             left = seen.video.left.reshape(seen.grid)[grid]
             panel[: self.picture_height] = shade_picture(large, left, self.kinds)
         if self.sound is not None:

@@ -37,7 +37,7 @@ def test_tokens_left_are_those_the_trace_no_longer_holds(maps: dict[str, TokenMa
 
 
 def test_moments(maps: dict[str, TokenMap]) -> None:
-    assert [moment.stage for moment in maps["seats"].moments][0] == "before"
+    assert maps["seats"].moments[0].stage == "before"
     assert maps["seats"].moments[-1].stage == "late"
     assert maps["seats"].moments[-1].label.startswith("Stage III, after layer ")
     assert [(m.after_layer, m.stage) for m in maps["fastv-om"].moments] == [(2, "inside")]
