@@ -287,7 +287,7 @@ def _mention_labels(facts: ClipFacts, seconds: list[dict[str, int]], mention: Me
     if mention.kind == "object":
         return facts.of_object(mention.index)
     if mention.kind == "sound":
-        return facts.of_sound(mention.index)
+        return facts.of_sound(mention.index, mention.side)
     if mention.kind == "count":
         return {"number": mention.index}
     if mention.kind == "second":

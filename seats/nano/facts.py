@@ -43,6 +43,8 @@ FACTS: dict[str, str] = {
     "following_shape": "shape",
     "following_colour": "colour",
     "following_sound": "sound",
+    "asked_shape": "shape",
+    "asked_colour": "colour",
     "nth_of_colour": "time",
     "nth_of_shape": "time",
     "nth_of_sound": "time",
@@ -53,9 +55,10 @@ FACTS: dict[str, str] = {
 Of an object: its shape, colour and side, the second it appears in, the sound in that second (`sound`), the only
 sound while it is visible, its neighbours in order of appearance, and what follows it when objects and sounds are told
 in one order. Of a moment: the sound, the only object visible (`shape`, `colour`), the one that appears (`new_`), the
-only one on each side, the neighbours of the sound. Of a video token that shows an object: that object, its side now,
-whether it has just appeared (`fresh`), and how many of its colour or shape there have been with it (`nth_of_`); so for
-a token of a sound. Of a thing counted: its number.
+only one on each side, the neighbours of the sound; and where a question names a side first, the only one there
+(`asked_`). Of a video token that shows an object: that object, its side now, whether it has just appeared (`fresh`),
+and how many of its colour or shape there have been with it (`nth_of_`); so for a token of a sound. Of a thing counted:
+its number.
 """
 FACT_NAMES = tuple(FACTS)
 
@@ -170,9 +173,12 @@ class ClipFacts:
                     facts |= self._object_labels(name, index)
         return facts
 
-    def of_sound(self, index: int) -> dict[str, int]:
-        """Labels of the facts about one sound: those of its second, and its neighbours."""
-        facts = self.of_second(self.clip.sounds[index].second)
+    def of_sound(self, index: int, side: str | None = None) -> dict[str, int]:
+        """Labels of the facts about one sound: those of its second, with what is on `side`, and its neighbours."""
+        second = self.clip.sounds[index].second
+        facts = self.of_second(second)
+        if side is not None:
+            facts |= self._object_labels("asked", self.only_visible(second, side)[1])
         for name, other in (("next", index + 1), ("previous", index - 1)):
             inside = 0 <= other < len(self.clip.sounds)
             facts[f"{name}_sound"] = self._sound_label(other if inside else None)

@@ -17,12 +17,14 @@ MOST_LISTED = 6
 class Mention:
     """A thing that a question names.
 
-    `kind` is object, sound, second, count, known_sound, no_object or no_sound; `index` which one, or the count.
+    `kind` is object, sound, second, count, known_sound, no_object or no_sound; `index` which one, or the count; `side`
+    where the question looks while a sound is heard.
     """
 
     words: tuple[str, ...]
     kind: str
     index: int = -1
+    side: str | None = None
 
 
 @dataclass(frozen=True)
@@ -344,7 +346,7 @@ def _about_both(facts: ClipFacts, rng: random.Random) -> Iterator[Question]:
             _, only = facts.only_visible(sound.second, side)
             if only is not None:
                 text = f"{side} of the post when the {{s}} is heard"
-                yield _what_object("x_shape_side", rng, objects[only], text, named)
+                yield _what_object("x_shape_side", rng, objects[only], text, replace(named, side=side))
         for number, item in enumerate(objects):
             if item.first_second != sound.second and rng.random() < 0.2:
                 answer = "yes" if item.first_second < sound.second else "no"

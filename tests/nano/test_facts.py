@@ -51,3 +51,15 @@ def test_what_is_counted_carries_its_number(clip):
             assert mention.kind == "count"
             assert str(mention.index) == question.answer_text
             assert question.words[place] == mention.words[-1]
+
+
+def test_a_sound_asked_about_with_a_side_knows_what_is_there(clip):
+    facts = ClipFacts(clip)
+    asked = [q for q in all_questions(clip, random.Random(0)) if q.type == "x_shape_side"]
+    for question in asked:
+        ((_, mention),) = question.mentions
+        assert mention.side in question.words
+        labels = facts.of_sound(mention.index, mention.side)
+        known = GROUPS[question.category][labels[f"asked_{question.category}"]]
+        assert known == question.answer_text
+    assert not any(name.startswith("asked_") for i in range(len(clip.sounds)) for name in facts.of_sound(i))
