@@ -1,17 +1,21 @@
-"""The two model families, Qwen2.5-Omni and Qwen3-Omni: everything about them that the rest asks for by name."""
+"""The two model families, Qwen2.5-Omni and Qwen3-Omni: everything about them that the rest asks for by name.
+
+Importing it does not import torch, so that a plan can be made from their facts in a moment.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from seats.models.signals import EncoderWants, Signals
-from seats.selection import column_mass, mean_query_attention, merge_groups, merge_keys
 from seats.tokens.interleave import TimeRule
-from seats.tokens.sequence import SequenceRule
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from seats.tokens.sequence import SequenceRule
 
 
 class Family(ABC):
@@ -35,6 +39,8 @@ class Family(ABC):
 
     def sequence_rule(self, config: Any) -> SequenceRule:
         """What a thinker's config fixes about the sequence."""
+        from seats.tokens.sequence import SequenceRule
+
         return SequenceRule(
             time=self.time_rule(config),
             max_position=config.text_config.max_position_embeddings,
@@ -61,6 +67,8 @@ class Family(ABC):
         captured: outputs of the last block's projections and its rotary `cos` and `sin`. grid: (T, Hp, Wp) in
         patches.
         """
+        from seats.selection import column_mass, mean_query_attention, merge_groups, merge_keys
+
         group = encoder.config.spatial_merge_size**2
         q, k = (_heads(x, encoder.config.num_heads) for x in self._vision_queries_and_keys(captured))
         q, k = (rotate(x, captured["cos"].unsqueeze(1), captured["sin"].unsqueeze(1)) for x in (q, k))
@@ -76,6 +84,8 @@ class Family(ABC):
 
     def audio_signals(self, encoder: Any, captured: dict[str, torch.Tensor], wants: EncoderWants) -> Signals:
         """What is wanted of the `A` audio tokens."""
+        from seats.selection import column_mass, merge_groups, merge_keys
+
         q, k = (_heads(captured[name], encoder.config.encoder_attention_heads) for name in ("q", "k"))
         saliency = None
         if wants.audio is not None:
@@ -130,6 +140,8 @@ class Qwen25Omni(Family):
 
     @staticmethod
     def _sequence_order(encoder: Any, grid: tuple[int, int, int]) -> torch.Tensor:
+        import torch
+
         # The encoder sorts the merged tokens of a grid by attention window.
         merge = encoder.config.spatial_merge_size
         side = encoder.config.window_size // merge // encoder.config.patch_size
@@ -170,6 +182,8 @@ class Qwen3Omni(Family):
 
     @staticmethod
     def _sequence_order(encoder: Any, grid: tuple[int, int, int]) -> torch.Tensor:
+        import torch
+
         return torch.arange(grid[0] * grid[1] * grid[2] // encoder.config.spatial_merge_size**2)
 
 
@@ -183,6 +197,8 @@ def family_of(config: Any) -> Family | None:
 
 def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
     """Rotary embedding of `x` `[..., d]` in float32, returned in x's dtype. cos, sin broadcast against x."""
+    import torch
+
     wide = x.float()
     first, second = wide.chunk(2, dim=-1)
     turned = torch.cat([-second, first], dim=-1)
