@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seats.errors import ModelError
-from seats.methods.base import ModelShape
 from seats.models.families import FAMILIES, Family
+
+if TYPE_CHECKING:
+    from seats.methods.base import ModelShape
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class Preset:
 
     @property
     def shape(self) -> ModelShape:
+        from seats.methods.base import ModelShape
+
         return ModelShape(self.family, self.thinker["text_config"]["num_hidden_layers"], self.settings or {})
 
     def config(self) -> Any:
