@@ -161,7 +161,7 @@ class Subject:
             embeds = thinker.text.embed_tokens(self._ids)
             signals = {}
             for kind, (rows, found) in features.items():
-                where = self._layout.is_modality(kind)
+                where = self._layout.positions(kind)
                 embeds[where] = rows.to(embeds.dtype)[self._layout.row[where]]
                 if wants in found:
                     signals[kind] = found[wants]

@@ -21,7 +21,7 @@ from seats.models.signals import Signals
 from seats.models.thinker import Thinker
 from seats.selection import run_windows
 from seats.tokens.interleave import interleave
-from seats.tokens.layout import Modality, TokenLayout
+from seats.tokens.layout import Counts, Modality, TokenLayout, positions_of
 
 KvPolicy = Literal["keep", "drop"]
 
@@ -46,7 +46,7 @@ class Prepared:
         """Put what was read off each encoder at the tokens' places in the sequence."""
         saliency, keys = None, {}
         for modality, found in signals.items():
-            where = layout.is_modality(modality)
+            where = layout.positions(modality)
             rows = layout.row[where]
             if found.saliency is not None:
                 if saliency is None:
@@ -57,12 +57,40 @@ class Prepared:
         return cls(layout, saliency, deepstack, keys)
 
 
-@dataclass
 class Attachment:
-    """Handle of an attached method. trace: of the latest prompt, None before the first."""
+    """Handle of an attached method."""
 
-    method: Method
-    trace: Trace | None = None
+    def __init__(self, method: Method) -> None:
+        self.method = method
+        self._record: _Record | None = None
+
+    @property
+    def trace(self) -> Trace | None:
+        """Of the latest prompt, None before the first. Reading it waits for the device."""
+        return None if self._record is None else self._record.trace()
+
+
+@dataclass
+class _Record:
+    """A trace being written. What it tells of single tokens stays on the device until someone reads it, so that a
+    prefill never waits for it."""
+
+    _trace: Trace
+    _drops: list[Drop] = field(default_factory=list)
+
+    @property
+    def counts(self) -> Counts:
+        """Tokens alive by now."""
+        return self._drops[-1].counts if self._drops else self._trace.full
+
+    def trace(self) -> Trace:
+        trace = self._trace
+        trace.layout = trace.layout.to("cpu")
+        trace.saliency = None if trace.saliency is None else trace.saliency.cpu()
+        for drop in self._drops[len(trace.drops) :]:
+            relevance = None if drop.relevance is None else drop.relevance.cpu()
+            trace.drops.append(replace(drop, kept=drop.kept.cpu(), relevance=relevance))
+        return trace
 
 
 @contextmanager
@@ -117,19 +145,32 @@ class _Alive:
     visual: torch.Tensor | None  # bool [S]: tokens that DeepStack adds to
     deepstack: tuple[torch.Tensor, ...]
 
-    def select(self, index: torch.Tensor) -> _Alive:
+    def select(self, index: torch.Tensor, counts: Counts) -> _Alive:
+        """Those at positions `index` int64 `[K]`, which are `counts`."""
         visual, deepstack = self.visual, self.deepstack
-        if visual is not None:
-            rows = (visual.cumsum(0) - 1)[index][visual[index]]
-            visual, deepstack = visual[index], tuple(features[rows] for features in deepstack)
+        if visual is not None and deepstack:
+            # Of what DeepStack adds to, only video can go.
+            left = len(deepstack[0]) - (self.layout.counts().video - counts.video)
+            rows = (visual.cumsum(0) - 1)[index]
+            visual = visual[index]
+            rows = rows[positions_of(visual, left)]
+            deepstack = tuple(features[rows] for features in deepstack)
         return replace(
             self,
             hidden=self.hidden[:, index],
             rotary=(self.rotary[0][:, index], self.rotary[1][:, index]),
-            layout=self.layout.select(index),
+            layout=self.layout.select(index, counts),
             visual=visual,
             deepstack=deepstack,
         )
+
+    def add_deepstack(self, layer: int) -> None:
+        """Add to the output of decoder layer `layer` (1-based) what belongs there, and forget it."""
+        if self.visual is None or not self.deepstack:
+            return
+        features = self.deepstack[0].to(self.hidden.dtype)
+        self.hidden[:, positions_of(self.visual, len(features))] += features
+        self.deepstack = self.deepstack[1:]
 
 
 class _Engine:
@@ -185,8 +226,8 @@ class _Engine:
                 cached = cache.get_seq_length(index)
                 mask = torch.ones(new, cached + new, dtype=torch.bool, device=embeds.device).tril(cached)[None, None]
             hidden = self._run(layer, hidden, mask, rotary, cache)
-        if self.attached.trace is not None:
-            self.attached.trace.decoded_tokens += new
+        if self.attached._record is not None:
+            self.attached._record._trace.decoded_tokens += new
         return self.thinker.text.norm(hidden)
 
     def _prefill(
@@ -201,9 +242,8 @@ class _Engine:
         layout = prepared.layout
         if prepared.deepstack:
             visual, deepstack = layout.is_modality(Modality.VIDEO), prepared.deepstack
-        trace = Trace(layout.counts(), layout.to("cpu"))
-        trace.saliency = None if prepared.saliency is None else prepared.saliency.cpu()
-        self.attached.trace = trace
+        trace = Trace(layout.counts(), layout, saliency=prepared.saliency)
+        record = self.attached._record = _Record(trace)
 
         with self.timer.step("selection"):
             chosen = self.method.before_llm(BeforeLLM(embeds[0], layout, prepared.saliency, prepared.keys))
@@ -212,60 +252,60 @@ class _Engine:
         with self.timer.step("prefill"):
             rotary = self.thinker.text.rotary_emb(embeds, positions)
         alive = _Alive(embeds, rotary, layout, visual, deepstack)
+        cuts = _Cuts()
         with self.timer.step("selection"):
-            alive = self._drop(alive, chosen, 0, cache, trace)
+            alive = self._drop(alive, chosen, 0, cuts, record)
 
-        counts = trace.drops[-1].counts if trace.drops else trace.full
         moments = set(self.method.layers)
         for number, layer in enumerate(self.thinker.layers, start=1):
-            trace.layers.append(counts)
+            trace.layers.append(record.counts)
             with self.timer.step("prefill"):
                 alive.hidden = self._run(layer, alive.hidden, None, alive.rotary, cache)
-                if number <= len(alive.deepstack) and alive.visual is not None:
-                    alive.hidden[:, alive.visual] += alive.deepstack[number - 1].to(alive.hidden.dtype)
+                alive.add_deepstack(number)
             if number in moments:
                 with self.timer.step("selection"):
-                    alive = self._after_layer(alive, number, cache, trace)
-                counts = trace.drops[-1].counts if trace.drops else counts
+                    alive = self._after_layer(alive, number, cuts, record)
         if cache is not None:
+            if self.kv == "drop":
+                with self.timer.step("selection"):
+                    cuts.apply(cache)
             trace.cache_tokens = [cache.get_seq_length(i) for i in range(len(self.thinker.layers))]
         with self.timer.step("prefill"):
             # The head reads only the last position; the stock code runs it over all of them.
             return self.thinker.text.norm(alive.hidden[:, -1:])
 
-    def _after_layer(self, alive: _Alive, number: int, cache: Any, trace: Trace) -> _Alive:
+    def _after_layer(self, alive: _Alive, number: int, cuts: _Cuts, record: _Record) -> _Alive:
         scores: list[torch.Tensor] = []
 
         def relevance() -> torch.Tensor:
             if not scores:
                 scores.append(self.thinker.relevance(number, alive.hidden, alive.rotary))
-                trace.scored.append((number, len(alive.layout)))
+                record._trace.scored.append((number, len(alive.layout)))
             return scores[0]
 
         chosen = self.method.after_layer(AfterLayer(number, alive.hidden[0], alive.layout, relevance))
         if chosen is not None and chosen.embeds is not None:
             alive = replace(alive, hidden=chosen.embeds[None].to(alive.hidden.dtype))
-        return self._drop(alive, chosen, number, cache, trace, scores[0] if scores else None)
+        return self._drop(alive, chosen, number, cuts, record, scores[0] if scores else None)
 
+    @staticmethod
     def _drop(
-        self,
         alive: _Alive,
         chosen: Selection | None,
         after_layer: int,
-        cache: Any,
-        trace: Trace,
+        cuts: _Cuts,
+        record: _Record,
         scores: torch.Tensor | None = None,
     ) -> _Alive:
         if chosen is None:
             return alive
-        trace.selection_macs += chosen.macs
-        index = (chosen.keep | alive.layout.is_modality(Modality.TEXT)).nonzero()[:, 0]
-        alive = alive.select(index)
-        if self.kv == "drop" and cache is not None:
-            for layer in cache.layers[:after_layer]:
-                layer.keys, layer.values = layer.keys[:, :, index], layer.values[:, :, index]
-        relevance = None if scores is None else scores.cpu()
-        trace.drops.append(Drop(after_layer, alive.layout.origin.cpu(), alive.layout.counts(), relevance))
+        record._trace.selection_macs += chosen.macs
+        keep = chosen.keep | alive.layout.is_modality(Modality.TEXT)
+        counts = _counted(keep, alive.layout, chosen.counts)
+        index = positions_of(keep, counts.total)
+        alive = alive.select(index, counts)
+        cuts.add(after_layer, index)
+        record._drops.append(Drop(after_layer, alive.layout.origin, counts, scores))
         return alive
 
     @staticmethod
@@ -333,6 +373,45 @@ class _Engine:
         if audio:
             signals[Modality.AUDIO] = self.thinker.audio_signals(audio, self.method.wants)
         return Prepared.of(layout, signals)
+
+
+class _Cuts:
+    """What each layer's cache loses where dropped tokens leave it too: every drop after the layer, in one copy."""
+
+    def __init__(self) -> None:
+        self._drops: list[tuple[int, torch.Tensor]] = []
+
+    def add(self, after_layer: int, index: torch.Tensor) -> None:
+        """index: int64 positions that stay, of those that stayed before."""
+        self._drops.append((after_layer, index))
+
+    def apply(self, cache: Any) -> None:
+        stays: torch.Tensor | None = None
+        for number in range(len(self._drops) - 1, -1, -1):
+            after_layer, index = self._drops[number]
+            stays = index if stays is None else index[stays]
+            first = self._drops[number - 1][0] if number else 0
+            for layer in cache.layers[first:after_layer]:
+                layer.keys, layer.values = layer.keys[:, :, stays], layer.values[:, :, stays]
+
+
+def _host_sees(tensor: torch.Tensor) -> bool:
+    """Whether looking at values costs no waiting."""
+    return tensor.device.type == "cpu"
+
+
+def _counted(keep: torch.Tensor, layout: TokenLayout, said: Counts | None) -> Counts:
+    """What `keep` leaves of each modality: as the method said, else one copy from the device.
+
+    Raises ValueError where a method miscounts and the host can see it.
+    """
+    if said is not None and not _host_sees(keep):
+        return said
+    kept = [(keep & layout.is_modality(kind)).sum() for kind in Modality]
+    counts = Counts(*torch.stack(kept).tolist())
+    if said is not None and said != counts:
+        raise ValueError(f"a method said it keeps {said}, but its mask keeps {counts}")
+    return counts
 
 
 def _layout_of(

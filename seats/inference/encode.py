@@ -99,7 +99,7 @@ def build_prompt(
     for kind, features in ((Modality.VIDEO, encoded.video), (Modality.AUDIO, encoded.audio)):
         if features is None:
             continue
-        where = layout.is_modality(kind)
+        where = layout.positions(kind)
         embeds[where] = features.embeds.to(embeds.dtype)[layout.row[where]]
         if wants.of_video if kind is Modality.VIDEO else wants.of_audio:
             signals[kind] = features.signals[wants]

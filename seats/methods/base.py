@@ -11,7 +11,7 @@ import torch
 
 from seats.errors import SettingsError
 from seats.models.signals import EncoderWants
-from seats.tokens.layout import Modality, TokenLayout
+from seats.tokens.layout import Counts, Modality, TokenLayout
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,13 @@ class AfterLayer:
 class Selection:
     """What stays. keep: bool `[S]`; the engine keeps text whatever it says. embeds: `[S, D]` to go on with instead of
     the ones given (for methods that merge tokens into others), None for unchanged. macs: multiply-adds the choice
-    took, beside saliency and relevance, which the engine counts itself."""
+    took, beside saliency and relevance, which the engine counts itself. counts: what `keep` and the text come to, where
+    the method knows it; else the engine asks the device, which waits for it."""
 
     keep: torch.Tensor
     embeds: torch.Tensor | None = None
     macs: int = 0
+    counts: Counts | None = None
 
 
 @dataclass(frozen=True)

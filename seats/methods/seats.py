@@ -11,14 +11,15 @@ from seats.errors import SettingsError
 from seats.methods.base import AfterLayer, BeforeLLM, Method, ModelShape, Retention, Selection
 from seats.models.signals import EncoderWants
 from seats.selection import (
+    choose_relevant,
     decay_schedule,
+    diverse_count,
     feasible_scale,
     keep_count,
     remove_late,
     select_diverse,
-    select_relevant,
 )
-from seats.tokens.layout import Modality
+from seats.tokens.layout import Counts, Modality
 
 PRE_LLM_SCALE = 1.4
 AUDIO_WINDOW = 50
@@ -102,35 +103,35 @@ class Seats(Method):
 
     def before_llm(self, state: BeforeLLM) -> Selection:
         """Stage I: per window of 2 temporal grids, or of 50 audio tokens, the most diverse salient tokens."""
-        layout = state.layout
+        layout, counts = state.layout, state.layout.counts()
         keep = torch.ones(len(layout), dtype=torch.bool, device=state.embeds.device)
-        macs = 0
-        for kind, ratio in ((Modality.VIDEO, self.video), (Modality.AUDIO, self.audio)):
-            where = layout.is_modality(kind)
-            in_order = where.nonzero()[:, 0]
-            if not len(in_order):
+        macs, kept = 0, {Modality.VIDEO: 0, Modality.AUDIO: 0}
+        for kind, n, ratio in (
+            (Modality.VIDEO, counts.video, self.video),
+            (Modality.AUDIO, counts.audio, self.audio),
+        ):
+            if not n:
                 continue
-            if kind is Modality.VIDEO:
-                window = 2 * int((layout.grid[in_order, 0] == 0).sum())
-            else:
-                window = AUDIO_WINDOW
-            saliency = None if state.saliency is None else state.saliency[in_order]
+            window = 2 * layout.tokens_per_grid() if kind is Modality.VIDEO else AUDIO_WINDOW
+            where = layout.positions(kind)
+            saliency = None if state.saliency is None else state.saliency[where]
             share = min(1.0, ratio * self.pre_llm_scale)
-            keep[in_order] = select_diverse(state.embeds[in_order], saliency, window, share)
-            size = min(window, len(in_order))
+            keep[where] = select_diverse(state.embeds[where], saliency, window, share)
+            kept[kind] = diverse_count(n, window, share)
+            size = min(window, n)
             if keep_count(size, share) < size:  # else no distance was needed
-                macs += -(-len(in_order) // size) * size**2 * state.embeds.shape[1]
-        return Selection(keep, macs=macs)
+                macs += -(-n // size) * size**2 * state.embeds.shape[1]
+        return Selection(keep, macs=macs, counts=Counts(counts.text, kept[Modality.VIDEO], kept[Modality.AUDIO]))
 
     def after_layer(self, state: AfterLayer) -> Selection:
         """Stage II at a drop layer, Stage III before the late layer."""
+        layout = state.layout
+        text = layout.counts().text
         if state.layer == self.late_layer - 1:
-            return Selection(remove_late(state.layout.modality))
+            return Selection(remove_late(layout.modality), counts=Counts(text, 0, 0))
         ratio = self._keep_ratios()[self.drop_layers.index(state.layer)]
-        keep = select_relevant(
-            state.relevance(), state.layout.modality, state.layout.window, ratio, ratio, self.temperature
-        )
-        return Selection(keep)
+        chosen = choose_relevant(state.relevance(), layout.modality, layout.window, ratio, ratio, self.temperature)
+        return Selection(chosen.keep, counts=Counts(text, chosen.video, chosen.audio))
 
     def _keep_ratios(self) -> tuple[float, ...]:
         """Keep ratio per drop step; the target cancels out, so both modalities share it."""

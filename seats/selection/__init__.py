@@ -1,8 +1,8 @@
 """Tensor functions of token selection, with no model in them."""
 
-from seats.selection.budget import keep_counts, remove_late, run_windows, select_relevant
+from seats.selection.budget import choose_relevant, keep_counts, remove_late, run_windows, select_relevant
 from seats.selection.density import peak_scores
-from seats.selection.diversity import keep_count, select_diverse
+from seats.selection.diversity import diverse_count, keep_count, select_diverse
 from seats.selection.farthest import farthest_macs, select_farthest
 from seats.selection.reallocation import audio_intact, random_mask, top_mask
 from seats.selection.relevance import last_query_relevance
@@ -12,8 +12,10 @@ from seats.selection.schedule import Schedule, decay_schedule, feasible, feasibl
 __all__ = [
     "Schedule",
     "audio_intact",
+    "choose_relevant",
     "column_mass",
     "decay_schedule",
+    "diverse_count",
     "farthest_macs",
     "feasible",
     "feasible_scale",

@@ -3,6 +3,8 @@
 Budgets are a few numbers per window, worked out on the host in numpy; tokens are ranked on their device.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -21,6 +23,27 @@ def select_relevant(
     audio_keep: float,
     temperature: float,
 ) -> Tensor:
+    """`choose_relevant` without the counts: [S] bool, True where the token is kept."""
+    return choose_relevant(scores, modality, window, video_keep, audio_keep, temperature).keep
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """keep: [S] bool, True where the token is kept. video, audio: how many of these those are."""
+
+    keep: Tensor
+    video: int
+    audio: int
+
+
+def choose_relevant(
+    scores: Tensor,
+    modality: Tensor,
+    window: Tensor,
+    video_keep: float,
+    audio_keep: float,
+    temperature: float,
+) -> Chosen:
     """Tokens that survive one drop layer: all text, and the most relevant video and audio of every window.
 
     With one modality, or one window, the most relevant tokens are kept wherever they are; else `keep_counts`
@@ -34,9 +57,6 @@ def select_relevant(
             windows); text tokens' entries are not read.
         video_keep, audio_keep: share of the modality's tokens to keep, in [0, 1]; at least one token stays.
         temperature: of the softmax over windows, above 0.
-
-    Returns:
-        [S] bool, True where the token is kept.
 
     Raises SettingsError for a value outside its range, ModelError for scores that are not finite, ValueError
     for shapes or windows that make no sense. Source: SEATS (arXiv 2605.20035), inner-LLM selection.
@@ -52,14 +72,14 @@ def select_relevant(
 
     is_av = modality != TEXT
     if not len(scores):
-        return is_av
+        return Chosen(is_av, 0, 0)
     key = torch.where(is_av, window * 2 + (modality == AUDIO), _TEXT_KEY)
     groups = _Groups(scores, key)
     keys, sizes, sums = groups.statistics()
     av = keys != _TEXT_KEY
     keys, sizes, sums = keys[av], sizes[av], sums[av]
     if not len(keys):
-        return ~is_av
+        return Chosen(~is_av, 0, 0)
     if keys.min() < 0:
         raise ValueError("every video and audio token needs a window of at least 0")
     if not np.isfinite(sums).all():
@@ -72,10 +92,11 @@ def select_relevant(
     budget = [_total(int(n.sum()), keep) for n, keep in zip(size, (video_keep, audio_keep), strict=True)]
     if 0 in budget:
         only = _Groups(scores, torch.where(is_av, 0, _TEXT_KEY))
-        return only.top(np.array([max(budget)])) | ~is_av
+        return Chosen(only.top(np.array([max(budget)])) | ~is_av, *budget)
     mean = total / np.maximum(size, 1)
     counts = np.stack(keep_counts(size[0], size[1], mean[0], mean[1], budget[0], budget[1], temperature))
-    return groups.top(counts[keys % 2, position]) | ~is_av
+    video, audio = (int(kept.sum()) for kept in counts)
+    return Chosen(groups.top(counts[keys % 2, position]) | ~is_av, video, audio)
 
 
 def keep_counts(
@@ -173,9 +194,8 @@ class _Groups:
 
     def top(self, counts: np.ndarray) -> Tensor:
         """[S] bool: the `counts[g]` first tokens of group g; groups past the end of `counts` keep none."""
-        limit = np.zeros(len(self._group), dtype=np.int64)
-        limit[: len(counts)] = counts
-        kept = self._rank < torch.from_numpy(limit).to(self._rank.device)[self._group]
+        limit = torch.from_numpy(np.append(counts, 0)).to(self._rank.device, non_blocking=self._rank.is_cuda)
+        kept = self._rank < limit[self._group.clamp(max=len(counts))]
         return torch.zeros_like(kept).scatter_(0, self._order, kept)
 
 

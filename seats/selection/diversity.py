@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from seats.errors import SettingsError
+from seats.selection import triton_kernels
 
 
 def select_diverse(features: Tensor, saliency: Tensor | None, window: int, ratio: float) -> Tensor:
@@ -58,6 +59,15 @@ def keep_count(n: int, ratio: float) -> int:
     return max(1, min(n, round(ratio * n)))
 
 
+def diverse_count(T: int, window: int, ratio: float) -> int:
+    """How many of T tokens `select_diverse` keeps."""
+    size = min(window, T)
+    if T == 0 or keep_count(size, ratio) == size:
+        return T
+    whole, rest = divmod(T, size)
+    return whole * keep_count(size, ratio) + (keep_count(rest, ratio) if rest else 0)
+
+
 def _window_distances(features: Tensor, saliency: Tensor | None, num_windows: int, size: int) -> Tensor:
     """[W, n, n] float32: cosine distance of candidate j (column) from token i (row), times the saliency of
     j."""
@@ -80,14 +90,31 @@ def _farthest_first(distance: Tensor, count: int) -> Tensor:
     num_windows, size, _ = distance.shape
     windows = torch.arange(num_windows, device=distance.device)
     # A column's smallest entry is normally the token itself, so the second smallest is its nearest neighbour.
-    nearest = distance.topk(min(2, size), dim=1, largest=False).values[:, -1]
+    nearest = _second_smallest(distance)
     picks = torch.empty(num_windows, count, dtype=torch.long, device=distance.device)
     picks[:, 0] = nearest.argmax(1)
     # Once chosen, a token is at -inf from itself: exact duplicates, whose distance rounding can make
     # negative, still come before it, so that every pick is a new token.
     distance.diagonal(dim1=1, dim2=2).fill_(-torch.inf)
+    if triton_kernels.usable(distance):
+        from seats.selection.farthest_triton import LONGEST, fill_picks
+
+        if size <= LONGEST:
+            fill_picks(distance, picks)
+            return picks
     score = torch.full_like(nearest, torch.inf)
     for step in range(1, count):
         torch.minimum(score, distance[windows, picks[:, step - 1]], out=score)
         picks[:, step] = score.argmax(1)
     return picks
+
+
+def _second_smallest(distance: Tensor) -> Tensor:
+    """[W, n] second smallest entry of each column, the smallest where there is only one. Leaves `distance` as it is."""
+    smallest, row = distance.min(1, keepdim=True)
+    if distance.shape[1] == 1:
+        return smallest[:, 0]
+    distance.scatter_(1, row, torch.inf)
+    second = distance.amin(1)
+    distance.scatter_(1, row, smallest)
+    return second

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from seats.selection import triton_kernels
+
 # Scores of this many bytes at once: small against any model, large enough to keep a GPU busy.
 _CHUNK_BYTES = 128 * 2**20
 
@@ -12,7 +14,7 @@ def column_mass(q: Tensor, k: Tensor, window: int, scale: float | None = None) -
 
     Softmax is over the keys of the same window, without a mask, in float32; the mass of a window of n tokens
     sums to n. Windows of an encoder that permutes its tokens are windows of the permuted order; undoing it is
-    the caller's job.
+    the caller's job. On a GPU with Triton the attention is never stored, elsewhere a bounded part at a time.
 
     Args:
         q, k: [n, H, d] queries and keys of one block, with rotary positions applied, any float type.
@@ -31,6 +33,11 @@ def column_mass(q: Tensor, k: Tensor, window: int, scale: float | None = None) -
         raise ValueError(f"window of {window} tokens: at least 1 is needed")
     n, heads, _ = q.shape
     scale = q.shape[-1] ** -0.5 if scale is None else scale
+    if n and triton_kernels.usable(q):
+        from seats.selection.column_mass_triton import column_mass_sum, supports
+
+        if supports(q):
+            return column_mass_sum(q, k, window, scale) / heads
     full = n - n % window
     parts = [_equal_windows(q[:full], k[:full], window, scale)] if full else []
     if full < n:

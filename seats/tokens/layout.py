@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 import torch
@@ -30,6 +30,14 @@ class Counts:
 
 
 @dataclass(frozen=True)
+class Known:
+    """What the host knows of a layout. tokens_per_grid: video tokens of a temporal grid, None after a selection."""
+
+    counts: Counts
+    tokens_per_grid: int | None = None
+
+
+@dataclass(frozen=True)
 class TokenLayout:
     """What each of the `S` positions of a sequence is.
 
@@ -39,6 +47,8 @@ class TokenLayout:
     grid: int64 `[S, 3]`, (t, h, w) of a video token in the merged grid; -1 elsewhere.
     time_s: float32 `[S]`, seconds from the start of the clip; -1 for text.
     origin: int64 `[S]`, position of the token in the sequence before any selection.
+    known: what the host knows of it, so that asking for counts or positions does not wait for the device; a layout
+    made on the host and moved with `to` has it.
     """
 
     modality: torch.Tensor
@@ -47,30 +57,66 @@ class TokenLayout:
     grid: torch.Tensor
     time_s: torch.Tensor
     origin: torch.Tensor
+    known: Known | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         return self.modality.shape[0]
 
-    def select(self, keep: torch.Tensor) -> TokenLayout:
-        """The layout of the surviving tokens. `keep`: bool `[S]` mask or int64 `[K]` sorted indices."""
-        return TokenLayout(*(getattr(self, f.name)[keep] for f in fields(self)))
+    def select(self, keep: torch.Tensor, counts: Counts | None = None) -> TokenLayout:
+        """The layout of the surviving tokens. `keep`: bool `[S]` mask or int64 `[K]` sorted indices. counts: of the
+        survivors, where the caller knows them."""
+        known = None if counts is None else Known(counts)
+        return TokenLayout(**{name: getattr(self, name)[keep] for name in _TENSORS}, known=known)
 
     def to(self, device: torch.device | str) -> TokenLayout:
         """The same layout on another device."""
-        return TokenLayout(*(getattr(self, f.name).to(device) for f in fields(self)))
+        known = self.known
+        if known is None and self.modality.device.type == "cpu":
+            known = Known(self.counts(), self.tokens_per_grid())
+        # To a GPU, ordinary memory is staged at once: nothing here need wait for what the GPU does before.
+        at_once = torch.device(device).type == "cuda"
+        moved = {name: getattr(self, name).to(device, non_blocking=at_once) for name in _TENSORS}
+        return TokenLayout(**moved, known=known)
 
     def is_modality(self, modality: Modality) -> torch.Tensor:
         """Bool `[S]` mask of one modality's tokens."""
         return self.modality == int(modality)
 
+    def positions(self, modality: Modality) -> torch.Tensor:
+        """Positions int64 `[N]` of one modality's tokens, in order."""
+        counts = self.counts()
+        count = (counts.text, counts.video, counts.audio)[int(modality)]
+        return positions_of(self.is_modality(modality), count)
+
+    def tokens_per_grid(self) -> int:
+        """Video tokens of the first temporal grid, 0 without video; all must be there."""
+        if self.known is not None and self.known.tokens_per_grid is not None:
+            return self.known.tokens_per_grid
+        return int((self.grid[:, 0] == 0).sum())
+
     def video_grids(self) -> torch.Tensor:
         """Positions int64 `[T, G]` of the video tokens by temporal grid, `[0, 0]` without video; all must be there."""
-        where = self.is_modality(Modality.VIDEO).nonzero()[:, 0]
-        if not len(where):
-            return where.view(0, 0)
-        return where.view(-1, int((self.grid[where, 0] == 0).sum()))
+        where = self.positions(Modality.VIDEO)
+        return where.view(-1, self.tokens_per_grid()) if len(where) else where.view(0, 0)
 
     def counts(self) -> Counts:
-        """Tokens per modality; one copy from the device."""
-        text, video, audio = torch.bincount(self.modality.long(), minlength=3).tolist()
-        return Counts(text, video, audio)
+        """Tokens per modality; one copy from the device where the host does not know them."""
+        return self.known.counts if self.known is not None else count_modalities(self.modality)
+
+
+_TENSORS = ("modality", "window", "row", "grid", "time_s", "origin")
+
+
+def count_modalities(modality: torch.Tensor) -> Counts:
+    """Tokens of each kind in int8 `[S]`; one copy from the device."""
+    return Counts(*torch.stack([(modality == int(kind)).sum() for kind in Modality]).tolist())
+
+
+def positions_of(mask: torch.Tensor, count: int) -> torch.Tensor:
+    """Positions int64 `[count]` where `mask` (bool `[S]`) holds, in order.
+
+    count: how many those are. Unlike `nonzero`, which must ask the device for it, nothing here waits.
+    """
+    place = torch.where(mask, mask.cumsum(0) - 1, count)  # whatever is not wanted goes to one place past the end
+    order = torch.arange(len(mask), device=mask.device)
+    return order.new_zeros(count + 1).scatter_(0, place, order)[:count]

@@ -1,0 +1,46 @@
+"""The greedy loop of Stage I as one kernel: every window of a modality at once, one program each.
+
+The loop in tensor operations is three small kernels a pick, hundreds in all, and costs what launching them costs.
+Importing this needs Triton; ask `triton_kernels.usable` first.
+"""
+
+import triton
+import triton.language as tl
+from torch import Tensor
+
+LONGEST = 32768
+"""Tokens of a window beyond which a program would not hold them."""
+
+
+def fill_picks(distance: Tensor, picks: Tensor) -> None:
+    """Fill `picks` [W, count] int64, whose first column is given, with the farthest-first picks of each window.
+
+    distance: [W, n, n] float32, contiguous, from token i (row) to candidate j (column); -inf on the diagonal, and in
+    columns that must not be chosen. After a pick, every candidate keeps the least of its distances to the picks so
+    far, and the largest of these is next; ties go to the lowest index. Raises ValueError for other shapes.
+    """
+    windows, n, columns = distance.shape
+    if n != columns or picks.shape[0] != windows or not (distance.is_contiguous() and picks.is_contiguous()):
+        raise ValueError(
+            f"distance {tuple(distance.shape)} must be [W, n, n] and picks {tuple(picks.shape)} [W, count]"
+        )
+    if n > LONGEST:
+        raise ValueError(f"windows of {n} tokens: at most {LONGEST}")
+    block = triton.next_power_of_2(n)
+    _greedy[(windows,)](distance, picks, n, picks.shape[1], BLOCK=block, num_warps=max(1, min(16, block // 128)))
+
+
+@triton.jit(do_not_specialize=["n", "count"])
+def _greedy(distance, picks, n, count, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+    window = tl.program_id(0).to(tl.int64)
+    candidate = tl.arange(0, BLOCK)
+    there = candidate < n
+    score = tl.where(there, float("inf"), float("-inf"))
+    rows = distance + window * n * n
+    mine = picks + window * count
+    pick = tl.load(mine)
+    for step in range(1, count):
+        row = tl.load(rows + pick * n + candidate, mask=there, other=float("-inf"))
+        score = tl.minimum(score, row)
+        pick = tl.argmax(score, axis=0).to(tl.int64)
+        tl.store(mine + step, pick)

@@ -1,0 +1,78 @@
+"""The fast path never waits for the device but once a scored drop: what is read of it is counted, on the CPU."""
+
+import pytest
+import torch
+
+from seats.inference import attach as engine
+from seats.inference.attach import Prepared, attach
+from seats.methods import Full, Seats
+from tests.inference.test_attach import prepared_by_hand
+from tests.tiny import FAMILIES, tiny_inputs, tiny_thinker
+from tests.waits import watched
+
+SEATS = Seats(0.45, 0.5, num_layers=8, drop_layers=(2, 4, 5), late_layer=7, pre_llm_scale=1.7)
+DROPS = 3
+
+
+@pytest.fixture(scope="module")
+def thinkers():
+    return {family: tiny_thinker(family) for family in FAMILIES}
+
+
+def waits_of_a_prefill(thinker, family, method, kv, monkeypatch):
+    """What the engine, the method and relevance read; the decoder layers are stock code and left out."""
+    inputs = tiny_inputs(family, grid=(6, 6, 8), mel_frames=630)
+    embeds, positions, layout, saliency, deepstack = prepared_by_hand(thinker, family, inputs, method)
+    monkeypatch.setattr(engine, "_host_sees", lambda _: False)  # as on a GPU
+    stock_layer = engine._Engine._run
+    prepared = Prepared(layout.to("cpu"), saliency, deepstack)
+    with torch.no_grad(), attach(thinker, method, kv=kv, prepared=prepared) as on:
+        with watched() as waits:
+
+            def run(*given):
+                with waits.paused():
+                    return stock_layer(*given)
+
+            monkeypatch.setattr(engine._Engine, "_run", staticmethod(run))
+            thinker(inputs_embeds=embeds[None], position_ids=positions[:, None], use_cache=True)
+            monkeypatch.setattr(engine._Engine, "_run", staticmethod(stock_layer))
+        return waits.seen, on.trace
+
+
+@pytest.mark.parametrize("kv", ["keep", "drop"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_one_small_copy_a_scored_drop(thinkers, family, kv, monkeypatch):
+    seen, trace = waits_of_a_prefill(thinkers[family], family, SEATS, kv, monkeypatch)
+    assert seen == ["cpu"] * DROPS
+    assert len(trace.drops) == DROPS + 2  # before the LLM and the late removal read nothing
+    assert trace.layers[-1] == type(trace.full)(trace.full.text, 0, 0)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_full_tokens_never_wait(thinkers, family, monkeypatch):
+    seen, _ = waits_of_a_prefill(thinkers[family], family, Full(), "keep", monkeypatch)
+    assert seen == []
+
+
+def test_counts_that_a_method_tells_wrong_are_noticed_on_the_host(thinkers):
+    class Miscounting(Seats):
+        def before_llm(self, state):
+            chosen = super().before_llm(state)
+            one_more = type(chosen.counts)(chosen.counts.text, chosen.counts.video + 1, chosen.counts.audio)
+            return type(chosen)(chosen.keep, None, 0, one_more)
+
+    method = Miscounting(0.45, 0.5, num_layers=8, drop_layers=(2, 4, 5), late_layer=7, pre_llm_scale=1.7)
+    with pytest.raises(ValueError, match="its mask keeps"), attach(thinkers["qwen2.5-omni"], method):
+        thinkers["qwen2.5-omni"].generate(**tiny_inputs("qwen2.5-omni"), max_new_tokens=1, do_sample=False)
+
+
+def test_the_watch_sees_what_waits():
+    x, mask = torch.arange(4.0), torch.tensor([True, False, True, True])
+    with watched() as waits:
+        x + 1, x[torch.tensor([0, 2])], torch.where(mask, x, 0)
+        assert waits.seen == []
+        x.cpu(), x.tolist(), x.max().item(), bool(mask.all()), x[mask], mask.nonzero(), int(x[0])
+        x[mask] = 1.0
+    names = ["cpu", "tolist", "item", "__bool__", "index with a mask", "nonzero", "__int__"]
+    assert waits.seen[: len(names)] == names
+    assert len(waits.seen) == len(names) + 1
