@@ -65,7 +65,7 @@ def _of_checkpoint(name: str) -> Preset:
     thinker = checkpoint.config.get("thinker_config") or checkpoint.config
     # What describes the file, not the model, is no argument of a config class.
     kept = {key: value for key, value in json.loads(json.dumps(thinker)).items() if key not in _FILE_KEYS}
-    return Preset(name, shape.family, kept, small=name == "seats-nano", settings=checkpoint.seats_settings)
+    return Preset(name, shape.family, kept, small=name == "seats-nano", settings=checkpoint.stage_settings)
 
 
 _FILE_KEYS = ("architectures", "model_type", "transformers_version", "torch_dtype", "dtype", "_name_or_path")

@@ -22,6 +22,8 @@ KNOWN = (
     "Qwen/Qwen3-Omni-30B-A3B-Instruct",
     "Qwen/Qwen3-Omni-30B-A3B-Thinking",
 )
+SINGLE_TURN = "single_turn"
+"""Key in a model's `seats.json`."""
 # Weights other than safetensors can carry code, so they are never fetched.
 WANTED = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
 
@@ -40,8 +42,22 @@ class Checkpoint:
 
     @cached_property
     def seats_settings(self) -> dict[str, Any]:
-        """The folder's own `seats.json` (stage borders measured for this model), empty where there is none."""
+        """The folder's own `seats.json`, empty where there is none: what SEATS uses in this model (`stage_settings`),
+        and `single_turn`."""
         return self._json("seats.json")
+
+    @property
+    def stage_settings(self) -> dict[str, Any]:
+        """Stage borders measured for this model, empty where it has none."""
+        return {key: value for key, value in self.seats_settings.items() if key != SINGLE_TURN}
+
+    @property
+    def single_turn(self) -> bool:
+        """Whether the model knows prompts of one question only. Raises ModelError for neither true nor false."""
+        said = self.seats_settings.get(SINGLE_TURN, False)
+        if not isinstance(said, bool):
+            raise ModelError(f"{self.folder / 'seats.json'}: {SINGLE_TURN} is {said!r}; it must be true or false")
+        return said
 
     @cached_property
     def feature_extractor(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,8 +29,20 @@ _SMALL = 2**30
 
 
 @dataclass(frozen=True)
+class Turn:
+    """An earlier question about a clip, and the answer it got."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True)
 class OmniModel:
-    """A model ready to answer. mel, patches, sampling: what its encoders take, from the checkpoint's files."""
+    """A model ready to answer.
+
+    mel, patches, sampling: what its encoders take, from the checkpoint's files. single_turn: whether it knows prompts
+    of one question only.
+    """
 
     name: str
     thinker: Thinker
@@ -40,22 +52,30 @@ class OmniModel:
     patches: PatchSpec
     sampling: FrameSampling
     shape: ModelShape
+    single_turn: bool = False
 
-    def prompt_ids(self, question: str, system: str | None, has_video: bool) -> list[int]:
+    def prompt_ids(self, question: str, system: str | None, has_video: bool, history: Sequence[Turn] = ()) -> list[int]:
         """Ids of the templated prompt with one media placeholder: a video with or without sound, or sound alone.
 
+        history: earlier questions and answers, oldest first; the clip stands before the first question.
         Raises ModelError if the checkpoint has no chat template that works.
         """
         media = {"type": "video", "video": ""} if has_video else {"type": "audio", "audio": ""}
-        user = {"role": "user", "content": [media, {"type": "text", "text": question}]}
-        turns = [{"role": "system", "content": [{"type": "text", "text": system}]}] if system else []
+        messages = [_message("system", system)] if system else []
+        messages.append(_message("user", history[0].question if history else question, media))
+        for turn, following in zip(history, [*(turn.question for turn in history[1:]), question], strict=False):
+            messages += [_message("assistant", turn.answer), _message("user", following)]
         try:
             text = self.tokenizer.apply_chat_template(
-                [*turns, user], chat_template=self.chat_template, tokenize=False, add_generation_prompt=True
+                messages, chat_template=self.chat_template, tokenize=False, add_generation_prompt=True
             )
         except (ValueError, TemplateError) as error:  # there is none, or it is broken
             raise ModelError(f"{self.name} has no usable chat template: {_one_line(error)}") from error
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def _message(role: str, text: str, *media: dict[str, str]) -> dict[str, Any]:
+    return {"role": role, "content": [*media, {"type": "text", "text": text}]}
 
 
 def load_model(
@@ -91,6 +111,7 @@ def load_model(
         patches=_patch_spec(checkpoint, thinker),
         sampling=frame_sampling(checkpoint),
         shape=model_shape(checkpoint),
+        single_turn=checkpoint.single_turn,
     )
 
 
@@ -100,7 +121,7 @@ def model_shape(checkpoint: Checkpoint) -> ModelShape:
     text = (checkpoint.config.get("thinker_config") or checkpoint.config)["text_config"]
     if "num_hidden_layers" not in text:
         raise ModelError(f"{checkpoint.name}: config.json does not say how many layers the model has")
-    return ModelShape(family.name, text["num_hidden_layers"], checkpoint.seats_settings)
+    return ModelShape(family.name, text["num_hidden_layers"], checkpoint.stage_settings)
 
 
 def import_model_code(checkpoint: Checkpoint) -> None:

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2_5OmniThinkerForConditionalGeneration
 
+from seats.models.checkpoint import SINGLE_TURN
 from seats.nano.config import build_thinker
 from seats.nano.packing import IMAGE_MEAN, IMAGE_STD, PATCH
 from seats.nano.render_audio import HOP, MEL_BINS, SAMPLE_RATE, WINDOW
@@ -71,6 +72,7 @@ def export(thinker: Qwen2_5OmniThinkerForConditionalGeneration, folder: Path, ca
     _write_tokenizer(folder)
     _write_json(folder / "preprocessor_config.json", _feature_extractor())
     _write_json(folder / "video_preprocessor_config.json", _video_processor())
+    _write_json(folder / "seats.json", {SINGLE_TURN: True})  # all its training prompts held one question
     if card is not None:
         (folder / "README.md").write_text(card)
 

@@ -126,6 +126,17 @@ def test_processor_settings_come_from_either_layout(tmp_path):
     assert old.seats_settings == {}
 
 
+def test_whether_a_model_takes_single_questions_is_no_setting_of_a_method(tmp_path):
+    assert not write(tmp_path, config={}).single_turn
+    said = write(tmp_path, seats={"single_turn": True, "late_layer": 7})
+    assert said.single_turn
+    assert said.stage_settings == {"late_layer": 7}
+    assert find_checkpoint(BUILT_IN).single_turn
+    with pytest.raises(ModelError, match="must be true or false") as caught:
+        _ = write(tmp_path, seats={"single_turn": "yes"}).single_turn
+    one_line(caught)
+
+
 def test_the_chat_template_comes_from_either_file(tmp_path):
     assert Checkpoint("test", tmp_path).chat_template is None
     assert write(tmp_path, chat_template={"chat_template": "json"}).chat_template == "json"
