@@ -59,7 +59,7 @@ def _fitting(console: Console, results: Results) -> list[list[Column]]:
 
 
 def _table(columns: list[Column], total_row: str | None = None) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
     for column in columns:
         table.add_column(column.title, justify=column.align, no_wrap=True)
     for cells in zip(*(column.cells for column in columns), strict=True):

@@ -7,6 +7,7 @@ need them less and less; late ones, which need none. `RULE` says where the borde
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from typing import Any
 
 from seats.errors import ModelError, SettingsError
 from seats.evaluation.layers import Dependence, paired_interval
-from seats.methods import ModelShape, Retention, Seats
+from seats.methods import ModelShape, Seats, retention_for
 from seats.models.checkpoint import BUILT_IN_FOLDER, Checkpoint
 from seats.models.hub import cache_folder
 
@@ -31,8 +32,11 @@ RULE = (
     "longer."
 )
 """How `find_borders` decides, for reports."""
+REACHABLE = 35
+"""Largest published retention, percent, which a model's settings must let SEATS reach."""
 DROP_RULE = (
-    "late_layer is the layer after the middle block; of a middle block of M layers after shallow layer S, "
+    "late_layer is the layer after the middle block, but not so early that the layers before it could not hold the "
+    f"tokens of --keep {REACHABLE}%, and at most L. With M layers from the shallow block's end S to late_layer - 1, "
     f"drop_layers are S + floor((2k-1) M / {2 * DROPS + 1}), k = 1 ... {DROPS}, as in the published settings."
 )
 
@@ -100,21 +104,24 @@ def find_borders(dependence: Dependence, tolerance: float = TOLERANCE) -> Border
     )
 
 
-def propose(borders: Borders, num_layers: int) -> Proposal:
-    """Settings by `DROP_RULE`. num_layers: L, >= 2.
-
-    Where removal is not shown to be free anywhere, `late_layer` is the last layer, the latest that SEATS knows.
-    """
+def propose(borders: Borders, shape: ModelShape) -> Proposal:
+    """Settings by `DROP_RULE`. shape: of the model, with at least 2 layers."""
+    last = shape.num_layers
     remarks = []
-    late = borders.late
-    if late > num_layers - 1:
-        late = num_layers - 1
-        remarks.append(
-            f"no layer is shown to need neither pictures nor sound, so late_layer {num_layers} is the latest there is; "
-            "more questions may show an earlier one"
-        )
-    elif borders.late_from < borders.late:
+    if borders.late_from < borders.late:
         remarks.append(f"removal may be free from after layer {borders.late_from} on; more questions would tell")
+    # SEATS meets its target on average over the layers, so what late layers lack, early ones must have.
+    most = retention_for(shape.family, REACHABLE)
+    needed = math.ceil(last * max(most.video, most.audio))
+    late = min(max(borders.late, needed), last - 1)
+    if late > borders.late:
+        remarks.append(
+            f"removal is free from after layer {borders.late} on; late_layer is {late + 1} because below that SEATS "
+            f"could not keep the {100 * max(most.video, most.audio):.0f} % of a modality that --keep {REACHABLE}% asks "
+            "for; for low retentions alone, an earlier one may be better"
+        )
+    if late < borders.late:
+        remarks.append(f"removal is not shown to be free after any layer; late_layer {last} is the latest there is")
     shallow = min(borders.shallow, late - 1)
     middle = late - shallow
     drops = {shallow + (2 * k - 1) * middle // (2 * DROPS + 1) for k in range(1, DROPS + 1)}
@@ -148,7 +155,7 @@ def save(checkpoint: Checkpoint, shape: ModelShape, proposal: Proposal, measured
         "late_layer": proposal.late_layer,
         "measured": measured,
     }
-    Seats.for_model(ModelShape(shape.family, shape.num_layers, settings), Retention(0.1, 0.1), seed=0)
+    Seats.for_model(ModelShape(shape.family, shape.num_layers, settings), retention_for(shape.family, 10), seed=0)
     part = path.with_name(".seats.json.part")
     try:
         part.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -50,7 +50,6 @@ def plot(results: Results, path: Path) -> None:
         "95 % intervals",
         fontsize=11,
     )
-    axes.set_xlim(left=0)
     axes.grid(color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

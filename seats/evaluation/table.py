@@ -26,6 +26,7 @@ LEVELS = (
     ("method", "keep", "accuracy", "difference", "share", "flops", "prefill", "kept"),
     ("method", "keep", "accuracy", "difference", "share", "flops", "prefill"),
     ("method", "keep", "accuracy", "difference", "share only", "flops share", "prefill"),
+    ("method", "keep", "accuracy", "difference", "share only", "flops share"),
     ("method", "keep", "accuracy", "difference only", "share only", "flops share"),
 )
 """Columns of `main_table`, from everything to what fits a narrow terminal."""

@@ -131,7 +131,7 @@ def analyze(
             out.now("reading the clips")
             planned = plan(items, evaluation, file.rows if file else {})
             rows = _answer(planned, evaluation, checkpoint, model, part, file, out)
-    analysis = _analysis(benchmark, checkpoint.name, removals, evaluation, planned, rows, wanted.tolerance / 100)
+    analysis = _analysis(benchmark, checkpoint, removals, evaluation, planned, rows, wanted.tolerance / 100)
     _report(analysis, wanted, output, out)
     if wanted.save:
         _save(analysis, checkpoint, out)
@@ -253,7 +253,7 @@ def _answer(
 
 def _analysis(
     benchmark: str,
-    name: str,
+    checkpoint: Checkpoint,
     removals: Removals,
     evaluation: Evaluation,
     planned: Plan,
@@ -263,11 +263,13 @@ def _analysis(
     from seats.evaluation.borders import find_borders, propose
     from seats.evaluation.layer_document import Analysis
     from seats.evaluation.layers import dependence
+    from seats.models.omni import model_shape
 
+    shape = model_shape(checkpoint)
     found = dependence(removals, evaluation, planned, rows)
     borders = find_borders(found, tolerance)
-    proposal = None if borders is None else propose(borders, found.num_layers)
-    return Analysis(benchmark, name, found, tolerance, borders, proposal)
+    proposal = None if borders is None else propose(borders, shape)
+    return Analysis(benchmark, checkpoint.name, found, tolerance, borders, proposal)
 
 
 def _report(analysis: Analysis, wanted: AnalyzeOptions, output: OutputOptions, out: Output) -> None:

@@ -158,7 +158,9 @@ def test_what_is_wrong_is_said_before_the_model_is_loaded(
 def test_interrupted_it_leaves_rows_and_goes_on(questions: Path, tiny: Path, tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
     # Shells start what is in the background deaf to it.
-    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from seats_cli.main import main; main()"
+    code = (
+        "import signal, seats_cli.main; signal.signal(signal.SIGINT, signal.default_int_handler); seats_cli.main.main()"
+    )
     command = [sys.executable, "-c", code, "eval", str(questions), "--model", str(tiny), *SHORT]
     command += ["--method", "all", "--keep", "35%", "--keep", "25%", "--out", str(rows), "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

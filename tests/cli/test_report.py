@@ -37,7 +37,7 @@ def test_report_is_the_result(run: Run, results: Path) -> None:
     row = next(line for line in ran.out.splitlines() if line.startswith("reading the clip"))
     assert row.split()[3:] == ["500", "ms", "770", "ms", "20.0", "%", "████"]
     layers = [line for line in ran.out.splitlines() if line.startswith(("before the LLM", "in layer"))]
-    assert [line.split()[:3] for line in layers] == [
+    assert [line.split()[:3] for line in layers[:4]] == [
         ["before", "the", "LLM"], ["in", "layer", "2"], ["in", "layer", "3"], ["in", "layer", "4"],
     ]  # fmt: skip
 

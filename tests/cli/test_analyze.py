@@ -1,0 +1,149 @@
+"""`seats analyze` with a tiny random model, whose answers are taken for right, so that it depends on its clips."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.checkpoints import save_tiny_checkpoint
+from tests.cli.conftest import Ran
+
+Run = Callable[..., Ran]
+LAYERS = 8
+SHORT = ("--max-new-tokens", "2", "--max-frames", "4")
+
+
+@pytest.fixture
+def benchmark(run: Run, clips: Path, tiny: Path, tmp_path: Path) -> Path:
+    """Two questions on each of two clips, the right answer being the tiny model's own with all tokens."""
+    lines = []
+    for clip in ("both.mp4", "mute.mp4"):
+        for question in ("what is in the clip ?", "which one ?"):
+            ran = run("ask", clips / clip, question, "--model", tiny, "--method", "full", "--json", *SHORT)
+            row = {"clip": str(clips / clip), "question": question, "answer": json.loads(ran.out)["answer"]}
+            lines.append(json.dumps(row))
+    path = tmp_path / "set.jsonl"
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.fixture
+def analyze(run: Run, tiny: Path, benchmark: Path) -> Run:
+    def call(*flags: object, model: Path = tiny) -> Ran:
+        return run("analyze", benchmark, "--model", model, "--every", "4", *SHORT, *flags)
+
+    return call
+
+
+def test_json_holds_what_the_schema_says(analyze: Run) -> None:
+    ran = analyze("--json")
+    assert ran.code == 0, ran.err
+    said = json.loads(ran.out)
+    assert said["schema"] == "seats.analyze/1"
+    assert said["layers"] == LAYERS
+    assert said["questions"] == {"asked": 4, "answered": 4, "failed": 0}
+    assert said["clips"] == 2
+    assert said["full"]["share"] == 1.0
+    assert said["curves"].keys() == {"video", "audio", "both"}
+    for curve in said["curves"].values():
+        assert [point["after_layer"] for point in curve] == [0, 4, 7, 8]
+        for point in curve:
+            assert point["loss"] == pytest.approx(1 - point["share"])
+            assert point["loss_interval_95"][0] <= point["loss"] <= point["loss_interval_95"][1]
+    assert said["curves"]["both"][0]["right"] < 4
+    assert said["curves"]["audio"][0]["right"] >= 2  # the mute clip's questions lose nothing
+    assert "lower end" in said["rule"]
+    for key in ("borders", "proposal"):
+        assert key in said
+
+
+def test_a_table_and_the_proposal_on_standard_output(analyze: Run) -> None:
+    ran = analyze()
+    assert ran.code == 0, ran.err
+    assert "4 questions about 2 clips" in ran.out
+    assert "8 (full)" in ran.out
+    assert ("no borders" in ran.out) or ('"late_layer"' in ran.out)
+    assert max(len(line) for line in ran.out.splitlines()[:12]) <= 80
+
+
+def test_a_run_goes_on_where_it_stopped(analyze: Run, tmp_path: Path) -> None:
+    out = tmp_path / "rows.jsonl"
+    first = analyze("--limit", "1", "--out", out, "--json")
+    assert first.code == 0, first.err
+    rows = out.read_text().splitlines()
+    assert len(rows) == 1 + 3 * 3
+    whole = analyze("--out", out, "--json")
+    assert len(out.read_text().splitlines()) == 4 * len(rows)
+    again = analyze("--out", out, "--json")
+    assert len(out.read_text().splitlines()) == 4 * len(rows)
+    assert "all answers are there already" in again.err
+    assert again.out == whole.out == analyze("--json").out
+
+
+def test_the_plot_is_a_picture(analyze: Run, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    ran = analyze("--plot", tmp_path / "layers.png")
+    assert ran.code == 0, ran.err
+    assert (tmp_path / "layers.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_saving_writes_settings_that_ask_uses(run: Run, clips: Path, tmp_path: Path, benchmark: Path) -> None:
+    folder = save_tiny_checkpoint(tmp_path / "own", "qwen2.5-omni")
+    for number in range(40):  # enough questions to show that the answers depend on the clips
+        row = json.loads(benchmark.read_text().splitlines()[number % 2])
+        with benchmark.open("a") as file:
+            file.write("\n" + json.dumps(row))
+    ran = run("analyze", benchmark, "--model", folder, "--every", "4", *SHORT, "--save", "--json")
+    assert ran.code == 0, ran.err
+    proposal = json.loads(ran.out)["proposal"]
+    assert proposal is not None
+    settings = json.loads((folder / "seats.json").read_text())
+    assert settings["drop_layers"] == proposal["drop_layers"]
+    assert settings["late_layer"] == proposal["late_layer"]
+    assert settings["measured"]["questions"] == 44
+    asked = run("ask", clips / "both.mp4", "what ?", "--model", folder, "--json", *SHORT)
+    assert json.loads(asked.out)["method"]["late_layer"] == proposal["late_layer"]
+
+
+def test_a_model_that_is_not_to_be_written_is_told_before_any_work(
+    analyze: Run, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tiny.parent))
+    ran = analyze("--save")
+    assert ran.code == 1
+    assert "copy the model to a folder of your own" in ran.line
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--tolerance", "60%"], "less than 50%"),
+        (["--plot", "layers.gif"], ".png"),
+        (["--plot", "/nowhere/layers.png"], "no folder"),
+        (["--every", "0"], "--every"),
+        (["--out", "."], "is a folder"),
+    ],
+)
+def test_wrong_settings(analyze: Run, flags: list[str], says: str) -> None:
+    ran = analyze(*flags)
+    assert ran.code == 2
+    assert says in ran.err
+
+
+def test_the_built_in_set_is_not_the_one_that_accuracy_is_measured_on(
+    run: Run, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    ran = run("analyze", "shapes-and-sounds", "--model", tiny, "--limit", "2", "--every", "8", "--json", *SHORT)
+    assert ran.code == 0, ran.err
+    said = json.loads(ran.out)
+    assert (said["questions"]["answered"], said["clips"]) == (2, 1)
+    (folder,) = (tmp_path / "seats").iterdir()
+    assert "validation" in folder.name
+    ids = [json.loads(line)["id"] for line in (folder / "questions.jsonl").read_text().splitlines()]
+    assert all(id_.startswith("validation") for id_ in ids)
