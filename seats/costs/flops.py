@@ -147,7 +147,7 @@ def prefill_macs(config: Any, layer_tokens: Sequence[int], *, causal: bool = Tru
 
     def attention(tokens: int) -> int:
         pairs = tokens * (tokens + 1) // 2 if causal else tokens**2
-        return 2 * text.num_attention_heads * _head_dim(text) * pairs
+        return 2 * text.num_attention_heads * head_dim(text) * pairs
 
     return sum(tokens * _linear_per_token(text, layer) + attention(tokens) for layer, tokens in enumerate(layer_tokens))
 
@@ -165,7 +165,7 @@ def decode_macs(config: Any, cache_tokens: Sequence[int], steps: int) -> int:
         raise ValueError(f"{len(cache_tokens)} cache lengths for {text.num_hidden_layers} layers")
     linear = steps * sum(_linear_per_token(text, layer) for layer in range(text.num_hidden_layers))
     pairs = sum(steps * tokens + steps * (steps + 1) // 2 for tokens in cache_tokens)
-    return linear + 2 * text.num_attention_heads * _head_dim(text) * pairs + steps * head_macs(config)
+    return linear + 2 * text.num_attention_heads * head_dim(text) * pairs + steps * head_macs(config)
 
 
 def head_macs(config: Any) -> int:
@@ -177,8 +177,8 @@ def head_macs(config: Any) -> int:
 def relevance_macs(config: Any, tokens: int) -> int:
     """Multiply-adds of one relevance: keys of all tokens, the query of the last one, their products."""
     text = _text(config)
-    width = text.num_attention_heads * _head_dim(text)
-    keys = text.num_key_value_heads * _head_dim(text)
+    width = text.num_attention_heads * head_dim(text)
+    keys = text.num_key_value_heads * head_dim(text)
     return tokens * text.hidden_size * keys + text.hidden_size * width + tokens * width
 
 
@@ -192,25 +192,25 @@ def paper_macs(config: Any, layer_tokens: Sequence[int], head_tokens: int) -> in
     only, its numbers for Qwen3-Omni follow from the same formula.
     """
     text = _text(config)
-    hidden, head_dim = text.hidden_size, text.hidden_size // text.num_attention_heads
+    hidden, dim = text.hidden_size, text.hidden_size // text.num_attention_heads
     experts = getattr(text, "num_experts_per_tok", None)
     inner = experts * text.moe_intermediate_size if experts else text.intermediate_size
-    linear = hidden * (2 * hidden + 2 * text.num_key_value_heads * head_dim + 3 * inner)
+    linear = hidden * (2 * hidden + 2 * text.num_key_value_heads * dim + 3 * inner)
     layers = sum(tokens * linear + 2 * tokens**2 * hidden for tokens in layer_tokens)
     return layers + head_tokens * hidden * text.vocab_size
 
 
 def _linear_per_token(text: Any, layer: int) -> int:
     """Multiply-adds of the linear maps of one decoder layer (0-based) for one token."""
-    hidden, head_dim = text.hidden_size, _head_dim(text)
-    attention = 2 * hidden * head_dim * (text.num_attention_heads + text.num_key_value_heads)
-    if not _is_sparse(text, layer):
+    hidden = text.hidden_size
+    attention = 2 * hidden * head_dim(text) * (text.num_attention_heads + text.num_key_value_heads)
+    if not is_sparse(text, layer):
         return attention + 3 * hidden * text.intermediate_size
     experts = text.num_experts_per_tok * 3 * hidden * text.moe_intermediate_size
     return attention + hidden * text.num_experts + experts
 
 
-def _is_sparse(text: Any, layer: int) -> bool:
+def is_sparse(text: Any, layer: int) -> bool:
     """Whether a decoder layer (0-based) is a mixture of experts."""
     return (
         getattr(text, "num_experts", 0) > 0
@@ -219,7 +219,8 @@ def _is_sparse(text: Any, layer: int) -> bool:
     )
 
 
-def _head_dim(text: Any) -> int:
+def head_dim(text: Any) -> int:
+    """Width of an attention head of the decoder. text: its config."""
     return getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
 
 
