@@ -1,0 +1,78 @@
+"""The Triton kernels against the tensor versions: in Triton's interpreter on a CPU, as they are on a GPU."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from seats.selection import column_mass, select_diverse, triton_kernels
+
+pytest.importorskip("triton", reason="Triton comes with torch for CUDA; pip install triton runs this on a CPU")
+
+SELF = __file__
+CASES = [(7, 1, 8, 7), (40, 2, 16, 16), (131, 2, 24, 64), (300, 1, 80, 300), (260, 2, 64, 128)]
+"""Tokens, heads, width of a head, window."""
+
+
+def _device():
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _queries(n, heads, dim, dtype):
+    generator = torch.Generator().manual_seed(n)
+    return [torch.randn(n, heads, dim, generator=generator).to(_device(), dtype) for _ in range(2)]
+
+
+def _masses(dtype):
+    return [column_mass(*_queries(n, heads, dim, dtype), window).cpu() for n, heads, dim, window in CASES]
+
+
+def _picks():
+    masks = []
+    for n, window, ratio in ((9, 4, 0.5), (50, 50, 0.3), (200, 64, 0.4), (333, 100, 0.15)):
+        generator = torch.Generator().manual_seed(n)
+        features = torch.randn(n, 12, generator=generator)
+        features[n // 2] = features[0]  # an exact duplicate
+        saliency = torch.rand(n, generator=generator)
+        for scores in (None, saliency.to(_device())):
+            masks.append(select_diverse(features.to(_device()), scores, window, ratio).cpu())
+    return masks
+
+
+def _by_kernels(what, tmp_path):
+    """The result with kernels in use: in a process of its own, as the interpreter is chosen when Triton is imported."""
+    path = tmp_path / "found.pt"
+    env = {**os.environ} if torch.cuda.is_available() else {**os.environ, "TRITON_INTERPRET": "1"}
+    subprocess.run([sys.executable, SELF, what, str(path)], env=env, check=True, timeout=280)
+    return torch.load(path)
+
+
+def _without_kernels(monkeypatch):
+    monkeypatch.setattr(triton_kernels, "usable", lambda _: False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_column_mass(dtype, tmp_path, monkeypatch):
+    if dtype == "bfloat16" and not torch.cuda.is_available():
+        pytest.skip("Triton's interpreter multiplies the bits of bfloat16 as if they were integers")
+    found = _by_kernels(dtype, tmp_path)
+    _without_kernels(monkeypatch)
+    tolerance = 1e-5 if dtype == "float32" else 2e-2
+    for mine, expected in zip(found, _masses(getattr(torch, dtype)), strict=True):
+        torch.testing.assert_close(mine, expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.slow
+def test_picks_are_the_same(tmp_path, monkeypatch):
+    found = _by_kernels("picks", tmp_path)
+    _without_kernels(monkeypatch)
+    for mine, expected in zip(found, _picks(), strict=True):
+        assert torch.equal(mine, expected)
+
+
+if __name__ == "__main__":
+    assert triton_kernels.usable(torch.zeros(1, device=_device()))
+    torch.save(_picks() if sys.argv[1] == "picks" else _masses(getattr(torch, sys.argv[1])), sys.argv[2])
