@@ -38,8 +38,8 @@ def plot_layers(analysis: Analysis, path: Path) -> None:
         points = found.curve(what)
         x = [point.layer for point in points]
         bounds = [point.accuracy.interval() for point in points]
-        axes.fill_between(x, *zip(*[(100 * low, 100 * high) for low, high in bounds], strict=True),
-                          color=colour, alpha=0.12, linewidth=0)  # fmt: skip
+        low, high = ([100 * bound[end] for bound in bounds] for end in (0, 1))
+        axes.fill_between(x, low, high, color=colour, alpha=0.12, linewidth=0)
         axes.plot(x, [100 * point.accuracy.share for point in points], color=colour, linestyle=line, marker=marker,
                   markersize=5, linewidth=1.8, label=label)  # fmt: skip
     axes.margins(x=0.02)

@@ -30,7 +30,7 @@ _FILES = "Files"
 class ViewedOptions(SelectionOptions):
     """Which tokens stay, by one method or by several to compare."""
 
-    method: Annotated[  # type: ignore[assignment]
+    method: Annotated[
         list[str] | None,
         option(
             "--method",
@@ -38,7 +38,7 @@ class ViewedOptions(SelectionOptions):
             text="A method (seats); give it twice to compare two side by side.",
             metavar="NAME",
         ),
-    ] = None
+    ] = None  # type: ignore[assignment]
 
     def each(self) -> list[SelectionOptions]:
         """The same options for each method by itself."""
