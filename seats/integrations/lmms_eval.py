@@ -1,0 +1,267 @@
+"""`lmms_eval --model seats`: lmms-eval's tasks through this package's own pipeline, from the file to the answer.
+
+Written against lmms-eval 0.7.3. A document's media is one file with pictures, sound or both; a clip that several
+questions are about is decoded and encoded once, and the next one is decoded meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+from lmms_eval.api.model import lmms
+from loguru import logger
+from tqdm import tqdm
+
+from seats.batch.rows import ERROR, OK, error_line, printable_path, to_line
+from seats.costs.timers import StepTimer
+from seats.errors import MediaError, SeatsError, SettingsError
+from seats.inference.answer import Answer, Question, answer_encoded
+from seats.inference.encode import encode_clip
+from seats.inference.generate import Decoding
+from seats.inference.report import answer_json
+from seats.media import Clip, FrameSampling, load_clip
+from seats.models.checkpoint import BUILT_IN, find_checkpoint
+from seats.models.omni import load_model
+
+_IGNORED = ("do_sample", "max_new_tokens", "temperature", "until", "image_aspect_ratio")
+"""Generation settings that are read elsewhere here, or have no meaning for clips."""
+
+
+class Seats(lmms):
+    """A Qwen-Omni model or seats-nano under a token-selection method; see `__init__` for `--model_args`."""
+
+    is_simple = True
+
+    def __init__(
+        self,
+        pretrained: str = BUILT_IN,
+        method: str = "seats",
+        keep: float | str = 10,
+        keep_video: float | str | None = None,
+        keep_audio: float | str | None = None,
+        kv: str = "keep",
+        fps: float | None = None,
+        max_frames: int | None = None,
+        min_pixels: int | None = None,
+        max_pixels: int | None = None,
+        total_pixels: int | None = None,
+        no_audio: bool = False,
+        no_video: bool = False,
+        system_prompt: str | None = None,
+        seed: int = 0,
+        device: str | None = None,
+        dtype: str = "auto",
+        quantize: str | None = None,
+        revision: str | int | None = None,
+        results: str | None = None,
+        batch_size: int | str = 1,
+        max_batch_size: int | None = None,
+        **unknown: Any,
+    ) -> None:
+        """Load the model. Arguments mean what the options of `seats ask` mean.
+
+        keep, keep_video, keep_audio: percent. min_pixels, max_pixels: of a frame; total_pixels: of all frames, two
+        counted as one. system_prompt: a text, or a file that holds it. device: "auto" if None; one GPU each under
+        `accelerate launch`. results: a new JSONL file for a row per answer, which `seats report` reads.
+        Raises SeatsError for what cannot work, an unknown argument among it.
+        """
+        super().__init__()
+        if unknown:
+            raise SettingsError(
+                f"--model seats has no {', '.join(sorted(unknown))}: it takes {', '.join(_arguments())}"
+            )
+        if str(batch_size) != "1" or max_batch_size not in (None, 1):
+            raise SettingsError(f"--model seats answers one question at a time: --batch_size 1, not {batch_size}")
+        self.results = None if results is None else Path(results)
+        if self.results is not None and self.results.exists():
+            raise SettingsError(f"results={results} is there already: choose another name")
+        self.question = Question(
+            text="",
+            method=method,
+            keep=_percent("keep", keep),
+            keep_video=None if keep_video is None else _percent("keep_video", keep_video) / 100,
+            keep_audio=None if keep_audio is None else _percent("keep_audio", keep_audio) / 100,
+            kv=_one_of("kv", kv, "keep", "drop"),
+            system=None if system_prompt is None else self._resolve_system_prompt(str(system_prompt)),
+            decoding=Decoding(seed=seed),
+        )
+        self.use = {"use_audio": not _flag("no_audio", no_audio), "use_video": not _flag("no_video", no_video)}
+        checkpoint = find_checkpoint(str(pretrained), revision=None if revision is None else str(revision))
+        device = _own_device(device or "auto")
+        self.model = load_model(checkpoint, device=device, dtype=dtype, quantize=quantize, announce=logger.warning)
+        said = {"fps": fps, "max_frames": max_frames, "min_pixels": min_pixels, "max_pixels": max_pixels}
+        self.sampling = _sampling(self.model.sampling, {**said, "total_pixels": total_pixels})
+        self.wants = self.question.method_for(self.model.shape).wants
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.thinker.device
+
+    @property
+    def batch_size(self) -> int:
+        return 1
+
+    def generate_until(self, requests: Sequence[Any]) -> list[str]:
+        """Answers in the order of the requests. A clip that fails is logged and answered with nothing, which counts as
+        wrong; raises what the first one raised if all of them fail."""
+        by_clip: dict[Path, list[int]] = {}
+        for place, request in enumerate(requests):
+            by_clip.setdefault(self._clip_of(request.args), []).append(place)
+        answers = [""] * len(requests)
+        failures: list[BaseException] = []
+        with ExitStack() as stack:
+            bar = stack.enter_context(tqdm(total=len(requests), disable=self.rank != 0, desc="seats"))
+            file = None if self.results is None else stack.enter_context(self._results_file().open("xb"))
+            for path, loading in self._clips(list(by_clip)):
+                places = by_clip[path]
+                asked = [requests[place].args for place in places]
+                for place, (args, said) in zip(places, self._answers(loading, asked), strict=True):
+                    context, generation, _, document, task, _ = args
+                    if isinstance(said, Answer):
+                        answers[place] = _until(said.text, generation.get("until"))
+                    else:
+                        failures.append(said)
+                        logger.error(f"{task} {document}: {error_line(said)}")
+                    self.cache_hook.add_partial("generate_until", (context, generation), answers[place])
+                    if file is not None:
+                        file.write(to_line(_row(f"{task}/{document}", path, context, said)))
+                        file.flush()
+                    bar.update()
+        if failures:
+            logger.error(f"{len(failures)} of {len(requests)} questions failed and count as answered wrong")
+            if len(failures) == len(requests):
+                raise failures[0]
+        return answers
+
+    def loglikelihood(self, requests: Sequence[Any]) -> NoReturn:
+        raise NotImplementedError(
+            "--model seats generates answers; it has no loglikelihood: choose generate_until tasks"
+        )
+
+    def generate_until_multi_round(self, requests: Sequence[Any]) -> NoReturn:
+        raise NotImplementedError("--model seats answers one question at a time: choose tasks of a single round")
+
+    def _clip_of(self, args: tuple) -> Path:
+        """The one file that a request's document is about. Raises MediaError."""
+        _, _, to_visual, document, task, split = args
+        found = to_visual(self.task_dict[task][split][document])
+        media = list(found) if isinstance(found, (list, tuple)) else [found]
+        if not media:
+            raise MediaError(f"{task} {document} has no clip: download the task's videos first")
+        if len(media) > 1 or not isinstance(media[0], (str, os.PathLike)):
+            kinds = ", ".join(type(one).__name__ for one in media[:4])
+            raise MediaError(f"{task} {document} has {len(media)} media ({kinds}); seats answers about one media file")
+        return Path(media[0])
+
+    def _clips(self, paths: Sequence[Path]) -> Iterator[tuple[Path, Future]]:
+        """Each clip with what it is loaded into; the next one is read while this one is answered about."""
+        with ThreadPoolExecutor(1, "seats-decode") as reader:
+            coming = reader.submit(self._load, paths[0]) if paths else None
+            for path, following in zip(paths, [*paths[1:], None], strict=True):
+                ready = coming
+                coming = None if following is None else reader.submit(self._load, following)
+                assert ready is not None
+                yield path, ready
+
+    def _load(self, path: Path) -> tuple[Clip, float]:
+        """A clip and the milliseconds it took to decode."""
+        began = time.perf_counter()
+        clip = load_clip(path, sampling=self.sampling, **self.use)
+        return clip, 1e3 * (time.perf_counter() - began)
+
+    def _answers(self, loading: Future, asked: Sequence[tuple]) -> Iterator[tuple[tuple, Answer | BaseException]]:
+        """Each request's arguments with its answer, or with what went wrong."""
+        timer = StepTimer(self.device)
+        try:
+            clip, decode_ms = loading.result()
+            encoded = encode_clip(self.model, clip, [self.wants], timer)
+        except (SeatsError, torch.OutOfMemoryError) as error:
+            yield from ((args, error) for args in asked)
+            return
+        for args in asked:
+            question = replace(self.question, text=args[0], decoding=self._decoding(args[1]))
+            said: Answer | BaseException
+            try:
+                said = answer_encoded(self.model, encoded, question, timer, decode_ms=decode_ms)
+            except (SeatsError, torch.OutOfMemoryError) as error:
+                said = error
+            yield args, said
+            timer, decode_ms = StepTimer(self.device), None
+
+    def _decoding(self, generation: Mapping[str, Any]) -> Decoding:
+        """A task's generation settings. Raises SettingsError for one that would change answers and isn't supported."""
+        decoding = replace(self.question.decoding, temperature=float(generation.get("temperature") or 0))
+        for name, value in generation.items():
+            plain = value in (None, 1) or (name == "top_p" and not decoding.temperature)
+            if name not in _IGNORED and not plain:
+                raise SettingsError(f"the task asks for {name}={value!r}, which --model seats does not do")
+        return replace(decoding, max_new_tokens=generation.get("max_new_tokens") or decoding.max_new_tokens)
+
+    def _results_file(self) -> Path:
+        assert self.results is not None
+        part = f".{self.rank}" if self.world_size > 1 else ""
+        return self.results.with_name(f"{self.results.stem}{part}{self.results.suffix}")
+
+
+def _row(name: str, path: Path, question: str, said: Answer | BaseException) -> dict[str, Any]:
+    """A line of the results file, as `seats batch` writes them."""
+    if isinstance(said, Answer):
+        return {"id": name, "status": OK, **answer_json(said)}
+    error = {"type": type(said).__name__, "message": error_line(said)}
+    return {"id": name, "clip": printable_path(str(path)), "question": question, "status": ERROR, "error": error}
+
+
+def _until(text: str, until: str | Sequence[str] | None) -> str:
+    """The answer up to the first of the strings that end it."""
+    ends = [until] if isinstance(until, str) else until or ()
+    return min((text.split(end)[0] for end in ends if end), key=len, default=text)
+
+
+def _sampling(rule: FrameSampling, said: Mapping[str, Any]) -> FrameSampling:
+    """The model's frame and size rule with what was said instead; a lower maximum lowers the minimum, too."""
+    chosen = {name: value for name, value in said.items() if value is not None}
+    if "max_pixels" in chosen:
+        chosen.setdefault("min_pixels", min(rule.min_pixels, chosen["max_pixels"]))
+    return replace(rule, **chosen)
+
+
+def _own_device(device: str) -> str:
+    """The device of this process: under `accelerate launch`, its GPU among those of the machine."""
+    if device in ("auto", "cuda") and int(os.environ.get("WORLD_SIZE", 1)) > 1 and torch.cuda.is_available():
+        return f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+    return device
+
+
+def _percent(name: str, value: float | str) -> float:
+    try:
+        percent = float(str(value).removesuffix("%"))
+    except ValueError:
+        raise SettingsError(f"{name}={value} is not a percentage: write {name}=10") from None
+    if not 0 < percent <= 100 or (percent < 1 and not str(value).endswith("%")):
+        raise SettingsError(f"{name}={value} is out of range: percent, from 1 to 100 (below 1 with the sign, 0.5%)")
+    return percent
+
+
+def _one_of(name: str, value: str, *choices: str) -> Any:
+    if value not in choices:
+        raise SettingsError(f"{name}={value} is unknown: choose {' or '.join(choices)}")
+    return value
+
+
+def _flag(name: str, value: Any) -> bool:
+    return _one_of(name, str(value), "True", "False") == "True"
+
+
+def _arguments() -> list[str]:
+    from inspect import Parameter, signature
+
+    found = signature(Seats).parameters.values()
+    return [one.name for one in found if one.kind is not Parameter.VAR_KEYWORD and "batch_size" not in one.name]
