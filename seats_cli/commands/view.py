@@ -65,7 +65,7 @@ class FileOptions:
         option(
             "--png",
             panel=_FILES,
-            text="A figure for a paper: .png, .pdf or .svg (needs seats\\[figure]).",
+            text="A figure for a paper: .png, .pdf or .svg (needs seats\\[eval]).",
             metavar="FILE",
         ),
     ] = None
