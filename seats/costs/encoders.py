@@ -42,7 +42,7 @@ def audio_macs(config: Any, mel_frames: int, family: Family) -> int:
         return 0
     audio = config.audio_config
     dim = audio.d_model
-    windows = _audio_windows(audio, mel_frames, family)
+    windows = audio_windows(audio, mel_frames, family)
     frames = sum(windows)
     linear = frames * dim * (4 * dim + 2 * audio.encoder_ffn_dim)
     layers = audio.encoder_layers * (linear + 2 * dim * _squares(windows))
@@ -67,12 +67,12 @@ def saliency_macs(
         if wants.mean_query:
             pairs = frames * area // config.vision_config.spatial_merge_size**2
         else:
-            pairs = _squares(_cut(frames * area, wants.video_grids * area))
+            pairs = _squares(cut(frames * area, wants.video_grids * area))
         video = pairs * config.vision_config.hidden_size
     if mel_frames and wants.audio is not None:
-        frames = sum(_audio_windows(config.audio_config, mel_frames, family))
+        frames = sum(audio_windows(config.audio_config, mel_frames, family))
         window = family.saliency_audio_frames if wants.audio == "blocks" else frames
-        audio = _squares(_cut(frames, window)) * config.audio_config.d_model
+        audio = _squares(cut(frames, window)) * config.audio_config.d_model
     return video + audio
 
 
@@ -93,35 +93,35 @@ def _pairs_per_block(vision: Any, grid: tuple[int, int, int], family: Family) ->
     merge = vision.spatial_merge_size
     side = vision.window_size // merge // vision.patch_size
     # A window of a x b merged tokens has (a b merge^2)^2 pairs, so the sum over windows is a product of sums.
-    rows, columns = (_squares(_cut(length // merge, side)) for length in (height, width))
+    rows, columns = (_squares(cut(length // merge, side)) for length in (height, width))
     windowed = frames * rows * columns * merge**4
     return (whole if block in vision.fullatt_block_indexes else windowed for block in range(vision.depth))
 
 
-def _audio_windows(audio: Any, mel_frames: int, family: Family) -> list[int]:
+def audio_windows(audio: Any, mel_frames: int, family: Family) -> list[int]:
     """Encoder frames of each attention window."""
-    chunks = _cut(mel_frames, 2 * audio.n_window)
+    chunks = cut(mel_frames, 2 * audio.n_window)
     if family.name == "qwen2.5-omni":
-        return [_halved(chunk) for chunk in chunks]
-    chunks = [_halved(chunk, 3) for chunk in chunks]
+        return [halved(chunk) for chunk in chunks]
+    chunks = [halved(chunk, 3) for chunk in chunks]
     window = max(chunks) * (audio.n_window_infer // (2 * audio.n_window))
-    return _cut(sum(chunks), window)
+    return cut(sum(chunks), window)
 
 
 def _convolutions(audio: Any, mel_frames: int, family: Family) -> int:
     """Multiply-adds before the audio layers; every chunk is padded to the longest."""
-    chunks = _cut(mel_frames, 2 * audio.n_window)
+    chunks = cut(mel_frames, 2 * audio.n_window)
     longest, dim, bins = max(chunks), audio.d_model, audio.num_mel_bins
     if family.name == "qwen2.5-omni":
-        return len(chunks) * 3 * dim * (longest * bins + _halved(longest) * dim)
+        return len(chunks) * 3 * dim * (longest * bins + halved(longest) * dim)
     channels = audio.downsample_hidden_size
     # Three 3x3 convolutions of stride 2 over time and mel bins; the first has one input channel.
-    areas = [_halved(longest, times) * _halved(bins, times) for times in (1, 2, 3)]
+    areas = [halved(longest, times) * halved(bins, times) for times in (1, 2, 3)]
     convolved = 9 * channels * (areas[0] + (areas[1] + areas[2]) * channels)
     return len(chunks) * (convolved + areas[2] * channels * dim)
 
 
-def _cut(length: int, window: int) -> list[int]:
+def cut(length: int, window: int) -> list[int]:
     """Lengths of windows of `window`, the last one shorter."""
     full, rest = divmod(length, window)
     return [window] * full + ([rest] if rest else [])
@@ -131,7 +131,7 @@ def _squares(lengths: list[int]) -> int:
     return sum(length**2 for length in lengths)
 
 
-def _halved(length: int, times: int = 1) -> int:
+def halved(length: int, times: int = 1) -> int:
     """Length after `times` convolutions of stride 2 that are padded by one."""
     for _ in range(times):
         length = (length - 1) // 2 + 1

@@ -1,0 +1,204 @@
+"""What a clip will become, from its header and the timestamps of its packets: nothing is decoded."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from seats.errors import MediaError, SettingsError
+from seats.media import SAMPLE_RATE, FrameSampling, MediaInfo, frame_size, probe
+from seats.media import container as media
+from seats.media.timeline import choose_frames, read_timeline
+
+PACKETS_S = 0.3
+"""Packets of a stream are read for so many seconds at most; a file that takes longer is planned from its header."""
+_DRIFT_S = 0.04  # as where the sound is decoded: less is no gap
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """A video stream. times: float64 `[N]`, when each picture appears, seconds from the file's start; last_s: how long
+    the last one is shown; rates: frames per second that the header names; exact: whether times are the packets' own
+    instead of what the header promises."""
+
+    width: int
+    height: int
+    codec: str
+    times: np.ndarray
+    last_s: float
+    rates: tuple[float, ...]
+    exact: bool
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A sound stream. end_s: when its last sample ends, seconds from the file's start; exact as for pictures."""
+
+    sample_rate: int
+    codec: str
+    end_s: float
+    exact: bool
+
+
+@dataclass(frozen=True, eq=False)
+class ClipFacts:
+    """A file's streams, as far as they would be used. duration_s: None if the file does not say."""
+
+    path: Path
+    duration_s: float | None
+    pictures: Pictures | None
+    sound: Sound | None
+    notes: tuple[str, ...] = ()
+
+    def without(self, *, video: bool = False, audio: bool = False) -> ClipFacts:
+        """The same clip with a stream left out. Raises MediaError where nothing is left."""
+        left = replace(self, pictures=None if video else self.pictures, sound=None if audio else self.sound)
+        if left.pictures is None and left.sound is None:
+            lacking, other = ("pictures", "sound") if audio else ("sound", "pictures")
+            raise MediaError(f"{self.path}: has no {lacking}, and its {other} {_are(other)} not to be used")
+        return left
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is taken of a clip.
+
+    start_s, end_s: seconds from the file's start. frames: even, 0 without video; fps: their true rate; height, width:
+    pixels of each. samples: of sound at 16 kHz, 0 without. exact: whether decoding would find just that, as far as can
+    be told without doing it.
+    """
+
+    start_s: float
+    end_s: float
+    frames: int
+    fps: float
+    height: int
+    width: int
+    samples: int
+    exact: bool
+
+    @property
+    def sound_s(self) -> float:
+        return self.samples / SAMPLE_RATE
+
+
+def _are(what: str) -> str:
+    return "are" if what == "pictures" else "is"
+
+
+def read_clip(path: str | os.PathLike[str], *, timeout_s: float | None = None) -> ClipFacts:
+    """Look at a file.
+
+    Its header, its first picture if only that tells the rotation, and for at most `PACKETS_S` seconds a stream the
+    timestamps of its packets. timeout_s: as for `probe`. Raises MediaError.
+    """
+    info = probe(path, timeout_s=timeout_s)
+    pictures = _pictures(info) if info.video is not None else None
+    sound = _sound(info) if info.audio is not None else None
+    notes = []
+    if info.video is None:
+        notes.append("no pictures in the file; only the sound is used")
+    if info.audio is None:
+        notes.append("no sound track in the file; only the pictures are used")
+    if not all(stream.exact for stream in (pictures, sound) if stream is not None):
+        notes.append("counted from the header, which a long or unindexed file leaves as the only quick source")
+    return ClipFacts(info.path, info.duration_s, pictures, sound, tuple(notes))
+
+
+def take(clip: ClipFacts, sampling: FrameSampling, start_s: float | None = None, end_s: float | None = None) -> Part:
+    """What would be taken between two times, seconds from the file's start, None for its ends.
+
+    Raises MediaError if nothing is there, SettingsError for times in the wrong order.
+    """
+    start = 0.0 if start_s is None else start_s
+    end = math.inf if end_s is None else end_s
+    if not (math.isfinite(start) and start >= 0 and end > start):
+        raise SettingsError(f"the part from {start:g} s to {end:g} s is none: give a start of 0 or more before the end")
+    if clip.duration_s is not None and start >= clip.duration_s:
+        raise MediaError(f"{clip.path}: lasts {clip.duration_s:.2f} s, so nothing begins at {start:g} s; start earlier")
+    frames, fps, size = _frames(clip.pictures, sampling, start, end)
+    samples = _samples(clip.sound, start, end)
+    if not frames and not samples:
+        raise MediaError(f"{clip.path}: has neither pictures nor sound there; choose another part")
+    ends = [known for known in (clip.duration_s, clip.sound and clip.sound.end_s) if known]
+    last = min(end, max(ends)) if ends else end
+    if not math.isfinite(last):
+        last = start + max(frames / fps if frames else 0.0, samples / SAMPLE_RATE)
+    exact = all(stream.exact for stream in (clip.pictures, clip.sound) if stream is not None)
+    return Part(start, last, frames, fps, *size, samples, exact)
+
+
+def _frames(
+    pictures: Pictures | None, sampling: FrameSampling, start: float, end: float
+) -> tuple[int, float, tuple[int, int]]:
+    if pictures is None:
+        return 0, 1.0, (0, 0)
+    choice = choose_frames(
+        pictures.times, pictures.last_s, start_s=start, end_s=end, sampling=sampling, rates=pictures.rates
+    )
+    if choice is None:
+        return 0, 1.0, (0, 0)
+    count = len(choice.indices)
+    return count, choice.fps, frame_size(pictures.height, pictures.width, count, sampling)
+
+
+def _samples(sound: Sound | None, start: float, end: float) -> int:
+    """Samples at 16 kHz, as many as resampling what lies between the times gives."""
+    if sound is None or min(sound.end_s, end) <= start:
+        return 0
+    at_source = round((min(sound.end_s, end) - start) * sound.sample_rate)
+    return math.ceil(at_source * SAMPLE_RATE / sound.sample_rate)
+
+
+def _pictures(info: MediaInfo) -> Pictures:
+    video = info.video
+    assert video is not None
+    try:
+        line = read_timeline(info.path, 0.0, math.inf, media.Deadline(PACKETS_S, info.path))
+        if len(line.times):
+            return Pictures(video.width, video.height, video.codec, line.times, line.last_s, line.rates, exact=True)
+    except MediaError:  # it took too long, or the header is all that can be read
+        pass
+    fps = video.fps or 25.0
+    count = video.frames or max(1, round(fps * (info.duration_s or 0.0)))
+    rates = (video.fps,) if video.fps else ()
+    return Pictures(video.width, video.height, video.codec, np.arange(count) / fps, 1 / fps, rates, exact=False)
+
+
+def _sound(info: MediaInfo) -> Sound | None:
+    audio = info.audio
+    assert audio is not None
+    rate = audio.sample_rate or SAMPLE_RATE
+    try:
+        end = _end_of_packets(info.path, rate, media.Deadline(PACKETS_S, info.path))
+        if end is not None:
+            return Sound(rate, audio.codec, end, exact=True)
+    except MediaError:
+        pass
+    return Sound(rate, audio.codec, info.duration_s or 0.0, exact=False)
+
+
+def _end_of_packets(path: Path, rate: int, deadline: media.Deadline) -> float | None:
+    """When the last sample ends, seconds from the file's start; None without timestamps."""
+    with media.open_media(path, deadline) as container:
+        stream = media.audio_streams(container)[0]
+        context = stream.codec_context
+        frame = (context.frame_size or 0) / rate if context is not None else 0.0
+        position: float | None = None
+        origin, base = media.start_of(container), float(stream.time_base)
+        for packet in media.packets(container, stream, deadline):
+            length = max((packet.duration or 0) * base, frame)
+            if packet.pts is None:
+                if position is not None:
+                    position += length
+                continue
+            at = packet.pts * base - origin
+            # What is announced and what was counted differ by roundings; only a real gap moves the sound.
+            if position is None or abs(at - position) > _DRIFT_S:
+                position = at
+            position += length
+    return position

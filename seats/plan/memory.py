@@ -1,0 +1,303 @@
+"""Memory of one answer beside the weights, step by step: what each step holds at its worst moment.
+
+Counted tensor by tensor from the code that runs (the stock encoders and decoder layers of transformers 5.23 and this
+package's prefill): how many tensors of which size are alive together where that is most. Not counted are workspaces
+inside kernels and libraries, and what an allocator rounds up. `benchmarks/plan_check.py` compares it with the
+allocator's own count.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from seats.costs.encoders import audio_windows, cut, halved
+from seats.costs.flops import head_dim, is_sparse
+from seats.costs.memory import kv_cache_bytes
+
+if TYPE_CHECKING:
+    from seats.plan.clip import Part
+    from seats.plan.model import PlannedModel
+    from seats.plan.plan import Ask
+    from seats.plan.selection import Selected, Tokens
+
+_GRIDS_A_BLOCK = 16  # of `seats.tokens.patches.patchify`
+_FRAMES_A_BLOCK = 30_000  # of `seats.tokens.mel.log_mel`
+_BYTES_A_FRAME = 4030  # samples, windowed frame and spectrum of one mel frame; measured
+_CHUNK = 128 * 2**20  # of `seats.selection.saliency`
+_LAYOUT = 53  # bytes a token of a `TokenLayout`
+_POSITIONS = 40  # bytes a token of ids, positions and attention mask
+
+
+@dataclass(frozen=True)
+class Setting:
+    """All that memory depends on. cache: tokens in each layer's cache at the end of the prefill."""
+
+    model: PlannedModel
+    part: Part
+    grid: tuple[int, int, int] | None
+    mel_frames: int
+    kept: Selected
+    cache: list[int]
+    full: Tokens
+    ask: Ask
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """Bytes beside the weights.
+
+    steps: the most that each step has in use at once. cache: keys and values at the end of the prefill; cache_end:
+    after the longest answer. clip: decoded frames and sound in the host's memory, which steps do not contain.
+    """
+
+    steps: dict[str, int]
+    cache: int
+    cache_end: int
+    clip: int
+    on_host: bool
+
+    @property
+    def peak_step(self) -> str:
+        """The step that decides."""
+        return max(self.steps, key=lambda name: self.steps[name])
+
+    @property
+    def activations(self) -> int:
+        """The most that any step has in use, its part of the cache included."""
+        return max(self.steps.values())
+
+    @property
+    def peak(self) -> int:
+        """The same with the decoded clip, where that lies in the same memory."""
+        return self.activations + (self.clip if self.on_host else 0)
+
+
+def memory_plan(setting: Setting) -> MemoryPlan:
+    """Memory of one answer, beside the weights."""
+    return _Counter(setting).plan()
+
+
+class _Counter:
+    """The sizes that formulas share."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.s = setting
+        model = setting.model
+        self.config, self.family = model.config, model.family
+        self.gated = model.family.name == "qwen2.5-omni"
+        self.b = setting.ask.dtype_bytes
+        self.on_gpu = setting.ask.device.startswith("cuda")
+        self.pixels = setting.part.frames * 3 * setting.part.height * setting.part.width
+        vision = self.config.vision_config
+        self.patches = math.prod(setting.grid) if setting.grid else 0
+        self.patch_bytes = self.patches * vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
+
+    def plan(self) -> MemoryPlan:
+        s = self.s
+        steps = {}
+        # The frames are copied to a GPU, and stay until both encoders have run.
+        held = self.pixels if self.on_gpu else 0
+        kept = 0
+        if s.grid is not None:
+            steps["prepare_video"] = held + self._patchify()
+            held += self.patch_bytes * self.b
+            steps["encode_video"] = held + self._vision()
+            kept += self._video_out()
+        if s.mel_frames:
+            if not self.on_gpu:
+                steps["prepare_audio"] = held + kept + self._mel()
+            steps["encode_audio"] = held + kept + self._audio()
+            kept += s.full.audio * self._width() + (4 * s.full.audio if s.kept.wants.audio else 0)
+        steps["prefill"] = kept + self._prefill()
+        steps["decode"] = kept + self._decode()
+        text = self.config.text_config
+        cache = kv_cache_bytes(text, s.cache, self.b)
+        new = s.ask.answer_tokens - 1
+        return MemoryPlan(
+            steps=steps,
+            cache=cache,
+            cache_end=kv_cache_bytes(text, [tokens + new for tokens in s.cache], self.b),
+            clip=self.pixels + 4 * s.part.samples,
+            on_host=not self.on_gpu,
+        )
+
+    def _width(self) -> int:
+        return self.s.model.hidden * self.b
+
+    def _video_out(self) -> int:
+        """Features of the video that wait for the question."""
+        deep = 0 if self.gated else len(self.config.vision_config.deepstack_visual_indexes)
+        wants = self.s.kept.wants
+        signals = (4 * (wants.video_grids is not None)) + (4 * self._head() * wants.keys)
+        return self.s.full.video * ((1 + deep) * self._width() + signals)
+
+    def _head(self) -> int:
+        vision = self.config.vision_config
+        return vision.hidden_size // vision.num_heads
+
+    def _patchify(self) -> int:
+        """The patches, and two float32 copies of a block's pixels."""
+        assert self.s.grid is not None
+        share = min(_GRIDS_A_BLOCK, self.s.grid[0]) / self.s.grid[0]
+        return int(self.patch_bytes * (self.b + 8 * share))
+
+    def _vision(self) -> int:
+        """The worst of a block's rotary step, its attention and its MLP, and of the signals read at the end."""
+        vision, b, s = self.config.vision_config, self.b, self.s
+        dim, n = vision.hidden_size, self.patches
+        tables = 2 * n * self._head() * 4
+        wide = 8 if b < 4 else 0  # float32 copies of queries and keys
+        probed = s.kept.wants.of_video
+        # Held: input, normed input, queries, keys, values. The rotated pair is made in float32.
+        rotary = n * dim * (5 * b + wide + 16)
+        mlp = n * b * (2 * dim + (3 if self.gated else 2) * vision.intermediate_size)
+        mlp += n * dim * b * (2 if self.gated else 3) * probed
+        values = 1 if self.gated else 3  # one tensor holds queries, keys and values of Qwen3-Omni
+        attention = n * dim * b * (4 + values + self._windowed() + 2 * (probed and self.gated))
+        merger = n * dim * b * (4 + (2 if self.gated else 3) * probed)
+        deep = 0 if self.gated else len(vision.deepstack_visual_indexes) * s.full.video * self._width()
+        worst = max(rotary, mlp, attention, merger + deep)
+        if probed:
+            worst = max(worst, self._vision_signals(deep))
+        return worst + tables + (0 if self.gated else deep // 2)
+
+    def _windowed(self) -> float:
+        """Tensors as large as the queries that attention makes: its result, and copies of windows of unequal size."""
+        if self.on_gpu:
+            return 1 + (not self.gated)
+        if not self.gated or self.s.grid is None:
+            return 2.0
+        vision = self.config.vision_config
+        side = vision.window_size // vision.spatial_merge_size // vision.patch_size
+        lengths: dict[int, int] = {}
+        for rows in cut(self.s.grid[1] // vision.spatial_merge_size, side):
+            for columns in cut(self.s.grid[2] // vision.spatial_merge_size, side):
+                lengths[rows * columns] = lengths.get(rows * columns, 0) + rows * columns
+        if len(lengths) == 1:
+            return 2.0
+        return 1 + 4 * max(lengths.values()) / sum(lengths.values())
+
+    def _vision_signals(self, deep: int) -> int:
+        """Reading saliency off the last block: its queries and keys rotated, then attention a bounded part at a time."""
+        vision, n, wants, grid = self.config.vision_config, self.patches, self.s.kept.wants, self.s.grid
+        assert grid is not None
+        dim = vision.hidden_size
+        held = n * dim * self.b * ((2 if self.gated else 3) + 1) + self.s.full.video * self._width() + deep
+        rotated = n * dim * (self.b + 4 * (3 + (self.b < 4)))
+        heads = 2 * n * dim * self.b
+        scores = 0
+        if wants.video_grids is not None and not wants.mean_query and not self.on_gpu:
+            window = min(wants.video_grids, grid[0]) * grid[1] * grid[2]
+            scores = self._scores(n, vision.num_heads, dim, window)
+        return held + max(rotated, heads + scores)
+
+    def _scores(self, n: int, heads: int, dim: int, window: int) -> int:
+        """`column_mass` on the host: copies by window, scores and their softmax for a chunk of windows."""
+        window = min(window, n)
+        whole = n - n % window
+        entries = whole // window * heads
+        rows = max(1, _CHUNK // (4 * window))
+        at_once = min(entries, max(1, rows // window))
+        queries = min(rows, window)
+        part = at_once * (2 * queries * window + 2 * window * dim // heads) * 4
+        return part + 2 * whole * dim * self.b + 4 * n * heads
+
+    def _mel(self) -> int:
+        """The spectrogram, a block of seconds at a time, and the blocks put together."""
+        frames = self.s.mel_frames
+        bins = self.config.audio_config.num_mel_bins
+        block = min(frames, _FRAMES_A_BLOCK)
+        samples = max(0, frames - block) * 640  # of the blocks not being worked on
+        return max(samples + block * _BYTES_A_FRAME + 4 * bins * (frames - block), 4 * frames * (160 + 3 * bins))
+
+    def _audio(self) -> int:
+        """Convolutions, or a layer at its worst."""
+        audio, b, frames = self.config.audio_config, self.b, self.s.mel_frames
+        chunks = cut(frames, 2 * audio.n_window)
+        longest, count = max(chunks), len(chunks)
+        mel = 4 * audio.num_mel_bins * frames
+        padded = audio.num_mel_bins * count * longest * (4 + (b if b < 4 else 0))
+        encoded = sum(audio_windows(audio, frames, self.family))
+        dim, inner = audio.d_model, audio.encoder_ffn_dim
+        probed = 2 * self.s.kept.wants.of_audio
+        attention = encoded * dim * b * (7 + probed)
+        mlp = encoded * b * ((2 + probed) * dim + 2 * inner)
+        signals = 0
+        if self.s.kept.wants.of_audio:
+            held = encoded * dim * b * 3 + self.s.full.audio * self._width()
+            scores = 0
+            if self.s.kept.wants.audio and not self.on_gpu:
+                window = self.family.saliency_audio_frames if self.s.kept.wants.audio == "blocks" else encoded
+                scores = self._scores(encoded, audio.encoder_attention_heads, dim, window)
+            signals = held + scores
+        if self.gated:
+            convolved = 2 * count * longest * dim * b
+            before = count * halved(longest) * dim * b
+        else:
+            times, bins = halved(longest), halved(audio.num_mel_bins)
+            at_once = min(count, audio.conv_chunksize)
+            area = audio.downsample_hidden_size * times * bins
+            convolved = 2 * at_once * area * b + 2 * count * audio.downsample_hidden_size * b * (
+                halved(longest, 3) * halved(audio.num_mel_bins, 3)
+            ) * (count > at_once)
+            before = count * halved(longest, 3) * dim * b
+        # The chunks are cut from a copy that lies in order.
+        return mel + 2 * padded + max(convolved, before + max(attention, mlp), before + signals)
+
+    def _prompt(self) -> int:
+        """Embeddings of the prompt and what is known of its tokens; `generate` copies the embeddings."""
+        tokens = self.s.full.total
+        return tokens * (2 * self._width() + _LAYOUT * (2 if self.on_gpu else 1) + _POSITIONS)
+
+    def _stage_one(self) -> int:
+        """Distances inside the windows of the selection before the LLM."""
+        macs, full = self.s.kept.macs, self.s.full
+        if not macs:
+            return 0
+        # Every multiply-add of `hidden` of them is one distance; kept in float32 next to the unit vectors.
+        distances = 4 * min(macs // self.s.model.hidden, 600 * full.total)
+        return distances + 2 * 4 * max(full.video, full.audio) * self.s.model.hidden
+
+    def _prefill(self) -> int:
+        """The worst layer: its temporaries, and the cache up to it."""
+        text, b = self.config.text_config, self.b
+        hidden, dim = text.hidden_size, head_dim(text)
+        width, keys = text.num_attention_heads * dim, text.num_key_value_heads * dim
+        deep = 0
+        if not self.gated:
+            deep = len(self.config.vision_config.deepstack_visual_indexes)
+        worst = self._stage_one()
+        cached = 0
+        for layer, tokens in enumerate(self.s.kept.layers):
+            n = tokens.total
+            cached += n
+            cache = kv_cache_bytes(text, [cached], b)
+            tables = 2 * n * dim * b
+            features = deep * tokens.video * hidden * b if layer < deep else 0
+            # A layer's input is held twice on the way: by the engine, and normed.
+            attention = n * b * (2 * hidden + max(4 * width + 2 * keys, 3 * width + 2 * keys + hidden))
+            mlp = n * b * self._mlp(layer)
+            worst = max(worst, cache + tables + features + max(attention, mlp))
+        return self._prompt() + worst
+
+    def _mlp(self, layer: int) -> float:
+        """Values a token of a decoder layer's MLP at its worst, inputs included."""
+        text: Any = self.config.text_config
+        hidden = text.hidden_size
+        if not is_sparse(text, layer):
+            return 3 * hidden + 3 * text.intermediate_size
+        # Every expert works on its own tokens; sums of all are held, and the router's scores.
+        share = text.num_experts_per_tok / text.num_experts
+        busiest = min(1.0, 2 * share)
+        router = 2 * text.num_experts * 4 / self.b + text.num_experts_per_tok * (text.num_experts + 1) * 8 / self.b
+        return 4 * hidden + router + busiest * (2 * hidden + 4 * text.moe_intermediate_size)
+
+    def _decode(self) -> int:
+        """The cache after the longest answer, one layer of it twice while a token is appended, and the scores."""
+        text, new = self.config.text_config, self.s.ask.answer_tokens - 1
+        ends = [tokens + new for tokens in self.s.cache]
+        twice = kv_cache_bytes(text, [max(ends)], self.b) // 2
+        scores = text.vocab_size * (self.b + 3 * 4)
+        return self._prompt() - self.s.full.total * self._width() + kv_cache_bytes(text, ends, self.b) + twice + scores

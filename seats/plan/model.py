@@ -1,0 +1,176 @@
+"""The model of a plan: its config and rules, from JSON alone or from the dimensions known for its name."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from seats.errors import ModelError
+from seats.media import FrameSampling
+from seats.models.checkpoint import Checkpoint, find_checkpoint
+from seats.models.families import FAMILIES, Family
+from seats.models.sampling import frame_sampling
+
+# What transformers' config classes fill in where a config.json says nothing.
+_VISION = {"in_channels": 3, "spatial_merge_size": 2, "temporal_patch_size": 2, "num_heads": 16}
+_AUDIO = {
+    "num_mel_bins": 128,
+    "encoder_layers": 32,
+    "encoder_attention_heads": 20,
+    "encoder_ffn_dim": 5120,
+    "d_model": 1280,
+    "max_source_positions": 1500,
+    "output_dim": 3584,
+}
+_DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
+    "qwen2.5-omni": {
+        "text_config": {
+            "vocab_size": 152064,
+            "hidden_size": 3584,
+            "intermediate_size": 18944,
+            "num_hidden_layers": 28,
+            "num_attention_heads": 28,
+            "num_key_value_heads": 4,
+        },
+        "vision_config": {
+            **_VISION,
+            "depth": 32,
+            "hidden_size": 3584,
+            "intermediate_size": 3420,
+            "patch_size": 14,
+            "window_size": 112,
+            "out_hidden_size": 3584,
+            "fullatt_block_indexes": (7, 15, 23, 31),
+        },
+        "audio_config": {**_AUDIO, "n_window": 100},
+    },
+    "qwen3-omni": {
+        "text_config": {
+            "vocab_size": 3584,
+            "hidden_size": 2048,
+            "intermediate_size": 18944,
+            "num_hidden_layers": 28,
+            "num_attention_heads": 28,
+            "num_key_value_heads": 4,
+            "decoder_sparse_step": 1,
+            "moe_intermediate_size": 768,
+            "num_experts_per_tok": 8,
+            "num_experts": 128,
+            "mlp_only_layers": None,
+            "attention_bias": False,
+        },
+        "vision_config": {
+            **_VISION,
+            "depth": 27,
+            "hidden_size": 1152,
+            "intermediate_size": 4304,
+            "patch_size": 16,
+            "out_hidden_size": 3584,
+            "num_position_embeddings": 2304,
+            "deepstack_visual_indexes": (8, 16, 24),
+        },
+        "audio_config": {
+            **_AUDIO,
+            "n_window": 50,
+            "n_window_infer": 800,
+            "conv_chunksize": 500,
+            "downsample_hidden_size": 480,
+        },
+    },
+}
+
+
+@dataclass(frozen=True)
+class PlannedModel:
+    """A model as far as a plan needs it.
+
+    name: as the user gave it. family: its rules. config: the thinker's, attributes as in transformers. settings: stage
+    borders of its `seats.json`. sampling: its frame and size rule. hop: samples a mel frame. checkpoint: its folder,
+    None if it is not on this disk and its published dimensions are used.
+    """
+
+    name: str
+    family: Family
+    config: Any
+    settings: dict[str, Any]
+    sampling: FrameSampling
+    hop: int = 160
+    checkpoint: Checkpoint | None = None
+
+    @property
+    def num_layers(self) -> int:
+        return self.config.text_config.num_hidden_layers
+
+    @property
+    def hidden(self) -> int:
+        return self.config.text_config.hidden_size
+
+
+def planned_model(name: str, *, revision: str | None = None) -> PlannedModel:
+    """The model called `name`: `seats-nano`, a folder, a hub id in the cache, or one whose dimensions are known.
+
+    Nothing is downloaded and no weights are needed: a folder with a config.json will do. Raises ModelError.
+    """
+    try:
+        if not _may_be_on_disk(name):
+            raise ModelError(f"{name} is not on this disk")
+        checkpoint = find_checkpoint(name, offline=True, revision=revision)
+        _ = checkpoint.config
+    except ModelError:
+        from seats.bench.presets import find_preset
+
+        return _from_preset(name, find_preset(name))
+    return of_checkpoint(checkpoint)
+
+
+def _may_be_on_disk(name: str) -> bool:
+    """False for a hub id that the cache has no folder for: asking the hub's client takes a second."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    if name.count("/") != 1 or Path(name).expanduser().is_dir():
+        return True
+    return (Path(HF_HUB_CACHE) / f"models--{name.replace('/', '--')}").is_dir()
+
+
+def of_checkpoint(checkpoint: Checkpoint) -> PlannedModel:
+    """The model in a folder. Raises ModelError."""
+    config = checkpoint.config
+    family = next((f for f in FAMILIES if config.get("model_type") in f.config_types), None)
+    if family is None:
+        raise ModelError(
+            f"{checkpoint.name} is a {config.get('model_type') or 'nameless'} model: seats runs Qwen2.5-Omni and "
+            "Qwen3-Omni"
+        )
+    return PlannedModel(
+        name=checkpoint.name,
+        family=family,
+        config=thinker_config(config.get("thinker_config") or config, family),
+        settings=checkpoint.stage_settings,
+        sampling=frame_sampling(checkpoint),
+        hop=checkpoint.feature_extractor.get("hop_length", 160),
+        checkpoint=checkpoint,
+    )
+
+
+def thinker_config(said: dict[str, Any], family: Family) -> Any:
+    """The thinker's config with attributes instead of keys and defaults where it is silent.
+
+    Raises ModelError if one of its three parts is missing.
+    """
+    said = copy.deepcopy(said)
+    for part, defaults in _DEFAULTS[family.name].items():
+        if part not in said:
+            raise ModelError(f"config.json has no {part}: download the checkpoint again")
+        said[part] = SimpleNamespace(**{**defaults, **said[part]})
+    said.setdefault("tie_word_embeddings", False)
+    return SimpleNamespace(**said)
+
+
+def _from_preset(name: str, preset: Any) -> PlannedModel:
+    config = thinker_config(preset.thinker, preset.adapter)
+    vision = config.vision_config
+    sampling = FrameSampling.for_factor(vision.patch_size * vision.spatial_merge_size)
+    return PlannedModel(name, preset.adapter, config, preset.settings or {}, sampling)

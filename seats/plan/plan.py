@@ -1,0 +1,227 @@
+"""What one answer will take, before anything is loaded: tokens, FLOPs and memory, for full tokens and for a method."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+
+from seats.costs.flops import FlopsParts, Workload, flops_report
+from seats.errors import MediaError
+from seats.media import FrameSampling
+from seats.models.signals import EncoderWants
+from seats.plan.clip import ClipFacts, Part, take
+from seats.plan.memory import MemoryPlan, Setting, memory_plan
+from seats.plan.model import PlannedModel
+from seats.plan.prompt import QUESTION, text_tokens
+from seats.plan.selection import Scene, Selected, Tokens, select, shares
+from seats.plan.weights import Weights, count_weights
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What would be asked, as `ask`'s options say it.
+
+    keep: percent. keep_video, keep_audio: shares in (0, 1]. answer_tokens: the longest answer allowed. device: "cpu",
+    "cuda" or "mps"; dtype_bytes: of weights and activations; quantize: "4bit", "8bit" or None. fps, max_frames,
+    max_pixels: None for the model's own. start_s, end_s: part of the clip.
+    """
+
+    question: str = QUESTION
+    system: str | None = None
+    method: str = "seats"
+    keep: float = 10.0
+    keep_video: float | None = None
+    keep_audio: float | None = None
+    kv: str = "keep"
+    answer_tokens: int = 256
+    device: str = "cpu"
+    dtype_bytes: int = 4
+    quantize: str | None = None
+    fps: float | None = None
+    max_frames: int | None = None
+    max_pixels: int | None = None
+    start_s: float | None = None
+    end_s: float | None = None
+
+    def sampling(self, own: FrameSampling) -> FrameSampling:
+        """The model's frame and size rule with what was asked instead."""
+        said: dict[str, float | int] = {}
+        if self.fps is not None:
+            said["fps"] = self.fps
+        if self.max_frames is not None:
+            said["max_frames"] = self.max_frames
+        if self.max_pixels is not None:
+            said["max_pixels"] = self.max_pixels
+            said["min_pixels"] = min(own.min_pixels, self.max_pixels)
+        return replace(own, **said)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One way through the model. tokens: per decoder layer; flops; memory."""
+
+    tokens: Selected
+    flops: FlopsParts
+    memory: MemoryPlan
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A clip, a model, and what an answer takes.
+
+    grid: (T, Hp, Wp) in patches, None without video. mel_frames: 100 a second. windows: of the interleaved sequence.
+    text_exact: whether text tokens were counted. full, run: with all tokens, and with the method. notes: remarks.
+    """
+
+    model: PlannedModel
+    ask: Ask
+    part: Part
+    grid: tuple[int, int, int] | None
+    mel_frames: int
+    windows: int
+    text_exact: bool
+    weights: Weights
+    full: Run
+    run: Run
+    retention: tuple[float, float]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def weights_bytes(self) -> int:
+        return self.weights.bytes(self.ask.dtype_bytes, self.ask.quantize)
+
+    @property
+    def needed_bytes(self) -> int:
+        """Memory of the run at its peak, weights included."""
+        return self.weights_bytes + self.run.memory.peak
+
+    @property
+    def flops_reduction(self) -> float:
+        """Times fewer FLOPs in all, encoders and decoding included."""
+        return self.full.flops.total / self.run.flops.total
+
+    @property
+    def llm_reduction(self) -> float:
+        """Times fewer FLOPs between the encoders' output and the first answer token, selection included."""
+        return self.full.flops.after_encoders / self.run.flops.after_encoders
+
+
+@dataclass
+class _Trace:
+    """As much of a trace as `flops_report` reads."""
+
+    full: Tokens
+    layers: list[Tokens]
+    cache_tokens: list[int]
+    scored: list[tuple[int, int]]
+    selection_macs: int
+    decoded_tokens: int
+    drops: list[SimpleNamespace] = field(default_factory=list)
+
+
+def make_plan(model: PlannedModel, clip: ClipFacts, ask: Ask) -> Plan:
+    """Plan one answer. Raises SeatsError for what a run would also refuse, in as far as a header can tell."""
+    part = take(clip, ask.sampling(model.sampling), ask.start_s, ask.end_s)
+    grid = _grid(model, part)
+    mel_frames, notes = _mel_frames(model, part)
+    audio = model.family.audio_tokens(mel_frames, model.config) if mel_frames else 0
+    if grid is None and not audio:
+        raise MediaError(f"{clip.path}: nothing to look at or listen to in the part asked about")
+    merge = model.config.vision_config.spatial_merge_size
+    per_grid = grid[1] * grid[2] // merge**2 if grid else 0
+    video = grid[0] * per_grid if grid else 0
+    text, text_exact = text_tokens(model, ask.question, ask.system, bool(video), bool(audio))
+    full = Tokens(text, video, audio)
+    windows = _windows(model, part, grid, audio)
+    config = model.config
+    scene = Scene(
+        family=model.family.name,
+        num_layers=model.num_layers,
+        settings=model.settings,
+        full=full,
+        per_grid=per_grid,
+        windows=windows,
+        hidden=model.hidden,
+        keys=(
+            config.vision_config.hidden_size // config.vision_config.num_heads,
+            config.audio_config.d_model // config.audio_config.encoder_attention_heads,
+        ),
+    )
+    pair = shares(model.family.name, ask.keep, ask.keep_video, ask.keep_audio)
+    selected = select(ask.method, scene, *pair)
+    everything = select("full", scene, 1.0, 1.0)
+    weights = count_weights(model)
+    workload = Workload(grid, mel_frames)
+
+    def run(kept: Selected) -> Run:
+        cache = cache_tokens(kept, ask.kv)
+        trace = _Trace(full, list(kept.layers), cache, list(kept.scored), kept.macs, ask.answer_tokens - 1)
+        report = flops_report(config, trace, workload, kept.wants, model.family)  # type: ignore[arg-type]
+        setting = Setting(model, part, grid, mel_frames, kept, cache, full, ask)
+        return Run(kept, report.run, memory_plan(setting))
+
+    return Plan(
+        model=model,
+        ask=ask,
+        part=part,
+        grid=grid,
+        mel_frames=mel_frames,
+        windows=windows,
+        text_exact=text_exact,
+        weights=weights,
+        full=run(everything),
+        run=run(selected),
+        retention=pair,
+        notes=(*clip.notes, *notes),
+    )
+
+
+def cache_tokens(kept: Selected, kv: str) -> list[int]:
+    """Tokens in each layer's cache at the end of the prefill. kv: "keep", or "drop" for dropped tokens to leave."""
+    if kv == "drop":
+        return [kept.last.total] * len(kept.layers)
+    return [tokens.total for tokens in kept.layers]
+
+
+def _grid(model: PlannedModel, part: Part) -> tuple[int, int, int] | None:
+    if not part.frames:
+        return None
+    vision = model.config.vision_config
+    times = -(-part.frames // vision.temporal_patch_size)
+    return times, part.height // vision.patch_size, part.width // vision.patch_size
+
+
+def _mel_frames(model: PlannedModel, part: Part) -> tuple[int, tuple[str, ...]]:
+    if not part.samples:
+        return 0, ()
+    frames = -(-part.samples // model.hop) if model.family.pads_audio else part.samples // model.hop
+    if model.family.audio_tokens(frames, model.config) <= 0:
+        return 0, (f"sound of {part.sound_s:.3f} s is too short for a single token and is left out",)
+    return frames, ()
+
+
+def _windows(model: PlannedModel, part: Part, grid: tuple[int, int, int] | None, audio: int) -> int:
+    """Windows of the interleaved sequence: chunks of so many seconds, or temporal grids."""
+    rule = model.family.time_rule(_Timed(model))
+    rate, chunk_s = rule.positions_per_second, rule.seconds_per_chunk
+    per_grid = model.config.vision_config.temporal_patch_size / part.fps
+    chunked = rule.interleaving == "chunk"
+    heard = math.ceil(audio / (rate * chunk_s)) if audio else 0
+    if grid is None:
+        return heard
+    seen = math.ceil(grid[0] * per_grid / chunk_s) if chunked else grid[0]
+    return max(seen, heard) if chunked else seen
+
+
+class _Timed:
+    """A config whose times have their defaults."""
+
+    def __init__(self, model: PlannedModel) -> None:
+        self.position_id_per_seconds = getattr(model.config, "position_id_per_seconds", 25)
+        self.seconds_per_chunk = getattr(model.config, "seconds_per_chunk", 2)
+
+
+def wants_of(plan: Plan) -> EncoderWants:
+    """What the method wants of the encoders."""
+    return plan.run.tokens.wants

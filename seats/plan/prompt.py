@@ -1,0 +1,72 @@
+"""How many text tokens a question's prompt has: by the model's own tokenizer and template where they are on disk."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from seats.models.checkpoint import Checkpoint
+from seats.plan.model import PlannedModel
+
+QUESTION = "What happens in this clip?"
+"""Asked where a plan is made without a question."""
+# Of the published chat templates: system line (Qwen2.5-Omni puts one in unasked), turns, marks around the media.
+_AROUND = {"qwen2.5-omni": 21, "qwen3-omni": 10}
+_SYSTEM_TURN = {"qwen2.5-omni": -1, "qwen3-omni": 5}
+_LETTERS_A_TOKEN = 4.2
+
+
+def text_tokens(model: PlannedModel, question: str, system: str | None, video: bool, audio: bool) -> tuple[int, bool]:
+    """Tokens of a prompt that are neither video nor audio, and whether they were counted instead of estimated.
+
+    question, system: as for `ask`. video, audio: whether the clip has tokens of either.
+    """
+    marks = 2 if video and audio else 0  # around the sound inside the video
+    if model.checkpoint is not None:
+        counted = _counted(model.checkpoint, question, system, video)
+        if counted is not None:
+            return counted - 1 + marks, True  # the media's placeholder goes
+    around = _AROUND[model.family.name]
+    if system:
+        around += _SYSTEM_TURN[model.family.name] + math.ceil(len(system) / _LETTERS_A_TOKEN)
+    return around + math.ceil(len(question) / _LETTERS_A_TOKEN) + marks, False
+
+
+def _counted(checkpoint: Checkpoint, question: str, system: str | None, video: bool) -> int | None:
+    """Tokens of the templated prompt, None where the folder has no tokenizer or template that works here."""
+    try:
+        from tokenizers import Tokenizer
+
+        template = checkpoint.chat_template
+        said: dict[str, Any] = {}
+        settings = checkpoint.folder / "tokenizer_config.json"
+        if settings.is_file():
+            said = json.loads(settings.read_text(encoding="utf-8"))
+        template = template or said.get("chat_template")
+        if not isinstance(template, str):
+            return None
+        tokenizer = Tokenizer.from_file(str(checkpoint.folder / "tokenizer.json"))
+        text = _rendered(template, question, system, video, said)
+        return len(tokenizer.encode(text, add_special_tokens=False).ids)
+    except Exception:  # a template or tokenizer that only transformers understands; the run itself will name it
+        return None
+
+
+def _rendered(template: str, question: str, system: str | None, video: bool, said: dict[str, Any]) -> str:
+    """The chat template as transformers renders it for `ask`'s messages."""
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    media = {"type": "video", "video": ""} if video else {"type": "audio", "audio": ""}
+    messages: list[dict[str, Any]] = [{"role": "user", "content": [media, {"type": "text", "text": question}]}]
+    if system:
+        messages.insert(0, {"role": "system", "content": [{"type": "text", "text": system}]})
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+    )
+    special = {key: _content(said[key]) for key in said if key.endswith("_token") and said[key] is not None}
+    return environment.from_string(template).render(messages=messages, add_generation_prompt=True, **special)
+
+
+def _content(token: Any) -> Any:
+    return token["content"] if isinstance(token, dict) and "content" in token else token

@@ -1,0 +1,418 @@
+"""How many tokens each method leaves at each decoder layer, without a model.
+
+The same counts and multiply-adds as the methods in `seats.methods` come to, which need torch; the tests run those on
+random tokens and compare. Where a method lets the content decide how many tokens stay, the count is what it aims at,
+and `Selected.exact` says so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from seats.errors import SettingsError
+from seats.models.signals import EncoderWants
+
+# (video, audio) percent of the published operating points and (drop layers, late layer) of the published models, as in
+# `seats.methods.registry` and `seats.methods.seats`.
+_PAIRS = {
+    "qwen2.5-omni": {10: (6, 35), 15: (10, 45), 25: (20, 55), 35: (30, 65)},
+    "qwen3-omni": {10: (7, 45), 15: (12, 50), 25: (22, 60), 35: (32, 70)},
+}
+_BORDERS = {"qwen2.5-omni": (28, (16, 18, 20), 24), "qwen3-omni": (48, (27, 31, 35), 40)}
+_SCALE = 1.4
+_WINDOW = 50
+_CONTEXTUAL = 0.05
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Number of tokens per modality."""
+
+    text: int
+    video: int
+    audio: int
+
+    @property
+    def total(self) -> int:
+        return self.text + self.video + self.audio
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a method would see. full: all tokens. per_grid: video tokens of a temporal grid. windows: interleaving
+    windows that hold video and audio. hidden: size of an embedding; keys: of a video and an audio key."""
+
+    family: str
+    num_layers: int
+    settings: dict[str, Any]
+    full: Tokens
+    per_grid: int
+    windows: int
+    hidden: int
+    keys: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Selected:
+    """What stays.
+
+    layers: tokens entering each decoder layer; scored: (layer, tokens) for each relevance; macs: multiply-adds of the
+    method's choices; wants: of the encoders. exact: whether the tokens before the LLM are just these. slack: by how
+    many tokens, at most, the total of a later layer may differ, because what the question finds relevant decides.
+    """
+
+    layers: tuple[Tokens, ...]
+    scored: tuple[tuple[int, int], ...] = ()
+    macs: int = 0
+    wants: EncoderWants = field(default_factory=EncoderWants)
+    exact: bool = True
+    slack: int = 0
+
+    @property
+    def pre_llm(self) -> Tokens:
+        return self.layers[0]
+
+    @property
+    def last(self) -> Tokens:
+        return self.layers[-1]
+
+
+def shares(
+    family: str, keep: float, keep_video: float | None = None, keep_audio: float | None = None
+) -> tuple[float, float]:
+    """Retention (video, audio) in (0, 1]. keep: percent, as `--keep`; keep_video, keep_audio: shares that overrule it.
+
+    Raises SettingsError out of range.
+    """
+    if not 0 < keep <= 100:
+        raise SettingsError(f"--keep {keep:g}% is out of range: choose more than 0% and at most 100%")
+    points = {0: (0, 0), **_PAIRS[family], 100: (100, 100)}
+    labels = sorted(points)
+    low = max(label for label in labels if label <= min(keep, 99.999999))
+    high = labels[labels.index(low) + 1]
+    part = (keep - low) / (high - low)
+    pair = [(a + part * (b - a)) / 100 for a, b in zip(points[low], points[high], strict=True)]
+    for place, said in enumerate((keep_video, keep_audio)):
+        if said is not None:
+            pair[place] = said
+    return pair[0], pair[1]
+
+
+def select(method: str, scene: Scene, video: float, audio: float) -> Selected:
+    """Tokens that a method keeps at a retention of video and audio, each in (0, 1].
+
+    Raises SettingsError for a method that is unknown, or cannot reach the target.
+    """
+    if method not in _RULES:
+        raise SettingsError(f"cannot plan for method {method!r}: choose one of {', '.join(sorted(_RULES))}")
+    for what, share in (("video", video), ("audio", audio)):
+        if not 0 < share <= 1:
+            raise SettingsError(f"cannot keep {100 * share:g} % of the {what} tokens: choose 0 < share <= 100 %")
+    return _RULES[method](scene, video, audio)
+
+
+def stage_borders(scene: Scene) -> tuple[tuple[int, ...], int]:
+    """Drop layers and late layer (1-based) of SEATS in a model. Raises SettingsError for a broken seats.json."""
+    own = scene.settings
+    if own:
+        if missing := {"drop_layers", "late_layer"} - own.keys():
+            raise SettingsError(f"the model's seats.json lacks {' and '.join(sorted(missing))}")
+        return tuple(own["drop_layers"]), own["late_layer"]
+    depth, drops, late = _BORDERS[scene.family]
+    if scene.num_layers == depth:
+        return drops, late
+    scaled = [round(layer * scene.num_layers / depth) for layer in drops]
+    late = max(3, round(late * scene.num_layers / depth))
+    return tuple(dict.fromkeys(layer for layer in scaled if 0 < layer < late - 1)), late
+
+
+def _full(scene: Scene, video: float, audio: float) -> Selected:
+    return Selected((scene.full,) * scene.num_layers)
+
+
+def _seats(scene: Scene, video: float, audio: float) -> Selected:
+    drops, late = stage_borders(scene)
+    scale, ratios = _schedule(scene.num_layers, drops, late, scene.settings.get("pre_llm_scale", _SCALE))
+    full, macs, kept = scene.full, 0, []
+    for what, n, window, share in (
+        ("video", full.video, 2 * scene.per_grid, video * scale),
+        ("audio", full.audio, _WINDOW, audio * scale),
+    ):
+        if share > 1 + 1e-9:
+            raise SettingsError(
+                f"seats cannot keep {100 * share / scale:g} % of the {what} tokens: choose more than 0 and at most "
+                f"{100 / scale:.1f} %, or --method full"
+            )
+        size, share = min(window, n), min(1.0, share)
+        kept.append(_per_window(n, size, lambda part, share=share: _rounded(part, share)))
+        if n and _rounded(size, share) < size:
+            macs += -(-n // size) * size**2 * scene.hidden
+    alive = Tokens(full.text, *kept)
+    layers, scored, slack = [], [], 0
+    before_removal = dict(zip([d for d in drops if d < late - 1], ratios, strict=False))
+    for layer in range(1, scene.num_layers + 1):
+        layers.append(alive)
+        if layer in before_removal:
+            scored.append((layer, alive.total))
+            alive, more = _dropped(alive, before_removal[layer], scene.windows)
+            slack += more
+        if layer == late - 1:
+            alive = Tokens(full.text, 0, 0)
+    wants = EncoderWants(video_grids=2, audio="blocks")
+    return Selected(tuple(layers), tuple(scored), macs, wants, slack=slack)
+
+
+def _dropped(alive: Tokens, ratio: float, windows: int) -> tuple[Tokens, int]:
+    """What a drop layer of SEATS leaves, and by how much the total may differ from it.
+
+    The split between the modalities follows the relevance; here both keep their share. Rounding the two budgets apart
+    can move a token, and every modality of a window keeps at least one.
+    """
+    video, audio = (max(1, round(ratio * n)) if n else 0 for n in (alive.video, alive.audio))
+    if not (video and audio) or windows <= 1:
+        return Tokens(alive.text, video, audio), int(bool(video and audio))
+    floors = min(windows, alive.video) + min(windows, alive.audio)
+    short = max(0, min(floors, alive.video + alive.audio) - (video + audio))
+    return Tokens(alive.text, video, audio + min(short, alive.audio - audio)), 1 + short
+
+
+def _schedule(layers: int, drops: tuple[int, ...], late: int, scale: float) -> tuple[float, tuple[float, ...]]:
+    """Pre-LLM scale, brought into the range that meets the target, and the keep ratio of each drop layer."""
+    last = late - 1
+    inner = [layer for layer in drops if layer < last]
+    steps = [math.exp(i) for i in range(len(inner))]
+    weights = [sum(steps[: i + 1]) / sum(steps) for i in range(len(inner))]
+    covered = [end - start for start, end in zip(inner, [*inner[1:], last], strict=False)]
+    saved = sum(c * w for c, w in zip(covered, weights, strict=True))
+    scale = min(max(scale, layers / last), layers / (last - saved))
+    if not weights:
+        return scale, ()
+    fraction = min(max((last - layers / scale) / saved, 0.0), 1.0)
+    levels = [1.0, *(1 - fraction * weight for weight in weights)]
+    return scale, tuple(round(b / a, 4) for a, b in zip(levels, levels[1:], strict=False))
+
+
+def _random(scene: Scene, video: float, audio: float) -> Selected:
+    return _before(scene, *(max(1, int(r * n)) if n else 0 for r, n in _both(scene, video, audio)))
+
+
+def _saliency(scene: Scene, video: float, audio: float) -> Selected:
+    v = _per_window(scene.full.video, 2 * scene.per_grid, lambda part: _rounded(part, video))
+    a = _per_window(scene.full.audio, _WINDOW, lambda part: _rounded(part, audio))
+    return _before(scene, v, a, wants=EncoderWants(video_grids=2, audio="blocks"))
+
+
+def _fastv_om(scene: Scene, video: float, audio: float) -> Selected:
+    return _after_second(scene, "fastv-om", video, audio, intact=False)
+
+
+def _fastv(scene: Scene, video: float, audio: float) -> Selected:
+    return _after_second(scene, "fastv", video, audio, intact=True)
+
+
+def _after_second(scene: Scene, name: str, video: float, audio: float, *, intact: bool) -> Selected:
+    least = 2 / scene.num_layers
+    for what, ratio in (("video", video), ("audio", audio)):
+        if not least < ratio <= 1:
+            raise SettingsError(
+                f"{name} cannot keep {100 * ratio:g} % of the {what} tokens: its first 2 of {scene.num_layers} layers "
+                f"see all, so choose more than {100 * least:.1f} %"
+            )
+    sigma = [(ratio * scene.num_layers - 2) / (scene.num_layers - 2) for ratio in (video, audio)]
+    full = scene.full
+    if intact:
+        sigma = list(audio_intact(full.video, full.audio, *sigma))
+    v, a = (_rounded(n, r) if n else 0 for r, n in _both(scene, *sigma))
+    ranked = (full.video and sigma[0] < 1) or (not intact and full.audio and sigma[1] < 1)
+    layers = (full, full, *(Tokens(full.text, v, a),) * (scene.num_layers - 2))
+    return Selected(layers, ((2, full.total),) if ranked else ())
+
+
+def _visionzip_om(scene: Scene, video: float, audio: float) -> Selected:
+    for what, ratio in (("video", video), ("audio", audio)):
+        _least_zip("visionzip-om", what, ratio)
+    wants = EncoderWants(video_grids=1, audio="blocks", keys=True)
+    v, video_macs = _zipped(scene.full.video, scene.per_grid, video, scene.keys[0] + scene.hidden)
+    a, audio_macs = _zipped(scene.full.audio, _WINDOW, audio, scene.keys[1] + scene.hidden)
+    return _before(scene, v, a, macs=video_macs + audio_macs, wants=wants)
+
+
+def _visionzip(scene: Scene, video: float, audio: float) -> Selected:
+    video, audio = audio_intact(scene.full.video, scene.full.audio, video, audio)
+    if scene.full.video:
+        _least_zip("visionzip", "video", video)
+    v, macs = _zipped(scene.full.video, scene.per_grid, video, scene.keys[0] + scene.hidden)
+    return _before(scene, v, _drawn(scene, audio), macs=macs, wants=EncoderWants(video_grids=1, keys=True))
+
+
+def _least_zip(name: str, what: str, ratio: float) -> None:
+    if ratio < _CONTEXTUAL - 1e-9:
+        raise SettingsError(
+            f"{name} cannot keep {100 * ratio:g} % of the {what} tokens: it merges the rest into {_CONTEXTUAL:.0%} of "
+            "them, so choose at least that and at most 100 %"
+        )
+
+
+def _zipped(n: int, window: int, ratio: float, width: int) -> tuple[int, int]:
+    """Tokens kept of `n`, and the multiply-adds."""
+    if ratio >= 1 or not n:
+        return n, 0
+    kept = macs = 0
+    full, rest = divmod(n, window)
+    for size, times in ((window, full), (rest, 1)):
+        if not size or not times:
+            continue
+        share = max(ratio - _CONTEXTUAL, 0.0)
+        dominant = min(size, max(1, int(share * size))) if share > 0 else 0
+        contextual = min(size - dominant, max(1, round(_CONTEXTUAL * size)))
+        kept += times * (dominant + contextual)
+        macs += times * (size - dominant - contextual) * contextual * width
+    return kept, macs
+
+
+def _divprune_om(scene: Scene, video: float, audio: float) -> Selected:
+    (v, a), macs = [0, 0], 0
+    kept = []
+    for ratio, n in _both(scene, video, audio):
+        kept.append(_rounded(n, ratio) if n else 0)
+        macs += _farthest(n, scene.hidden, kept[-1])
+    v, a = kept
+    return _before(scene, v, a, macs=macs)
+
+
+def _divprune(scene: Scene, video: float, audio: float) -> Selected:
+    video, audio = audio_intact(scene.full.video, scene.full.audio, video, audio)
+    v = _rounded(scene.full.video, video) if scene.full.video else 0
+    return _before(scene, v, _drawn(scene, audio), macs=_farthest(scene.full.video, scene.hidden, v))
+
+
+def _farthest(n: int, dim: int, count: int) -> int:
+    return 0 if count == n else (n + count - 1) * n * dim
+
+
+def _dycoke(scene: Scene, video: float, audio: float) -> Selected:
+    full, size = scene.full, scene.per_grid
+    video, audio = audio_intact(full.video, full.audio, video, audio)
+    kept = macs = 0
+    if full.video:
+        if video < 0.25 - 1e-9:
+            raise SettingsError(
+                f"dycoke cannot keep {100 * video:.1f} % of the video tokens, what this clip's target leaves beside "
+                "whole audio: it keeps one grid of four, so raise --keep until that is 25%"
+            )
+        grids = full.video // size
+        compared = len(range(1, grids, 2)) + len(range(0, grids - 4, 4))
+        kept = (grids - compared) * size + compared * int((1 - 4 / 3 * (1 - video)) * size + 1e-9)
+        macs = compared * size * scene.hidden
+    return _before(scene, kept, _drawn(scene, audio), macs=macs)
+
+
+def _fastvid(scene: Scene, video: float, audio: float) -> Selected:
+    full, size, dim = scene.full, scene.per_grid, scene.hidden
+    video, audio = audio_intact(full.video, full.audio, video, audio)
+    wants = EncoderWants(video_grids=1, mean_query=True)
+    if not full.video or video >= 1:
+        return _before(scene, full.video, _drawn(scene, audio), wants=wants)
+    grids, budget = full.video // size, int(video * size)
+    if budget < 1:
+        raise SettingsError(
+            f"fastvid cannot keep {100 * video:.1f} % of the video tokens, what this clip's target leaves beside its "
+            f"audio: a grid has {size}, so raise --keep until that is {100 / size:.1f} %"
+        )
+    # Where the clip is cut decides the rest: here eight segments, and no grid like the one before it.
+    segment = max(1.0, grids / 8)
+    context = 0.4 * budget * segment
+    per_segment = segment / 4 * (size - 0.6 * budget) ** 2 + 2 * (segment * size) * context
+    macs = (grids - 1) * dim + round(grids / segment * per_segment * dim)
+    return replace(_before(scene, grids * budget, _drawn(scene, audio), macs=macs, wants=wants), exact=False)
+
+
+def _omnizip(scene: Scene, video: float, audio: float) -> Selected:
+    for what, ratio, low, high in (("video", video, 0.25, 0.65), ("audio", audio, _CONTEXTUAL, 1.0)):
+        if not low - 1e-9 <= ratio <= high + 1e-9:
+            raise SettingsError(
+                f"omnizip cannot keep {100 * ratio:g} % of the {what} tokens: choose {low:.0%} to {high:.0%} "
+                f"(--keep-{what})"
+            )
+    full, size, dim = scene.full, scene.per_grid, scene.hidden
+    ranked = round((audio - _CONTEXTUAL) * full.audio)
+    anchors = min(round(_CONTEXTUAL * full.audio), full.audio - ranked)
+    others = full.audio - ranked - anchors
+    macs = (others * (anchors + full.video) + anchors) * dim if anchors and others else 0
+    kept = 0
+    if full.video:
+        grids = full.video // size
+        kept = grids * int(size * video)
+        pairs = grids * size if scene.family == "qwen3-omni" else grids // 2 * (size + 1) + grids % 2 * size
+        macs += pairs * size * dim
+    wants = EncoderWants(audio="clip")
+    return replace(_before(scene, kept, ranked + anchors, macs=macs, wants=wants), exact=not full.video)
+
+
+_RULES: dict[str, Callable[[Scene, float, float], Selected]] = {
+    "seats": _seats,
+    "full": _full,
+    "random": _random,
+    "saliency": _saliency,
+    "fastv": _fastv,
+    "fastv-om": _fastv_om,
+    "visionzip": _visionzip,
+    "visionzip-om": _visionzip_om,
+    "divprune": _divprune,
+    "divprune-om": _divprune_om,
+    "dycoke": _dycoke,
+    "fastvid": _fastvid,
+    "omnizip": _omnizip,
+}
+METHODS = tuple(_RULES)
+
+
+def audio_intact(video_tokens: int, audio_tokens: int, video: float, audio: float) -> tuple[float, float]:
+    """Shares to keep that hold as many tokens as the target, all of the audio if possible: the rule of
+    `seats.selection.reallocation`. Raises SettingsError for a target that is too small."""
+    if not (video_tokens and audio_tokens):
+        return video, audio
+    budget = int(video_tokens * video + audio_tokens * audio)
+    v, a = (budget - audio_tokens) / video_tokens, 1.0
+    if v < 0.05:
+        v, a = 0.05, (budget - 0.05 * video_tokens) / audio_tokens
+    if v > 1:
+        v, a = 1.0, (budget - video_tokens) / audio_tokens
+    if a > 1:
+        v, a = (budget - audio_tokens) / video_tokens, 1.0
+    if a <= 0:
+        raise SettingsError(
+            f"{budget} tokens are fewer than the 5% of this clip's {video_tokens} video tokens that methods which "
+            "favour audio keep at least: raise --keep, or choose a method's -om variant"
+        )
+    return v, a
+
+
+def _both(scene: Scene, video: float, audio: float) -> tuple[tuple[float, int], tuple[float, int]]:
+    return (video, scene.full.video), (audio, scene.full.audio)
+
+
+def _drawn(scene: Scene, ratio: float) -> int:
+    """Audio tokens that stay where they are dropped at random."""
+    return _rounded(scene.full.audio, ratio) if scene.full.audio else 0
+
+
+def _rounded(n: int, ratio: float) -> int:
+    return max(1, min(n, round(ratio * n)))
+
+
+def _per_window(n: int, window: int, keep: Callable[[int], int]) -> int:
+    """Tokens kept of `n` in windows of `window`, the last one shorter."""
+    if not n:
+        return 0
+    whole, rest = divmod(n, window)
+    return whole * keep(window) + (keep(rest) if rest else 0)
+
+
+def _before(scene: Scene, video: int, audio: int, *, macs: int = 0, wants: EncoderWants | None = None) -> Selected:
+    """A method that chooses before the LLM and leaves it at that."""
+    kept = Tokens(scene.full.text, video, audio)
+    return Selected((kept,) * scene.num_layers, macs=macs, wants=wants or EncoderWants())
