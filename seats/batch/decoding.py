@@ -76,7 +76,7 @@ class Decoder:
         with self._lock:
             self._closed = True
             if self._child is not None:
-                self._child.process.kill()
+                self._child.end()
 
     def _ensure_child(self) -> Child | None:
         with self._lock:

@@ -17,6 +17,7 @@ from seats.batch.settings import Setup
 from seats.errors import ModelError
 
 _LOOK_EVERY_S = 0.2
+_FAILED_STARTS = 3
 
 
 def devices_for(device: str, workers: int | None) -> list[str]:
@@ -38,11 +39,13 @@ def _has_nvidia() -> bool:
 
 @dataclass
 class _Worker:
-    """device: what it runs on. slots: jobs it takes, 0 until the model is loaded. model_at: number of the job that the
-    model is busy with."""
+    """device: what it runs on. failures: starts in its place that failed, where it replaces one that was lost (the
+    device may be taken for a while by what was lost). slots: jobs it takes, 0 until the model is loaded. model_at:
+    number of the job that the model is busy with."""
 
     child: Child
     device: str
+    failures: int | None = None
     slots: int = 0
     tickets: dict[int, Ticket] = field(default_factory=dict)
     model_at: int | None = None
@@ -65,7 +68,10 @@ class LocalEngine:
 
     def __exit__(self, *_: Any) -> None:
         for worker in self._workers:
-            worker.child.kill()
+            if worker.slots and not worker.tickets:
+                worker.child.close()
+            else:
+                worker.child.kill()
         self._workers.clear()
 
     def events(self, jobs: Iterable[Job], stop: threading.Event) -> Iterator[Event]:
@@ -87,10 +93,10 @@ class LocalEngine:
                 worker = next(w for w in self._workers if w.child.connection is connection)
                 yield from self._receive(worker, ledger)
 
-    def _start(self, device: str) -> _Worker:
+    def _start(self, device: str, failures: int | None = None) -> _Worker:
         child = Child.start("seats.batch.local_child", quiet=False)
         child.connection.send(replace(self._setup, model=replace(self._setup.model, device=device)))
-        return _Worker(child, device)
+        return _Worker(child, device, failures)
 
     def _fill(self, worker: _Worker, ledger: Ledger) -> None:
         while len(worker.tickets) < worker.slots and (ticket := ledger.next()) is not None:
@@ -110,7 +116,9 @@ class LocalEngine:
         if isinstance(message, Ready):
             worker.slots = message.slots
         elif isinstance(message, Refused):
-            raise message.error
+            if worker.failures is None:
+                raise message.error
+            yield from self._lost(worker, ledger, str(message.error))
         elif isinstance(message, Said):
             if worker is self._workers[0]:  # the others say the same
                 yield message
@@ -130,27 +138,37 @@ class LocalEngine:
                 worker.model_at = None
         yield event
 
-    def _lost(self, worker: _Worker, ledger: Ledger) -> Iterator[Event]:
-        """The worker's process has ended: start another, and let the others' jobs come back."""
-        why = worker.child.ending()
+    def _lost(self, worker: _Worker, ledger: Ledger, refusal: str | None = None) -> Iterator[Event]:
+        """The worker's process has ended: start another, and let its jobs come back. refusal: why it could not load the
+        model again."""
+        why = refusal or worker.child.ending()
         if why == f"exit code {DEVICE_EXIT}":
             why = "an error of its device"
         worker.child.kill()
         self._workers.remove(worker)
         if self._stopping:
             return
-        if not worker.slots:
+        failures = 0
+        if worker.slots:
+            ledger.lost(why)
+        elif worker.failures is None:
             raise ModelError(
                 f"the worker ended while it loaded the model ({why}): choose a smaller --model or fewer --workers"
             )
-        ledger.lost(why)
+        else:
+            failures = worker.failures + 1
         guilty = worker.tickets.pop(worker.model_at, None) if worker.model_at is not None else None
         for ticket in worker.tickets.values():
             ledger.put_back(ticket)
         if guilty is not None:
             yield from ledger.blame(guilty, why)
-        yield Said(f"a worker was lost ({why}); starting another")
-        self._workers.append(self._start(worker.device))
+        if failures < _FAILED_STARTS:
+            yield Said(f"a worker was lost ({why}); starting another")
+            self._workers.append(self._start(worker.device, failures))
+        elif self._workers:
+            yield Said(f"a worker cannot be started again ({why}); going on with {len(self._workers)}")
+        else:
+            raise ModelError(f"the worker cannot be started again ({why}): what is done so far is kept")
 
     def _stop(self) -> None:
         self._stopping = True

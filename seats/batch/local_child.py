@@ -76,10 +76,13 @@ def main(connection: Connection) -> None:
             traceback.print_exception(error)
             os._exit(1)
 
-    with ThreadPoolExecutor(slots(setup), "seats-job") as pool:
+    pool = ThreadPoolExecutor(slots(setup), "seats-job")
+    try:
         while True:
             message = connection.recv()
             if isinstance(message, Stop):
                 worker.stop()
             else:
                 pool.submit(work, message.number, message.what).add_done_callback(fail_loudly)
+    finally:
+        worker.close()

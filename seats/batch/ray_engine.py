@@ -25,6 +25,8 @@ from seats.errors import ModelError, SeatsError, SettingsError
 
 _LOOK_EVERY_S = 0.2
 _PATIENCE_S = 120.0
+_LOST = "its process or machine ended"
+_FAILED_STARTS = 3
 _TRIES = 3
 """Actors that may be lost over a clip. It isn't known which of an actor's clips was in the model, so all are suspects
 and one more loss than in the local engine is put up with."""
@@ -64,10 +66,12 @@ class RayWorker:
 
 @dataclass
 class _Actor:
-    """handle: Ray's. slots: jobs it takes, 0 until the model is loaded. tickets: by reference to the result."""
+    """handle: Ray's. failures: starts in its place that failed, where it replaces one that was lost. slots: jobs it
+    takes, 0 until the model is loaded. tickets: by reference to the result."""
 
     handle: Any
     ready: Any
+    failures: int | None = None
     slots: int = 0
     tickets: dict[Any, Ticket] = field(default_factory=dict)
 
@@ -145,13 +149,13 @@ class RayEngine:
             for reference in done:
                 yield from self._receive(reference, ledger)
 
-    def _start(self) -> _Actor:
+    def _start(self, failures: int | None = None) -> _Actor:
         import ray
 
         # a slot more than jobs, so that `stop` gets through
         options = {**self._resources, "max_concurrency": self._setup.decoders + 3, "max_restarts": 0}
         handle: Any = ray.remote(RayWorker).options(**options).remote()
-        return _Actor(handle, handle.load.remote(self._setup))
+        return _Actor(handle, handle.load.remote(self._setup), failures)
 
     def _receive(self, reference: Any, ledger: Ledger) -> Iterator[Event]:
         import ray
@@ -164,6 +168,9 @@ class RayEngine:
             result = ray.get(reference)
         except RayTaskError as error:  # what the actor's own code raised
             cause: Any = error.cause
+            if reference == actor.ready and actor.failures is not None:
+                yield from self._lost(actor, ledger, cause)
+                return
             raise cause if isinstance(cause, SeatsError) else SeatsError(_line(error)) from error
         except RayError as error:  # the actor, its machine or the way to it is gone
             yield from self._lost(actor, ledger, error)
@@ -184,13 +191,22 @@ class RayEngine:
         ray.kill(actor.handle)  # should it be there all the same
         if self._stopping:
             return
-        if not actor.slots:
+        failures = 0
+        if actor.slots:
+            ledger.lost(_LOST)
+        elif actor.failures is None:
             raise ModelError(f"a Ray actor ended while it loaded the model ({_line(error)})") from error
-        ledger.lost("its process or machine ended")
+        else:
+            failures = actor.failures + 1
         for ticket in actor.tickets.values():
-            yield from ledger.blame(ticket, "its process or machine ended", tries=_TRIES)
-        yield Said("a Ray actor was lost; its clips go to others, and another is asked for")
-        self._actors.append(self._start())
+            yield from ledger.blame(ticket, _LOST, tries=_TRIES)
+        if failures < _FAILED_STARTS:
+            yield Said("a Ray actor was lost; its clips go to others, and another is asked for")
+            self._actors.append(self._start(failures))
+        elif self._actors:
+            yield Said(f"a Ray actor cannot be started again; going on with {len(self._actors)} ({_line(error)})")
+        else:
+            raise ModelError(f"no Ray actor can be started again ({_line(error)}): what is done is kept") from error
 
     def _stop(self) -> None:
         import ray

@@ -22,6 +22,8 @@ def main(connection: Connection) -> None:
 def load_or_break(path: str, **options: Any) -> Any:
     if "crash" in path:
         ctypes.string_at(0)
+    if "grip" in path:
+        ctypes.PyDLL(None).sleep(1000)  # hangs and lets no other thread run Python
     if "hang" in path:
         time.sleep(1e6)
     if "swell" in path:
