@@ -12,10 +12,12 @@ from seats.errors import MediaError, ModelError, OutOfMemoryError, SeatsError, S
 
 _LAZY = {
     "Answer": "seats.inference.answer",
+    "Conversation": "seats.inference.conversation",
     "Decoding": "seats.inference.generate",
     "Method": "seats.methods.base",
     "Question": "seats.inference.answer",
     "Retention": "seats.methods.base",
+    "Turn": "seats.models.omni",
     "answer": "seats.inference.answer",
     "answer_json": "seats.inference.report",
     "attach": "seats.inference.attach",
@@ -27,6 +29,7 @@ _LAZY = {
 
 __all__ = [
     "Answer",
+    "Conversation",
     "Decoding",
     "MediaError",
     "Method",
@@ -36,6 +39,7 @@ __all__ = [
     "Retention",
     "SeatsError",
     "SettingsError",
+    "Turn",
     "answer",
     "answer_json",
     "attach",

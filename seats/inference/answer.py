@@ -16,7 +16,7 @@ from seats.inference.generate import Decoding, Generation, generate
 from seats.inference.trace import Trace
 from seats.media import Clip
 from seats.methods import Full, Method, ModelShape, Retention, method_class, retention_for
-from seats.models.omni import OmniModel
+from seats.models.omni import OmniModel, Turn
 
 COMPARE_ROUNDS = 3
 
@@ -27,7 +27,8 @@ class Question:
 
     method: name in the registry. keep: percent of tokens, as `--keep`; the pair it stands for depends on the model.
     keep_video, keep_audio: in (0, 1], overrule it. kv: whether early layers keep the cache of tokens dropped later.
-    system: system prompt, None for the model's own. compare: also measure full tokens.
+    system: system prompt, None for the model's own. compare: also measure full tokens. history: earlier questions about
+    the clip with their answers, oldest first, which the prompt begins with.
     """
 
     text: str
@@ -39,6 +40,7 @@ class Question:
     system: str | None = None
     decoding: Decoding = field(default_factory=Decoding)
     compare: bool = False
+    history: tuple[Turn, ...] = ()
 
     def method_for(self, shape: ModelShape) -> Method:
         """The method set up for a model. Raises SettingsError."""
@@ -110,13 +112,17 @@ def answer_encoded(
     decode_ms: float | None = None,
     on_text: Callable[[str], None] = lambda _: None,
     on_end: Callable[[], None] = lambda: None,
+    running: Method | None = None,
 ) -> Answer:
-    """Answer a question about a clip that was encoded before, with what its method wants of the encoders."""
+    """Answer a question about a clip that was encoded before, with what its method wants of the encoders.
+
+    running: what takes the method's place in the model, for callers who wrap it; the report names the method itself.
+    """
     method = question.method_for(model.shape)
     with timer.step("prepare"):
         reserve = question.decoding.max_new_tokens
-        prompt = build_prompt(model, encoded, question.text, question.system, reserve, method.wants)
-    made = generate(model, prompt, method, question.decoding, timer, question.kv, on_text)
+        prompt = build_prompt(model, encoded, question.text, question.system, reserve, method.wants, question.history)
+    made = generate(model, prompt, running or method, question.decoding, timer, question.kv, on_text)
     on_end()
     config = model.thinker.config
     flops = flops_report(config, made.trace, encoded.workload, method.wants, model.thinker.family)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,10 +12,11 @@ from seats.costs.timers import StepTimer
 from seats.errors import MediaError
 from seats.inference.attach import Prepared
 from seats.media import Clip
-from seats.models.omni import OmniModel
+from seats.models.omni import OmniModel, Turn
 from seats.models.signals import EncoderWants
 from seats.models.thinker import EncodedAudio, EncodedVideo
-from seats.tokens import Modality, Sequence, build_sequence, log_mel, mel_frames, patchify
+from seats.tokens import Modality, build_sequence, log_mel, mel_frames, patchify
+from seats.tokens import Sequence as TokenSequence
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class EncodedClip:
 class Prompt:
     """One question about an encoded clip. embeds `[S, D]`; prepared: what the engine needs beside them."""
 
-    sequence: Sequence
+    sequence: TokenSequence
     embeds: torch.Tensor
     prepared: Prepared
 
@@ -82,14 +83,21 @@ def encode_clip(model: OmniModel, clip: Clip, wants: Collection[EncoderWants], t
 
 @torch.inference_mode()
 def build_prompt(
-    model: OmniModel, encoded: EncodedClip, question: str, system: str | None, reserve: int, wants: EncoderWants
+    model: OmniModel,
+    encoded: EncodedClip,
+    question: str,
+    system: str | None,
+    reserve: int,
+    wants: EncoderWants,
+    history: Sequence[Turn] = (),
 ) -> Prompt:
     """Put a question and an encoded clip together.
 
     reserve: positions to leave free for the answer. wants: of the method, among those the clip was encoded with.
+    history: earlier questions about the clip, oldest first, with their answers.
     """
     thinker, merge = model.thinker, model.patches.merge_size
-    ids = model.prompt_ids(question, system, has_video=encoded.video is not None)
+    ids = model.prompt_ids(question, system, encoded.video is not None, history)
     grid = encoded.grid and (encoded.grid[0], encoded.grid[1] // merge, encoded.grid[2] // merge)
     audio_tokens = 0 if encoded.audio is None else len(encoded.audio.embeds)
     sequence = build_sequence(ids, thinker.rule, grid, encoded.seconds_per_grid, audio_tokens, reserve)

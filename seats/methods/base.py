@@ -94,6 +94,9 @@ class Method(ABC):
     """Where the method comes from: paper or repository."""
     wants: ClassVar[EncoderWants] = EncoderWants()
     """What `before_llm` wants read off the encoders."""
+    reads_text_before_llm: ClassVar[bool] = True
+    """Whether what `before_llm` chooses may depend on the text, or on where it stands. False, for a choice by video and
+    audio alone, lets a conversation make it once for all questions about a clip."""
 
     @classmethod
     @abstractmethod

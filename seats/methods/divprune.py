@@ -26,6 +26,7 @@ class DivPruneOm(Method):
 
     name: ClassVar[str] = "divprune-om"
     source: ClassVar[str] = "arXiv 2503.02175, github.com/vbdi/divprune"
+    reads_text_before_llm: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         Retention(self.video, self.audio)  # refuses what is outside (0, 1]

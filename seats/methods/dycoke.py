@@ -39,6 +39,7 @@ class DyCoke(Method):
 
     name: ClassVar[str] = "dycoke"
     source: ClassVar[str] = "arXiv 2411.15024, github.com/KD-TAO/DyCoke"
+    reads_text_before_llm: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         Retention(self.video, self.audio)  # refuses what is outside (0, 1]

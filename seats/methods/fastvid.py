@@ -51,6 +51,7 @@ class FastVID(Method):
     name: ClassVar[str] = "fastvid"
     source: ClassVar[str] = "arXiv 2503.11187, github.com/LunarShen/FastVID"
     wants: ClassVar[EncoderWants] = EncoderWants(video_grids=1, mean_query=True)
+    reads_text_before_llm: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         Retention(self.video, self.audio)  # refuses what is outside (0, 1]

@@ -42,6 +42,7 @@ class OmniZip(Method):
     name: ClassVar[str] = "omnizip"
     source: ClassVar[str] = "arXiv 2511.14582, github.com/KD-TAO/OmniZip"
     wants: ClassVar[EncoderWants] = EncoderWants(audio="clip")
+    reads_text_before_llm: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         ranges = (("video", self.video, 1 - MOST_DROP, 1 - LEAST_DROP), ("audio", self.audio, ANCHORS, 1.0))

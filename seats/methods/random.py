@@ -24,6 +24,7 @@ class Random(Method):
 
     name: ClassVar[str] = "random"
     source: ClassVar[str] = "baseline of arXiv 2605.20035"
+    reads_text_before_llm: ClassVar[bool] = False
 
     @classmethod
     def for_model(cls, shape: ModelShape, retention: Retention, seed: int) -> Random:

@@ -30,6 +30,7 @@ class Saliency(Method):
     name: ClassVar[str] = "saliency"
     source: ClassVar[str] = "control; saliency and windows of arXiv 2605.20035"
     wants: ClassVar[EncoderWants] = EncoderWants(video_grids=2, audio="blocks")
+    reads_text_before_llm: ClassVar[bool] = False
 
     @classmethod
     def for_model(cls, shape: ModelShape, retention: Retention, seed: int) -> Saliency:

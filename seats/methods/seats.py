@@ -61,6 +61,7 @@ class Seats(Method):
     name: ClassVar[str] = "seats"
     source: ClassVar[str] = "arXiv 2605.20035"
     wants: ClassVar[EncoderWants] = EncoderWants(video_grids=2, audio="blocks")
+    reads_text_before_llm: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         for what, ratio in (("video", self.video), ("audio", self.audio)):

@@ -34,6 +34,7 @@ class VisionZipOm(Method):
     name: ClassVar[str] = "visionzip-om"
     source: ClassVar[str] = "arXiv 2412.04467, as in arXiv 2605.20035"
     wants: ClassVar[EncoderWants] = EncoderWants(video_grids=1, audio="blocks", keys=True)
+    reads_text_before_llm: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         for what, ratio in (("video", self.video), ("audio", self.audio)):

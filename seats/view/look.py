@@ -11,6 +11,7 @@ import numpy as np
 from seats.costs.timers import StepTimer
 from seats.errors import SettingsError
 from seats.inference.answer import Answer, Question, answer_encoded
+from seats.inference.conversation import Conversation
 from seats.inference.encode import EncodedClip, build_prompt, encode_clip
 from seats.inference.generate import generate
 from seats.media import Clip
@@ -59,14 +60,26 @@ def look_encoded(
 
     Where the method reads no relevance, a second prefill reads it, after the answer's costs are taken.
     """
-    answer = answer_encoded(model, encoded, question, timer, decode_ms=decode_ms)
+    return look_answered(model, encoded, answer_encoded(model, encoded, question, timer, decode_ms=decode_ms))
+
+
+def look_answered(model: OmniModel, encoded: EncodedClip, answer: Answer) -> TokenMap:
+    """The same for an answer that was made before, from this encoded clip."""
     notes: list[str] = []
     saliency = _saliency(encoded, answer.method.wants, notes)
     scores = scored_by_method(answer.trace)
     if not scores:
-        scores = _watched_relevance(model, encoded, question, answer.method)
+        scores = _watched_relevance(model, encoded, answer.question, answer.method)
         notes.append(f"{answer.method.name} does not read relevance: it was read in a second pass, for display")
     return map_tokens(answer, saliency, scores, tuple(notes))
+
+
+def look_back(conversation: Conversation) -> TokenMap:
+    """Map the tokens of a conversation's last answer. Raises SettingsError before the first."""
+    if conversation.last is None:
+        raise SettingsError("nothing to show yet: ask a question first")
+    encoded = conversation.encoded_with(_SALIENCY)
+    return look_answered(conversation.model, encoded, conversation.last)
 
 
 def _saliency(encoded: EncodedClip, wants: EncoderWants, notes: list[str]) -> dict[str, np.ndarray]:
@@ -120,7 +133,7 @@ def _watched_relevance(
 ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     watched = _Watched(method, _layers_to_watch(model.shape))
     reserve = question.decoding.max_new_tokens
-    prompt = build_prompt(model, encoded, question.text, question.system, reserve, method.wants)
+    prompt = build_prompt(model, encoded, question.text, question.system, reserve, method.wants, question.history)
     decoding = replace(question.decoding, max_new_tokens=1, temperature=0.0)
     generate(model, prompt, watched, decoding, StepTimer(model.thinker.device), question.kv)
     return watched.scores

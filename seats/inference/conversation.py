@@ -1,0 +1,199 @@
+"""Question after question about one clip, which is encoded once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import torch
+
+from seats.costs.timers import StepTimer
+from seats.errors import OutOfMemoryError, SettingsError
+from seats.inference.answer import Answer, Question, answer_encoded
+from seats.inference.encode import EncodedClip, encode_clip
+from seats.media import Clip
+from seats.methods import Method, ModelShape, Retention
+from seats.methods.base import AfterLayer, BeforeLLM, Selection
+from seats.models.omni import OmniModel, Turn
+from seats.models.signals import EncoderWants
+from seats.tokens.layout import Modality, TokenLayout, positions_of
+
+
+class Conversation:
+    """Questions about a decoded clip, each with settings of its own.
+
+    The first question runs the encoders. Later ones use their outputs, and the choice before the LLM too where the
+    method is the same and that choice does not depend on the text. An answer is the one that a new conversation would
+    give with the same `turns`.
+
+    decode_ms: time the clip took to decode, told in the first answer's report; that of a later one says 0 for
+    decoding and encoding, and like every report gives the FLOPs of the question asked alone. history: whether earlier
+    questions and answers are part of the prompt; None for what suits the model (`OmniModel.single_turn`).
+
+        conversation = Conversation(model, clip)
+        print(conversation.ask("Who is speaking?").text)
+        print(conversation.ask("And what is she wearing?").text)
+    """
+
+    def __init__(
+        self, model: OmniModel, clip: Clip, *, decode_ms: float | None = None, history: bool | None = None
+    ) -> None:
+        self.model, self.clip = model, clip
+        self.history = not model.single_turn if history is None else history
+        self.last: Answer | None = None
+        """The latest answer, None before the first and after a reset."""
+        self._turns: list[Turn] = []
+        self._decode_ms = decode_ms
+        self._encoder_ms: dict[str, float] = {}
+        self._encoded: EncodedClip | None = None
+        self._caught: tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]] = ({}, {})
+        self._once: _ChosenOnce | None = None
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """What the next prompt begins with."""
+        return tuple(self._turns)
+
+    def ask(
+        self,
+        question: Question | str,
+        *,
+        on_text: Callable[[str], None] = lambda _: None,
+        on_end: Callable[[], None] = lambda: None,
+    ) -> Answer:
+        """Answer the next question.
+
+        question: its `history` is this conversation's and must be empty. on_text, on_end: as for `seats.answer`.
+        Raises SeatsError; a question that is not answered, or is interrupted, is not part of the conversation.
+        """
+        asked = Question(question) if isinstance(question, str) else question
+        if asked.history:
+            raise SettingsError("a conversation keeps the history itself: ask a question without one")
+        asked = replace(asked, history=self.turns)
+        method = asked.method_for(self.model.shape)
+        timer = StepTimer(self.model.thinker.device)
+        try:
+            encoded = self.encoded_with(method.wants, timer)
+            for step, ms in self._encoder_ms.items():
+                timer.add(step, ms)
+            made = answer_encoded(
+                self.model,
+                encoded,
+                asked,
+                timer,
+                decode_ms=self._decode_ms,
+                on_text=on_text,
+                on_end=on_end,
+                running=self._running(method),
+            )
+        except (RuntimeError, MemoryError) as error:
+            if not _lacks_memory(error):
+                raise
+            raise OutOfMemoryError(
+                f"the question does not fit into {self.model.thinker.device} beside the clip: lower --max-frames, "
+                "--max-pixels or --keep, or take a shorter part with --start/--end"
+            ) from error
+        if self.history:
+            self._turns.append(Turn(asked.text, made.text))
+        self.last = made
+        self._decode_ms = None if self._decode_ms is None else 0.0
+        self._encoder_ms = {step: 0.0 for step in self._encoder_ms if step != "prepare"}
+        return made
+
+    def reset(self) -> None:
+        """Forget the questions and answers; the clip stays encoded."""
+        self._turns.clear()
+        self.last = None
+
+    def encoded_with(self, wants: EncoderWants, timer: StepTimer | None = None) -> EncodedClip:
+        """The encoded clip with what `wants` asks for. The encoders run if they have not; what they did not hand out
+        then is made of what was caught as they ran, which counts as the step "selection" of `timer`."""
+        thinker = self.model.thinker
+        if self._encoded is None:
+            own = StepTimer(thinker.device)
+            with thinker.vision_probe() as vision, thinker.audio_probe() as audio:
+                self._encoded = encode_clip(self.model, self.clip, [wants], own)
+            self._caught, self._encoder_ms = (vision, audio), own.ms()
+        encoded, (vision, audio) = self._encoded, self._caught
+        with torch.inference_mode(), (timer or StepTimer(thinker.device)).step("selection"):
+            if encoded.video is not None and encoded.grid and wants.of_video and wants not in encoded.video.signals:
+                encoded.video.signals[wants] = thinker.vision_signals(vision, encoded.grid, wants)
+            if encoded.audio is not None and wants.of_audio and wants not in encoded.audio.signals:
+                encoded.audio.signals[wants] = thinker.audio_signals(audio, wants)
+        return encoded
+
+    def _running(self, method: Method) -> Method:
+        """What runs for a method: what chose for it before, if that may choose the same again."""
+        if method.reads_text_before_llm:
+            return method
+        if self._once is None or self._once.inner != method:
+            self._once = _ChosenOnce(method)
+        return self._once
+
+
+@dataclass(frozen=True)
+class _ChosenOnce(Method):
+    """A method whose choice before the LLM is made for the first prompt about a clip and holds for the next ones.
+
+    made: empty before the first prompt, then the choice among the clip's `N` tokens (mask `[N]`, embeddings `[N, D]`).
+    """
+
+    inner: Method
+    made: list[Selection | None] = field(default_factory=list, compare=False)
+
+    name: ClassVar[str] = "chosen-once"
+    source: ClassVar[str] = "this package"
+
+    @classmethod
+    def for_model(cls, shape: ModelShape, retention: Retention, seed: int) -> Method:
+        raise SettingsError("this method only repeats what another one chose: name that one")
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        return self.inner.layers
+
+    def before_llm(self, state: BeforeLLM) -> Selection | None:
+        if not self.made:
+            chosen = self.inner.before_llm(state)
+            self.made.append(None if chosen is None else _of_clip(chosen, state.layout))
+            return chosen
+        return None if self.made[0] is None else _among(self.made[0], state)
+
+    def after_layer(self, state: AfterLayer) -> Selection | None:
+        return self.inner.after_layer(state)
+
+    def settings(self) -> dict[str, Any]:
+        return self.inner.settings()
+
+
+def _clip_tokens(layout: TokenLayout) -> torch.Tensor:
+    """Positions int64 `[N]` of the video and audio tokens."""
+    counts = layout.counts()
+    return positions_of(~layout.is_modality(Modality.TEXT), counts.video + counts.audio)
+
+
+def _of_clip(chosen: Selection, layout: TokenLayout) -> Selection:
+    """A choice among all tokens of a prompt, as one among those of its clip."""
+    where = _clip_tokens(layout)
+    return replace(
+        chosen, keep=chosen.keep[where], embeds=None if chosen.embeds is None else chosen.embeds[where].clone()
+    )
+
+
+def _among(chosen: Selection, state: BeforeLLM) -> Selection:
+    """A choice among the tokens of a clip, as one among all tokens of a prompt about it."""
+    where = _clip_tokens(state.layout)
+    keep = torch.ones(len(state.layout), dtype=torch.bool, device=chosen.keep.device)
+    keep[where] = chosen.keep
+    embeds = None
+    if chosen.embeds is not None:
+        embeds = state.embeds.to(chosen.embeds.dtype, copy=True)
+        embeds[where] = chosen.embeds
+    counts = None if chosen.counts is None else replace(chosen.counts, text=state.layout.counts().text)
+    return replace(chosen, keep=keep, embeds=embeds, counts=counts)
+
+
+def _lacks_memory(error: BaseException) -> bool:
+    """Whether a device or the machine has no memory left; on a CPU, torch says so in words only."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)

@@ -1,0 +1,286 @@
+"""Question after question about one clip: the encoders run once, and every answer is the one asked alone."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+import torch
+import transformers
+
+import seats.inference.conversation
+from seats.errors import OutOfMemoryError, SettingsError
+from seats.inference.answer import Question, answer
+from seats.inference.conversation import Conversation
+from seats.inference.encode import build_prompt
+from seats.inference.generate import Decoding
+from seats.media import load_clip
+from seats.methods import Method, Seats
+from seats.methods.registry import BUILT_IN
+from seats.models.checkpoint import Checkpoint, find_checkpoint
+from seats.models.omni import Turn, load_model
+from seats.models.thinker import Thinker
+from tests.checkpoints import save_tiny_checkpoint
+from tests.media.make import tone, write_clip
+from tests.stock import stock_ids, stock_positions
+from tests.tiny import FAMILIES, IDS
+
+SAMPLES = Path(__file__).parents[2] / "samples"
+CLIP = "crossing.mp4"
+ASKED = [
+    item["question"]
+    for item in map(json.loads, (SAMPLES / "questions.jsonl").read_text().splitlines())
+    if item["clip"] == CLIP
+][:4]
+both_families = pytest.mark.parametrize("family", FAMILIES)
+
+
+@pytest.fixture(scope="module")
+def nano():
+    torch.set_num_threads(1)
+    return load_model(find_checkpoint("seats-nano"), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def clip(nano):
+    return load_clip(SAMPLES / CLIP, sampling=nano.sampling)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return {
+        family: load_model(Checkpoint("tiny", save_tiny_checkpoint(tmp_path_factory.mktemp("m"), family)))
+        for family in FAMILIES
+    }
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clips")
+    return {
+        "both": write_clip(folder / "both.mp4", frames=40, rate=10, sound=tone(4.0)),
+        "no sound": write_clip(folder / "mute.mp4", frames=40, rate=10),
+        "no picture": write_clip(folder / "sound.m4a", sound=tone(4.0)),
+    }
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """How often the encoders ran, and Stage I."""
+    counted: Counter[str] = Counter()
+
+    def count(owner, name):
+        real = getattr(owner, name)
+
+        def wrapper(self, *args, **kwargs):
+            counted[name] += 1
+            return real(self, *args, **kwargs)
+
+        monkeypatch.setattr(owner, name, wrapper)
+
+    count(Thinker, "encode_video")
+    count(Thinker, "encode_audio")
+    count(Seats, "before_llm")
+    return counted
+
+
+def assert_same(made, alone):
+    """All of two answers but their times and memory."""
+    assert made.text == alone.text
+    assert (made.finish_reason, made.method, made.flops) == (alone.finish_reason, alone.method, alone.flops)
+    assert made.trace.layers == alone.trace.layers
+    assert made.trace.cache_tokens == alone.trace.cache_tokens
+    assert [drop.after_layer for drop in made.trace.drops] == [drop.after_layer for drop in alone.trace.drops]
+    for mine, theirs in zip(made.trace.drops, alone.trace.drops, strict=True):
+        assert torch.equal(mine.kept, theirs.kept)
+        if theirs.relevance is not None:
+            assert torch.equal(mine.relevance, theirs.relevance)
+
+
+def test_later_questions_neither_decode_nor_encode(nano, clip, calls):
+    conversation = Conversation(nano, clip, decode_ms=12.5)
+    answers = [conversation.ask(text) for text in ASKED]
+    assert calls == {"encode_video": 1, "encode_audio": 1, "before_llm": 1}
+    first, *later = (made.latency_ms for made in answers)
+    assert first["decode_clip"] == 12.5
+    assert min(first["encode_video"], first["encode_audio"]) > 0
+    for latency in later:
+        assert (latency["decode_clip"], latency["encode_video"], latency["encode_audio"]) == (0, 0, 0)
+        steps = ("prepare", "selection", "prefill")
+        assert sum(latency[step] for step in steps) <= latency["first_token"] * 1.001
+    assert len({made.text for made in answers}) > 1
+    for text, made in zip(ASKED, answers, strict=True):
+        assert_same(made, answer(nano, clip, Question(text)))
+
+
+def test_settings_may_change_from_question_to_question(nano, clip, calls):
+    conversation = Conversation(nano, clip)
+    settings = [
+        {"keep": 10.0},
+        {"keep": 25.0},
+        {"keep": 25.0, "kv": "drop"},
+        {"method": "full"},
+        {"method": "visionzip-om", "keep": 25.0},
+        {"keep": 25.0, "keep_audio": 0.3},
+        {"keep": 25.0, "decoding": Decoding(8, 0.8, seed=3)},
+        {"keep": 10.0, "system": "you are a test ."},
+    ]
+    asked = [Question(ASKED[i % len(ASKED)], **said) for i, said in enumerate(settings)]
+    answers = [conversation.ask(question) for question in asked]
+    assert (calls["encode_video"], calls["encode_audio"]) == (1, 1)
+    assert calls["before_llm"] == 5  # the same choice was asked for once only where nothing lay between
+    for question, made in zip(asked, answers, strict=True):
+        assert_same(made, answer(nano, clip, question))
+
+
+@pytest.mark.parametrize("kind", [cls.name for cls in BUILT_IN])
+@both_families
+def test_every_method_chooses_what_it_chooses_alone(tiny, files, family, kind):
+    model = tiny[family]
+    # These two leave the sound whole, which costs them more of the pictures than this clip has.
+    file = files["no sound" if kind in ("dycoke", "fastvid") else "both"]
+    clip = load_clip(file, sampling=model.sampling)
+    conversation = Conversation(model, clip, history=False)
+    conversation.ask(Question("what ?", keep=25.0, decoding=Decoding(2)))  # signals of other methods come later
+    for text in ("what is red ?", "who says how many red circle in the clip ?"):
+        question = Question(text, method=kind, keep_video=0.5, keep_audio=0.7, decoding=Decoding(3))
+        assert_same(conversation.ask(question), answer(model, clip, question))
+
+
+@pytest.mark.parametrize("kind", ["no sound", "no picture"])
+def test_clips_that_lack_one_modality(tiny, files, kind):
+    model = tiny["qwen3-omni"]
+    clip = load_clip(files[kind], sampling=model.sampling)
+    conversation = Conversation(model, clip, decode_ms=3.0, history=False)
+    missing, there = ("encode_audio", "encode_video") if kind == "no sound" else ("encode_video", "encode_audio")
+    for text in ("what ?", "what is red ?"):
+        question = Question(text, keep=25.0, decoding=Decoding(3))
+        made = conversation.ask(question)
+        assert_same(made, answer(model, clip, question))
+        assert made.latency_ms[missing] is None
+    assert made.latency_ms[there] == 0
+
+
+@dataclass(frozen=True)
+class Nosy(Seats):
+    """A method that looks at the text before the LLM."""
+
+    name: ClassVar[str] = "nosy"
+    reads_text_before_llm: ClassVar[bool] = True
+
+
+def test_a_method_that_reads_the_text_chooses_every_time(nano, clip, calls, monkeypatch):
+    monkeypatch.setattr("seats.methods.registry.BUILT_IN", (*BUILT_IN, Nosy))
+    conversation = Conversation(nano, clip)
+    for text in ASKED[:3]:
+        conversation.ask(Question(text, method="nosy", decoding=Decoding(2)))
+    assert calls["before_llm"] == 3
+    assert Method.reads_text_before_llm  # what nobody vouches for is asked again
+
+
+@both_families
+@pytest.mark.parametrize("kind", ["both", "no sound", "no picture"])
+def test_prompts_with_history_equal_the_stock_ones(tiny, files, family, kind):
+    """Ids and positions of three turns against the stock processor's template and `get_rope_index`."""
+    model = tiny[family]
+    conversation = Conversation(model, load_clip(files[kind], sampling=model.sampling))
+    for text in ("what is red ?", "who says blue ?"):
+        conversation.ask(Question(text, system="you are a test .", decoding=Decoding(4)))
+    turns = conversation.turns
+    encoded = conversation.encoded_with(Seats.wants)
+    prompt = build_prompt(model, encoded, "how many ?", "you are a test .", 8, Seats.wants, turns)
+
+    def message(role, text, *media):
+        return {"role": role, "content": [*media, {"type": "text", "text": text}]}
+
+    media = {"type": "audio", "audio": "a"} if kind == "no picture" else {"type": "video", "video": "v"}
+    stock = [message("system", "you are a test ."), message("user", turns[0].question, media)]
+    stock += [message("assistant", turns[0].answer), message("user", turns[1].question)]
+    stock += [message("assistant", turns[1].answer), message("user", "how many ?")]
+    name = {"qwen2.5-omni": "Qwen2_5OmniProcessor", "qwen3-omni": "Qwen3OmniMoeProcessor"}[family]
+    processor = getattr(transformers, name).__new__(getattr(transformers, name))  # the whole needs torchvision
+    processor.tokenizer, processor.chat_template = model.tokenizer, model.chat_template
+    text = processor.apply_chat_template(stock, add_generation_prompt=True, tokenize=False)
+    ids = model.tokenizer(text, add_special_tokens=False)["input_ids"]
+    marks = ("audio_start", "audio_end") if kind == "no picture" else ("vision_start", "vision_end")
+    start, end = (ids.index(IDS[mark]) for mark in marks)
+    assert ids.count(IDS[marks[0]]) == 1
+
+    grid = encoded.grid and (encoded.grid[0], encoded.grid[1] // 2, encoded.grid[2] // 2)
+    audio = 0 if encoded.audio is None else len(encoded.audio.embeds)
+    expected = stock_ids(family, ids[:start], ids[end + 1 :], grid, encoded.seconds_per_grid, audio)
+    assert prompt.sequence.ids.tolist() == expected
+    mel_frames = encoded.mel_frames if audio else 0
+    positions = stock_positions(model.thinker.module, expected, grid, encoded.seconds_per_grid, mel_frames)
+    assert torch.equal(prompt.sequence.positions, positions.to(prompt.sequence.positions.dtype))
+    said = model.tokenizer.decode(expected[-60:])
+    assert said.index("who says blue") < said.index("how many")
+
+
+@both_families
+def test_history_is_part_of_the_prompt_until_reset(tiny, files, family):
+    model = tiny[family]
+    clip = load_clip(files["both"], sampling=model.sampling)
+    conversation = Conversation(model, clip)
+    plain = Question("what is red ?", keep=25.0, decoding=Decoding(6))
+    first = conversation.ask(plain)
+    assert_same(first, answer(model, clip, plain))
+    assert conversation.turns == (Turn("what is red ?", first.text),)
+    second = conversation.ask(plain)
+    assert_same(second, answer(model, clip, replace(plain, history=conversation.turns[:1])))
+    assert second.trace.full.text > first.trace.full.text
+    assert second.question.history == conversation.turns[:1]
+    with pytest.raises(SettingsError, match="without one"):
+        conversation.ask(second.question)
+    conversation.reset()
+    assert (conversation.turns, conversation.last) == ((), None)
+    assert_same(conversation.ask(plain), first)
+
+
+def test_the_model_says_whether_it_knows_earlier_turns(nano, clip, tiny):
+    assert not Conversation(nano, clip).history
+    assert Conversation(nano, clip, history=True).history
+    assert Conversation(tiny["qwen2.5-omni"], clip).history
+    conversation = Conversation(nano, clip, history=True)
+    for text in ASKED[:2]:
+        conversation.ask(text)
+    assert [turn.question for turn in conversation.turns] == ASKED[:2]
+
+
+def test_an_interrupted_answer_leaves_no_trace(nano, clip):
+    conversation = Conversation(nano, clip, decode_ms=5.0, history=True)
+
+    def interrupt(_piece):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        conversation.ask(ASKED[0], on_text=interrupt)
+    assert (conversation.turns, conversation.last) == ((), None)
+    assert "forward" not in nano.thinker.text.__dict__
+    made = conversation.ask(ASKED[0])
+    assert_same(made, answer(nano, clip, Question(ASKED[0])))
+    # The encoders' time is told by the first answer that comes through.
+    assert made.latency_ms["decode_clip"] == 5.0
+    assert made.latency_ms["encode_video"] > 0
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+)
+def test_running_out_of_memory_ends_a_question_not_the_conversation(nano, clip, monkeypatch, error):
+    conversation = Conversation(nano, clip)
+
+    def full(*_args):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(seats.inference.conversation, "encode_clip", full)
+        with pytest.raises(OutOfMemoryError, match=r"does not fit into cpu .*lower --max-frames"):
+            conversation.ask(ASKED[0])
+    assert conversation.ask(ASKED[0]).text == answer(nano, clip, Question(ASKED[0])).text
+    with pytest.raises(SettingsError, match="unknown method"):
+        conversation.ask(Question(ASKED[0], method="magic"))
