@@ -85,10 +85,15 @@ def guarded(work: Callable[[], None], debug: bool) -> None:
         raise typer.Exit(WRONG_USAGE if isinstance(error, SettingsError) else FAILED) from None
     except Exception as error:
         _traceback(debug)
-        said = one_line(str(error))
-        hint = "" if debug else "; run it again with --debug for the details"
-        error_line(f"unexpected {type(error).__name__}{': ' if said else ''}{said}{hint}")
+        error_line(unexpected(error, debug))
         raise typer.Exit(FAILED) from None
+
+
+def unexpected(error: Exception, debug: bool) -> str:
+    """The line for an error that nobody foresaw."""
+    said = one_line(str(error))
+    hint = "" if debug else "; run it again with --debug for the details"
+    return f"unexpected {type(error).__name__}{': ' if said else ''}{said}{hint}"
 
 
 def _traceback(debug: bool) -> None:

@@ -38,6 +38,12 @@ class Output:
 
             self.console.print(Text(one_line(line), style="dim"), soft_wrap=True)
 
+    def reply(self, line: str) -> None:
+        """One line on standard error that was asked for."""
+        from rich.text import Text
+
+        self.console.print(Text(printable(line)), soft_wrap=True)
+
     def detail(self, line: str) -> None:
         """One line on standard error with --verbose."""
         if self.options.verbose:
