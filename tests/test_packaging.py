@@ -13,6 +13,7 @@ import tomllib
 import zipfile
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import yaml
@@ -65,9 +66,17 @@ def _plain(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+class Built(NamedTuple):
+    """files: what the tree held that is to be shipped."""
+
+    files: set[str]
+    archive: Path
+    wheel: Path
+
+
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The source archive of a copy of this tree, with things in it that must not be shipped, and its wheel."""
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """From a copy of this tree, with things in it that must not be shipped."""
     folder = tmp_path_factory.mktemp("built")
     source, out = folder / "source", folder / "out"
     source.mkdir()
@@ -75,13 +84,14 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         shutil.copy(ROOT / name, source)
     for name in FOLDERS:
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    files = {str(file.relative_to(source)) for file in source.rglob("*") if file.is_file()}
     for stray in ("runs/long/checkpoint.pt", "seats/__pycache__/old.pyc", "tests/__pycache__/old.pyc", "notes.txt"):
         (source / stray).parent.mkdir(parents=True, exist_ok=True)
         (source / stray).touch()
     archive = _build("sdist", source, out)
     with tarfile.open(archive) as tar:
         tar.extractall(folder, filter="data")
-    return archive, _build("wheel", folder / archive.name.removesuffix(".tar.gz"), out)
+    return Built(files, archive, _build("wheel", folder / archive.name.removesuffix(".tar.gz"), out))
 
 
 def _build(kind: str, source: Path, out: Path) -> Path:
@@ -91,27 +101,21 @@ def _build(kind: str, source: Path, out: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def installed(built: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def installed(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel in a folder of its own. What it depends on comes from the environment of the tests."""
     folder = tmp_path_factory.mktemp("installed")
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", folder]
-    subprocess.run([*install, built[1]], check=True, timeout=200)
+    subprocess.run([*install, built.wheel], check=True, timeout=200)
     return folder
 
 
 @pytest.mark.slow
-def test_the_wheel_holds_the_packages_and_their_data_alone(built: tuple[Path, Path]) -> None:
-    with zipfile.ZipFile(built[1]) as wheel:
+def test_the_wheel_holds_the_packages_and_their_data_alone(built: Built) -> None:
+    with zipfile.ZipFile(built.wheel) as wheel:
         found = set(wheel.namelist())
         metadata = wheel.read(f"seats-{PROJECT['version']}.dist-info/METADATA").decode()
     ours = {name for name in found if not name.startswith(f"seats-{PROJECT['version']}.dist-info/")}
-    expected = {
-        str(file.relative_to(ROOT))
-        for folder in ("seats", "seats_cli")
-        for file in (ROOT / folder).rglob("*")
-        if file.is_file() and "__pycache__" not in file.parts
-    }
-    assert ours == expected
+    assert ours == {name for name in built.files if name.startswith(("seats/", "seats_cli/"))}
     assert {"seats/py.typed", "seats/nano/weights/model.safetensors", "seats/view/page/page.html"} < ours
     assert "seats/report/templates/page.html" in ours
     assert any(name.endswith("/licenses/LICENSE") for name in found)
@@ -119,20 +123,15 @@ def test_the_wheel_holds_the_packages_and_their_data_alone(built: tuple[Path, Pa
 
 
 @pytest.mark.slow
-def test_the_source_archive_holds_what_building_and_testing_take(built: tuple[Path, Path]) -> None:
-    with tarfile.open(built[0]) as archive:
+def test_the_source_archive_holds_what_building_and_testing_take(built: Built) -> None:
+    with tarfile.open(built.archive) as archive:
         found = {member.name.partition("/")[2] for member in archive.getmembers() if member.isfile()}
-    expected = {
-        str(file.relative_to(ROOT))
-        for folder in FOLDERS
-        for file in (ROOT / folder).rglob("*")
-        if file.is_file() and "__pycache__" not in file.parts
-    }
     made = {name for name in found if name.startswith("seats.egg-info/")} | {"PKG-INFO", "setup.cfg"}
-    assert found - made == expected | set(FILES)
+    assert found - made == built.files
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_wheel_works_outside_the_checkout(installed: Path, tmp_path: Path) -> None:
     clip = tmp_path / "clips" / "clip.mp4"
     clip.parent.mkdir()

@@ -75,9 +75,8 @@ class Seats(lmms):
         """
         super().__init__()
         if unknown:
-            raise SettingsError(
-                f"--model seats has no {', '.join(sorted(unknown))}: it takes {', '.join(_arguments())}"
-            )
+            names = ", ".join(sorted(unknown))
+            raise SettingsError(f"--model seats has no argument {names}: choose among {', '.join(_arguments())}")
         if str(batch_size) != "1" or max_batch_size not in (None, 1):
             raise SettingsError(f"--model seats answers one question at a time: --batch_size 1, not {batch_size}")
         self.results = None if results is None else Path(results)
@@ -142,9 +141,7 @@ class Seats(lmms):
         return answers
 
     def loglikelihood(self, requests: Sequence[Any]) -> NoReturn:
-        raise NotImplementedError(
-            "--model seats generates answers; it has no loglikelihood: choose generate_until tasks"
-        )
+        raise NotImplementedError("--model seats has no loglikelihood: choose tasks that generate answers")
 
     def generate_until_multi_round(self, requests: Sequence[Any]) -> NoReturn:
         raise NotImplementedError("--model seats answers one question at a time: choose tasks of a single round")
