@@ -57,8 +57,11 @@ def read_sources() -> list[Source]:
     return [read_source(path) for path in sorted(SAMPLES.glob("*.m[p4][4a]"))]
 
 
-def write_cut(source: Source, path: Path, start_s: float, length_s: float, crf: int = 28) -> None:
-    """Encode a part of a sample; the container goes by the path's suffix. What the sample lacks is left out."""
+def write_cut(source: Source, path: Path, start_s: float, length_s: float, crf: int = 28, scale: int = 1) -> None:
+    """Encode a part of a sample; the container goes by the path's suffix. What the sample lacks is left out.
+
+    scale: how many times larger than the sample the picture is.
+    """
     video_codec, audio_codec = CODECS[path.suffix]
     first = int(start_s * source.rate)
     frames = source.frames[first : first + max(int(length_s * source.rate), 1)] if video_codec else []
@@ -67,7 +70,7 @@ def write_cut(source: Source, path: Path, start_s: float, length_s: float, crf: 
         video = audio = None
         if frames:
             video = out.add_stream(video_codec, rate=source.rate)
-            video.height, video.width = frames[0].shape[:2]
+            video.height, video.width = (scale * side for side in frames[0].shape[:2])
             video.pix_fmt = "yuv420p"
             video.gop_size = 15
             video.codec_context.thread_count = 1
@@ -76,7 +79,8 @@ def write_cut(source: Source, path: Path, start_s: float, length_s: float, crf: 
         if len(sound):
             audio = out.add_stream(audio_codec, rate=_RATE, layout="mono")
         for picture in frames:
-            out.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")))
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            out.mux(video.encode(frame.reformat(video.width, video.height, format="yuv420p")))
         if video is not None:
             out.mux(video.encode(None))
         if audio is not None:

@@ -1,0 +1,91 @@
+"""Memory of all processes of a batch over many clips, and its slope.
+
+    python benchmarks/record.py batch-memory -- python benchmarks/batch_memory.py
+
+Memory is looked at twice a second: of each process what is its own and its part of what is shared. The slope is that of
+a straight line through the looks after the first fifth of the clips, with the standard error of an ordinary fit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.batch_corpus import make_clips
+from benchmarks.batch_processes import Batch
+
+_LOOK_EVERY_S = 0.5
+_ROLES = {"local_child": "worker", "decoding_child": "decoder", "seats_cli": "batch"}
+
+
+def measure(folder: Path, clips: int, different: int) -> dict[str, Any]:
+    """Run a batch over `clips` files, copies of so many different ones."""
+    source = folder / "clips"
+    source.mkdir()
+    made, _ = make_clips(source, different, 0)
+    for number in range(different, clips):
+        parent = made[number % different]
+        shutil.copyfile(parent, source / f"{number:05}{parent.suffix}")
+    results = folder / "results.jsonl"
+    arguments = [str(source), "Which shape appears first?", "--model", "seats-nano", "--out", str(results)]
+    batch = Batch(arguments, folder / "log.txt")
+    looks: list[tuple[int, dict[str, int]]] = []
+    while batch.process.poll() is None:
+        time.sleep(_LOOK_EVERY_S)
+        by_role: dict[str, int] = defaultdict(int)
+        for process in batch.processes():
+            role = next((name for sign, name in _ROLES.items() if sign in process.command), "other")
+            by_role[role] += process.proportional
+        rows = results.read_bytes().count(b"\n") if results.exists() else 0
+        if rows:
+            looks.append((rows, dict(by_role)))
+    settled = [(rows, memory) for rows, memory in looks if clips / 5 <= rows < clips]
+    roles = sorted({role for _, memory in settled for role in memory})
+    totals = [(rows, sum(memory.values())) for rows, memory in settled]
+    return {
+        "clips": clips,
+        "different_clips": different,
+        "exit_code": batch.process.returncode,
+        "rows": results.read_bytes().count(b"\n"),
+        "looks": len(settled),
+        "all_processes": _line(totals),
+        "by_process": {role: _line([(rows, memory.get(role, 0)) for rows, memory in settled]) for role in roles},
+        "total_mib_by_rows": [[rows, round(total / 2**20, 1)] for rows, total in totals[:: max(1, len(totals) // 40)]],
+    }
+
+
+def _line(points: list[tuple[int, int]]) -> dict[str, float]:
+    """Median, peak, and slope per 1,000 clips, in MiB."""
+    rows, memory = np.array(points, dtype=float).T
+    memory /= 2**20
+    (slope, _), covariance = np.polyfit(rows, memory, 1, cov=True)
+    return {
+        "median_mib": round(float(np.median(memory)), 1),
+        "peak_mib": round(float(memory.max()), 1),
+        "slope_mib_per_1000_clips": round(1000 * float(slope), 2),
+        "standard_error": round(1000 * float(covariance[0, 0]) ** 0.5, 2),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clips", type=int, default=1000)
+    parser.add_argument("--different", type=int, default=50)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        print(json.dumps(measure(Path(folder), options.clips, min(options.clips, options.different))))
+
+
+if __name__ == "__main__":
+    main()
