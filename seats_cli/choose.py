@@ -10,10 +10,10 @@ from seats.models.hub import fetch_plan
 from seats_cli.text import size
 
 GIB = 2**30
-_CHOICES = ((24 * GIB, "Qwen/Qwen2.5-Omni-7B"), (12 * GIB, "Qwen/Qwen2.5-Omni-3B"))
+CHOICES = ((24 * GIB, "Qwen/Qwen2.5-Omni-7B"), (12 * GIB, "Qwen/Qwen2.5-Omni-3B"))
 """Free GPU memory that a model needs with room for a clip, largest first."""
-_GPU_FILES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
-_ONLY_KNOWS = "it only knows shapes-and-sounds clips"
+GPU_FILES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+ONLY_KNOWS = "it only knows shapes-and-sounds clips"
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ def choose_model(device: str, offline: bool) -> Choice:
     if free is None:
         why = "no CUDA GPU here" if device == "auto" else f"--device {device}"
         return _built_in(why)
-    name = next((name for needed, name in _CHOICES if free >= needed), None)
+    name = next((name for needed, name in CHOICES if free >= needed), None)
     if name is None:
-        return _built_in(f"the GPU has {size(free)} free, Qwen2.5-Omni-3B wants {size(_CHOICES[-1][0])}")
+        return _built_in(f"the GPU has {size(free)} free, Qwen2.5-Omni-3B wants {size(CHOICES[-1][0])}")
     plan = fetch_plan(name, offline=offline)
     why = f"the GPU has {size(free)} free"
     if plan is None:
@@ -44,14 +44,14 @@ def choose_model(device: str, offline: bool) -> Choice:
 
 
 def _built_in(why: str) -> Choice:
-    return Choice(BUILT_IN, f"model: {BUILT_IN} ({why}); {_ONLY_KNOWS}")
+    return Choice(BUILT_IN, f"model: {BUILT_IN} ({why}); {ONLY_KNOWS}")
 
 
 def free_gpu_bytes(device: str) -> int | None:
     """Free memory of the CUDA device that would be used, None without one. Imports torch only where a driver is."""
     if device != "auto" and not device.startswith("cuda"):
         return None
-    if not any(Path(file).exists() for file in _GPU_FILES):
+    if not any(Path(file).exists() for file in GPU_FILES):
         return None
     import torch
 

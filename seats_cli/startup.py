@@ -52,15 +52,19 @@ def start(
     model_options: ModelOptions,
     output: Output,
     check: Callable[[ModelShape], object],
+    fit: Callable[[Checkpoint, ClipOptions], ClipOptions] | None = None,
 ) -> Started:
     """Decode a clip and load a model. Raises SeatsError, or click's UsageError.
 
     check: looks at what else was asked for, given the model, and raises before anything is decoded or loaded.
+    fit: lowers frames and pixels to what the memory allows (`seats_cli.planning.fitting`).
     """
     began = time.perf_counter()
     check_clip(path, clip_options)
     checkpoint = checkpoint_for(model_options, output)
     check_header(path, clip_options)
+    if fit is not None:
+        clip_options = fit(checkpoint, clip_options)
     with output.working("starting"):
         from seats.models.omni import import_model_code, load_model, model_shape, thinker_bytes
 

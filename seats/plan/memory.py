@@ -180,7 +180,7 @@ class _Counter:
         return 1 + 4 * max(lengths.values()) / sum(lengths.values())
 
     def _vision_signals(self, deep: int) -> int:
-        """Reading saliency off the last block: its queries and keys rotated, then attention a bounded part at a time."""
+        """Saliency of the last block: its queries and keys rotated, then attention a bounded part at a time."""
         vision, n, wants, grid = self.config.vision_config, self.patches, self.s.kept.wants, self.s.grid
         assert grid is not None
         dim = vision.hidden_size

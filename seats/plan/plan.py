@@ -9,7 +9,6 @@ from types import SimpleNamespace
 from seats.costs.flops import FlopsParts, Workload, flops_report
 from seats.errors import MediaError
 from seats.media import FrameSampling
-from seats.models.signals import EncoderWants
 from seats.plan.clip import ClipFacts, Part, take
 from seats.plan.memory import MemoryPlan, Setting, memory_plan
 from seats.plan.model import PlannedModel
@@ -220,8 +219,3 @@ class _Timed:
     def __init__(self, model: PlannedModel) -> None:
         self.position_id_per_seconds = getattr(model.config, "position_id_per_seconds", 25)
         self.seconds_per_chunk = getattr(model.config, "seconds_per_chunk", 2)
-
-
-def wants_of(plan: Plan) -> EncoderWants:
-    """What the method wants of the encoders."""
-    return plan.run.tokens.wants

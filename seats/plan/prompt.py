@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import lru_cache
 from typing import Any
 
 from seats.models.checkpoint import Checkpoint
@@ -33,6 +34,7 @@ def text_tokens(model: PlannedModel, question: str, system: str | None, video: b
     return around + math.ceil(len(question) / _LETTERS_A_TOKEN) + marks, False
 
 
+@lru_cache(maxsize=8)
 def _counted(checkpoint: Checkpoint, question: str, system: str | None, video: bool) -> int | None:
     """Tokens of the templated prompt, None where the folder has no tokenizer or template that works here."""
     try:

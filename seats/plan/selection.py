@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 from seats.errors import SettingsError
@@ -147,7 +148,7 @@ def _seats(scene: Scene, video: float, audio: float) -> Selected:
                 f"{100 / scale:.1f} %, or --method full"
             )
         size, share = min(window, n), min(1.0, share)
-        kept.append(_per_window(n, size, lambda part, share=share: _rounded(part, share)))
+        kept.append(_share_of_windows(n, size, share))
         if n and _rounded(size, share) < size:
             macs += -(-n // size) * size**2 * scene.hidden
     alive = Tokens(full.text, *kept)
@@ -192,7 +193,7 @@ def _schedule(layers: int, drops: tuple[int, ...], late: int, scale: float) -> t
         return scale, ()
     fraction = min(max((last - layers / scale) / saved, 0.0), 1.0)
     levels = [1.0, *(1 - fraction * weight for weight in weights)]
-    return scale, tuple(round(b / a, 4) for a, b in zip(levels, levels[1:], strict=False))
+    return scale, tuple(round(b / a, 4) for a, b in pairwise(levels))
 
 
 def _random(scene: Scene, video: float, audio: float) -> Selected:
@@ -200,8 +201,8 @@ def _random(scene: Scene, video: float, audio: float) -> Selected:
 
 
 def _saliency(scene: Scene, video: float, audio: float) -> Selected:
-    v = _per_window(scene.full.video, 2 * scene.per_grid, lambda part: _rounded(part, video))
-    a = _per_window(scene.full.audio, _WINDOW, lambda part: _rounded(part, audio))
+    v = _share_of_windows(scene.full.video, 2 * scene.per_grid, video)
+    a = _share_of_windows(scene.full.audio, _WINDOW, audio)
     return _before(scene, v, a, wants=EncoderWants(video_grids=2, audio="blocks"))
 
 
@@ -404,12 +405,12 @@ def _rounded(n: int, ratio: float) -> int:
     return max(1, min(n, round(ratio * n)))
 
 
-def _per_window(n: int, window: int, keep: Callable[[int], int]) -> int:
-    """Tokens kept of `n` in windows of `window`, the last one shorter."""
+def _share_of_windows(n: int, window: int, ratio: float) -> int:
+    """Tokens kept of `n`, the same share of each window of `window`; the last one is shorter."""
     if not n:
         return 0
     whole, rest = divmod(n, window)
-    return whole * keep(window) + (keep(rest) if rest else 0)
+    return whole * _rounded(window, ratio) + (_rounded(rest, ratio) if rest else 0)
 
 
 def _before(scene: Scene, video: int, audio: int, *, macs: int = 0, wants: EncoderWants | None = None) -> Selected:

@@ -10,6 +10,7 @@ import typer
 from seats_cli.command import command
 from seats_cli.options import AnswerOptions, ClipOptions, ModelOptions, OutputOptions, SelectionOptions
 from seats_cli.output import Output
+from seats_cli.planning import FitOptions, fitting
 from seats_cli.startup import start
 from seats_cli.usage import WrongUsage
 
@@ -24,6 +25,7 @@ def ask(
     selection: SelectionOptions,
     part: ClipOptions,
     answering: AnswerOptions,
+    memory: FitOptions,
     output: OutputOptions,
 ) -> None:
     """Ask a question about a clip; the answer streams to standard output, a summary follows on standard error.
@@ -38,7 +40,12 @@ def ask(
         raise WrongUsage("the question is empty: put it in quotes after the clip")
     out = Output(output)
     started = start(
-        clip, part, model, out, check=lambda shape: question_of(question, selection, answering).method_for(shape)
+        clip,
+        part,
+        model,
+        out,
+        check=lambda shape: question_of(question, selection, answering).method_for(shape),
+        fit=fitting(clip, memory.max_vram, [question], [selection], model, answering, out),
     )
     from seats.inference.answer import answer
 

@@ -9,8 +9,18 @@ from typing import Annotated, Any
 import typer
 
 from seats_cli.command import command
-from seats_cli.options import ClipOptions, ModelOptions, OutputOptions, choice, option, parse_percent
+from seats_cli.options import (
+    AnswerOptions,
+    ClipOptions,
+    ModelOptions,
+    OutputOptions,
+    SelectionOptions,
+    choice,
+    option,
+    parse_percent,
+)
 from seats_cli.output import Output
+from seats_cli.planning import FitOptions, fitting
 from seats_cli.startup import start
 from seats_cli.text import milliseconds, seconds
 
@@ -54,6 +64,7 @@ def profile(
     model: ModelOptions,
     part: ClipOptions,
     measured: ProfileOptions,
+    memory: FitOptions,
     output: OutputOptions,
     question: Annotated[
         str, typer.Argument(help="What to ask, in quotes.", metavar="[QUESTION]", show_default=False)
@@ -69,7 +80,12 @@ def profile(
     """
     out = Output(output)
     methods = measured.method or ["seats"]
-    started = start(clip, part, model, out, check=lambda _: _known(methods))
+    keeps = measured.keep or [10.0]
+    chosen = [SelectionOptions(name, keep, kv=measured.kv, compare=True) for name in methods for keep in keeps]
+    limited = fitting(
+        clip, memory.max_vram, [question], chosen, model, AnswerOptions(max_new_tokens=measured.new_tokens), out
+    )
+    started = start(clip, part, model, out, check=lambda _: _known(methods), fit=limited)
     from seats.bench.measure import settings_of
     from seats.bench.profile import profile as measure
     from seats.inference.answer import Question
@@ -80,7 +96,7 @@ def profile(
             started.model,
             started.clip,
             Question(question, kv=measured.kv, decoding=Decoding(measured.new_tokens, seed=measured.seed)),  # type: ignore[arg-type]
-            settings_of(methods, measured.keep or [10.0]),
+            settings_of(methods, keeps),
             rounds=measured.rounds,
             warmups=measured.warmups,
             decode_ms=started.decode_ms,

@@ -14,6 +14,7 @@ from seats_cli.command import command
 from seats_cli.commands.ask import question_of
 from seats_cli.options import AnswerOptions, ClipOptions, ModelOptions, OutputOptions, SelectionOptions, option
 from seats_cli.output import Output
+from seats_cli.planning import FitOptions, fitting
 from seats_cli.startup import start
 from seats_cli.text import size
 from seats_cli.usage import WrongUsage
@@ -88,6 +89,7 @@ def view(
     selection: ViewedOptions,
     part: ClipOptions,
     answering: AnswerOptions,
+    memory: FitOptions,
     output: OutputOptions,
 ) -> None:
     """Show which tokens of a clip a question was answered from: one page to open in a browser, without a network.
@@ -108,7 +110,12 @@ def view(
         return [question_of(question, each, answering) for each in chosen]
 
     started = start(
-        clip, part, model, out, check=lambda shape: [each.method_for(shape) for each in _checked(questions(), files)]
+        clip,
+        part,
+        model,
+        out,
+        check=lambda shape: [each.method_for(shape) for each in _checked(questions(), files)],
+        fit=fitting(clip, memory.max_vram, [question], chosen, model, answering, out),
     )
     from seats.inference.report import answer_json
     from seats.view.look import look

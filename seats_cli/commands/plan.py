@@ -1,0 +1,86 @@
+"""`seats plan`: what an answer would take, before anything is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seats_cli.command import command
+from seats_cli.options import AnswerOptions, ClipOptions, ModelOptions, OutputOptions, SelectionOptions
+from seats_cli.output import Output
+from seats_cli.planning import FitOptions, ask_for, clip_for, model_for, place_for
+from seats_cli.startup import check_clip
+
+if TYPE_CHECKING:
+    from seats.plan.model import PlannedModel
+
+ORDER = 100
+
+
+@command
+def plan(
+    clip: Annotated[Path, typer.Argument(help="A video or sound file.", metavar="CLIP", show_default=False)],
+    model: ModelOptions,
+    selection: SelectionOptions,
+    part: ClipOptions,
+    answering: AnswerOptions,
+    memory: FitOptions,
+    output: OutputOptions,
+    question: Annotated[
+        str | None,
+        typer.Argument(help="What would be asked, for its length.", metavar="[QUESTION]", show_default=False),
+    ] = None,
+) -> None:
+    """What an answer would take: frames, tokens, FLOPs and memory, with all tokens and with the chosen method.
+
+    Read off the clip's header and the model's config in a moment: no weights are loaded or fetched, and no frame is
+    decoded. Where it does not fit into --max-vram, the GPU or the memory here, the nearest settings that do are named.
+
+    [bold]Examples[/bold]
+
+    seats plan lecture.mp4 --model Qwen/Qwen2.5-Omni-7B --max-vram 24G
+
+    seats plan match.mkv --method seats --keep 25% --fps 1 --json
+    """
+    check_clip(clip, part)
+    out = Output(output)
+    place = place_for(model.device, memory.max_vram, model.model)
+    planned, line = model_for(model, place, memory.max_vram)
+    if line is not None:
+        out.say(line)
+    ask = ask_for(planned, place, question, model, selection, part, answering)
+    from seats.plan.document import plan_json
+    from seats.plan.model import planned_model
+    from seats.plan.plan import make_plan
+    from seats.plan.search import fits, reserve_for, suggestions
+
+    facts = clip_for(clip, part)
+    made = make_plan(planned, facts, ask)
+    room = place.room(memory.max_vram)
+    full_needed = made.weights_bytes + made.full.memory.peak + reserve_for(ask.device)
+    run_fits, full_fits = fits(made, room.limit_bytes), full_needed <= room.limit_bytes
+    if selection.compare:
+        run_fits = run_fits and full_fits
+    changes = []
+    if not run_fits:
+        names = ("Qwen/Qwen2.5-Omni-7B", "Qwen/Qwen2.5-Omni-3B")
+        others = [other for other in map(planned_model, names) if _smaller(other, planned)]
+        changes = suggestions(made, facts, room.limit_bytes, others)
+    if output.json:
+        document = plan_json(made, room, (run_fits, full_fits), changes)
+        document["clip"] = {"path": str(clip), "duration_s": facts.duration_s, **document["clip"]}
+        out.document(document)
+        return
+    from rich.console import Console
+
+    from seats_cli.plan_table import PlanTable
+
+    Console(highlight=False).print(PlanTable(made, facts, room, (run_fits, full_fits), changes, output.verbose))
+
+
+def _smaller(one: PlannedModel, other: PlannedModel) -> bool:
+    from seats.plan.weights import count_weights
+
+    return count_weights(one).parameters < count_weights(other).parameters

@@ -1,0 +1,222 @@
+"""From options to a plan: which model, which device, which memory. Imports neither torch nor transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seats_cli.options import AnswerOptions, ClipOptions, ModelOptions, SelectionOptions, option
+from seats_cli.text import size
+from seats_cli.usage import WrongUsage
+
+if TYPE_CHECKING:
+    from seats.models.checkpoint import Checkpoint
+    from seats.plan.clip import ClipFacts
+    from seats.plan.document import Room
+    from seats.plan.gpu import PresentGpu
+    from seats.plan.model import PlannedModel
+    from seats.plan.plan import Ask, Plan
+    from seats_cli.output import Output
+
+_SMALL = 2**30  # weights below so many bytes run in float32 on a CPU, as `load_model` has it
+_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
+
+
+def parse_memory(value: Any) -> int:
+    """Bytes of "24G" or "800M"."""
+    from seats.costs.memory import parse_size
+    from seats.errors import SettingsError
+
+    try:
+        return parse_size(str(value))
+    except SettingsError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How much memory a run may take."""
+
+    max_vram: Annotated[
+        int | None,
+        option(
+            "--max-vram",
+            panel="Model",
+            text="Memory to stay within, such as 24G: frames and pixels are lowered until it fits, and the line on "
+            "standard error says to what.",
+            metavar="SIZE",
+            parser=parse_memory,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a plan would run. device: "cpu", "cuda" or "mps"; gpu: the one it is, if it is here."""
+
+    device: str
+    gpu: PresentGpu | None
+
+    def room(self, limit: int | None) -> Room:
+        """The memory there is, or the limit. Raises SeatsError where that cannot be told."""
+        from seats.costs.memory import available_bytes
+        from seats.plan.document import Room
+
+        if limit is not None:
+            return Room(limit, "--max-vram")
+        if self.gpu is not None:
+            return Room(self.gpu.free_bytes, f"free on {self.gpu.name}")
+        return Room(available_bytes("cpu"), "memory free here")
+
+
+def place_for(device: str, limit: int | None, model: str | None) -> Place:
+    """The device that `--device` stands for, without asking torch.
+
+    With a limit and a model for a GPU, a plan for a GPU can be made where there is none. Raises WrongUsage.
+    """
+    from seats.plan.gpu import present_gpus
+
+    kind, _, index = device.partition(":")
+    if kind not in ("auto", "cpu", "cuda", "mps") or (index and not index.isdigit()):
+        raise WrongUsage(f"unknown device {device!r}: choose auto, cpu, cuda, cuda:N or mps")
+    if kind in ("cpu", "mps"):
+        return Place(kind, None)
+    gpus = present_gpus()
+    if gpus:
+        place = int(index or 0)
+        if place >= len(gpus):
+            raise WrongUsage(f"device {device!r} asked for, but there are {len(gpus)} GPUs")
+        return Place("cuda", gpus[place])
+    if kind == "cuda" and limit is None:
+        raise WrongUsage("no NVIDIA GPU here: say how much memory it would have with --max-vram 24G")
+    from seats.models.checkpoint import BUILT_IN
+
+    pretended = kind == "cuda" or (limit is not None and model not in (None, BUILT_IN))
+    return Place("cuda" if pretended else "cpu", None)
+
+
+def model_for(options: ModelOptions, place: Place, limit: int | None) -> tuple[PlannedModel, str | None]:
+    """The model to plan for, and a line about the choice where the user made none."""
+    from seats.models.checkpoint import BUILT_IN
+    from seats.plan.model import planned_model
+    from seats_cli.choose import CHOICES
+
+    if options.model is not None:
+        return planned_model(options.model, revision=options.revision), None
+    if options.revision is not None:
+        raise WrongUsage("--revision needs --model: it names a version of a hub id")
+    memory = limit if limit is not None else place.gpu.free_bytes if place.gpu else 0
+    wanted = place.device != "cpu" and next((name for needed, name in CHOICES if memory >= needed), None)
+    if wanted:
+        return planned_model(wanted), f"model: {wanted} (for {size(memory)}; choose another with --model)"
+    why = "no CUDA GPU here" if place.device == "cpu" else f"{size(memory)} are too few for Qwen2.5-Omni"
+    return planned_model(BUILT_IN), f"model: {BUILT_IN} ({why}; choose another with --model)"
+
+
+def ask_for(
+    model: PlannedModel,
+    place: Place,
+    question: str | None,
+    options: ModelOptions,
+    selection: SelectionOptions,
+    part: ClipOptions,
+    answering: AnswerOptions,
+) -> Ask:
+    """What the options ask. Raises WrongUsage."""
+    from seats.plan.plan import Ask
+    from seats.plan.prompt import QUESTION
+    from seats.plan.weights import count_weights
+
+    dtype = _BYTES.get(options.dtype)
+    if dtype is None:
+        small = 2 * count_weights(model).parameters < _SMALL
+        dtype = 4 if place.device == "cpu" and small else 2
+    if options.quantize is not None and place.device != "cuda":
+        raise WrongUsage(f"--quantize works on a CUDA GPU, not on {place.device}")
+
+    def share(percent: float | None) -> float | None:
+        return None if percent is None else percent / 100
+
+    return Ask(
+        question=question or QUESTION,
+        system=answering.system,
+        method=selection.method,
+        keep=selection.keep,
+        keep_video=share(selection.keep_video),
+        keep_audio=share(selection.keep_audio),
+        kv=selection.kv,
+        answer_tokens=answering.max_new_tokens,
+        device=place.device,
+        dtype_bytes=dtype,
+        quantize=options.quantize,
+        fps=part.fps,
+        max_frames=part.max_frames,
+        max_pixels=part.max_pixels,
+        start_s=part.start,
+        end_s=part.end,
+    )
+
+
+def clip_for(path: Path, part: ClipOptions) -> ClipFacts:
+    """The clip's header, without the streams that are not to be used. Raises MediaError."""
+    from seats.plan.clip import read_clip
+
+    return read_clip(path, timeout_s=part.timeout).without(video=part.no_video, audio=part.no_audio)
+
+
+def fitting(
+    path: Path,
+    limit: int | None,
+    questions: Sequence[str],
+    selections: Sequence[SelectionOptions],
+    options: ModelOptions,
+    answering: AnswerOptions,
+    output: Output,
+) -> Callable[[Checkpoint, ClipOptions], ClipOptions] | None:
+    """For `--max-vram`: what lowers a run's frames and pixels until every question and method fits, and says so.
+
+    None without a limit. What it returns raises OutOfMemoryError where nothing fits.
+    """
+    if limit is None:
+        return None
+
+    def choose(checkpoint: Checkpoint, part: ClipOptions) -> ClipOptions:
+        from seats.plan.model import of_checkpoint
+        from seats.plan.search import fit
+
+        model = of_checkpoint(checkpoint)
+        place = _real_place(options.device)
+        clip = clip_for(path, part)
+        asks = []
+        for question in questions:
+            for selection in selections:
+                ask = ask_for(model, place, question, options, selection, part, answering)
+                asks += [ask, replace(ask, method="full")] if selection.compare else [ask]
+        chosen, plans = fit(model, clip, asks, limit)
+        output.say(_chosen_line(chosen, plans, limit))
+        return replace(part, max_frames=chosen.max_frames, max_pixels=chosen.max_pixels)
+
+    return choose
+
+
+def _real_place(device: str) -> Place:
+    """Where a run will be, which only torch knows: by now it is about to be imported anyway."""
+    if device == "cpu":
+        return Place("cpu", None)
+    from seats.models.omni import device_named
+
+    return Place(device_named(device).type, None)
+
+
+def _chosen_line(chosen: Ask, plans: Sequence[Plan], limit: int) -> str:
+    worst = max(plans, key=lambda plan: plan.needed_bytes)
+    part, needed = worst.part, size(worst.needed_bytes)
+    seen = f"{part.frames} frames of {part.width}x{part.height}" if part.frames else "the sound alone"
+    said = [f"--max-pixels {chosen.max_pixels}"] if chosen.max_pixels is not None else []
+    said += [f"--max-frames {chosen.max_frames}"] if chosen.max_frames is not None else []
+    how = f" ({' '.join(said)})" if said else " (nothing had to be lowered)"
+    return f"--max-vram {size(limit)}: {seen}{how}, about {needed} with the weights"
