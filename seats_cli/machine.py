@@ -17,6 +17,12 @@ from seats_cli.text import size
 HUB_TIMEOUT_S = 3.0
 _NEEDED_CODECS = ("h264", "aac")
 _NEEDED_MEMORY = 2**30
+_EXTRAS = {
+    "eval": ("matplotlib",),
+    "parquet": ("pyarrow",),
+    "quant": ("bitsandbytes", "accelerate"),
+    "ray": ("ray",),
+}
 _PACKAGES = ("seats", "torch", "transformers", "huggingface-hub", "av", "numpy")
 
 
@@ -34,11 +40,13 @@ class Gpu:
 @dataclass(frozen=True)
 class Attention:
     """sdpa: torch's kernels that may be chosen. varlen: torch's own for windows of any length. flash_attn: version of
-    the package, which nothing here needs."""
+    the package, which nothing here needs. triton: version of the package, with which selection's own kernels run on a
+    GPU."""
 
     sdpa: tuple[str, ...]
     varlen: bool
     flash_attn: str | None
+    triton: str | None
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,11 @@ class Hub:
 
 @dataclass(frozen=True)
 class Machine:
-    """Everything `seats doctor` shows. problems: what keeps the built-in model from answering, one line each."""
+    """Everything `seats doctor` shows.
+
+    extras: whether each of the package's optional parts has what it needs. problems: what keeps the built-in model from
+    answering, one line each.
+    """
 
     python: str
     system: str
@@ -73,6 +85,7 @@ class Machine:
     gpus: tuple[Gpu, ...]
     attention: Attention | None
     codecs: dict[str, bool]
+    extras: dict[str, bool]
     built_in: ModelState
     hub: Hub
     memory_free_bytes: int
@@ -99,6 +112,7 @@ def examine(offline: bool) -> Machine:
         gpus=_gpus() if torch_works else (),
         attention=_attention() if torch_works else None,
         codecs=codecs,
+        extras={extra: all(map(_version, packages)) for extra, packages in _EXTRAS.items()},
         built_in=_built_in(problems),
         hub=_hub(constants.ENDPOINT, asking),
         memory_free_bytes=memory,
@@ -179,7 +193,7 @@ def _attention() -> Attention:
         )
         kernels = [*(name for name, works in asked if works()), "math"]
     varlen = torch.cuda.is_available() and find_spec("torch.nn.attention.varlen") is not None
-    return Attention(tuple(kernels), varlen, _version("flash-attn"))
+    return Attention(tuple(kernels), varlen, _version("flash-attn"), _version("triton"))
 
 
 def _built_in(problems: list[str]) -> ModelState:

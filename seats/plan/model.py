@@ -115,7 +115,7 @@ def planned_model(name: str, *, revision: str | None = None) -> PlannedModel:
     Nothing is downloaded and no weights are needed: a folder with a config.json will do. Raises ModelError.
     """
     try:
-        if not _may_be_on_disk(name):
+        if not may_be_on_disk(name):
             raise ModelError(f"{name} is not on this disk")
         checkpoint = find_checkpoint(name, offline=True, revision=revision)
         _ = checkpoint.config
@@ -126,7 +126,7 @@ def planned_model(name: str, *, revision: str | None = None) -> PlannedModel:
     return of_checkpoint(checkpoint)
 
 
-def _may_be_on_disk(name: str) -> bool:
+def may_be_on_disk(name: str) -> bool:
     """False for a hub id that the cache has no folder for: asking the hub's client takes a second."""
     from huggingface_hub.constants import HF_HUB_CACHE
 

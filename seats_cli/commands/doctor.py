@@ -110,9 +110,11 @@ def _rows(machine: Machine) -> list[tuple[str, Any]]:
                 Flow([f"SDPA: {', '.join(machine.attention.sdpa)}", f"varlen: {varlen}", f"flash-attn: {flash}"]),
             )
         )
+        rows.append(("Triton", _triton(machine.attention.triton, bool(machine.gpus))))
     rows += [
         ("decodes", codecs),
         ("PyAV", versions["av"] or "missing"),
+        ("extras", _extras(machine.extras)),
         ("memory", f"{size(machine.memory_free_bytes)} free"),
         ("disk", f"{size(machine.hub.cache_free_bytes)} free in {machine.hub.cache}"),
         ("hub", _hub_line(machine)),
@@ -132,3 +134,20 @@ def _rows(machine: Machine) -> list[tuple[str, Any]]:
 def _hub_line(machine: Machine) -> str:
     said = {None: "not asked (offline)", True: "reachable", False: "not reachable; models on disk still work"}
     return f"{machine.hub.endpoint}: {said[machine.hub.reachable]}"
+
+
+def _triton(version: str | None, has_gpu: bool) -> str:
+    if not has_gpu:
+        return f"{version or 'not installed'} (only used on a GPU)"
+    return version or "not installed; selection runs without its own kernels"
+
+
+def _extras(extras: dict[str, bool]) -> Any:
+    from rich.text import Text
+
+    here = [name for name, whole in extras.items() if whole]
+    missing = [name for name, whole in extras.items() if not whole]
+    said = Text(", ".join(here) or "none", style="green" if here else "")
+    if missing:
+        said.append(f"; not {', '.join(missing)} (pip install 'seats[{','.join(missing)}]')", style="dim")
+    return said

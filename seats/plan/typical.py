@@ -1,0 +1,20 @@
+"""A clip to compare models by: there is no file behind it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from seats.plan.clip import ClipFacts, Pictures, Sound
+
+SECONDS, FPS = 120, 30
+
+
+def two_minutes() -> ClipFacts:
+    """Two minutes of 854 x 480 pixels at 30 frames a second, with sound."""
+    times = np.arange(SECONDS * FPS) / FPS
+    pictures = Pictures(854, 480, "h264", times, 1 / FPS, (float(FPS),), exact=True)
+    return ClipFacts(
+        Path("two-minutes.mp4"), float(SECONDS), pictures, Sound(48_000, "aac", float(SECONDS), exact=True)
+    )

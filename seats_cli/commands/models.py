@@ -1,0 +1,174 @@
+"""`seats models`: what can be run, what is on disk, what each needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seats_cli.command import command
+from seats_cli.options import OutputOptions
+from seats_cli.output import Output
+from seats_cli.text import one_line, size
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+ORDER = 110
+SCHEMA = "seats.models/1"
+_GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Known:
+    """A model that can be run.
+
+    on_disk: bytes of its weights here, None if they are not all here. weights: bytes in memory, by how they are kept.
+    needs: bytes a run of two minutes of video and sound takes at 10 %, in 16 bits (seats-nano: 32). fits: whether the
+    memory here has those.
+    """
+
+    name: str
+    parameters: int
+    family: str
+    layers: int
+    on_disk: int | None
+    weights: dict[str, int]
+    needs: int
+    needs_full: int
+    fits: bool
+    knows: str
+
+
+@command
+def models(
+    output: OutputOptions,
+    folder: Annotated[
+        list[str] | None,
+        typer.Argument(help="Folders of models to list as well.", metavar="[FOLDER]...", show_default=False),
+    ] = None,
+) -> None:
+    """What can be run, what is on disk, and what each model needs in memory.
+
+    What a model needs is planned for two minutes of 480p video with sound. Nothing is downloaded and no hub is asked.
+
+    [bold]Examples[/bold]
+
+    seats models
+
+    seats models ~/models/my-omni --json
+    """
+    out = Output(output)
+    from seats_cli.planning import place_for
+
+    place = place_for("auto", None, None)
+    room = place.room(None)
+    known = _known(folder or [], place.device, room.limit_bytes)
+    if output.json:
+        from dataclasses import asdict
+
+        out.document(
+            {
+                "schema": SCHEMA,
+                "memory": {"bytes": room.limit_bytes, "from": room.source, "device": place.device},
+                "models": [asdict(model) for model in known],
+            }
+        )
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    console.print(_table(known))
+    console.print()
+    console.print(
+        Text(
+            f"Needs: for two minutes of 480p video with sound at 10% of the tokens; {room.source}: "
+            f"{size(room.limit_bytes)}. For another clip or setting: seats plan CLIP --model NAME"
+        )
+    )
+
+
+def _known(folders: list[str], device: str, memory: int) -> list[Known]:
+    """The built-in model, the published ones, and those in folders. Raises ModelError for a folder without one."""
+    from dataclasses import replace
+
+    from seats.models.checkpoint import BUILT_IN, KNOWN
+    from seats.plan.model import planned_model
+    from seats.plan.plan import Ask, make_plan
+    from seats.plan.search import reserve_for
+    from seats.plan.typical import two_minutes
+    from seats.plan.weights import count_weights
+
+    found = []
+    for name in (*KNOWN, *folders):
+        model = planned_model(name)
+        weights = count_weights(model)
+        small = 2 * weights.parameters < _GIB
+        where = "cpu" if small else "cuda" if device == "cpu" else device
+        ask = Ask(device=where, dtype_bytes=4 if small else 2)
+        plan = make_plan(model, two_minutes(), ask)
+        full = make_plan(model, two_minutes(), replace(ask, method="full"))
+        kept = {"float32": weights.bytes(4)} if small else {"bfloat16": weights.bytes(2)}
+        if not small:
+            kept |= {bits: weights.bytes(2, bits) for bits in ("8bit", "4bit")}
+        needs = plan.needed_bytes + reserve_for(where)
+        found.append(
+            Known(
+                name=name,
+                parameters=weights.parameters,
+                family=model.family.name,
+                layers=model.num_layers,
+                on_disk=_on_disk(name),
+                weights=kept,
+                needs=needs,
+                needs_full=full.needed_bytes + reserve_for(where),
+                fits=needs <= memory,
+                knows="shapes-and-sounds clips only" if name == BUILT_IN else "any clip",
+            )
+        )
+    return found
+
+
+def _on_disk(name: str) -> int | None:
+    """Bytes of a model's weights on this disk, None if they are not whole. Never asks the hub."""
+    from seats.costs.memory import checkpoint_bytes
+    from seats.errors import ModelError
+    from seats.models.checkpoint import find_checkpoint
+    from seats.models.hub import is_hub_id
+    from seats.plan.model import may_be_on_disk
+
+    if is_hub_id(name) and not may_be_on_disk(name):
+        return None
+    try:
+        checkpoint = find_checkpoint(name, offline=True)
+        checkpoint.weight_files  # noqa: B018  (raises for a missing shard)
+        return checkpoint_bytes(checkpoint.folder)
+    except (ModelError, OSError):
+        return None
+
+
+def _table(known: list[Known]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False, header_style="bold")
+    table.add_column("model", overflow="fold")
+    for heading in ("params", "on disk", "needs"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("fits", no_wrap=True)
+    for model in known:
+        here = Text("no", style="dim") if model.on_disk is None else Text(size(model.on_disk), style="green")
+        fits = Text("yes", style="green") if model.fits else Text("no", style="yellow")
+        name: Any = Text(one_line(model.name).removeprefix("Qwen/"))
+        table.add_row(name, _count(model.parameters), here, size(model.needs), fits)
+    return table
+
+
+def _count(parameters: int) -> str:
+    """8.9 B, 4.0 M."""
+    for scale, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if parameters >= scale:
+            return f"{parameters / scale:.1f} {unit}"
+    return str(parameters)
