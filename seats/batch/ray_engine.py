@@ -41,17 +41,29 @@ def check_ray() -> None:
 class RayWorker:
     """What an actor runs: `Worker`, its events in lists."""
 
-    def load(self, setup: Setup) -> int:
-        """Load the model; returns the jobs wanted at the same time. Raises SeatsError."""
+    _missing: str | None = None
+
+    def load(self, setup: Setup, folder: str) -> int:
+        """Load the model; returns the jobs wanted at the same time. folder: that relative paths begin at, where the
+        batch was started; a cluster's processes may begin elsewhere. Raises SeatsError."""
         from seats.batch.worker import Worker, slots
 
+        try:
+            os.chdir(folder)
+        except OSError:
+            self._missing = folder
         self._worker = Worker(setup)
         return slots(setup)
 
     def run(self, job: Job) -> list[Event]:
-        """Answer a clip's questions."""
+        """Answer a clip's questions. Raises SettingsError for a relative path that means nothing here."""
         from seats.batch.worker import DeviceError
 
+        if self._missing is not None and not os.path.isabs(job.clip):
+            raise SettingsError(
+                f"{self._missing} is not there on {os.uname().nodename}, and {job.clip} is relative to it: give the "
+                "clips by an absolute path that all machines see"
+            )
         events: list[Event] = []
         try:
             self._worker.run(job, events.append)
@@ -155,7 +167,7 @@ class RayEngine:
         # a slot more than jobs, so that `stop` gets through
         options = {**self._resources, "max_concurrency": self._setup.decoders + 3, "max_restarts": 0}
         handle: Any = ray.remote(RayWorker).options(**options).remote()
-        return _Actor(handle, handle.load.remote(self._setup), failures)
+        return _Actor(handle, handle.load.remote(self._setup, os.getcwd()), failures)
 
     def _receive(self, reference: Any, ledger: Ledger) -> Iterator[Event]:
         import ray

@@ -101,7 +101,12 @@ def open_media(path: Path, deadline: Deadline | None = None) -> Iterator[InputCo
     limit = None if deadline is None else deadline.timeout_s
     try:
         # "file:" and the white list keep odd names and playlists from being taken for addresses to fetch
-        container = av.open(f"file:{os.path.abspath(path)}", options={"protocol_whitelist": "file"}, timeout=limit)
+        container = av.open(
+            f"file:{os.path.abspath(path)}",
+            options={"protocol_whitelist": "file"},
+            timeout=limit,
+            metadata_errors="replace",  # titles in other character sets are no reason to refuse a clip
+        )
     except (av.error.ExitError, av.error.TimeoutError):
         raise (deadline or Deadline(None, path)).error() from None
     except (av.error.FFmpegError, OSError, ValueError) as error:

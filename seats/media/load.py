@@ -14,6 +14,7 @@ from seats.media.clip import Audio, Clip, Video
 from seats.media.probe import count_duration, no_streams
 from seats.media.sampling import FrameSampling
 from seats.media.video import load_video
+from seats.media.wav import promised_seconds
 
 
 def load_clip(
@@ -56,6 +57,8 @@ def load_clip(
         announced = media.duration_of(container)
         used = [*(videos[:1] if use_video else []), *(audios[:1] if use_audio else [])]
         promised = media.announced_end(container, used)
+        if container.format.name == "wav" and used:
+            promised = promised_seconds(path) or promised
     notes = _stream_notes(path, len(videos), len(audios), use_video, use_audio)
     duration = announced if announced is not None else count_duration(path, deadline)
     if duration is not None and start >= duration:

@@ -148,6 +148,8 @@ def batch(
         raise WrongUsage("give one question for all clips, in quotes, or --questions FILE")
     if question is not None and not question.strip():
         raise WrongUsage("the question is empty: put it in quotes after the folder")
+    if question is not None and not _is_text(question):
+        raise WrongUsage("the question is not UTF-8: check the terminal's character set, or use --questions FILE")
     out = Output(output)
     results, table = _files(batch.out)
     jobs = _jobs(folder, question, batch, out)
@@ -169,6 +171,15 @@ def batch(
         raise typer.Exit(INTERRUPTED)
     if outcome.failed or outcome.failed_before:
         raise typer.Exit(SOME_FAILED)
+
+
+def _is_text(words: str) -> bool:
+    """Whether all bytes of an argument made characters."""
+    try:
+        words.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _files(out: Path) -> tuple[Path, Path | None]:

@@ -1,0 +1,169 @@
+"""`seats batch`, from a folder to rows and tables, with a tiny random model."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seats.batch.results import ResultsFile
+from seats.batch.rows import row_path
+from tests.cli.conftest import Ran
+
+Run = Callable[..., Ran]
+QUESTIONS = ("what is in the clip ?", "who speaks ?")
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def options(tiny: Path) -> tuple[object, ...]:
+    return ("--model", tiny, "--max-new-tokens", "3", "--max-pixels", str(4 * 28 * 28))
+
+
+def rows_of(results: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in results.read_bytes().splitlines()]
+
+
+def odd_names(folder: Path, clip: Path) -> tuple[list[str], list[str]]:
+    """Fill a folder with clips and with what only looks like one; return the names of both."""
+    good = ["plain.mp4", "line\nfeed \x1b[31mred.mp4", "é" * 120 + ".mp4", os.fsdecode(b"b\xff.mp4"), "-o.mp4"]
+    for name in good:
+        shutil.copyfile(clip, folder / name)
+    (folder / "linked.mp4").symlink_to("plain.mp4")
+    (folder / "text.mp4").write_text("a letter " * 50)
+    (folder / "empty.mp4").touch()
+    (folder / "loop.mp4").symlink_to("loop.mp4")
+    (folder / "nowhere.mp4").symlink_to("gone.mp4")
+    (folder / "zeros.mp4").symlink_to("/dev/zero")
+    os.mkfifo(folder / "pipe.mp4")
+    (folder / "folder.mp4").mkdir()
+    return [*good, "linked.mp4"], ["text.mp4", "empty.mp4", "loop.mp4", "nowhere.mp4", "zeros.mp4", "pipe.mp4"]
+
+
+@pytest.mark.slow
+def test_a_folder_of_anything(
+    run: Run, clips: Path, tmp_path: Path, options: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, out = tmp_path / "clips", tmp_path / "r.csv"
+    folder.mkdir()
+    good, bad = odd_names(folder, clips / "both.mp4")
+    arguments = ("batch", folder, QUESTIONS[0], "--out", out, *options, "--timeout", "120")
+    ran = run(*arguments, "--json")
+    assert ran.code == 3, ran.err
+    said = json.loads(ran.out)
+    assert said["schema"] == "seats.batch/1"
+    assert (said["answered"], said["failed"], said["failed_clips"]) == (len(good), len(bad), len(bad))
+    assert said["errors"] == {"MediaError": len(bad)}
+    assert "\x1b" not in ran.err
+    assert "1 folder in it is not entered" in ran.err
+
+    results = tmp_path / "r.jsonl"
+    rows = {os.path.basename(row_path(row)): row for row in rows_of(results)}
+    assert {name: row["status"] for name, row in rows.items()} == dict.fromkeys(good, "ok") | dict.fromkeys(
+        bad, "error"
+    )
+    assert all("\n" not in row["error"]["message"] for row in rows.values() if row["status"] == "error")
+    assert "not a regular file" in rows["pipe.mp4"]["error"]["message"]
+    assert "not a regular file" in rows["zeros.mp4"]["error"]["message"]
+    assert len({row["answer"] for row in rows.values() if row["status"] == "ok"}) == 1  # it is the same clip
+    with out.open(encoding="utf-8", newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [row["clip.path"] for row in table] == [
+        row["clip"] if row["status"] == "error" else row["clip"]["path"] for row in rows_of(results)
+    ]
+
+    # nothing left to do: no model is loaded, and a new name is noted without one
+    monkeypatch.setattr("seats.batch.local.LocalEngine.__enter__", lambda _: pytest.fail("nothing is to be done"))
+    (folder / "plain.mp4").rename(folder / "renamed.mp4")
+    (folder / "linked.mp4").unlink()
+    again = run(*arguments)
+    assert again.code == 3
+    assert "0 answered, 0 failed" in again.err
+    assert len(rows_of(results)) == len(rows)
+    assert "renamed.mp4" in {os.path.basename(row_path(row)) for row in rows_of(results)}
+
+
+@pytest.mark.slow
+def test_questions_of_a_file_and_parquet(
+    run: Run, clips: Path, tmp_path: Path, options: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pyarrow import parquet
+
+    questions, out = tmp_path / "q.csv", tmp_path / "r.parquet"
+    lines = ["clip,question,answer,id", f"both.mp4,{QUESTIONS[0]},a ring,", f"both.mp4,{QUESTIONS[1]},,second"]
+    questions.write_text("\n".join([*lines, f"sound.m4a,{QUESTIONS[1]},,third"]) + "\n")
+    ran = run("batch", clips, "--questions", questions, "--out", out, *options)
+    assert ran.code == 0, ran.err
+    assert not ran.out
+    assert "3 clips have no question" in ran.err
+    rows = {row["id"]: row for row in rows_of(tmp_path / "r.jsonl")}
+    assert set(rows) == {"both.mp4", "second", "third"}
+    assert rows["both.mp4"]["right"] is False
+    assert rows["second"]["latency_ms"]["encode_video"] is None  # encoded once for both
+    table = parquet.read_table(out).to_pylist()
+    assert [row["id"] for row in table] == [row["id"] for row in rows_of(tmp_path / "r.jsonl")]
+    assert {row["status"] for row in table} == {"ok"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_finishes_the_row_in_hand(
+    clips: Path, tmp_path: Path, options: tuple[object, ...], number: signal.Signals
+) -> None:
+    folder, results = tmp_path / "clips", tmp_path / "r.jsonl"
+    folder.mkdir()
+    for n in range(40):
+        (folder / f"{n}.mp4").write_bytes((clips / "both.mp4").read_bytes())
+    arguments = [str(folder), QUESTIONS[0], "--out", str(results), *map(str, options)]
+    command = [sys.executable, "-m", "seats_cli", "batch", *arguments]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, process_group=0) as batch:
+        while batch.poll() is None and not (results.exists() and results.stat().st_size):
+            time.sleep(0.02)
+        os.killpg(batch.pid, number)
+        _, err = batch.communicate(timeout=120)
+    assert batch.returncode == 130, err
+    assert "stopping after the row in hand" in err
+    assert "the same command goes on with them" in err
+    rows = rows_of(results)
+    assert 1 <= len(rows) < 40
+    assert {row["status"] for row in rows} == {"ok"}
+
+
+def test_one_line_for_what_cannot_be(run: Run, clips: Path, tmp_path: Path, options: tuple[object, ...]) -> None:
+    out = ("--out", tmp_path / "r.jsonl")
+    for code, says, arguments in (
+        (2, "one question for all", (clips,)),
+        (2, "one question for all", (clips, "what ?", "--questions", clips / "q.csv")),
+        (2, "is empty", (clips, " ")),
+        (2, "not UTF-8", (clips, "what \udcff ?")),
+        (2, "ends in .jsonl", (clips, "what ?", "--out", tmp_path / "r.txt")),
+        (2, "--engine ray", (clips, "what ?", "--ray-address", "auto")),
+        (2, "no shard 5/4", (clips, "what ?", "--shard", "5/4")),
+        (1, "no such folder", (clips / "nowhere", "what ?")),
+        (1, "holds no clips", (tmp_path, "what ?")),
+        (2, "cannot be read as a file of questions", (clips, "--questions", tmp_path / "q.csv")),
+    ):
+        ran = run("batch", *arguments, *(() if "--out" in arguments else out), *options)
+        assert ran.code == code, ran.err
+        assert says in " ".join(ran.err.split()), arguments
+        assert not ran.out
+    assert not (tmp_path / "r.jsonl").exists()
+
+
+def test_a_file_that_is_written_to_is_left_alone(
+    run: Run, clips: Path, tmp_path: Path, options: tuple[object, ...]
+) -> None:
+    with ResultsFile(tmp_path / "r.jsonl"):
+        ran = run("batch", clips, "what ?", "--out", tmp_path / "r.jsonl", *options)
+    assert ran.code == 1
+    assert "another batch is writing to it" in ran.err
