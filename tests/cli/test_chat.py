@@ -197,6 +197,19 @@ class Terminal:
     def type(self, keys: str) -> None:
         os.write(self._fd, keys.encode())
 
+    def interrupt(self, pattern: str) -> str:
+        """Press Ctrl-C until a pattern comes. Python does not notice it in the moment between a key and waiting for the
+        next one, which is long on a busy machine."""
+        for _ in range(10):
+            time.sleep(0.3)
+            self.type("\x03")
+            try:
+                return self.until(pattern, seconds=10)
+            except AssertionError:
+                if self.process.poll() is not None:
+                    raise
+        return self.until(pattern, seconds=0)
+
     def until(self, pattern: str, seconds: float = 200) -> str:
         """What comes up to a pattern, which is then behind us."""
         end = time.monotonic() + seconds
@@ -245,15 +258,14 @@ def test_keys_on_a_terminal(terminal: Callable[..., Terminal], tmp_path: Path) -
     at.type("\x15/keep 35%\x1b[D\x08\x082\x1b[C\n")  # Ctrl-U; then 35 becomes 2 from within
     at.until(r"seats 2%: .*\n> ")
 
-    at.type("abc\x03")  # a line half typed is given up in silence
-    at.until(r"\^C\n> ")
-    at.type("\x03")
-    assert at.until(r"leaves\n> ").endswith("Ctrl-D or /quit leaves\n> ")
+    at.type("abc")
+    at.until("abc")
+    assert at.interrupt(r"\n> ") == "\n> "  # a line half typed is given up in silence
+    assert at.interrupt(r"leaves\n> ").endswith("Ctrl-D or /quit leaves\n> ")
 
     at.type("what is red ?\n")
     at.until(r"what is red \?\n(.|\n)*?\w+ \w+ ")
-    at.type("\x03")
-    at.until(r"stopped; the question is not part of the conversation\n> ")
+    at.interrupt(r"stopped; the question is not part of the conversation\n> ")
     at.type("/keep\n")
     at.until(r"seats 2%: .*\n> ")
     at.type("\x1b[A\x1b[A")  # the line before the last one
@@ -281,7 +293,7 @@ def test_a_terminal_remembers_and_never_needs_to(terminal: Callable[..., Termina
     assert re.search(r"seats 12% · \d+ video tokens, .* kept · .*reading .*, encoding .* · first token", said)
     at.type("/quit\n")
     assert at.process.wait(timeout=60) == 0
-    assert (folder / "chat_history").read_text() == "/keep 12%\nwho ?\n"
+    assert (folder / "chat_history").read_text() == "/keep 12%\nwho ?\n/quit\n"
     assert (folder / "chat_history").stat().st_mode & 0o777 == 0o600
 
 
