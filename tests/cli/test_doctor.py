@@ -39,6 +39,8 @@ def test_json(run: Run) -> None:
     assert said["hub"]["reachable"] is None
     assert "Qwen/Qwen2.5-Omni-7B" in [model["name"] for model in said["hub"]["models"]]
     assert said["memory_free_bytes"] > 0
+    assert set(said["extras"]) == {"eval", "parquet", "quant", "ray"}
+    assert "triton" in said["attention"]
 
 
 @pytest.mark.usefixtures("built_in")
@@ -48,6 +50,16 @@ def test_table_goes_to_stdout(run: Run) -> None:
     assert not ran.err
     for said in ("transformers", "tested range", "GPU", "h264, ", "not asked (offline)", "can run here"):
         assert said in ran.out
+
+
+@pytest.mark.usefixtures("built_in")
+def test_table_fits_a_narrow_terminal(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr("seats_cli.machine._version", lambda package: None if package == "ray" else "1.0")
+    ran = run("doctor", "--offline")
+    assert max(map(len, ran.out.splitlines())) <= 60
+    assert "not ray" in " ".join(ran.out.split())
+    assert "Triton" in ran.out
 
 
 def test_missing_built_in_model_is_a_problem(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

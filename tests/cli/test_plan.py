@@ -1,0 +1,129 @@
+"""`seats plan`, and `--max-vram` of the commands that run a model."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Ran
+
+Run = Callable[..., Ran]
+
+
+def test_json_is_one_document(run: Run, clips: Path, tiny: Path) -> None:
+    ran = run("plan", clips / "both.mp4", "what is in the clip ?", "--model", tiny, "--json", "--keep", "25%")
+    assert ran.code == 0, ran.err
+    assert not ran.err
+    said = json.loads(ran.out)
+    assert said["schema"] == "seats.plan/1"
+    assert said["clip"]["video"]["frames"] == 8
+    assert said["clip"]["duration_s"] == pytest.approx(4, abs=0.1)
+    assert said["tokens"]["text_counted"] is True
+    assert said["tokens"]["video"]["pre_llm"] < said["tokens"]["video"]["full"]
+    assert len(said["tokens"]["total_per_layer"]) == said["model"]["layers"]
+    assert said["flops"]["run"] < said["flops"]["full"]
+    memory = said["memory_bytes"]
+    assert memory["run"]["total"] == memory["weights"] + memory["run"]["activations"] + memory["run"]["clip"]
+    assert said["fit"]["run"] is True
+    assert said["fit"]["suggestions"] == []
+
+
+def test_it_is_what_ask_reports(run: Run, clips: Path, tiny: Path) -> None:
+    shared = ("--model", tiny, "--method", "random", "--keep", "35%", "--max-frames", "4", "--json")
+    question = "what is in the clip ?"
+    planned = json.loads(run("plan", clips / "both.mp4", question, *shared, "--max-new-tokens", "3").out)
+    asked = json.loads(run("ask", clips / "both.mp4", question, *shared, "--max-new-tokens", "3").out)
+    for name in ("video", "audio"):
+        assert planned["tokens"][name]["full"] == asked["tokens"][name]["full"]
+        assert planned["tokens"][name]["per_layer"] == asked["tokens"][name]["per_layer"]
+    assert planned["tokens"]["text"] == asked["tokens"]["text"]
+    assert planned["flops"]["parts"] == asked["flops"]["parts"]
+    assert planned["flops"]["full"] == asked["flops"]["full"]
+    assert planned["memory_bytes"]["run"]["kv_cache"] == asked["memory_bytes"]["kv_cache"]
+
+
+def test_published_models_need_no_files(run: Run, clips: Path) -> None:
+    ran = run("plan", clips / "both.mp4", "--model", "Qwen/Qwen2.5-Omni-7B", "--max-vram", "17G", "--json")
+    said = json.loads(ran.out)
+    assert said["model"]["parameters"] == 8_931_813_888
+    assert said["fit"]["run"] is False
+    flags = [change["flags"] for change in said["fit"]["suggestions"]]
+    assert "--quantize 4bit" in flags
+    assert all(change["total_bytes"] < 17 * 2**30 for change in said["fit"]["suggestions"])
+    assert "Does not fit" in run("plan", clips / "both.mp4", "--model", "Qwen/Qwen2.5-Omni-7B", "--max-vram", "17G").out
+
+
+def test_a_limit_chooses_the_model(run: Run, clips: Path) -> None:
+    ran = run("plan", clips / "both.mp4", "--max-vram", "26G", "--device", "cuda", "--json")
+    assert json.loads(ran.out)["model"]["name"] == "Qwen/Qwen2.5-Omni-7B"
+    assert "Qwen2.5-Omni-7B" in ran.line
+
+
+@pytest.mark.parametrize("width", ["40", "60", "120"])
+@pytest.mark.parametrize("clip", ["both.mp4", "mute.mp4", "sound.m4a"])
+def test_the_table_keeps_to_the_width(
+    run: Run, clips: Path, width: str, clip: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", width)
+    monkeypatch.setenv("NO_COLOR", "1")
+    ran = run("plan", clips / clip, "--model", "Qwen/Qwen3-Omni-30B-A3B-Instruct", "--max-vram", "70G", "-v")
+    assert ran.code == 0
+    assert "\x1b[" not in ran.out
+    assert max(map(len, ran.out.splitlines())) <= int(width)
+    assert "Fits into" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("text.mp4",), 1, "not a video or sound file"),
+        (("empty.mp4",), 1, "empty"),
+        (("gone.mp4",), 1, "no such file"),
+        (("mute.mp4", "--no-video"), 1, "no sound"),
+        (("both.mp4", "--start", "9"), 1, "begins at 9"),
+        (("both.mp4", "--no-video", "--no-audio"), 2, "nothing to ask about"),
+        (("both.mp4", "--method", "best"), 2, "unknown|cannot plan"),
+        (("both.mp4", "--keep", "90%"), 2, "cannot keep"),
+        (("both.mp4", "--max-vram", "lots"), 2, "is not a size"),
+        (("both.mp4", "--device", "tpu"), 2, "unknown device"),
+        (("both.mp4", "--model", "no/such-model"), 1, "no dimensions"),
+        (("both.mp4", "--model", "seats-nano", "--quantize", "4bit"), 2, "CUDA"),
+    ],
+)
+def test_wrong_use_is_one_line(run: Run, clips: Path, arguments: tuple[str, ...], code: int, said: str) -> None:
+    model = () if "--model" in arguments else ("--model", "seats-nano")
+    ran = run("plan", clips / arguments[0], *arguments[1:], *model)
+    assert ran.code == code
+    assert re.search(said, ran.line)
+    assert not ran.out
+
+
+def test_it_takes_less_than_a_second_of_the_processor(shell: Callable[..., Ran], clips: Path) -> None:
+    began = os.times().children_user
+    ran = shell("plan", clips / "both.mp4", "--model", "Qwen/Qwen2.5-Omni-7B", "--json")
+    assert ran.code == 0
+    assert os.times().children_user - began < 1.5  # with room for a slow machine; torch alone would take longer
+
+
+def test_max_vram_lowers_what_is_seen_and_says_so(run: Run, clips: Path, tiny: Path) -> None:
+    asked = ("ask", clips / "both.mp4", "what ?", "--model", tiny, "--max-new-tokens", "2", "--json")
+    free = run(*asked, "--max-vram", "1G")
+    assert "nothing had to be lowered" in free.line
+    tight = run(*asked, "--max-vram", "3300K")
+    assert tight.code == 0, tight.err
+    before, after = (json.loads(ran.out)["clip"]["video"] for ran in (free, tight))
+    pixels = [video["frames"] * video["width"] * video["height"] for video in (before, after)]
+    assert pixels[1] < pixels[0]
+    assert f"{after['frames']} frames of {after['width']}x{after['height']}" in tight.line
+
+
+def test_an_impossible_limit_is_one_line(run: Run, clips: Path, tiny: Path) -> None:
+    ran = run("ask", clips / "both.mp4", "what ?", "--model", tiny, "--max-vram", "100K")
+    assert ran.code == 1
+    assert "weights" in ran.line
+    assert "raise --max-vram" in ran.line

@@ -1,0 +1,85 @@
+"""What a header promises against what decoding finds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from seats.errors import MediaError, SettingsError
+from seats.media import FrameSampling, load_clip
+from seats.plan import clip as clip_module
+from seats.plan.clip import read_clip, take
+from tests.media.make import tone, write_clip
+
+SAMPLES = sorted((Path(__file__).resolve().parents[2] / "samples").glob("*.m*4*"))
+
+
+def _same(path, sampling, start=None, end=None):
+    part = take(read_clip(path), sampling, start, end)
+    real = load_clip(path, sampling=sampling, start_s=start, end_s=end)
+    assert part.frames == (0 if real.video is None else real.video.pixels.shape[0])
+    if real.video is not None:
+        assert (part.height, part.width) == tuple(real.video.pixels.shape[2:])
+        assert part.fps == pytest.approx(real.video.fps)
+    assert part.samples == (0 if real.audio is None else len(real.audio.waveform))
+    assert part.exact
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.name)
+def test_samples_are_planned_as_they_are_read(path):
+    _same(path, FrameSampling())
+
+
+def test_parts_rates_and_sizes(tmp_path):
+    path = write_clip(tmp_path / "both.mp4", frames=100, rate=10, sound=tone(10)) or tmp_path / "both.mp4"
+    for start, end in ((None, 3.3), (2.0, None), (6.5, 8.0)):
+        _same(path, FrameSampling(fps=1.5, min_pixels=28 * 28, max_pixels=6 * 28 * 28), start, end)
+    _same(path, FrameSampling(max_frames=6))
+
+
+def test_a_header_alone_is_nearly_as_good(tmp_path, monkeypatch):
+    write_clip(tmp_path / "both.mp4", frames=100, rate=10, sound=tone(10))
+    exact = take(read_clip(tmp_path / "both.mp4"), FrameSampling())
+    monkeypatch.setattr(clip_module, "PACKETS_S", 1e-9)
+    facts = read_clip(tmp_path / "both.mp4")
+    part = take(facts, FrameSampling())
+    assert not part.exact
+    assert any("header" in note for note in facts.notes)
+    assert part.frames == exact.frames
+    assert abs(part.samples - exact.samples) < 2000
+
+
+def test_nothing_left_is_an_error(tmp_path):
+    write_clip(tmp_path / "mute.mp4", frames=20, rate=10)
+    facts = read_clip(tmp_path / "mute.mp4")
+    with pytest.raises(MediaError, match="no sound"):
+        facts.without(video=True)
+    with pytest.raises(MediaError, match="begins at 5"):
+        take(facts, FrameSampling(), 5.0)
+    with pytest.raises(SettingsError):
+        take(facts, FrameSampling(), 1.0, 0.5)
+    (tmp_path / "text.mp4").write_text("a letter\n" * 50)
+    with pytest.raises(MediaError):
+        read_clip(tmp_path / "text.mp4")
+
+
+def test_ten_hours_are_planned_in_a_moment():
+    import time
+
+    import numpy as np
+
+    from seats.plan.clip import ClipFacts, Pictures, Sound
+    from seats.plan.model import planned_model
+    from seats.plan.plan import Ask, make_plan
+
+    hours = 10 * 3600.0
+    pictures = Pictures(1920, 1080, "h264", np.arange(int(hours * 30)) / 30, 1 / 30, (30.0,), exact=False)
+    facts = ClipFacts(Path("day.mp4"), hours, pictures, Sound(48_000, "aac", hours, exact=False))
+    model = planned_model("qwen2.5-omni-7b")
+    began = time.process_time()
+    plan = make_plan(model, facts, Ask(device="cuda", dtype_bytes=2))
+    assert time.process_time() - began < 1.0
+    assert plan.part.frames == replace(model.sampling).max_frames
+    assert plan.full.tokens.layers[0].audio == 25 * hours

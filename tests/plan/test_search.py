@@ -1,0 +1,75 @@
+"""Settings that fit."""
+
+from __future__ import annotations
+
+import pytest
+
+from seats.errors import OutOfMemoryError
+from seats.plan.model import planned_model
+from seats.plan.plan import Ask, make_plan
+from seats.plan.search import fit, fits, reserve_for, suggestions
+from seats.plan.typical import two_minutes
+
+GIB = 2**30
+
+
+@pytest.fixture(scope="module")
+def clip():
+    return two_minutes()
+
+
+@pytest.fixture(scope="module")
+def large():
+    return planned_model("qwen2.5-omni-7b")
+
+
+ASK = Ask(method="full", device="cuda", dtype_bytes=2)
+
+
+def test_what_fits_is_left_alone(clip, large):
+    ask, plans = fit(large, clip, [ASK], 100 * GIB)
+    assert ask == ASK
+    assert fits(plans[0], 100 * GIB)
+
+
+def test_pixels_go_first_then_frames(clip, large):
+    whole = make_plan(large, clip, ASK).needed_bytes + reserve_for("cuda")
+    ask, plans = fit(large, clip, [ASK], whole - 20 * 2**20)
+    assert ask.max_frames is None
+    assert large.sampling.min_pixels <= ask.max_pixels < 480 * 854
+    assert plans[0].part.frames == 240
+    smallest = make_plan(large, clip, Ask(**{**vars(ASK), "max_pixels": 128 * 28 * 28, "max_frames": 40}))
+    limit = smallest.needed_bytes + reserve_for("cuda") + 2**20
+    ask, plans = fit(large, clip, [ASK], limit)
+    assert 40 <= ask.max_frames < 240
+    assert all(fits(plan, limit) for plan in plans)
+
+
+def test_all_questions_and_methods_must_fit(clip, large):
+    both = [Ask(device="cuda", dtype_bytes=2), ASK]
+    limit = make_plan(large, clip, ASK).needed_bytes + reserve_for("cuda") - 20 * 2**20
+    assert fits(make_plan(large, clip, both[0]), limit)
+    ask, plans = fit(large, clip, both, limit)
+    assert ask.max_pixels is not None
+    assert all(fits(plan, limit) for plan in plans)
+
+
+def test_an_impossible_limit_says_what_to_do(clip, large):
+    with pytest.raises(OutOfMemoryError, match=r"weights of qwen2.5-omni-7b alone.*--quantize 4bit.*--max-vram"):
+        fit(large, clip, [ASK], 10 * GIB)
+    nano = planned_model("seats-nano")
+    with pytest.raises(OutOfMemoryError, match=r"even with two small frames.*--max-vram to"):
+        fit(nano, clip, [Ask()], 17 * 2**20)
+
+
+def test_suggestions_fit_and_are_as_large_as_can_be(clip, large):
+    plan = make_plan(large, clip, ASK)
+    limit = plan.needed_bytes + reserve_for("cuda") - 40 * 2**20
+    found = suggestions(plan, clip, limit, [planned_model("qwen2.5-omni-3b")])
+    flags = [one.flags.split()[0] for one in found]
+    assert flags[:2] == ["--max-frames", "--max-pixels"]
+    assert {"--end", "--method", "--quantize", "--model"} <= set(flags)
+    assert all(fits(one.plan, limit) for one in found)
+    frames = int(found[0].flags.split()[1])
+    more = make_plan(large, clip, Ask(**{**vars(ASK), "max_frames": frames + 2}))
+    assert not fits(more, limit)

@@ -1,0 +1,133 @@
+"""The plan's counts against the methods themselves, run on random tokens."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+import torch
+
+from seats.errors import SettingsError
+from seats.methods import AfterLayer, BeforeLLM, ModelShape, Retention, method_class, method_classes, retention_for
+from seats.plan.selection import METHODS, Scene, Tokens, select, shares, stage_borders
+from seats.tokens.interleave import interleave
+from seats.tokens.layout import Modality
+from seats.tokens.sequence import build_sequence
+from tests.tiny import tiny_config
+
+HIDDEN, KEYS = 24, (6, 10)
+COUNTED = [name for name in METHODS if name not in ("fastvid", "omnizip")]
+
+
+def _layout(family: str, grid: tuple[int, int, int] | None, audio: int):
+    from seats.models.families import FAMILIES
+
+    config = tiny_config(family)
+    rule = next(f for f in FAMILIES if f.name == family).sequence_rule(config)
+    prompt = [1, 2, rule.video if grid else rule.audio, 3, 4, 5]
+    layout = build_sequence(prompt, rule, grid, 1.0, audio).layout
+    if grid is None or not audio:
+        return layout, 1
+    return layout, len(set(interleave(grid, 1.0, audio, rule.time).window.tolist()))
+
+
+def _run(method, layout, layers: int):
+    """Totals entering each layer, multiply-adds and relevances, as the engine would find them."""
+    generator = torch.Generator().manual_seed(3)
+    embeds = torch.randn(len(layout), HIDDEN, generator=generator)
+    saliency = torch.rand(len(layout), generator=generator)
+    sizes = zip((Modality.VIDEO, Modality.AUDIO), KEYS, strict=True)
+    keys = {kind: torch.randn(int(layout.is_modality(kind).sum()), d, generator=generator) for kind, d in sizes}
+    macs, scored, counts = 0, [], []
+
+    def keep(selection):
+        nonlocal layout, macs
+        if selection is not None:
+            macs += selection.macs
+            layout = layout.select(selection.keep | layout.is_modality(Modality.TEXT))
+
+    keep(method.before_llm(BeforeLLM(embeds, layout, saliency, keys)))
+    for layer in range(1, layers + 1):
+        counts.append(layout.counts())
+        if layer in method.layers:
+
+            @cache
+            def relevance(layer=layer):
+                scored.append((layer, len(layout)))
+                return torch.rand(len(layout), generator=generator) / len(layout)
+
+            hidden = torch.randn(len(layout), HIDDEN, generator=generator)
+            keep(method.after_layer(AfterLayer(layer, hidden, layout, relevance)))
+    return counts, macs, scored
+
+
+@pytest.mark.parametrize("family", ["qwen2.5-omni", "qwen3-omni"])
+@pytest.mark.parametrize("name", COUNTED)
+@pytest.mark.parametrize("clip", [((6, 6, 8), 150), ((7, 5, 6), 83), ((4, 9, 5), 0), (None, 217)])
+@pytest.mark.parametrize("keep", [10.0, 30.0, 55.0])
+def test_counts_are_the_methods_own(family, name, clip, keep):
+    grid, audio = clip
+    layers = 28 if family == "qwen2.5-omni" else 48
+    layout, windows = _layout(family, grid, audio)
+    full = layout.counts()
+    scene = Scene(
+        family,
+        layers,
+        {},
+        Tokens(full.text, full.video, full.audio),
+        grid[1] * grid[2] if grid else 0,
+        windows,
+        HIDDEN,
+        KEYS,
+    )
+    pair = shares(family, keep)
+    try:
+        method = method_class(name).for_model(ModelShape(family, layers, {}), Retention(*pair), 0)
+        counts, macs, scored = _run(method, layout, layers)
+    except SettingsError:
+        with pytest.raises(SettingsError):
+            select(name, scene, *pair)
+        return
+    planned = select(name, scene, *pair)
+    assert planned.wants == method.wants
+    assert planned.macs == macs
+    assert vars(planned.pre_llm) == vars(counts[0])
+    assert [layer for layer, _ in planned.scored] == [layer for layer, _ in scored]
+    off = [abs(said.total - real.total) for said, real in zip(planned.layers, counts, strict=True)]
+    assert max(off) <= planned.slack
+    if name != "seats":
+        assert planned.slack == 0
+
+
+def test_every_built_in_method_can_be_planned():
+    from seats.methods.registry import BUILT_IN
+
+    assert set(METHODS) == {cls.name for cls in BUILT_IN} <= set(method_classes())
+
+
+@pytest.mark.parametrize("family", ["qwen2.5-omni", "qwen3-omni"])
+@pytest.mark.parametrize("keep", [0.5, 5, 10, 12.5, 15, 20, 35, 60, 100])
+def test_shares_are_those_of_keep(family, keep):
+    found = retention_for(family, keep)
+    assert shares(family, keep) == pytest.approx((found.video, found.audio), abs=1e-12)
+
+
+@pytest.mark.parametrize(("family", "layers"), [("qwen2.5-omni", 28), ("qwen2.5-omni", 36), ("qwen3-omni", 48)])
+def test_borders_are_those_of_seats(family, layers):
+    method = method_class("seats").for_model(ModelShape(family, layers, {}), Retention(0.1, 0.3), 0)
+    scene = Scene(family, layers, {}, Tokens(5, 10, 10), 5, 2, HIDDEN, KEYS)
+    assert stage_borders(scene) == (method.drop_layers, method.late_layer)
+
+
+@pytest.mark.parametrize("name", ["fastvid", "omnizip"])
+def test_counts_that_content_decides_are_said_to_be_estimates(name):
+    scene = Scene("qwen2.5-omni", 28, {}, Tokens(10, 1000, 250), 100, 5, HIDDEN, KEYS)
+    planned = select(name, scene, 0.4, 0.6)
+    assert not planned.exact
+    assert 0.2 * 1250 < planned.pre_llm.total < 0.8 * 1250
+
+
+def test_an_unknown_method_is_named():
+    scene = Scene("qwen2.5-omni", 28, {}, Tokens(10, 1000, 250), 100, 5, HIDDEN, KEYS)
+    with pytest.raises(SettingsError, match=r"'best'.*seats"):
+        select("best", scene, 0.1, 0.1)
