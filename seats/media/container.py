@@ -81,8 +81,7 @@ def check_file(path: Path) -> int:
     if info.st_size == 0:
         raise MediaError(f"{path}: the file is empty (0 bytes); download or copy it again")
     try:
-        # without waiting, should the file have become a pipe by now
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        with path.open("rb") as file:
             file.read(1)
     except PermissionError:
         raise MediaError(f"{path}: may not be read; check the file's permissions") from None

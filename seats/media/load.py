@@ -9,7 +9,7 @@ from pathlib import Path
 
 from seats.errors import MediaError, SettingsError
 from seats.media import container as media
-from seats.media.audio import load_audio
+from seats.media.audio import SAMPLE_RATE, load_audio
 from seats.media.clip import Audio, Clip, Video
 from seats.media.probe import count_duration, no_streams
 from seats.media.sampling import FrameSampling
@@ -80,6 +80,7 @@ def load_clip(
     if duration is None or (complete and math.isinf(end) and read_until > duration):
         duration = read_until
     last = min(end, duration)
+    notes += _early_ends(video, audio, start, min(last, read_until))
     if promised is not None and min(end, promised) - read_until > max(1.0, 0.05 * promised):
         notes.append(f"the file ends early: {read_until:.1f} of {promised:.1f} s could be read")
         last = read_until
@@ -120,6 +121,18 @@ def _stream_notes(path: Path, videos: int, audios: int, use_video: bool, use_aud
     if audios > 1 and use_audio:
         notes.append(f"{audios} audio streams in the file; the default or first one is used")
     return notes
+
+
+def _early_ends(video: Video | None, audio: Audio | None, start_s: float, end_s: float) -> list[str]:
+    """Say which of pictures and sound ends well before the other."""
+    if video is None or audio is None:
+        return []
+    ends = {
+        "pictures end": start_s + video.times[-1] + 1 / video.source_fps,
+        "sound ends": start_s + len(audio.waveform) / SAMPLE_RATE,
+    }
+    slack = max(1.0, 0.05 * (end_s - start_s))
+    return [f"the {what} at {at:.1f} s, the clip at {end_s:.1f} s" for what, at in ends.items() if end_s - at > slack]
 
 
 def _decode_both(

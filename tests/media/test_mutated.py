@@ -76,3 +76,12 @@ def test_titles_in_another_character_set(tmp_path: Path) -> None:
     info = b"LIST" + (4 + len(title)).to_bytes(4, "little") + b"INFO" + title
     clip.write_bytes(data[:at] + info + data[at:])
     assert len(load_clip(clip).audio.waveform) == 16_000
+
+
+@pytest.mark.parametrize(
+    ("frames", "seconds", "says"), [(60, 1.5, "sound ends at 1.5"), (20, 6.0, "pictures end at 2")]
+)
+def test_sound_and_pictures_of_different_length(tmp_path: Path, frames: int, seconds: float, says: str) -> None:
+    clip = load_clip(write_clip(tmp_path / "x.mkv", frames=frames, rate=10, sound=tone(seconds)))
+    assert says in " ".join(clip.notes)
+    assert len(clip.notes) == 1
