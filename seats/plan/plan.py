@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from types import SimpleNamespace
+
+import numpy as np
 
 from seats.costs.flops import FlopsParts, Workload, flops_report
 from seats.errors import MediaError
@@ -15,6 +18,10 @@ from seats.plan.model import PlannedModel
 from seats.plan.prompt import QUESTION, text_tokens
 from seats.plan.selection import Scene, Selected, Tokens, select, shares
 from seats.plan.weights import Weights, count_weights
+from seats.tokens.interleave import TimeRule, interleave
+
+_LAID_OUT = 50_000
+"""Tokens of a sequence that is laid out to count its windows; longer ones would take too long."""
 
 
 @dataclass(frozen=True)
@@ -201,16 +208,23 @@ def _mel_frames(model: PlannedModel, part: Part) -> tuple[int, tuple[str, ...]]:
 
 
 def _windows(model: PlannedModel, part: Part, grid: tuple[int, int, int] | None, audio: int) -> int:
-    """Windows of the interleaved sequence: chunks of so many seconds, or temporal grids."""
+    """Windows of the interleaved sequence; of a very long one, as many as its seconds fill."""
     rule = model.family.time_rule(_Timed(model))
-    rate, chunk_s = rule.positions_per_second, rule.seconds_per_chunk
-    per_grid = model.config.vision_config.temporal_patch_size / part.fps
-    chunked = rule.interleaving == "chunk"
-    heard = math.ceil(audio / (rate * chunk_s)) if audio else 0
+    vision = model.config.vision_config
+    merge, per_grid = vision.spatial_merge_size, vision.temporal_patch_size / part.fps
+    merged = None if grid is None else (grid[0], grid[1] // merge, grid[2] // merge)
+    if audio + (math.prod(merged) if merged else 0) <= _LAID_OUT:
+        return _laid_out(rule, merged, per_grid, audio)
+    chunk_s = rule.seconds_per_chunk
+    heard = math.ceil(audio / (rule.positions_per_second * chunk_s))
     if grid is None:
         return heard
-    seen = math.ceil(grid[0] * per_grid / chunk_s) if chunked else grid[0]
-    return max(seen, heard) if chunked else seen
+    return max(math.ceil(grid[0] * per_grid / chunk_s), heard) if rule.interleaving == "chunk" else grid[0]
+
+
+@lru_cache(maxsize=256)
+def _laid_out(rule: TimeRule, merged: tuple[int, int, int] | None, per_grid: float, audio: int) -> int:
+    return len(np.unique(interleave(merged, per_grid, audio, rule).window))
 
 
 class _Timed:
