@@ -67,7 +67,7 @@ def measure(folder: Path, clips: int, bad: int, *, drawn: int = 0, ray: bool = F
         "equal_to_ask": sum(not keys for keys in different.values()),
         "different_answers": len({row["answer"] for row in answered.values()}),
         "seconds_with_start": round(seconds, 1),
-        "said": json.loads(batch.out.read_text() or "{}"),
+        "said": _document(batch.out, faults),
         "lost_workers_said": [line for line in (folder / "log.txt").read_text().splitlines() if "lost" in line],
         "faults": faults,
     }
@@ -93,6 +93,15 @@ def compare_with_ask(rows: list[tuple[Path, dict[str, Any]]]) -> dict[Path, list
         said = json.loads(json.dumps(answer_json(answer(model, clip, Question(QUESTION)))))
         different[path] = [key for key, value in said.items() if key not in MEASURED and row.get(key) != value]
     return different
+
+
+def _document(out: Path, faults: list[str]) -> dict[str, Any]:
+    """What was said on standard output, which must be one JSON document."""
+    try:
+        return json.loads(out.read_bytes())
+    except ValueError:
+        faults.append(f"no JSON document: {out.read_text()[:2000]}")
+        return {}
 
 
 def _kill_an_actor(batch: Batch, results: Path, rows: int) -> int | None:

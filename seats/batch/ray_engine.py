@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
-from seats.batch.jobs import Event, Job, Made, Said
+from seats.batch.jobs import Event, Job, Made, Said, Started
 from seats.batch.ledger import Ledger, Ticket
 from seats.batch.settings import Setup
 from seats.errors import ModelError, SeatsError, SettingsError
@@ -153,6 +153,7 @@ class RayEngine:
             for actor in self._actors:
                 while not self._stopping and len(actor.tickets) < actor.slots and (ticket := ledger.next()) is not None:
                     actor.tickets[actor.handle.run.remote(ticket.job)] = ticket
+                    yield Started(ticket.job)  # when the model turns to it is only known afterwards
             if not any(actor.tickets for actor in self._actors) and (self._stopping or ledger.empty):
                 return
             waited = [reference for actor in self._actors for reference in actor.tickets]
@@ -194,7 +195,8 @@ class RayEngine:
         for event in result:
             if isinstance(event, Made):
                 ledger.made(ticket, event.asked)
-            yield event
+            if not isinstance(event, Started):
+                yield event
 
     def _lost(self, actor: _Actor, ledger: Ledger, error: Exception) -> Iterator[Event]:
         import ray

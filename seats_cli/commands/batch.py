@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -158,7 +158,7 @@ def batch(
     from seats.batch.run import run_batch
     from seats_cli.batch_progress import Progress
 
-    with _stoppable() as stop, Progress(out) as progress:
+    with _stoppable() as stop, _no_foreign_output(), Progress(out) as progress:
         outcome = run_batch(
             jobs, results, setup.digest, engine, retry_failed=batch.retry_failed, stop=stop, tell=progress.tell
         )
@@ -295,6 +295,13 @@ def _stoppable() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _no_foreign_output() -> Iterator[None]:
+    """Keep standard output for the result: Ray prints there what happens to its workers, which the log says too."""
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
+        yield
 
 
 def _report(outcome: Outcome, where: Path, out: Output) -> None:
