@@ -113,7 +113,7 @@ class _Frames:
             total = int(self._copies.sum())
             size = frame_size(self.height, self.width, total, self._sampling)
             self._pixels = np.empty((total, 3, *size), dtype=np.uint8)
-            transfer = _HDR_TRANSFERS.get(getattr(frame, "color_trc", None))  # PyAV 15 does not say it
+            transfer = _HDR_TRANSFERS.get(getattr(frame, "color_trc", 0))  # PyAV 15 does not say it
             if transfer:
                 self.notes.append(f"the video is HDR ({transfer}); its colours are read without tone mapping")
         transpose, flip_x, flip_y = self._turn
