@@ -18,13 +18,13 @@ TYPE_WEIGHTS = {
     "x_sound_while": 2.0,
     "x_shape_as": 2.0,
     "x_shape_while": 2.0,
-    "x_shape_side": 2.5,
-    "x_visible": 1.5,
+    "x_shape_side": 6.0,
+    "x_visible": 3.0,
     "x_order": 1.5,
     "d_clip": 1.5,
     "d_shapes": 1.5,
     "d_sounds": 1.5,
-    "v_count": 1.5,
+    "v_count": 2.5,
     "a_count": 1.5,
     "v_side": 1.5,
 }
@@ -62,6 +62,7 @@ class TrainSettings:
     early_weight: float = 1.5
     middle_weight: float = 2.0
     entity_weight: float = 3.0
+    asked_weight: float = 1.0
     seed: int = 0
     split_offset: int = 0
 

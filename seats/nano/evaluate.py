@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 
 from seats.nano.examples import Batch, make_batch
+from seats.nano.facts import ASKED_FACTS, ENTITY_FACTS
 from seats.nano.losses import ENCODER_AUDIO_FACTS, ENCODER_VIDEO_FACTS, FactHeads, prefix_labels
 from seats.nano.packing import PackedForward, encode_audio, encode_video, word_embeddings
 from seats.nano.questions import Question
@@ -92,7 +93,9 @@ def evaluate(forward: PackedForward, batches: list[Batch], heads: FactHeads | No
             labels = prefix_labels(batch).flatten(0, 1)
             result.add_facts("middle", heads.accuracy(packed.prefix_states.flatten(0, 1), labels, words))
             labels = batch.question_facts.flatten(0, 1)
-            result.add_facts("entity", heads.accuracy(packed.question_states.flatten(0, 1), labels, words))
+            there = heads.accuracy(packed.asked_states.flatten(0, 1), labels, words, ASKED_FACTS)
+            named = heads.accuracy(packed.question_states.flatten(0, 1), labels, words, (*ENTITY_FACTS, "asked_side"))
+            result.add_facts("entity", named | there)
         guess = forward.thinker.lm_head(packed.final).argmax(-1)
         right = (guess == batch.target) | (batch.target < 0)
         for row, asked in enumerate(batch.questions):

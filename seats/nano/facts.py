@@ -43,6 +43,7 @@ FACTS: dict[str, str] = {
     "following_shape": "shape",
     "following_colour": "colour",
     "following_sound": "sound",
+    "asked_side": "side",
     "asked_shape": "shape",
     "asked_colour": "colour",
     "nth_of_colour": "time",
@@ -55,12 +56,16 @@ FACTS: dict[str, str] = {
 Of an object: its shape, colour and side, the second it appears in, the sound in that second (`sound`), the only
 sound while it is visible, its neighbours in order of appearance, and what follows it when objects and sounds are told
 in one order. Of a moment: the sound, the only object visible (`shape`, `colour`), the one that appears (`new_`), the
-only one on each side, the neighbours of the sound; and where a question names a side first, the only one there
-(`asked_`). Of a video token that shows an object: that object, its side now, whether it has just appeared (`fresh`),
+only one on each side, the neighbours of the sound; and where a question names a side first, that side and the only one
+there (`asked_`). Of a video token that shows an object: that object, its side now, whether it has just appeared (`fresh`),
 and how many of its colour or shape there have been with it (`nth_of_`); so for a token of a sound. Of a thing counted:
 its number.
 """
 FACT_NAMES = tuple(FACTS)
+ASKED_FACTS = ("asked_shape", "asked_colour")
+"""Facts that follow from the asked side and what is on each side, and so can only be known a layer after these."""
+ENTITY_FACTS = tuple(name for name in FACTS if not name.startswith("asked_"))
+"""Facts of what a question names that are so whatever it asks."""
 
 
 def label(group: str, word: str | None) -> int:
@@ -178,6 +183,7 @@ class ClipFacts:
         second = self.clip.sounds[index].second
         facts = self.of_second(second)
         if side is not None:
+            facts["asked_side"] = label("side", side)
             facts |= self._object_labels("asked", self.only_visible(second, side)[1])
         for name, other in (("next", index + 1), ("previous", index - 1)):
             inside = 0 <= other < len(self.clip.sounds)

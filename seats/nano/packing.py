@@ -16,7 +16,7 @@ from seats.nano.examples import Batch
 from seats.nano.render_video import FRAME_SIZE
 from seats.nano.sequence import ClipShape, prefix_positions
 
-MIDDLE_LAYER, ENTITY_LAYER, EARLY_LAYER, CHOICE_LAYER = 4, 6, 8, 9
+MIDDLE_LAYER, ENTITY_LAYER, ASKED_LAYER, EARLY_LAYER, CHOICE_LAYER = 4, 6, 7, 8, 9
 """After which decoder layers (1-based) auxiliary losses are taken, see `seats.nano.losses`."""
 PATCH = 14
 IMAGE_MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073])
@@ -68,7 +68,8 @@ class Packed:
     """Results of the packed forward.
 
     prefix_states `[B, n, D]`: states of the clip after `MIDDLE_LAYER`.
-    question_states, early_states `[B, Q, D]`: states of the questions after `ENTITY_LAYER` and `EARLY_LAYER`.
+    question_states, asked_states, early_states `[B, Q, D]`: states of the questions after `ENTITY_LAYER`, `ASKED_LAYER`
+    and `EARLY_LAYER`.
     choice_scores `[B, Q, L]`: attention scores of each question's token, in one head of `CHOICE_LAYER`, to the tokens
     of its own question up to itself; the others are −inf.
     kept `[B, n]`: which positions of the prefix were read.
@@ -77,6 +78,7 @@ class Packed:
 
     prefix_states: torch.Tensor
     question_states: torch.Tensor
+    asked_states: torch.Tensor
     early_states: torch.Tensor
     choice_scores: torch.Tensor
     kept: torch.Tensor
@@ -132,6 +134,7 @@ class PackedForward:
         return Packed(
             prefix_states=after[MIDDLE_LAYER][:, :n],
             question_states=after[ENTITY_LAYER][:, n:],
+            asked_states=after[ASKED_LAYER][:, n:],
             early_states=after[EARLY_LAYER][:, n:],
             choice_scores=_choice_scores(model.layers[CHOICE_LAYER - 1], after[CHOICE_LAYER - 1], rotary, slots),
             kept=kept,

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 from seats.nano.config import HIDDEN, build_thinker
 from seats.nano.curriculum import Curriculum, Step, TrainSettings, kept_tokens
 from seats.nano.evaluate import evaluate, held_out_batches
-from seats.nano.facts import FACT_NAMES
+from seats.nano.facts import ASKED_FACTS, ENTITY_FACTS, FACT_NAMES
 from seats.nano.losses import FactHeads, answer_loss, early_losses, encoder_loss, prefix_labels, token_relevance
 from seats.nano.packing import PackedForward, batch_encoder_windows, encode_audio, encode_video, word_embeddings
 
@@ -89,9 +89,13 @@ class Trainer:
             losses["middle"] = self.settings.middle_weight * self.heads.loss(
                 packed.prefix_states.flatten(0, 1), labels.flatten(0, 1), scaled, FACT_NAMES
             )
+            labels = batch.question_facts.flatten(0, 1)
             losses["entity"] = self.settings.entity_weight * self.heads.loss(
-                packed.question_states.flatten(0, 1), batch.question_facts.flatten(0, 1), scaled, FACT_NAMES
+                packed.question_states.flatten(0, 1), labels, scaled, ENTITY_FACTS
             )
+            asked = self.heads.loss(packed.question_states.flatten(0, 1), labels, scaled, ("asked_side",))
+            asked = asked + self.heads.loss(packed.asked_states.flatten(0, 1), labels, scaled, ASKED_FACTS)
+            losses["asked"] = self.settings.asked_weight * asked
         rate = self.learning_rate()
         for optimizer in self._optimizers:
             for group in optimizer.param_groups:
