@@ -12,6 +12,7 @@ from seats.errors import MediaError, ModelError, OutOfMemoryError, SeatsError, S
 
 _LAZY = {
     "Answer": "seats.inference.answer",
+    "AnswerStream": "seats.inference.stream",
     "Conversation": "seats.inference.conversation",
     "Decoding": "seats.inference.generate",
     "Method": "seats.methods.base",
@@ -25,10 +26,12 @@ _LAZY = {
     "load_clip": "seats.media",
     "load_model": "seats.models.omni",
     "method_class": "seats.methods.registry",
+    "stream": "seats.inference.stream",
 }
 
 __all__ = [
     "Answer",
+    "AnswerStream",
     "Conversation",
     "Decoding",
     "MediaError",
@@ -47,6 +50,7 @@ __all__ = [
     "load_clip",
     "load_model",
     "method_class",
+    "stream",
 ]
 
 

@@ -12,6 +12,7 @@ from seats.costs.timers import StepTimer
 from seats.errors import OutOfMemoryError, SettingsError
 from seats.inference.answer import Answer, Question, answer_encoded
 from seats.inference.encode import EncodedClip, encode_clip
+from seats.inference.stream import AnswerStream
 from seats.media import Clip
 from seats.methods import Method, ModelShape, Retention
 from seats.methods.base import AfterLayer, BeforeLLM, Selection
@@ -100,6 +101,10 @@ class Conversation:
         self._decode_ms = None if self._decode_ms is None else 0.0
         self._encoder_ms = {step: 0.0 for step in self._encoder_ms if step != "prepare"}
         return made
+
+    def stream(self, question: Question | str) -> AnswerStream:
+        """`ask` for asyncio."""
+        return AnswerStream(lambda give: self.ask(question, on_text=give), self.model)
 
     def reset(self) -> None:
         """Forget the questions and answers; the clip stays encoded."""

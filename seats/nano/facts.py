@@ -57,9 +57,9 @@ Of an object: its shape, colour and side, the second it appears in, the sound in
 sound while it is visible, its neighbours in order of appearance, and what follows it when objects and sounds are told
 in one order. Of a moment: the sound, the only object visible (`shape`, `colour`), the one that appears (`new_`), the
 only one on each side, the neighbours of the sound; and where a question names a side first, that side and the only one
-there (`asked_`). Of a video token that shows an object: that object, its side now, whether it has just appeared (`fresh`),
-and how many of its colour or shape there have been with it (`nth_of_`); so for a token of a sound. Of a thing counted:
-its number.
+there (`asked_`). Of a video token that shows an object: that object, its side now, whether it has just appeared
+(`fresh`), and how many of its colour or shape there have been with it (`nth_of_`); so for a token of a sound. Of a
+thing counted: its number.
 """
 FACT_NAMES = tuple(FACTS)
 ASKED_FACTS = ("asked_shape", "asked_colour")

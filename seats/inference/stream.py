@@ -1,0 +1,74 @@
+"""Answers for asyncio: the pieces as they come, the event loop free meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from weakref import WeakKeyDictionary
+
+from seats.inference.answer import Answer, Question, answer
+from seats.media import Clip
+from seats.models.omni import OmniModel
+
+_turns: WeakKeyDictionary[object, threading.Lock] = WeakKeyDictionary()
+
+
+class _StoppedError(Exception):
+    """Nobody listens any more."""
+
+
+class AnswerStream:
+    """Pieces of an answer: `async for piece in stream`. It can be gone through once.
+
+    answer: the whole answer with its report, None until the last piece was taken. Leaving the loop early stops the
+    answer at its next token; an error of the question is raised where the pieces are awaited.
+    """
+
+    def __init__(self, run: Callable[[Callable[[str], None]], Answer], model: OmniModel) -> None:
+        """run: answers, in a thread of its own, and hands pieces to what it is given. model: answers one at a time."""
+        self.answer: Answer | None = None
+        self._run = run
+        self._turn = _turns.setdefault(model.thinker.module, threading.Lock())
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        loop = asyncio.get_running_loop()
+        pieces: asyncio.Queue[str | None] = asyncio.Queue()
+        stopped = threading.Event()
+
+        def give(piece: str | None) -> None:
+            if piece is not None and stopped.is_set():
+                raise _StoppedError
+            with suppress(RuntimeError):  # the loop was closed in the meantime
+                loop.call_soon_threadsafe(pieces.put_nowait, piece)
+
+        def work() -> Answer:
+            try:
+                with self._turn:
+                    if stopped.is_set():
+                        raise _StoppedError
+                    return self._run(give)
+            finally:
+                give(None)
+
+        working = loop.run_in_executor(None, work)
+        try:
+            while (piece := await pieces.get()) is not None:
+                yield piece
+            self.answer = await working
+        finally:
+            stopped.set()
+            with suppress(_StoppedError):
+                await working
+
+
+def stream(model: OmniModel, clip: Clip, question: Question) -> AnswerStream:
+    """`answer` for asyncio. Streams of one model take turns.
+
+    stream = seats.stream(model, clip, seats.Question("Who is speaking?"))
+    async for piece in stream:
+        print(piece, end="")
+    print(stream.answer.latency_ms["first_token"])
+    """
+    return AnswerStream(lambda give: answer(model, clip, question, on_text=give), model)
