@@ -1,0 +1,232 @@
+"""What choices inside SEATS are worth on shapes-and-sounds, measured on questions of their own.
+
+    python -m seats.nano.testset runs/tuning --split validation --clips 100
+    python benchmarks/explore_selection.py runs/tuning
+
+Every variant meets the same target retention as the published method, so variants of one line cost nearly the same;
+the LLM's FLOPs are told beside each. One JSON document on standard output.
+"""
+
+import argparse
+import json
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from seats.costs.flops import flops_report
+from seats.costs.timers import StepTimer
+from seats.evaluation.qa import load_qa
+from seats.evaluation.statistics import wilson
+from seats.inference.encode import build_prompt, encode_clip
+from seats.inference.generate import Decoding, generate
+from seats.media import load_clip
+from seats.methods import Full, Random, Seats, retention_for
+from seats.methods.base import Selection
+from seats.models.checkpoint import find_checkpoint
+from seats.models.families import rotate
+from seats.models.omni import load_model
+from seats.models.thinker import Thinker
+from seats.selection import feasible_scale
+from seats.tokens.layout import Modality
+
+
+def question_attention(thinker, number, hidden, rotary, layout, layer_of_weights=0):
+    """Attention `[heads, Q, S]` of the text tokens behind the clip, each to all tokens up to itself."""
+    block = thinker.layers[min(number - 1 + layer_of_weights, len(thinker.layers) - 1)]
+    attention = block.self_attn
+    x = block.input_layernorm(hidden)[0]
+    av = layout.modality != int(Modality.TEXT)
+    first = int(av.nonzero()[-1]) + 1 if av.any() else 0
+    q = attention.q_proj(x[first:]).view(len(x) - first, -1, attention.head_dim)
+    k = attention.k_proj(x).view(len(x), -1, attention.head_dim)
+    if hasattr(attention, "q_norm"):
+        q, k = attention.q_norm(q), attention.k_norm(k)
+    cos, sin = rotary[0][0][:, None], rotary[1][0][:, None]
+    q, k = rotate(q, cos[first:], sin[first:]).float(), rotate(k, cos, sin).float()
+    k = k.repeat_interleave(q.shape[1] // k.shape[1], 1)
+    scores = torch.einsum("qhd,khd->hqk", q, k) * attention.scaling
+    later = torch.arange(len(x))[None] > torch.arange(first, len(x))[:, None]
+    return scores.masked_fill(later, -torch.inf).softmax(-1)
+
+
+HEADS = {
+    "mean": lambda a: a.mean(0),
+    "max": lambda a: a.amax(0),
+}
+QUERIES = {
+    "last": lambda a: a[-1],
+    "mean": lambda a: a.mean(0),
+    "max": lambda a: a.amax(0),
+}
+
+
+@dataclass(frozen=True)
+class Variant(Seats):
+    """SEATS with one or more choices changed. queries, heads: how attention becomes one score a token. weights: of
+    this layer (0, as published) or the next (1). share: "windows" as published, "modality" the best of each modality
+    wherever they are, "joint" the best of both, each modality's attention first made a share of its own, "raw" the
+    best of both as they are. stage1: "published", "uniform" (no saliency), "random"."""
+
+    queries: str = "last"
+    heads: str = "mean"
+    weights: int = 0
+    share: str = "windows"
+    stage1: str = "published"
+
+    def before_llm(self, state):
+        if self.stage1 == "published":
+            return super().before_llm(state)
+        if self.stage1 == "random":
+            scale = self.pre_llm_scale
+            return Random(self.video * scale, self.audio * scale, seed=0).before_llm(state)
+        return super().before_llm(replace(state, saliency=None))
+
+    def after_layer(self, state):
+        if state.layer == self.late_layer - 1 or self.share == "windows":
+            return super().after_layer(state)
+        scores, layout = state.relevance(), state.layout
+        ratio = self._keep_ratios()[self.drop_layers.index(state.layer)]
+        keep = layout.is_modality(Modality.TEXT)
+        kinds = [layout.is_modality(kind) for kind in (Modality.VIDEO, Modality.AUDIO)]
+        if self.share == "modality":
+            for here in kinds:
+                n = int(here.sum())
+                if n:
+                    best = scores.masked_fill(~here, -1).topk(max(1, round(n * ratio))).indices
+                    keep[best] = True
+            return Selection(keep)
+        total = sum(max(1, round(int(here.sum()) * ratio)) for here in kinds if here.any())
+        ranked = scores.clone()
+        if self.share == "joint":
+            for here in kinds:
+                if here.any():
+                    ranked[here] /= ranked[here].mean().clamp(min=1e-12)
+        best = ranked.masked_fill(keep, -1).topk(total).indices
+        keep[best] = True
+        return Selection(keep)
+
+
+@contextmanager
+def scored_by(variant):
+    """Let the engine's relevance be the variant's."""
+    stock = Thinker.relevance
+    if isinstance(variant, Variant) and (variant.queries, variant.heads, variant.weights) != ("last", "mean", 0):
+
+        def relevance(self, number, hidden, rotary):
+            layout = scored_by.layout(hidden.shape[1])
+            attention = question_attention(self, number, hidden, rotary, layout, variant.weights)
+            return QUERIES[variant.queries](HEADS[variant.heads](attention))
+
+        Thinker.relevance = relevance
+    try:
+        yield
+    finally:
+        Thinker.relevance = stock
+
+
+def catch_layouts():
+    """Keep the layout that the engine is about to ask scores for, which its relevance is not told."""
+    from seats.inference import attach
+
+    stock = attach._Engine._after_layer
+
+    def after_layer(self, alive, *rest):
+        scored_by.layout = lambda _: alive.layout
+        return stock(self, alive, *rest)
+
+    attach._Engine._after_layer = after_layer
+
+
+def clips_of(folder, limit):
+    """Questions by clip."""
+    by_clip = {}
+    for item in load_qa(folder / "questions.jsonl"):
+        by_clip.setdefault(item.clip, []).append(item)
+    return dict(list(by_clip.items())[:limit])
+
+
+def measure(model, encoded, questions, method):
+    """Accuracy, in all and by the first letter of the type, and the LLM's FLOPs as a share of full tokens'."""
+    right, types, share = [], [], []
+    timer = StepTimer(model.thinker.device)
+    with scored_by(method):
+        for clip, items in questions.items():
+            for item in items:
+                prompt = build_prompt(model, encoded[clip], item.prompt, None, 40, method.wants)
+                made = generate(model, prompt, method, Decoding(max_new_tokens=40), timer)
+                flops = flops_report(
+                    model.thinker.config, made.trace, encoded[clip].workload, method.wants, model.thinker.family
+                )
+                share.append(flops.run.after_encoders / flops.full.after_encoders)
+                right.append(item.is_right(made.text))
+                types.append(item.type[0])
+    n = len(right)
+    low, high = wilson(sum(right), n)
+    parts = {t: [r for r, its in zip(right, types, strict=True) if its == t] for t in sorted(set(types))}
+    return {
+        "asked": n,
+        "accuracy": round(sum(right) / n, 4),
+        "low": round(low, 4),
+        "high": round(high, 4),
+        "by_kind": {t: round(sum(r) / len(r), 3) for t, r in parts.items()},
+        "llm_flops_share": round(sum(share) / n, 4),
+    }
+
+
+def variants_for(names, base, shape):
+    """Variants named `key=value+key=value`, from a Seats set up for the target."""
+    plain = {name: getattr(base, name) for name in base.__dataclass_fields__}
+    for name in names:
+        changes = dict(part.split("=") for part in name.split("+") if part != "seats")
+        values = {**plain}
+        for key, text in changes.items():
+            if key == "drops":
+                values["drop_layers"] = tuple(int(x) for x in text.split("."))
+            elif key in ("late_layer", "weights"):
+                values[key] = int(text)
+            elif key in ("temperature", "pre_llm_scale"):
+                values[key] = float(text)
+            else:
+                values[key] = text
+        low, high = feasible_scale(shape.num_layers, values["drop_layers"], values["late_layer"])
+        values["pre_llm_scale"] = min(max(values["pre_llm_scale"], low), high)
+        yield name, Variant(**values)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("clips", type=Path, help="folder of clips with questions.jsonl")
+    parser.add_argument("--limit", type=int, default=100, help="clips")
+    parser.add_argument("--model", default="seats-nano")
+    parser.add_argument("--keep", type=float, action="append", help="percent, as --keep of seats")
+    parser.add_argument("--variant", action="append", default=[], help="seats, or key=value+key=value")
+    options = parser.parse_args()
+    torch.set_grad_enabled(False)
+    catch_layouts()
+    model = load_model(find_checkpoint(options.model))
+    shape = model.shape
+    questions = clips_of(options.clips, options.limit)
+    wants = {Full.wants, Seats.wants, Random.wants}
+    encoded = {
+        path: encode_clip(model, load_clip(path, sampling=model.sampling), wants, StepTimer(model.thinker.device))
+        for path in questions
+    }
+    found = {"full": measure(model, encoded, questions, Full())}
+    print("full", found["full"], file=sys.stderr)
+    for keep in options.keep or [10]:
+        base = Seats.for_model(shape, retention_for(shape.family, keep), seed=0)
+        for name, method in variants_for(options.variant or ["seats"], base, shape):
+            label = f"{name} @ {keep:g}%"
+            try:
+                found[label] = measure(model, encoded, questions, method)
+            except Exception as error:
+                found[label] = {"error": str(error)}
+            print(label, json.dumps(found[label]), file=sys.stderr, flush=True)
+    print(json.dumps({"clips": len(questions), "model": options.model, "variants": found}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""Write the tables of README.md and of the model's card from the recorded measurements.
+
+    python benchmarks/tables.py            writes them anew between their marks
+    python benchmarks/tables.py --check    exits 1 if a table is not what the records say
+
+A table stands between `<!-- table: NAME -->` and `<!-- end of table -->`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent
+ROOT = FOLDER.parent
+DOCUMENTS = (ROOT / "README.md", ROOT / "seats" / "nano" / "weights" / "README.md")
+MARK = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+
+CONTROLS = {
+    "none": "full",
+    "no_picture": "no picture",
+    "no_sound": "no sound",
+    "blind": "neither",
+    "guess": "guessed from the wording",
+}
+FAMILIES = ("all", "picture", "sound", "cross", "descriptions", "choices")
+ASKED = {
+    "a_after": "next sound",
+    "a_before": "sound before",
+    "a_count": "how many times",
+    "a_first": "first sound",
+    "a_is_there": "is there a …",
+    "a_last": "last sound",
+    "a_order": "is … heard before …",
+    "a_second": "sound at second n",
+    "a_when": "at which second is … heard",
+    "d_clip": "list of everything seen and heard",
+    "d_shapes": "list of all shapes",
+    "d_sounds": "list of all sounds",
+    "v_after": "what appears next after …",
+    "v_before": "what appears last before …",
+    "v_colour": "what colour is …",
+    "v_count": "how many shapes",
+    "v_first": "first shape",
+    "v_is_there": "is there a …",
+    "v_last": "last shape",
+    "v_order": "does … appear before …",
+    "v_second": "what is where at second n",
+    "v_shape": "which shape is …",
+    "v_side": "left or right of the post",
+    "v_when": "at which second does … appear",
+    "x_order": "does … appear before sound …",
+    "x_shape_as": "what appears as … is heard",
+    "x_shape_side": "what is left or right of the post when … is heard",
+    "x_shape_while": "what is visible when … is heard",
+    "x_sound_as": "sound as … appears",
+    "x_sound_while": "sound while … is visible",
+    "x_visible": "is … visible when … is heard",
+}
+
+
+def record(name: str) -> dict[str, Any]:
+    """The result in a recorded measurement."""
+    return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))["result"]
+
+
+def percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f}"
+
+
+def table(rows: list[list[str]]) -> str:
+    head, *rest = rows
+    lines = [head, ["---"] * len(head), *rest]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def accuracy() -> str:
+    """Accuracy of every method at every retention, with the interval of its difference from full tokens."""
+    found = record("accuracy-seats-nano")
+    keeps = sorted({r["keep_percent"] for r in found["results"] if r["keep_percent"] is not None}, reverse=True)
+    methods = list(dict.fromkeys(r["method"] for r in found["results"]))
+    cells = {(r["method"], r["keep_percent"]): r for r in found["results"]}
+    rows = [["% right", *(f"{keep:g} %" for keep in keeps)]]
+    for method in methods:
+        if (method, None) in cells:
+            rows.append([f"`{method}`", *[_right(cells[method, None])] * len(keeps)])
+        else:
+            rows.append([f"`{method}`", *(_right(cells[method, keep]) for keep in keeps)])
+    return table(rows)
+
+
+def _right(result: dict[str, Any]) -> str:
+    if result["status"] == "unreachable":
+        return "–"
+    share = percent(result["accuracy"]["all"]["share"])
+    if result["versus_full"] is None:
+        return share
+    low, high = result["versus_full"]["difference_interval_95"]
+    part = "" if result["status"] == "answered" else f", of {result['questions']['answered']}"
+    return f"{share} ({100 * low:+.1f} … {100 * high:+.1f}{part})"
+
+
+def controls() -> str:
+    """Accuracy by family of types, with pictures, sound or both blanked."""
+    found = record("nano-controls")["controls"]
+    names = [name for name in CONTROLS if name in found]
+    rows = [["% right", *(CONTROLS[name] for name in names)]]
+    for family in FAMILIES:
+        rows.append([family, *(percent(found[name].get(family)) for name in names)])
+    return table(rows)
+
+
+def types() -> str:
+    """Full-token accuracy of each question type."""
+    (full,) = [r for r in record("accuracy-seats-nano")["results"] if r["method"] == "full"]
+    rows = [["type", "asks", "questions", "% right"]]
+    for name, its in sorted(full["accuracy"].items()):
+        if name in ASKED:
+            rows.append([f"`{name}`", ASKED[name], str(its["total"]), percent(its["share"])])
+    return table(rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {"accuracy": accuracy, "controls": controls, "types": types}
+
+
+def rewritten(text: str) -> str:
+    """A document with all its tables made anew."""
+    return MARK.sub(lambda found: f"{found[1]}\n{TABLES[found[2]]()}\n{found[3]}", text)
+
+
+def main() -> None:
+    stale = []
+    for path in DOCUMENTS:
+        text = path.read_text(encoding="utf-8")
+        new = rewritten(text)
+        if new != text:
+            stale.append(str(path.relative_to(ROOT)))
+            if sys.argv[1:] != ["--check"]:
+                path.write_text(new, encoding="utf-8")
+    if sys.argv[1:] == ["--check"] and stale:
+        sys.exit(f"tables differ from the records: {', '.join(stale)}; run python benchmarks/tables.py")
+
+
+if __name__ == "__main__":
+    main()
