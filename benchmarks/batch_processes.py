@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from contextlib import suppress
@@ -45,6 +47,14 @@ class Batch:
                 env=environment,
                 start_new_session=True,
             )
+        atexit.register(self._abandon)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `_abandon` is called
+
+    def _abandon(self) -> None:
+        """The measurement was broken off: leave nothing behind."""
+        if self.process.poll() is None:
+            self.kill(everything=True)
 
     def processes(self) -> list[Process]:
         """All that are alive now, the batch's own included."""
