@@ -69,7 +69,7 @@ def record(name: str) -> dict[str, Any]:
 
 
 def percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f}"
+    return "-" if share is None else f"{100 * share:.1f}"
 
 
 def table(rows: list[list[str]]) -> str:
@@ -95,7 +95,7 @@ def accuracy() -> str:
 
 def _right(result: dict[str, Any]) -> str:
     if result["status"] == "unreachable":
-        return "–"
+        return "-"
     share = percent(result["accuracy"]["all"]["share"])
     if result["versus_full"] is None:
         return share
