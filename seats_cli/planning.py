@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from seats.plan.plan import Ask, Plan
     from seats_cli.output import Output
 
-_SMALL = 2**30  # weights below so many bytes run in float32 on a CPU, as `load_model` has it
-_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
-
 
 def parse_memory(value: Any) -> int:
     """Bytes of "24G" or "800M"."""
@@ -129,12 +126,8 @@ def ask_for(
     """What the options ask. Raises WrongUsage."""
     from seats.plan.plan import Ask
     from seats.plan.prompt import QUESTION
-    from seats.plan.weights import count_weights
+    from seats.plan.weights import dtype_bytes
 
-    dtype = _BYTES.get(options.dtype)
-    if dtype is None:
-        small = 2 * count_weights(model).parameters < _SMALL
-        dtype = 4 if place.device == "cpu" and small else 2
     if options.quantize is not None and place.device != "cuda":
         raise WrongUsage(f"--quantize works on a CUDA GPU, not on {place.device}")
 
@@ -151,7 +144,7 @@ def ask_for(
         kv=selection.kv,
         answer_tokens=answering.max_new_tokens,
         device=place.device,
-        dtype_bytes=dtype,
+        dtype_bytes=dtype_bytes(model, place.device, options.dtype),
         quantize=options.quantize,
         fps=part.fps,
         max_frames=part.max_frames,

@@ -22,12 +22,13 @@ _GRACE_S = 2.0
 @dataclass(frozen=True)
 class Decoded:
     """content: None where the file could not be read. clip: None where it could not be decoded, then error says why.
-    ms: time that decoding took."""
+    ms: time that decoding took. lowered: frames and pixels where the device's memory limit asked for fewer."""
 
     content: Content | None
     clip: Clip | None
     error: SeatsError | None
     ms: float = 0.0
+    lowered: dict[str, int] | None = None
 
 
 class Decoder:
@@ -63,7 +64,7 @@ class Decoder:
                 if isinstance(reply, Identified):
                     content = reply.content
                 elif isinstance(reply, Loaded):
-                    return Decoded(content, receive_clip(child.connection), None, reply.ms)
+                    return Decoded(content, receive_clip(child.connection), None, reply.ms, reply.lowered)
                 elif isinstance(reply, Failed):
                     return Decoded(content, None, reply.error)
         except (EOFError, OSError):

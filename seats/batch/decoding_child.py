@@ -15,7 +15,7 @@ from seats.batch.settings import ClipSettings
 from seats.batch.shared import send_clip
 from seats.costs.memory import peak_device_bytes
 from seats.errors import MediaError, SeatsError
-from seats.media import load_clip
+from seats.media import FrameSampling, load_clip
 
 MEMORY_EXIT = 86
 """Exit code of a child that outgrew its memory."""
@@ -45,9 +45,10 @@ class Failed:
 
 @dataclass(frozen=True)
 class Loaded:
-    """Last reply, followed by the clip in shared memory. ms: time to decode."""
+    """Last reply, followed by the clip in shared memory. ms: time to decode. lowered: see `Decoded`."""
 
     ms: float
+    lowered: dict[str, int] | None = None
 
 
 def main(connection: Connection) -> None:
@@ -69,12 +70,13 @@ def _serve(connection: Connection, request: Request) -> None:
         content = content_of(path)
         connection.send(Identified(content))
         before = stat_of(path)
+        sampling, lowered = _within_limit(path, settings)
         began = time.perf_counter()
         clip = load_clip(
             path,
             start_s=settings.start_s,
             end_s=settings.end_s,
-            sampling=settings.sampling,
+            sampling=sampling,
             use_video=settings.use_video,
             use_audio=settings.use_audio,
             timeout_s=settings.timeout_s,
@@ -91,8 +93,25 @@ def _serve(connection: Connection, request: Request) -> None:
     except Exception as error:  # a file that finds a hole in the decoder must not end it
         connection.send(Failed(MediaError(f"{path}: cannot be read, {error_line(error)}; convert it to mp4")))
     else:
-        connection.send(Loaded(ms))
+        connection.send(Loaded(ms, lowered))
         send_clip(connection, clip)
+
+
+def _within_limit(path: str, settings: ClipSettings) -> tuple[FrameSampling, dict[str, int] | None]:
+    """How finely to look at a clip, and for the rows what was lowered for the limit on the device's memory."""
+    limit, wanted = settings.limit, settings.sampling
+    if limit is None:
+        return wanted, None
+    sampling = limit.sampling(
+        path, wanted, video=settings.use_video, audio=settings.use_audio, timeout_s=settings.timeout_s
+    )
+    if sampling == wanted:
+        return wanted, None
+    return sampling, {
+        "limit_bytes": limit.limit_bytes,
+        "max_frames": sampling.max_frames,
+        "max_pixels": sampling.max_pixels,
+    }
 
 
 def _limit_memory(memory: int) -> None:

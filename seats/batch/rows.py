@@ -12,6 +12,8 @@ with these keys before and after it:
     right       bool; only beside `expected`: the answer says the same, case, punctuation and spacing aside
     retry       object; only where the first try ran out of device memory: {"reason": str, "max_frames": int,
                 "max_pixels": int}, the smaller budget that this row was made with
+    max_vram    object; only where frames or pixels were lowered for --max-vram: {"limit_bytes": int, "max_frames":
+                int, "max_pixels": int}, the budget that this row was made with
     clip_bytes  str, hexadecimal; only where the clip's path is not UTF-8, and then the path itself; in all texts of
                 the row bytes that are not UTF-8 stand as backslash escapes (\\xff)
     content     {"hash": "sha256:<64 hex digits>", "bytes": int, "stat": str | null} of the file's content, or null
@@ -25,7 +27,7 @@ that adding up rows counts every step once. FLOPs are those of the question aske
 A row of a question that could not be answered:
 
     {"id": str, "clip": <path, str>, "question": str, "status": "error", "error": {"type": str, "message": str},
-     "expected", "retry", "clip_bytes", "content", "settings" as above}
+     "expected", "retry", "max_vram", "clip_bytes", "content", "settings" as above}
 
 `error.type` is a class of `seats.errors`, or of Python where something unforeseen happened; the message is one line.
 Rows come in the order in which they were made. There is one row per clip, question and settings, never two.
@@ -50,13 +52,14 @@ Row = dict[str, Any]
 @dataclass(frozen=True)
 class Context:
     """What a row says beside answer or error: the clip's path, the question, the content's JSON, the settings' digest,
-    and the retry's JSON (see the module's docstring)."""
+    and the JSON of the retry and of what was lowered (see the module's docstring)."""
 
     clip: str
     asked: Asked
     content: Mapping[str, Any] | None
     settings: str
     retry: Mapping[str, Any] | None = None
+    lowered: Mapping[str, Any] | None = None
 
 
 def ok_row(context: Context, answer: Mapping[str, Any]) -> Row:
@@ -85,6 +88,8 @@ def error_row(context: Context, error: BaseException) -> Row:
 
 def _ending(context: Context) -> Row:
     ending: Row = {"retry": dict(context.retry)} if context.retry is not None else {}
+    if context.lowered is not None:
+        ending["max_vram"] = dict(context.lowered)
     if not _is_utf8(context.clip):
         ending["clip_bytes"] = os.fsencode(context.clip).hex()
     return ending | {"content": context.content and dict(context.content), "settings": context.settings}

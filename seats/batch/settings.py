@@ -11,6 +11,7 @@ from typing import Any
 
 from seats.media import FrameSampling
 from seats.models.checkpoint import Checkpoint
+from seats.plan.limit import Limit
 
 DECODE_TIMEOUT_S = 600.0
 DECODE_MEMORY = 4 * 2**30
@@ -31,7 +32,7 @@ class ModelSettings:
 @dataclass(frozen=True)
 class ClipSettings:
     """As for `load_clip`. timeout_s, memory_bytes: limits of reading one clip; memory is counted above what the idle
-    decoder needs."""
+    decoder needs. limit: of the device's memory, for which frames and pixels of a clip are lowered."""
 
     sampling: FrameSampling
     start_s: float | None = None
@@ -40,6 +41,7 @@ class ClipSettings:
     use_audio: bool = True
     timeout_s: float = DECODE_TIMEOUT_S
     memory_bytes: int = DECODE_MEMORY
+    limit: Limit | None = None
 
     def smaller(self, frames: int, pixels: int) -> ClipSettings:
         """A quarter of the video tokens of a clip that had `frames` frames of `pixels` pixels: half of both."""
@@ -86,13 +88,15 @@ class Setup:
 def digest_of(model: ModelSettings, clip: ClipSettings, answer: AnswerSettings) -> str:
     """Digest, hexadecimal, of all that an answer depends on beside clip and question.
 
-    Not in it: the model's name (its files count), the device, and limits on time and memory.
+    Not in it: the model's name (its files count), the device, and limits on the time and memory of reading a clip.
     """
     answering = asdict(answer)
     if answer.method == "full":  # retention means nothing to it
         answering |= {"keep": None, "keep_video": None, "keep_audio": None}
     reading = asdict(clip)
-    del reading["timeout_s"], reading["memory_bytes"]
+    del reading["timeout_s"], reading["memory_bytes"], reading["limit"]
+    if clip.limit is not None:
+        reading["max_vram"] = clip.limit.limit_bytes
     said = [fingerprint(model.checkpoint), model.dtype, model.quantize, reading, answering]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -134,4 +138,28 @@ def question_of(settings: AnswerSettings, text: str) -> Any:
         system=settings.system,
         decoding=Decoding(settings.max_new_tokens, settings.temperature, settings.seed),
         compare=settings.compare,
+    )
+
+
+def planned_ask(setup: Setup, device: str) -> Any:
+    """The `seats.plan.plan.Ask` of a question, without its text. device: "cpu", "cuda" or "mps"."""
+    from seats.plan.limit import foreseeable
+    from seats.plan.model import of_checkpoint
+    from seats.plan.plan import Ask
+    from seats.plan.weights import dtype_bytes
+
+    model, clip, answer = setup.model, setup.clip, setup.answer
+    return Ask(
+        system=answer.system,
+        method=foreseeable(answer.method),
+        keep=answer.keep,
+        keep_video=answer.keep_video,
+        keep_audio=answer.keep_audio,
+        kv=answer.kv,
+        answer_tokens=answer.max_new_tokens,
+        device=device,
+        dtype_bytes=dtype_bytes(of_checkpoint(model.checkpoint), device, model.dtype),
+        quantize=model.quantize,
+        start_s=clip.start_s,
+        end_s=clip.end_s,
     )

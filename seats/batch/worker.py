@@ -10,6 +10,7 @@ import queue
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,14 +18,15 @@ import torch
 from seats.batch.decoding import Decoded, Decoder
 from seats.batch.jobs import Asked, Event, Finished, Job, Made, Started
 from seats.batch.rows import Context, Row, error_row, ok_row
-from seats.batch.settings import ClipSettings, Setup, question_of
+from seats.batch.settings import ClipSettings, Setup, planned_ask, question_of
 from seats.costs.timers import StepTimer
 from seats.errors import OutOfMemoryError
 from seats.inference.answer import answer_encoded
 from seats.inference.encode import encode_clip
 from seats.inference.report import answer_json
 from seats.media import Clip
-from seats.models.omni import load_model
+from seats.models.omni import device_named, load_model
+from seats.plan.limit import longest
 
 WAITING = 1
 """Decoded clips that wait for the model, beside the one it has and those being decoded: enough to even out clips of
@@ -63,6 +65,9 @@ class Worker:
 
     def _load(self, announce: Callable[[str], None]) -> None:
         model = self._setup.model
+        if self._setup.clip.limit is not None:
+            self._planned = planned_ask(self._setup, device_named(model.device).type)
+            self._setup.clip.limit.check_weights(self._planned)
         self._model = load_model(
             model.checkpoint, device=model.device, dtype=model.dtype, quantize=model.quantize, announce=announce
         )
@@ -79,7 +84,7 @@ class Worker:
             tell(Made(job, asked, row))
             made += 1
 
-        settings, retry, left = self._setup.clip, None, job.asked
+        settings, retry, left = self._settings_for(job), None, job.asked
         while left and not self._stopping.is_set():
             decoded = self._decode(job.clip, settings)
             if self._stopping.is_set():
@@ -111,6 +116,16 @@ class Worker:
         self.stop()
         self._model_thread.shutdown(wait=False)
 
+    def _settings_for(self, job: Job) -> ClipSettings:
+        """How a clip is read: as the batch says, and where it has a memory limit, with what will be asked."""
+        clip, answer = self._setup.clip, self._setup.answer
+        if clip.limit is None:
+            return clip
+        question = longest([asked.question for asked in job.asked], clip.limit.checkpoint, answer.system)
+        ask = replace(self._planned, question=question)
+        asks = (ask, replace(ask, method="full")) if answer.compare else (ask,)
+        return replace(clip, limit=replace(clip.limit, asks=asks))
+
     def _decode(self, path: str, settings: ClipSettings) -> Decoded:
         decoder = self._idle.get()
         try:
@@ -120,7 +135,7 @@ class Worker:
 
     def _context(self, clip: str, asked: Asked, decoded: Decoded, retry: Mapping[str, Any] | None) -> Context:
         content = decoded.content.as_json() if decoded.content is not None else None
-        return Context(clip, asked, content, self._setup.digest, retry)
+        return Context(clip, asked, content, self._setup.digest, retry, decoded.lowered)
 
     def _answer(
         self,

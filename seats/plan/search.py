@@ -11,6 +11,7 @@ from seats.errors import OutOfMemoryError, SeatsError
 from seats.plan.clip import ClipFacts
 from seats.plan.model import PlannedModel
 from seats.plan.plan import Ask, Plan, make_plan
+from seats.plan.weights import count_weights
 
 CUDA_RESERVE = 2**29
 """Bytes left free on a GPU for its context, kernels' workspaces and what the allocator rounds up."""
@@ -112,23 +113,32 @@ def fit(model: PlannedModel, clip: ClipFacts, asks: Sequence[Ask], limit: int) -
     raise _impossible(max(asked, key=lambda plan: plan.needed_bytes), limit)
 
 
-def _impossible(plan: Plan, limit: int) -> OutOfMemoryError:
-    def gib(count: int) -> str:
-        return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"
-
-    reserve = reserve_for(plan.ask.device)
-    needed = plan.needed_bytes + reserve
-    if plan.weights_bytes + reserve >= limit:
-        choose = "choose a smaller --model" + (" or --quantize 4bit" if plan.ask.device.startswith("cuda") else "")
-        return OutOfMemoryError(
-            f"the weights of {plan.model.name} alone take {gib(plan.weights_bytes + reserve)}, the limit is "
-            f"{gib(limit)}: {choose}, or raise --max-vram"
+def check_weights(model: PlannedModel, ask: Ask, limit: int) -> None:
+    """Raises OutOfMemoryError where a model's weights alone take more than `limit` bytes. ask: device and type."""
+    needed = count_weights(model).bytes(ask.dtype_bytes, ask.quantize) + reserve_for(ask.device)
+    if needed >= limit:
+        choose = "choose a smaller --model" + (" or --quantize 4bit" if ask.device.startswith("cuda") else "")
+        raise OutOfMemoryError(
+            f"the weights of {model.name} alone take {_size(needed)}, the limit is {_size(limit)}: {choose}, or raise "
+            "--max-vram"
         )
+
+
+def _impossible(plan: Plan, limit: int) -> OutOfMemoryError:
+    try:
+        check_weights(plan.model, plan.ask, limit)
+    except OutOfMemoryError as error:
+        return error
+    needed = plan.needed_bytes + reserve_for(plan.ask.device)
     seen = "with two small frames" if plan.grid else "without pictures"
     return OutOfMemoryError(
-        f"the limit of {gib(limit)} is too small: even {seen} it takes {gib(needed)}: shorten the part with --end, "
+        f"the limit of {_size(limit)} is too small: even {seen} it takes {_size(needed)}: shorten the part with --end, "
         f"lower --keep, or raise --max-vram to {math.ceil(needed / 2**20)}M"
     )
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"
 
 
 def _most_frames(plan: Plan, clip: ClipFacts, ask: Ask, limit: int) -> int | None:

@@ -25,6 +25,8 @@ from seats_cli.options import (
     option,
 )
 from seats_cli.output import Output
+from seats_cli.planning import FitOptions
+from seats_cli.text import size
 from seats_cli.usage import INTERRUPTED, WrongUsage
 
 if TYPE_CHECKING:
@@ -125,6 +127,7 @@ def batch(
     selection: SelectionOptions,
     part: ClipOptions,
     answering: AnswerOptions,
+    memory: FitOptions,
     output: OutputOptions,
     question: Annotated[
         str | None, typer.Argument(help="What to ask about every clip, in quotes.", metavar="[QUESTION]")
@@ -153,7 +156,7 @@ def batch(
     out = Output(output)
     results, table = _files(batch.out)
     jobs = _jobs(folder, question, batch, out)
-    setup = _setup(batch, model, selection, part, answering, out)
+    setup = _setup(batch, model, selection, part, answering, memory, out)
     engine = _engine(batch, setup)
     from seats.batch.run import run_batch
     from seats_cli.batch_progress import Progress
@@ -214,6 +217,7 @@ def _setup(
     selection: SelectionOptions,
     part: ClipOptions,
     answering: AnswerOptions,
+    memory: FitOptions,
     out: Output,
 ) -> Setup:
     from seats.batch import settings
@@ -222,7 +226,13 @@ def _setup(
 
     check_clip(Path(), part)  # what can be said of the options without a clip
     checkpoint = checkpoint_for(model, out)
-    memory = options.decode_memory
+    limit = None
+    if memory.max_vram is not None:
+        from seats.plan.limit import Limit
+
+        limit = Limit(memory.max_vram, checkpoint)
+        out.say(f"--max-vram {size(memory.max_vram)}: a clip's row says where frames or pixels were lowered for it")
+    decode_memory = options.decode_memory
     clip = settings.ClipSettings(
         sampling_for(checkpoint, part),
         start_s=part.start,
@@ -230,7 +240,8 @@ def _setup(
         use_video=not part.no_video,
         use_audio=not part.no_audio,
         timeout_s=settings.DECODE_TIMEOUT_S if part.timeout is None else part.timeout,
-        memory_bytes=settings.DECODE_MEMORY if memory is None else parse_size(memory),
+        memory_bytes=settings.DECODE_MEMORY if decode_memory is None else parse_size(decode_memory),
+        limit=limit,
     )
 
     def share(percent: float | None) -> float | None:

@@ -1,0 +1,68 @@
+"""Frames and pixels chosen for a memory limit, and what stands for questions and methods."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from seats.errors import OutOfMemoryError
+from seats.media import FrameSampling
+from seats.models.checkpoint import find_checkpoint
+from seats.plan.clip import read_clip
+from seats.plan.limit import Limit, foreseeable, longest
+from seats.plan.model import of_checkpoint
+from seats.plan.plan import Ask, make_plan
+
+CLIP = Path(__file__).parents[2] / "samples" / "ten-seconds.mp4"
+NANO = find_checkpoint("seats-nano")
+ASK = Ask("Which shape is orange?")
+
+
+def needed(sampling: FrameSampling | None = None) -> int:
+    """Bytes that the question takes, with a rule for frames and pixels or the model's own."""
+    model = of_checkpoint(NANO)
+    chosen = sampling or model.sampling
+    ask = Ask(ASK.question, fps=chosen.fps, max_frames=chosen.max_frames, max_pixels=chosen.max_pixels)
+    return make_plan(model, read_clip(CLIP), ask).needed_bytes
+
+
+def test_what_fits_is_left_alone() -> None:
+    own = of_checkpoint(NANO).sampling
+    assert Limit(needed(), NANO, (ASK,)).sampling(CLIP, own) == own
+
+
+def test_what_does_not_is_lowered_as_little_as_will_do() -> None:
+    own = of_checkpoint(NANO).sampling
+    limit = needed() - 2**20
+    lowered = Limit(limit, NANO, (ASK,)).sampling(CLIP, own)
+    assert lowered != own
+    assert limit - 2**22 < needed(lowered) <= limit
+    assert (lowered.fps, lowered.factor) == (own.fps, own.factor)
+
+
+def test_every_question_counts_and_streams_left_out_do_not() -> None:
+    own = of_checkpoint(NANO).sampling
+    full = Ask(ASK.question, method="full")
+    limit = make_plan(of_checkpoint(NANO), read_clip(CLIP), full).needed_bytes - 2**21
+    assert Limit(limit, NANO, (ASK, full)).sampling(CLIP, own) != own
+    assert Limit(limit, NANO, (ASK,)).sampling(CLIP, own, video=False) == own
+
+
+def test_weights_that_are_too_large_are_one_line() -> None:
+    limit = Limit(2**20, NANO, (ASK,))
+    with pytest.raises(OutOfMemoryError, match="weights of seats-nano alone"):
+        limit.check_weights(ASK)
+    with pytest.raises(OutOfMemoryError, match="weights of seats-nano alone"):
+        limit.sampling(CLIP, of_checkpoint(NANO).sampling)
+
+
+def test_the_longest_question_is_the_one_with_most_tokens() -> None:
+    assert longest(["Which?"], NANO, None) == "Which?"
+    few, many = "Which shape is seen?", "a b c d e f g h i j"
+    assert longest([few, many], NANO, None) == many
+
+
+def test_a_method_of_another_package_counts_as_full_tokens() -> None:
+    assert foreseeable("fastv") == "fastv"
+    assert foreseeable("strided") == "full"
