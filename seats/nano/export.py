@@ -77,9 +77,22 @@ def export(thinker: Qwen2_5OmniThinkerForConditionalGeneration, folder: Path, ca
         (folder / "README.md").write_text(card)
 
 
+def hub_name(name: str) -> str:
+    """The name that a thinker's weight has on the hub, whichever transformers named it: newer ones put the encoders
+    and the LLM into one more module, and read the hub's names; older ones know only those."""
+    for inner, outer in (
+        ("model.language_model.", "model."),
+        ("model.audio_tower.", "audio_tower."),
+        ("model.visual.", "visual."),
+    ):
+        if name.startswith(inner):
+            name = outer + name.removeprefix(inner)
+    return f"thinker.{name}"
+
+
 def _write_weights(thinker: Qwen2_5OmniThinkerForConditionalGeneration, path: Path) -> None:
     state = {
-        name: tensor.detach().to(torch.bfloat16).contiguous()
+        hub_name(name): tensor.detach().to(torch.bfloat16).contiguous()
         for name, tensor in thinker.state_dict().items()
         if name != "lm_head.weight"  # tied to the word embeddings
     }

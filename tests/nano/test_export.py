@@ -5,6 +5,7 @@ import random
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoTokenizer, Qwen2_5OmniThinkerForConditionalGeneration, WhisperFeatureExtractor
 
 from seats.nano.config import LAYERS, build_thinker
@@ -43,6 +44,14 @@ def test_stock_from_pretrained_gives_the_same_scores(exported):
     assert (scores[0] - scores[1]).abs().max() < 1e-5
     assert loaded.config.vision_start_token_id == TOKEN_IDS["<|vision_bos|>"]
     assert loaded.generation_config.eos_token_id == TOKEN_IDS["<|im_end|>"]
+
+
+def test_weights_have_the_names_of_the_hub(exported):
+    """Releases of transformers that name modules otherwise read these."""
+    names = load_file(exported[1] / "model.safetensors").keys()
+    assert {name.split(".")[0] for name in names} == {"thinker"}
+    assert {name.split(".")[1] for name in names} == {"audio_tower", "visual", "model"}
+    assert "thinker.model.layers.0.input_layernorm.weight" in names
 
 
 def test_tokenizer_and_template(exported):

@@ -1,0 +1,213 @@
+"""The stock blocks with their elementwise steps fused, and their matrices laid out as a GPU's matrix units like them.
+
+On a GPU of today the encoders' matrix products take half of their time or less: the rest goes to steps that only read
+and write memory. What is done about it, on the modules of a loaded thinker:
+
+- an RMSNorm is one kernel instead of eight, rotary positions one each for queries and keys instead of ten, the gate of
+  an MLP one instead of two;
+- patches are embedded by a matrix product: a convolution whose kernel is its stride is one, and a convolution over
+  three dimensions in 16 bits is slow;
+- the MLPs of Qwen2.5-Omni's vision blocks are 3,420 wide, rows of 6,840 bytes, which the fast matrix kernels refuse:
+  they want multiples of 16 bytes. Four columns of zeros are added, which change no result.
+
+Nothing but the order of rounding changes. `stock_blocks` puts the stock code back for a while, to compare with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from seats.models.families import rotate as rotate_in_tensors
+from seats.models.thinker import Thinker
+from seats.models.window_attention import windowed_attention
+from seats.selection import triton_kernels
+
+_ALIGNED = 8
+"""Values of 16 bits in the 16 bytes that a row must be a multiple of."""
+
+
+class _Fused(partial):
+    """A forward of ours in the place of a module's own."""
+
+
+def use_fused_blocks(thinker: Thinker, *, anywhere: bool = False) -> None:
+    """Replace forwards of a thinker's blocks where that pays: in 16 bits on a GPU with Triton. Else nothing is done.
+
+    anywhere: do so without asking, for tests. A module whose forward someone else has replaced is left alone.
+    """
+    weight = thinker.text.embed_tokens.weight
+    if not (anywhere or (triton_kernels.usable(weight) and weight.dtype in (torch.bfloat16, torch.float16))):
+        return
+    vision = thinker.vision
+    _replace(vision.patch_embed, _embed_patches)
+    for block in vision.blocks:
+        _replace(block.attn, _vision_attention)
+        if hasattr(block.mlp, "gate_proj"):
+            _align(block.mlp)
+            _replace_gated(block.mlp)
+    for layer in thinker.layers:
+        _replace(layer.self_attn, _text_attention)
+        if hasattr(layer.mlp, "gate_proj"):
+            _replace_gated(layer.mlp)
+    for part in (vision, thinker.text):
+        for module in part.modules():
+            if type(module).__name__.endswith("RMSNorm") and hasattr(module, "variance_epsilon"):
+                _replace(module, _rms_norm)
+
+
+@contextmanager
+def stock_blocks(thinker: Thinker) -> Iterator[None]:
+    """The stock forwards and the stock widths of all blocks while the context is open."""
+    fused = [module for module in thinker.module.modules() if isinstance(module.__dict__.get("forward"), _Fused)]
+    forwards = [module.__dict__.pop("forward") for module in fused]
+    padded = [module for module in fused if hasattr(module, "_seats_width")]
+    weights = [_narrow(mlp) for mlp in padded]
+    try:
+        yield
+    finally:
+        for module, forward in zip(fused, forwards, strict=True):
+            module.forward = forward
+        for mlp, wide in zip(padded, weights, strict=True):
+            _restore(mlp, wide)
+
+
+def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """Rotary embedding of x `[n, H, d]` by cos and sin `[n, d]`, in float32, returned in x's dtype."""
+    if triton_kernels.usable(x):
+        from seats.models.fused_triton import rotate as rotate_in_a_kernel
+
+        return rotate_in_a_kernel(x, cos, sin)
+    return rotate_in_tensors(x, cos[:, None], sin[:, None])
+
+
+def gate(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """`silu(x) * y` of two tensors of one shape."""
+    if triton_kernels.usable(x):
+        from seats.models.fused_triton import gate as gate_in_a_kernel
+
+        return gate_in_a_kernel(x, y)
+    return F.silu(x) * y
+
+
+def _replace(module: nn.Module, forward: Any) -> None:
+    if "forward" not in module.__dict__:
+        module.forward = _Fused(forward, module)
+
+
+def _replace_gated(mlp: Any) -> None:
+    if type(mlp.act_fn).__name__ in ("SiLU", "SiLUActivation"):
+        _replace(mlp, _gated)
+
+
+def _embed_patches(embed: Any, patches: torch.Tensor) -> torch.Tensor:
+    """Patches `[N, C * frames * side * side]` → `[N, D]`."""
+    weight = embed.proj.weight
+    return F.linear(patches.to(weight.dtype), weight.flatten(1), embed.proj.bias)
+
+
+def _rms_norm(norm: Any, x: torch.Tensor) -> torch.Tensor:
+    return F.rms_norm(x, x.shape[-1:], norm.weight, norm.variance_epsilon)
+
+
+def _gated(mlp: Any, x: torch.Tensor) -> torch.Tensor:
+    return mlp.down_proj(gate(mlp.gate_proj(x), mlp.up_proj(x)))
+
+
+def _vision_attention(
+    attention: Any,
+    hidden_states: torch.Tensor,
+    cu_seqlens: torch.Tensor,
+    position_embeddings: tuple[torch.Tensor, torch.Tensor],
+    max_seqlen: int | None = None,
+    **_: Any,
+) -> torch.Tensor:
+    """Attention of one vision block inside its windows. hidden_states: `[N, D]`."""
+    if hasattr(attention, "qkv"):
+        joint = attention.qkv(hidden_states).view(len(hidden_states), 3, attention.num_heads, -1)
+        q, k, v = joint.unbind(1)
+    else:
+        parts = (attention.q, attention.k, attention.v)
+        q, k, v = (part(hidden_states).view(len(hidden_states), attention.num_heads, -1) for part in parts)
+    q, k = (rotate(x, *position_embeddings) for x in (q, k))
+    batch = (x.transpose(0, 1)[None] for x in (q, k, v))
+    out, _weights = windowed_attention(
+        attention, *batch, None, attention.scaling, cu_seq_lens_q=cu_seqlens, max_length_q=max_seqlen
+    )
+    return attention.proj(out.reshape(len(hidden_states), -1))
+
+
+def _text_attention(
+    attention: Any,
+    hidden_states: torch.Tensor,
+    attention_mask: torch.Tensor | None = None,
+    position_embeddings: tuple[torch.Tensor, torch.Tensor] | None = None,
+    past_key_values: Any = None,
+    **others: Any,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Attention of one decoder layer. hidden_states: `[1, S, D]`, position_embeddings: `[1, S, d]` each."""
+    if hidden_states.shape[0] != 1 or position_embeddings is None or attention.config._attn_implementation == "eager":
+        return type(attention).forward(
+            attention, hidden_states, attention_mask=attention_mask, position_embeddings=position_embeddings,
+            past_key_values=past_key_values, **others,
+        )  # fmt: skip
+    shape = (hidden_states.shape[1], -1, attention.head_dim)
+    q, k, v = (getattr(attention, f"{name}_proj")(hidden_states).view(shape) for name in "qkv")
+    if hasattr(attention, "q_norm"):
+        q, k = attention.q_norm(q), attention.k_norm(k)
+    cos, sin = (table[0] for table in position_embeddings)
+    q, k, v = (x.transpose(0, 1)[None] for x in (rotate(q, cos, sin), rotate(k, cos, sin), v))
+    if past_key_values is not None:
+        k, v = past_key_values.update(k, v, attention.layer_idx)
+    attend = ALL_ATTENTION_FUNCTIONS[attention.config._attn_implementation]
+    out, weights = attend(
+        attention, q, k, v, attention_mask, dropout=0.0, scaling=attention.scaling,
+        sliding_window=attention.sliding_window, **others,
+    )  # fmt: skip
+    return attention.o_proj(out.reshape(1, hidden_states.shape[1], -1)), weights
+
+
+def _align(mlp: Any) -> None:
+    """Add columns of zeros to an MLP whose inner rows are no multiple of 16 bytes."""
+    linears = (mlp.gate_proj, mlp.up_proj, mlp.down_proj)
+    inner = mlp.gate_proj.out_features
+    missing = -inner % _ALIGNED
+    if not missing or hasattr(mlp, "_seats_width"):
+        return
+    if any(type(linear) is not nn.Linear or linear.bias is None for linear in linears):
+        return
+    mlp._seats_width = inner
+    for linear in linears[:2]:
+        _set(linear, F.pad(linear.weight, (0, 0, 0, missing)), F.pad(linear.bias, (0, missing)))
+    _set(mlp.down_proj, F.pad(mlp.down_proj.weight, (0, missing)), mlp.down_proj.bias)
+
+
+def _narrow(mlp: Any) -> list[nn.Parameter]:
+    """Give an aligned MLP its stock weights, as copies; returns the aligned ones, for `_restore`."""
+    width, wide = mlp._seats_width, list(mlp.parameters())
+    for linear in (mlp.gate_proj, mlp.up_proj):
+        _set(linear, linear.weight[:width].clone(), linear.bias[:width].clone())
+    _set(mlp.down_proj, mlp.down_proj.weight[:, :width].contiguous(), mlp.down_proj.bias)
+    return wide
+
+
+def _restore(mlp: Any, wide: list[nn.Parameter]) -> None:
+    for (name, _), parameter in zip(list(mlp.named_parameters()), wide, strict=True):
+        linear, kind = name.split(".")
+        setattr(getattr(mlp, linear), kind, parameter)
+    for linear in (mlp.gate_proj, mlp.up_proj):
+        linear.out_features = len(linear.weight)
+    mlp.down_proj.in_features = mlp.down_proj.weight.shape[1]
+
+
+def _set(linear: nn.Linear, weight: torch.Tensor, bias: torch.Tensor) -> None:
+    linear.weight = nn.Parameter(weight.detach(), requires_grad=False)
+    linear.bias = nn.Parameter(bias.detach(), requires_grad=False)
+    linear.out_features, linear.in_features = weight.shape
