@@ -11,12 +11,13 @@ import torch
 from seats.bench.presets import Preset
 from seats.costs.memory import available_bytes
 from seats.errors import OutOfMemoryError
+from seats.models.fused import use_fused_blocks
 from seats.models.thinker import Thinker
 from seats.models.window_attention import use_window_attention
 
 
 def random_thinker(preset: Preset, device: torch.device, dtype: torch.dtype, seed: int = 0) -> Thinker:
-    """The model that `preset` describes with random weights, in eval mode and with batched window attention.
+    """The model that `preset` describes with random weights, in eval mode, prepared as `load_model` does it.
 
     Every weight is created on `device` in `dtype`; the host holds none of them. Raises OutOfMemoryError, before
     anything is created where the weights alone are larger than what is free.
@@ -40,6 +41,7 @@ def random_thinker(preset: Preset, device: torch.device, dtype: torch.dtype, see
     module.eval().requires_grad_(False)
     thinker = Thinker(module)
     use_window_attention(thinker.vision, thinker.audio)
+    use_fused_blocks(thinker)
     return thinker
 
 

@@ -21,6 +21,7 @@ from seats.costs.memory import kv_cache_bytes, peak_device_bytes
 from seats.costs.timers import StepTimer
 from seats.inference.attach import KvPolicy, Prepared, attach
 from seats.methods import Method, method_class, retention_for
+from seats.models.fused import stock_blocks
 from seats.models.signals import EncoderWants, Signals
 from seats.models.thinker import Thinker
 from seats.tokens import Modality, log_mel, patchify
@@ -78,15 +79,19 @@ class Subject:
     @torch.inference_mode()
     def run(self, setting: Setting) -> Run:
         """Measure one run. Raises SettingsError where the method refuses the setting, torch.OutOfMemoryError."""
-        stock = setting.method == STOCK
-        method = None if stock else self.method_of(setting)
+        if setting.method == STOCK:
+            with stock_blocks(self.thinker), self._stock_encoders():
+                return self._measured(None)
+        return self._measured(self.method_of(setting))
+
+    def _measured(self, method: Method | None) -> Run:
+        """One run with a method, or without one of the stock code."""
         timer = StepTimer(self.thinker.device)
         if self.thinker.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.thinker.device)
         synchronise(self.thinker.device)
         began = time.perf_counter()
-        with self._stock_encoders() if stock else contextlib.nullcontext():
-            embeds, prepared = self._encode(method.wants if method else EncoderWants(), timer)
+        embeds, prepared = self._encode(method.wants if method else EncoderWants(), timer)
         synchronise(self.thinker.device)
         encoded = time.perf_counter()
         cache = DynamicCache(config=self.thinker.text.config)

@@ -67,11 +67,12 @@ class Family(ABC):
         captured: outputs of the last block's projections and its rotary `cos` and `sin`. grid: (T, Hp, Wp) in
         patches.
         """
+        from seats.models.fused import rotate
         from seats.selection import column_mass, mean_query_attention, merge_groups, merge_keys
 
         group = encoder.config.spatial_merge_size**2
         q, k = (_heads(x, encoder.config.num_heads) for x in self._vision_queries_and_keys(captured))
-        q, k = (rotate(x, captured["cos"].unsqueeze(1), captured["sin"].unsqueeze(1)) for x in (q, k))
+        q, k = (rotate(x, captured["cos"], captured["sin"]) for x in (q, k))
         order = self._sequence_order(encoder, grid).to(k.device)
         saliency = None
         if wants.video_grids is not None:

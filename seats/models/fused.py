@@ -137,9 +137,9 @@ def _vision_attention(
         parts = (attention.q, attention.k, attention.v)
         q, k, v = (part(hidden_states).view(len(hidden_states), attention.num_heads, -1) for part in parts)
     q, k = (rotate(x, *position_embeddings) for x in (q, k))
-    batch = (x.transpose(0, 1)[None] for x in (q, k, v))
+    q, k, v = (x.transpose(0, 1)[None] for x in (q, k, v))
     out, _weights = windowed_attention(
-        attention, *batch, None, attention.scaling, cu_seq_lens_q=cu_seqlens, max_length_q=max_seqlen
+        attention, q, k, v, None, attention.scaling, cu_seq_lens_q=cu_seqlens, max_length_q=max_seqlen
     )
     return attention.proj(out.reshape(len(hidden_states), -1))
 

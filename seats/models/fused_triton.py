@@ -15,7 +15,7 @@ _BLOCK = 4096  # values that a program of `_gate` works on
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary embedding of x `[n, H, d]`, last dimension contiguous, by cos and sin `[n, d]`: `[n, H, d]`, contiguous."""
+    """Rotary embedding of x `[n, H, d]` by cos and sin `[n, d]`: `[n, H, d]`, contiguous."""
     n, heads, dim = x.shape
     if x.stride(2) != 1:
         x = x.contiguous()

@@ -15,6 +15,7 @@ from seats.methods.base import ModelShape
 from seats.models import compat
 from seats.models.checkpoint import Checkpoint
 from seats.models.families import Family, family_of
+from seats.models.fused import use_fused_blocks
 from seats.models.sampling import frame_sampling
 from seats.models.thinker import Thinker
 from seats.models.window_attention import use_window_attention
@@ -102,6 +103,7 @@ def load_model(
     module = _load_thinker(checkpoint, family, where, kind, quantize)
     thinker = Thinker(module)
     use_window_attention(thinker.vision, thinker.audio)
+    use_fused_blocks(thinker)
     return OmniModel(
         name=checkpoint.name,
         thinker=thinker,

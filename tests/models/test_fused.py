@@ -1,0 +1,173 @@
+"""Fused blocks against the stock ones: in tensor operations, with kernels in Triton's interpreter, or on a GPU."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import tests.tiny
+from seats.models import fused
+from seats.models.fused import stock_blocks, use_fused_blocks
+from seats.models.signals import EncoderWants
+from seats.models.thinker import Thinker
+from seats.models.window_attention import use_window_attention
+from seats.selection import triton_kernels
+from tests.tiny import FAMILIES, tiny_config, tiny_thinker
+
+WANTS = EncoderWants(video_grids=2, audio="blocks", keys=True)
+GRID = (3, 6, 10)
+both_families = pytest.mark.parametrize("family", FAMILIES)
+
+
+def odd_thinker(family, device="cpu", dtype=torch.float32):
+    """A tiny thinker whose vision MLP is 52 wide, no multiple of 8."""
+
+    def config(family, layers):
+        made = tiny_config(family, layers)
+        made.vision_config.intermediate_size = 52
+        return made
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tests.tiny, "tiny_config", config)
+        thinker = Thinker(tiny_thinker(family, layers=3).requires_grad_(False).to(device, dtype))
+    use_window_attention(thinker.vision, thinker.audio)
+    return thinker
+
+
+def outputs(thinker):
+    """Everything that a prompt goes through: both encoders with their signals, prefill and two decoding steps."""
+    generator = torch.Generator().manual_seed(3)
+    patches = torch.randn(180, 6 * thinker.vision.config.patch_size**2, generator=generator)
+    video = thinker.encode_video(patches, GRID, WANTS)
+    audio = thinker.encode_audio(torch.randn(128, 330, generator=generator), WANTS)
+    found = [video.embeds, video.signals[WANTS].saliency, video.signals[WANTS].keys, *video.deepstack, audio.embeds]
+    ids = torch.randint(0, 90, (1, 37), generator=generator).to(thinker.device)
+    with torch.no_grad():
+        out = thinker.module(input_ids=ids, use_cache=True)
+        found.append(out.logits)
+        for step in (37, 38):
+            position = torch.full((3, 1, 1), step, device=thinker.device)
+            out = thinker.module(
+                input_ids=ids[:, :1], position_ids=position, past_key_values=out.past_key_values, use_cache=True
+            )
+            found.append(out.logits)
+    return [x.float().cpu() for x in found]
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    """Per family a thinker as it is, and the same with fused blocks."""
+    made = {}
+    for family in FAMILIES:
+        made[family] = odd_thinker(family), odd_thinker(family)
+        use_fused_blocks(made[family][1], anywhere=True)
+    return made
+
+
+@both_families
+def test_nothing_that_a_prompt_goes_through_changes(pairs, family, monkeypatch):
+    stock, ours = pairs[family]
+    used = []
+    for name in ("rotate", "gate"):
+        original = getattr(fused, name)
+        monkeypatch.setattr(fused, name, lambda *x, name=name, original=original: used.append(name) or original(*x))
+    expected = outputs(stock)
+    assert used == ["rotate"] * 2  # by the saliency
+    used.clear()
+    for mine, theirs in zip(outputs(ours), expected, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=2e-5)
+    blocks = len(ours.vision.blocks) + 3 * len(ours.layers)  # with both decoding steps
+    assert used.count("rotate") == 2 + 2 * blocks
+    assert used.count("gate") == (blocks if family == "qwen2.5-omni" else 0)
+
+
+@both_families
+def test_a_batch_still_runs(pairs, family):
+    stock, ours = pairs[family]
+    ids = torch.randint(0, 90, (2, 9), generator=torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        torch.testing.assert_close(ours.module(input_ids=ids).logits, stock.module(input_ids=ids).logits)
+
+
+def test_rows_become_multiples_of_16_bytes(pairs):
+    stock, ours = pairs["qwen2.5-omni"]
+    for block in ours.vision.blocks:
+        assert (block.mlp.gate_proj.out_features, block.mlp.up_proj.out_features) == (56, 56)
+        assert block.mlp.down_proj.in_features == 56
+        assert not block.mlp.down_proj.weight[:, 52:].any()
+    assert stock.vision.blocks[0].mlp.gate_proj.out_features == 52
+
+
+@both_families
+def test_stock_code_comes_back_for_a_while(pairs, family):
+    stock, ours = pairs[family]
+    mine = outputs(ours)
+    with stock_blocks(ours):
+        assert not any("forward" in module.__dict__ for module in ours.module.modules())
+        for one, other in zip(ours.module.parameters(), stock.module.parameters(), strict=True):
+            assert one.shape == other.shape
+            assert one.is_contiguous()
+        for one, other in zip(outputs(ours), outputs(stock), strict=True):
+            assert torch.equal(one, other)
+    for before, after in zip(mine, outputs(ours), strict=True):
+        assert torch.equal(before, after)
+
+
+@both_families
+def test_nothing_is_done_on_a_cpu(family):
+    thinker = odd_thinker(family)
+    use_fused_blocks(thinker)
+    assert not any("forward" in module.__dict__ for module in thinker.module.modules())
+
+
+def test_a_forward_that_someone_else_replaced_stays():
+    thinker = odd_thinker("qwen2.5-omni")
+    theirs = thinker.layers[0].self_attn.forward = lambda *_, **__: None
+    use_fused_blocks(thinker, anywhere=True)
+    assert thinker.layers[0].self_attn.forward is theirs
+
+
+def _device():
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _kernel_cases():
+    """(rotations of strided and plain inputs, gates), by kernels where they are in use."""
+    generator = torch.Generator().manual_seed(0)
+    found = []
+    for n, heads, dim, dtype in ((5, 3, 8, "float32"), (70, 16, 80, "float32"), (130, 2, 128, "float16")):
+        joint = torch.randn(n, 3, heads, dim, generator=generator).to(_device(), getattr(torch, dtype))
+        tables = [torch.randn(n, dim, generator=generator).to(_device()) for _ in range(2)]
+        found += [fused.rotate(joint[:, 1], *tables), fused.rotate(joint[:, 2].contiguous(), *tables)]
+        found.append(fused.gate(joint[:, 0].contiguous(), joint[:, 1]))
+    return [x.float().cpu() for x in found]
+
+
+@pytest.mark.slow
+def test_kernels_do_what_tensor_operations_do(tmp_path, monkeypatch):
+    pytest.importorskip("triton", reason="Triton comes with torch for CUDA; pip install triton runs this on a CPU")
+    path = tmp_path / "found.pt"
+    env = {**os.environ} if torch.cuda.is_available() else {**os.environ, "TRITON_INTERPRET": "1"}
+    subprocess.run([sys.executable, "-m", "tests.models.test_fused", str(path)], env=env, check=True, timeout=280)
+    monkeypatch.setattr(triton_kernels, "usable", lambda _: False)
+    for mine, expected in zip(torch.load(path), _kernel_cases(), strict=True):
+        assert (mine - expected).norm() <= 1e-3 * expected.norm()  # float16 rounds to 5e-4
+
+
+@both_families
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_on_a_gpu_in_16_bits(family):
+    stock, ours = (odd_thinker(family, "cuda", torch.bfloat16) for _ in range(2))
+    use_fused_blocks(ours)
+    assert any(isinstance(module.__dict__.get("forward"), fused._Fused) for module in ours.module.modules())
+    exact = outputs(odd_thinker(family, "cuda", torch.float32))
+    for mine, theirs, expected in zip(outputs(ours), outputs(stock), exact, strict=True):
+        # As near to what float32 gives as the stock code in the same 16 bits.
+        assert (mine - expected).norm() <= 1.5 * (theirs - expected).norm() + 1e-3 * expected.norm()
+
+
+if __name__ == "__main__":
+    assert triton_kernels.usable(torch.zeros(1, device=_device()))
+    torch.save(_kernel_cases(), sys.argv[1])
