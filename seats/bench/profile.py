@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from seats.bench.encode import encode_audio, encode_video
 from seats.bench.measure import Run, Setting, alternate
 from seats.bench.rate import matmul_rate, synchronise
 from seats.bench.report import machine_json, rows_json
@@ -119,13 +118,15 @@ def _encode(model: OmniModel, clip: Clip, wants: EncoderWants, timer: StepTimer)
         with timer.step("prepare"):
             pixels = clip.video.pixels.to(thinker.device)
             patches, grid = patchify(pixels, model.patches, thinker.vision.dtype)
-        video = encode_video(thinker, patches, grid, wants, timer)
+            del pixels
+        video = thinker.encode_video(patches, grid, wants, step=timer.step)
+        del patches
     if clip.audio is not None:
         frames = mel_frames(len(clip.audio.waveform), model.mel)
         if thinker.family.audio_tokens(frames, thinker.config):
             with timer.step("prepare"):
                 mel = log_mel(clip.audio.waveform, model.mel)
-            audio = encode_audio(thinker, mel, wants, timer)
+            audio = thinker.encode_audio(mel, wants, step=timer.step)
         else:
             frames = 0
     if video is None and audio is None:

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from transformers import DynamicCache
 
-from seats.bench.encode import encode_audio, encode_video
 from seats.bench.measure import STOCK, Run, Setting
 from seats.bench.presets import Preset
 from seats.bench.rate import synchronise
@@ -155,12 +154,13 @@ class Subject:
             if self._pixels is not None:
                 with timer.step("prepare"):
                     patches, grid = patchify(self._pixels, patch_spec(self.preset), thinker.vision.dtype)
-                video = encode_video(thinker, patches, grid, wants, timer)
+                video = thinker.encode_video(patches, grid, wants, step=timer.step)
+                del patches
                 features[Modality.VIDEO], deepstack = (video.embeds, video.signals), video.deepstack
             if self._waveform is not None and load.mel_frames:
                 with timer.step("prepare"):
                     mel = log_mel(self._waveform, mel_spec(self.preset))[:, : load.mel_frames]
-                audio = encode_audio(thinker, mel, wants, timer)
+                audio = thinker.encode_audio(mel, wants, step=timer.step)
                 features[Modality.AUDIO] = (audio.embeds, audio.signals)
         with timer.step("prepare"):
             embeds = thinker.text.embed_tokens(self._ids)

@@ -62,8 +62,10 @@ def encode_clip(model: OmniModel, clip: Clip, wants: Collection[EncoderWants], t
         with timer.step("prepare"):
             pixels = clip.video.pixels.to(model.thinker.device)
             patches, grid = patchify(pixels, model.patches, model.thinker.vision.dtype)
+            del pixels  # an hour of frames takes half a gigabyte of a GPU, its patches twice that
         with timer.step("encode_video"):
             video = model.thinker.encode_video(patches, grid, *wants)
+        del patches
     if clip.audio is not None:
         frames = mel_frames(len(clip.audio.waveform), model.mel)
         if model.thinker.family.audio_tokens(frames, model.thinker.config):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,13 @@ from seats.models.families import Family, family_of, rotate
 from seats.models.signals import EncoderWants, Signals
 from seats.selection import last_query_relevance
 from seats.tokens.sequence import SequenceRule
+
+PATCHES_AT_ONCE = 65_536
+"""Patches that the vision encoder works on at a time: enough to keep a GPU busy, and little beside a large model (2 GB
+in 16 bits). No attention goes beyond a temporal grid, so that a long clip can be encoded in parts."""
+
+Step = Callable[[str], AbstractContextManager[Any]]
+"""Takes the time of a named step, as `StepTimer.step` does."""
 
 
 @dataclass(frozen=True)
@@ -74,22 +82,56 @@ class Thinker:
         return self.family.sequence_rule(self.config)
 
     @torch.inference_mode()
-    def encode_video(self, patches: torch.Tensor, grid: tuple[int, int, int], *wants: EncoderWants) -> EncodedVideo:
-        """Run the vision encoder. patches: `[T * Hp * Wp, C]`; grid: (T, Hp, Wp) in patches; wants: of methods."""
-        grid_thw = torch.tensor([grid], device=self.device)
-        patches = patches.to(self.device, self.vision.dtype)
-        with self.vision_probe(any(want.of_video for want in wants)) as captured:
-            out = self.vision(patches, grid_thw=grid_thw)
-        signals = {want: self.vision_signals(captured, grid, want) for want in wants if want.of_video}
+    def encode_video(
+        self,
+        patches: torch.Tensor,
+        grid: tuple[int, int, int],
+        *wants: EncoderWants,
+        step: Step = lambda _name: nullcontext(),
+    ) -> EncodedVideo:
+        """Run the vision encoder, a long clip part by part.
+
+        patches: `[T * Hp * Wp, C]`; grid: (T, Hp, Wp) in patches; wants: of methods; step: takes the time of
+        "encode_video" and "saliency".
+        """
+        area = grid[1] * grid[2]
+        # A window of the saliency must not be cut.
+        window = math.lcm(*(want.video_grids for want in wants if want.video_grids is not None))
+        at_once = max(window, PATCHES_AT_ONCE // area // window * window)
+        parts = []
+        for first in range(0, grid[0], at_once):
+            grids = min(at_once, grid[0] - first)
+            rows = patches[first * area : (first + grids) * area]
+            parts.append(self._encode_grids(rows, (grids, grid[1], grid[2]), wants, step))
+        return parts[0] if len(parts) == 1 else _joined(parts)
+
+    def _encode_grids(
+        self, patches: torch.Tensor, grid: tuple[int, int, int], wants: tuple[EncoderWants, ...], step: Step
+    ) -> EncodedVideo:
+        with self.vision_probe(any(want.of_video for want in wants)) as captured, step("encode_video"):
+            patches = patches.to(self.device, self.vision.dtype)
+            out = self.vision(patches, grid_thw=torch.tensor([grid], device=self.device))
+        signals = {}
+        for want in wants:
+            if want.of_video:
+                with step("saliency"):
+                    signals[want] = self.vision_signals(captured, grid, want)
         return EncodedVideo(out.pooler_output, signals, tuple(getattr(out, "deepstack_features", None) or ()))
 
     @torch.inference_mode()
-    def encode_audio(self, mel: torch.Tensor, *wants: EncoderWants) -> EncodedAudio:
-        """Run the audio encoder on log-mel features `[bins, frames]`; wants: of the methods."""
-        lengths = torch.tensor([mel.shape[1]], device=self.device)
-        with self.audio_probe(any(want.of_audio for want in wants)) as captured:
+    def encode_audio(
+        self, mel: torch.Tensor, *wants: EncoderWants, step: Step = lambda _name: nullcontext()
+    ) -> EncodedAudio:
+        """Run the audio encoder on log-mel features `[bins, frames]`; wants: of the methods; step: takes the time of
+        "encode_audio" and "saliency"."""
+        with self.audio_probe(any(want.of_audio for want in wants)) as captured, step("encode_audio"):
+            lengths = torch.tensor([mel.shape[1]], device=self.device)
             out = self.audio(mel.to(self.device, self.audio.dtype), feature_lens=lengths)
-        signals = {want: self.audio_signals(captured, want) for want in wants if want.of_audio}
+        signals = {}
+        for want in wants:
+            if want.of_audio:
+                with step("saliency"):
+                    signals[want] = self.audio_signals(captured, want)
         return EncodedAudio(out.last_hidden_state, signals)
 
     def vision_signals(
@@ -145,6 +187,20 @@ class Thinker:
         q = rotate(q, cos[-1:], sin[-1:])
         k = rotate(k, cos[:, None], sin[:, None])
         return last_query_relevance(q, k, attention.scaling)
+
+
+def _joined(parts: list[EncodedVideo]) -> EncodedVideo:
+    """Parts of a clip, in order, as one."""
+
+    def whole(tensors: list[Any]) -> Any:
+        return None if tensors[0] is None else torch.cat(tensors)
+
+    signals = {}
+    for want in parts[0].signals:
+        found = [part.signals[want] for part in parts]
+        signals[want] = Signals(whole([one.saliency for one in found]), whole([one.keys for one in found]))
+    deepstack = zip(*(part.deepstack for part in parts), strict=True)
+    return EncodedVideo(whole([part.embeds for part in parts]), signals, tuple(whole(list(one)) for one in deepstack))
 
 
 @contextmanager

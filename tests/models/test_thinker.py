@@ -1,5 +1,6 @@
 """Saliency and relevance against slow computations from their definitions, with the stock modules' own inputs."""
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -59,6 +60,37 @@ def column_mass(q: torch.Tensor, k: torch.Tensor, window: int) -> torch.Tensor:
             rows = q[start : start + window, head].double() @ k[start : start + window, head].double().T
             mass[start : start + window] += torch.softmax(rows / dim**0.5, -1).sum(0) / heads
     return mass
+
+
+@both_families
+@pytest.mark.parametrize("grids", [1, 2])
+def test_a_long_clip_is_encoded_in_parts(thinkers, family, grids, monkeypatch):
+    """Parts of at most so many patches, but for whole windows of the saliency, give what the whole gives."""
+    thinker, grid = thinkers[family], (7, 6, 10)
+    patches = torch.randn(420, 6 * thinker.vision.config.patch_size**2, generator=torch.Generator().manual_seed(4))
+    wants = EncoderWants(video_grids=grids, keys=True), EncoderWants(video_grids=1, mean_query=True), EncoderWants()
+    whole = thinker.encode_video(patches, grid, *wants)
+    steps, sizes = [], []
+    pairs = [120, 120, 120, 60]
+    for limit, expected in ((200, [180, 180, 60] if grids == 1 else pairs), (1, [60] * 7 if grids == 1 else pairs)):
+        monkeypatch.setattr("seats.models.thinker.PATCHES_AT_ONCE", limit)
+        sizes.clear()
+        handle = thinker.vision.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
+        parts = thinker.encode_video(patches, grid, *wants, step=lambda name: steps.append(name) or nullcontext())
+        handle.remove()
+        assert sizes == expected
+        torch.testing.assert_close(parts.embeds, whole.embeds, rtol=1e-4, atol=1e-5)
+        assert len(parts.deepstack) == len(whole.deepstack)
+        for mine, theirs in zip(parts.deepstack, whole.deepstack, strict=True):
+            torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
+        assert parts.signals.keys() == whole.signals.keys() == set(wants[:2])
+        for want in wants[:2]:
+            mine, theirs = parts.signals[want], whole.signals[want]
+            torch.testing.assert_close(mine.saliency, theirs.saliency, rtol=1e-4, atol=1e-5)
+            assert (mine.keys is None) == (theirs.keys is None) == (not want.keys)
+            if want.keys:
+                torch.testing.assert_close(mine.keys, theirs.keys, rtol=1e-4, atol=1e-5)
+    assert steps[:3] == ["encode_video", "saliency", "saliency"]
 
 
 @both_families
