@@ -256,15 +256,18 @@ class _Engine:
         with self.timer.step("selection"):
             alive = self._drop(alive, chosen, 0, cuts, record)
 
-        moments = set(self.method.layers)
-        for number, layer in enumerate(self.thinker.layers, start=1):
-            trace.layers.append(record.counts)
+        done, last, moments = 0, len(self.thinker.layers), set(self.method.layers)
+        for moment in sorted({number for number in moments if 1 <= number <= last} | {last}):
+            # Layers between two moments are timed as one: every measurement is work for the device, too.
             with self.timer.step("prefill"):
-                alive.hidden = self._run(layer, alive.hidden, None, alive.rotary, cache)
-                alive.add_deepstack(number)
-            if number in moments:
+                for number in range(done + 1, moment + 1):
+                    trace.layers.append(record.counts)
+                    alive.hidden = self._run(self.thinker.layers[number - 1], alive.hidden, None, alive.rotary, cache)
+                    alive.add_deepstack(number)
+            if moment in moments:
                 with self.timer.step("selection"):
-                    alive = self._after_layer(alive, number, cuts, record)
+                    alive = self._after_layer(alive, moment, cuts, record)
+            done = moment
         if cache is not None:
             if self.kv == "drop":
                 with self.timer.step("selection"):

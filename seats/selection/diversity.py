@@ -6,6 +6,9 @@ from torch import Tensor
 from seats.errors import SettingsError
 from seats.selection import triton_kernels
 
+# Features and distances of this many bytes at once: those of 20,000 tokens of a large model.
+_CHUNK_BYTES = 300 * 2**20
+
 
 def select_diverse(features: Tensor, saliency: Tensor | None, window: int, ratio: float) -> Tensor:
     """Keep max(1, round(ratio * n)) tokens of each window of n by saliency-weighted max-min diversity.
@@ -25,7 +28,8 @@ def select_diverse(features: Tensor, saliency: Tensor | None, window: int, ratio
         [T] bool, True where the token is kept.
 
     Raises SettingsError for a ratio or window outside its range, ValueError for shapes that do not agree.
-    Source: SEATS (arXiv 2605.20035), pre-LLM selection. Memory: T * (D + window) floats.
+    Source: SEATS (arXiv 2605.20035), pre-LLM selection. Memory: T * (D + window) floats, of long clips some windows'
+    at a time.
     """
     if not 0 < ratio <= 1:
         raise SettingsError(f"pre-LLM retention {ratio:g} is outside (0, 1]: give a share of the tokens to keep")
@@ -42,15 +46,21 @@ def select_diverse(features: Tensor, saliency: Tensor | None, window: int, ratio
     num_windows = -(-T // size)
     last = T - (num_windows - 1) * size
 
-    distance = _window_distances(features, saliency, num_windows, size)
-    if last < size:
-        distance[-1, last:, :] = torch.inf  # a padded row is nobody's neighbour
-        distance[-1, :, last:] = -torch.inf  # a padded column is never chosen
-    picks = _farthest_first(distance, keep_count(size, ratio))
-
     keep = torch.zeros(num_windows, size, dtype=torch.bool, device=features.device)
-    keep[:-1].scatter_(1, picks[:-1], True)
-    keep[-1:].scatter_(1, picks[-1:, : keep_count(last, ratio)], True)
+    at_once = max(1, _CHUNK_BYTES // (4 * size * (features.shape[1] + size)))
+    for first in range(0, num_windows, at_once):
+        windows = min(at_once, num_windows - first)
+        rows = slice(first * size, (first + windows) * size)
+        distance = _window_distances(features[rows], None if saliency is None else saliency[rows], windows, size)
+        ends = first + windows == num_windows
+        if ends and last < size:
+            distance[-1, last:, :] = torch.inf  # a padded row is nobody's neighbour
+            distance[-1, :, last:] = -torch.inf  # a padded column is never chosen
+        picks = _farthest_first(distance, keep_count(size, ratio))
+        mine = keep[first : first + windows]
+        whole = windows - 1 if ends else windows
+        mine[:whole].scatter_(1, picks[:whole], True)
+        mine[whole:].scatter_(1, picks[whole:, : keep_count(last, ratio)], True)
     return keep.flatten()[:T]
 
 

@@ -6,7 +6,7 @@ from reference_cases import ARRAYS, CASES, array
 from reference_cases import select_diverse as one_by_one
 
 from seats.errors import SettingsError
-from seats.selection import select_diverse
+from seats.selection import diversity, select_diverse
 
 
 @pytest.mark.parametrize("i", range(len(CASES["pre_llm"])))
@@ -61,10 +61,12 @@ def well_separated(draw):
     return features, saliency, draw(st.integers(1, 60)), draw(st.floats(0.01, 1))
 
 
-@given(well_separated())
-@settings(max_examples=150, deadline=None)
-def test_equals_the_selection_of_one_token_at_a_time(case):
-    assert torch.equal(select_diverse(*case), one_by_one(*case))
+@given(well_separated(), st.sampled_from([1, 2000, 2**30]))
+@settings(max_examples=200, deadline=None)
+def test_equals_the_selection_of_one_token_at_a_time(case, chunk_bytes):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(diversity, "_CHUNK_BYTES", chunk_bytes)
+        assert torch.equal(select_diverse(*case), one_by_one(*case))
 
 
 @pytest.mark.parametrize("scale", [2.0**-20, 2.0**10])
