@@ -29,6 +29,7 @@ from seats_cli.transcript import transcript
 
 if TYPE_CHECKING:
     from seats.methods import Method
+    from seats_cli.planning import Fit
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,9 @@ class Session:
         answering: AnswerOptions,
         output: OutputOptions,
         history: bool | None,
+        fit: Fit | None = None,
     ) -> None:
+        self.fit = fit
         self.started, self.part, self.answering, self.options = started, part, answering, output
         self.selection = selection
         self.out = Output(output)
@@ -115,6 +118,9 @@ class Session:
         self._asked += 1
         out = Output(self.options)
         earlier = len(self._conversation.turns)
+        if self.fit is not None:
+            said = [part for turn in self._conversation.turns for part in (turn.question, turn.answer)]
+            self.fit.check("\n".join([*said, text]), self.selection)
         with out.working("looking and listening"):
             answer = self._conversation.ask(
                 question_of(text, self.selection, self.answering), on_text=out.stream, on_end=out.end_stream

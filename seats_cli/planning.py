@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seats.errors import MediaError, OutOfMemoryError
 from seats_cli.options import AnswerOptions, ClipOptions, ModelOptions, SelectionOptions, option
 from seats_cli.text import size
 from seats_cli.usage import WrongUsage
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from seats.plan.model import PlannedModel
     from seats.plan.plan import Ask, Plan
     from seats_cli.output import Output
+_ANY_KEEP = 35.0  # every method that is planned for a set reaches it, and what it needs at most is the same at any
 
 
 def parse_memory(value: Any) -> int:
@@ -43,8 +45,8 @@ class FitOptions:
         option(
             "--max-vram",
             panel="Model",
-            text="Memory to stay within, such as 24G: frames and pixels are lowered until it fits, and the line on "
-            "standard error says to what.",
+            text="Memory to stay within, such as 24G: frames and pixels are lowered until it fits, and standard error "
+            "says to what.",
             metavar="SIZE",
             parser=parse_memory,
         ),
@@ -161,6 +163,59 @@ def clip_for(path: Path, part: ClipOptions) -> ClipFacts:
     return read_clip(path, timeout_s=part.timeout).without(video=part.no_video, audio=part.no_audio)
 
 
+class Fit:
+    """`--max-vram`: lowers the frames and pixels of a clip until every question and method fits, and says so.
+
+    limit: bytes. Where a method was added by another package, full tokens are planned for it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        limit: int,
+        questions: Sequence[str],
+        selections: Sequence[SelectionOptions],
+        options: ModelOptions,
+        answering: AnswerOptions,
+        say: Callable[[str], None],
+    ) -> None:
+        self.path, self.limit, self.questions, self.selections = path, limit, questions, selections
+        self.options, self.answering, self.say = options, answering, say
+
+    def __call__(self, checkpoint: Checkpoint, part: ClipOptions) -> ClipOptions:
+        """The part of the clip as it is to be read. Raises OutOfMemoryError where nothing fits."""
+        from seats.plan.model import of_checkpoint
+        from seats.plan.search import fit
+
+        self._model, self._place = of_checkpoint(checkpoint), _real_place(self.options.device)
+        self._clip, self._part = clip_for(self.path, part), part
+        asks = [ask for text in self.questions for each in self.selections for ask in self._asks(text, each)]
+        chosen, plans = fit(self._model, self._clip, asks, self.limit)
+        self.say(_chosen_line(chosen, plans, self.limit))
+        self._part = replace(part, max_frames=chosen.max_frames, max_pixels=chosen.max_pixels)
+        return self._part
+
+    def check(self, question: str, selection: SelectionOptions) -> None:
+        """Raises OutOfMemoryError for a further question that the clip, as it has been read, leaves no room for."""
+        from seats.plan.plan import make_plan
+        from seats.plan.search import fits
+
+        for ask in self._asks(question, selection):
+            made = make_plan(self._model, self._clip, ask)
+            if not fits(made, self.limit):
+                raise OutOfMemoryError(
+                    f"with {ask.method} this question takes about {size(made.needed_bytes)}, more than --max-vram "
+                    f"{size(self.limit)}: lower /keep, choose another /method, or /reset the questions before it"
+                )
+
+    def _asks(self, question: str, selection: SelectionOptions) -> list[Ask]:
+        from seats.plan.limit import foreseeable
+
+        planned = replace(selection, method=foreseeable(selection.method))
+        ask = ask_for(self._model, self._place, question, self.options, planned, self._part, self.answering)
+        return [ask, replace(ask, method="full")] if selection.compare else [ask]
+
+
 def fitting(
     path: Path,
     limit: int | None,
@@ -169,31 +224,50 @@ def fitting(
     options: ModelOptions,
     answering: AnswerOptions,
     output: Output,
-) -> Callable[[Checkpoint, ClipOptions], ClipOptions] | None:
-    """For `--max-vram`: what lowers a run's frames and pixels until every question and method fits, and says so.
+) -> Fit | None:
+    """What `start` fits a clip with. None without a limit."""
+    return None if limit is None else Fit(path, limit, questions, selections, options, answering, output.say)
 
-    None without a limit. What it returns raises OutOfMemoryError where nothing fits.
+
+def fitted_parts(
+    questions: Mapping[Path, Sequence[str]],
+    limit: int | None,
+    checkpoint: Checkpoint,
+    options: ModelOptions,
+    part: ClipOptions,
+    answering: AnswerOptions,
+    output: Output,
+    methods: Sequence[str],
+) -> dict[Path, ClipOptions]:
+    """For each clip of a question set, how it is read so that `methods` fit into a limit; says how many that changes.
+
+    Without a limit all are read as `part` says. A clip that cannot be read keeps its options: reading it will say why.
+    Raises OutOfMemoryError where nothing fits.
     """
-    if limit is None:
-        return None
+    if limit is None or not questions:
+        return dict.fromkeys(questions, part)
+    from seats.plan.limit import longest
 
-    def choose(checkpoint: Checkpoint, part: ClipOptions) -> ClipOptions:
-        from seats.plan.model import of_checkpoint
-        from seats.plan.search import fit
+    selections = [SelectionOptions(method, keep=_ANY_KEEP) for method in methods]
+    parts: dict[Path, ClipOptions] = {}
+    for path, asked in questions.items():
+        text = longest(asked, checkpoint, answering.system)
 
-        model = of_checkpoint(checkpoint)
-        place = _real_place(options.device)
-        clip = clip_for(path, part)
-        asks = []
-        for question in questions:
-            for selection in selections:
-                ask = ask_for(model, place, question, options, selection, part, answering)
-                asks += [ask, replace(ask, method="full")] if selection.compare else [ask]
-        chosen, plans = fit(model, clip, asks, limit)
-        output.say(_chosen_line(chosen, plans, limit))
-        return replace(part, max_frames=chosen.max_frames, max_pixels=chosen.max_pixels)
+        def say(line: str, path: Path = path) -> None:
+            output.detail(f"{path.name}: {line}")
 
-    return choose
+        try:
+            parts[path] = Fit(path, limit, [text], selections, options, answering, say)(checkpoint, part)
+        except OutOfMemoryError as error:
+            raise OutOfMemoryError(f"{path.name}: {error}") from None
+        except MediaError:
+            parts[path] = part
+    lowered = sum(fitted != part for fitted in parts.values())
+    output.say(
+        f"--max-vram {size(limit)}: {lowered} of {len(parts)} clips are read with fewer frames or pixels, alike for "
+        "all that is compared; the accuracy is that of clips so read"
+    )
+    return parts
 
 
 def _real_place(device: str) -> Place:

@@ -15,6 +15,10 @@ from seats.plan.prompt import text_tokens
 from seats.plan.search import check_weights, fit
 from seats.plan.selection import METHODS
 
+DEAREST = ("full", "seats", "visionzip-om", "omnizip")
+"""Methods beside which no other takes more memory: full tokens in the decoder, the others in the encoders, which they
+ask for saliency over the most grids, for keys of both modalities and for saliency over all of the sound."""
+
 
 @dataclass(frozen=True)
 class Limit:

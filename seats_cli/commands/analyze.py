@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seats_cli.command import command
-from seats_cli.options import ClipOptions, ModelOptions, OutputOptions, flag, option, parse_percent
+from seats_cli.options import AnswerOptions, ClipOptions, ModelOptions, OutputOptions, flag, option, parse_percent
 from seats_cli.output import Output
+from seats_cli.planning import FitOptions, fitted_parts
 from seats_cli.startup import checkpoint_for, decode, fit_threads
 from seats_cli.usage import WrongUsage
 
@@ -101,6 +102,7 @@ def analyze(
     wanted: AnalyzeOptions,
     model: ModelOptions,
     part: ClipOptions,
+    memory: FitOptions,
     output: OutputOptions,
 ) -> None:
     """How long a model needs video and audio: accuracy with either or both removed after each decoder layer.
@@ -124,13 +126,16 @@ def analyze(
         check_can_save(checkpoint)
     items = _questions(benchmark, wanted, out)
     with out.working("starting"):
-        removals, evaluation = _evaluation(wanted, model, part, checkpoint)
+        removals, evaluation = _evaluation(wanted, model, part, memory, checkpoint)
         with _row_file(wanted.out, out) as file:
             from seats.evaluation.run import plan
 
             out.now("reading the clips")
             planned = plan(items, evaluation, file.rows if file else {})
-            rows = _answer(planned, evaluation, checkpoint, model, part, file, out)
+            asked = {work.clip: [one.item.prompt for one in work.asked] for work in planned.work}
+            answering = AnswerOptions(wanted.system, wanted.max_new_tokens)
+            parts = fitted_parts(asked, memory.max_vram, checkpoint, model, part, answering, out, ("full",))
+            rows = _answer(planned, evaluation, checkpoint, model, parts, file, out)
     analysis = _analysis(benchmark, checkpoint, removals, evaluation, planned, rows, wanted.tolerance / 100)
     _report(analysis, wanted, output, out)
     if wanted.save:
@@ -185,7 +190,7 @@ def _validation_set(clips: int, out: Output) -> Path:
 
 
 def _evaluation(
-    wanted: AnalyzeOptions, model: ModelOptions, part: ClipOptions, checkpoint: Checkpoint
+    wanted: AnalyzeOptions, model: ModelOptions, part: ClipOptions, memory: FitOptions, checkpoint: Checkpoint
 ) -> tuple[Removals, Evaluation]:
     from seats.evaluation.identity import model_identity
     from seats.evaluation.layers import Removals
@@ -199,6 +204,8 @@ def _evaluation(
     removals = Removals.every(model_shape(checkpoint).num_layers, wanted.every)
     identity = model_identity(checkpoint, model.device, model.dtype, model.quantize)
     chosen = {name: value for name, value in asdict(part).items() if value and name != "timeout"}
+    if memory.max_vram is not None:  # answers about clips read for a limit are others
+        chosen["max_vram"] = memory.max_vram
     return removals, Evaluation.of(removals.compared(), asking, {"name": checkpoint.name, **identity}, chosen)
 
 
@@ -220,11 +227,11 @@ def _answer(
     evaluation: Evaluation,
     checkpoint: Checkpoint,
     model: ModelOptions,
-    part: ClipOptions,
+    parts: Mapping[Path, ClipOptions],
     file: RowFile | None,
     out: Output,
 ) -> Mapping[tuple[str, str], Row]:
-    """Do what is planned; returns all rows, of earlier runs too."""
+    """Do what is planned; returns all rows, of earlier runs too. parts: how each clip is read."""
     rows: dict[tuple[str, str], Row] = {} if file is None else file.rows
     if not planned.work:
         out.say("all answers are there already")
@@ -238,7 +245,7 @@ def _answer(
     done = 0
     try:
         for work in planned.work:
-            for row in answer_without(loaded, evaluation, work, lambda path: decode(path, part, checkpoint)):
+            for row in answer_without(loaded, evaluation, work, lambda path: decode(path, parts[path], checkpoint)):
                 rows[row.key] = row
                 if file is not None:
                     file.append(row)

@@ -14,6 +14,7 @@ from seats_cli.commands.ask import question_of
 from seats_cli.commands.batch import SOME_FAILED
 from seats_cli.options import AnswerOptions, ClipOptions, ModelOptions, OutputOptions, SelectionOptions, option
 from seats_cli.output import Output
+from seats_cli.planning import FitOptions, fitting
 from seats_cli.startup import start
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def chat(
     part: ClipOptions,
     answering: AnswerOptions,
     remembering: HistoryOptions,
+    memory: FitOptions,
     output: OutputOptions,
 ) -> None:
     """Ask question after question about a clip, which is read and encoded once.
@@ -64,11 +66,16 @@ def chat(
 
     printf 'Who speaks first?\\nWhat about?\\n' | seats chat interview.mp4 --keep 25% --json
     """
+    from seats.plan.prompt import QUESTION
+
     out = Output(output)
-    started = start(clip, part, model, out, check=lambda shape: question_of("", selection, answering).method_for(shape))
+    fit = fitting(clip, memory.max_vram, [QUESTION], [selection], model, answering, out)
+    started = start(
+        clip, part, model, out, check=lambda shape: question_of("", selection, answering).method_for(shape), fit=fit
+    )
     from seats_cli.chat_session import Session
 
-    session = Session(started, selection, part, answering, output, remembering.history)
+    session = Session(started, selection, part, answering, output, remembering.history, fit)
     if hasattr(sys.stdin, "reconfigure"):
         sys.stdin.reconfigure(errors="replace")  # a stray byte in a question must not end the chat
     if sys.stdin.isatty():

@@ -15,6 +15,7 @@ import typer
 from seats_cli.command import command
 from seats_cli.options import AnswerOptions, ClipOptions, ModelOptions, OutputOptions, choice, option, parse_percent
 from seats_cli.output import Output
+from seats_cli.planning import FitOptions, fitted_parts
 from seats_cli.startup import checkpoint_for, decode, fit_threads
 from seats_cli.text import milliseconds
 from seats_cli.usage import WrongUsage
@@ -114,6 +115,7 @@ def eval(  # noqa: A001  (the command's name)
     model: ModelOptions,
     part: ClipOptions,
     answering: AnswerOptions,
+    memory: FitOptions,
     output: OutputOptions,
 ) -> None:
     """Accuracy of methods on a question set, through files on disk and generated answers, against full tokens.
@@ -133,13 +135,17 @@ def eval(  # noqa: A001  (the command's name)
     items = _questions(benchmark, compared, out)
     checkpoint = checkpoint_for(model, out)
     with out.working("starting"):
-        evaluation = _evaluation(compared, model, part, answering, checkpoint)
+        evaluation = _evaluation(compared, model, part, answering, memory, checkpoint)
         with _row_file(compared.out, out) as file:
             from seats.evaluation.run import plan
 
             out.now("reading the clips")
             planned = plan(items, evaluation, file.rows if file else {})
-            rows = _answer(planned, evaluation, checkpoint, compared, model, part, file, out)
+            from seats.plan.limit import DEAREST
+
+            asked = {work.clip: [one.item.prompt for one in work.asked] for work in planned.work}
+            parts = fitted_parts(asked, memory.max_vram, checkpoint, model, part, answering, out, DEAREST)
+            rows = _answer(planned, evaluation, checkpoint, compared, model, parts, file, out)
     from seats.evaluation.results import results
 
     found = results(benchmark, checkpoint.name, evaluation, planned, rows)
@@ -193,6 +199,7 @@ def _evaluation(
     model: ModelOptions,
     part: ClipOptions,
     answering: AnswerOptions,
+    memory: FitOptions,
     checkpoint: Checkpoint,
 ) -> Evaluation:
     """Methods set up for the model, before anything is decoded or loaded."""
@@ -208,6 +215,8 @@ def _evaluation(
     ready = set_up(settings, asking, model_shape(checkpoint))
     identity = model_identity(checkpoint, model.device, model.dtype, model.quantize)
     chosen = {name: value for name, value in asdict(part).items() if value and name != "timeout"}
+    if memory.max_vram is not None:  # answers about clips read for a limit are others
+        chosen["max_vram"] = memory.max_vram
     return Evaluation.of(ready, asking, {"name": checkpoint.name, **identity}, chosen)
 
 
@@ -230,11 +239,11 @@ def _answer(
     checkpoint: Checkpoint,
     compared: EvalOptions,
     model: ModelOptions,
-    part: ClipOptions,
+    parts: Mapping[Path, ClipOptions],
     file: RowFile | None,
     out: Output,
 ) -> Mapping[tuple[str, str], Row]:
-    """Do what is planned; returns all rows, of earlier runs too."""
+    """Do what is planned; returns all rows, of earlier runs too. parts: how each clip is read."""
     rows: dict[tuple[str, str], Row] = {} if file is None else file.rows
     if not planned.work:
         out.say(f"all answers are in {compared.out}")
@@ -246,7 +255,7 @@ def _answer(
     from seats.evaluation.workers import answer_all
 
     out.now("loading the model")
-    start = partial(_open, checkpoint, model, part, compared.workers)
+    start = partial(_open, checkpoint, model, parts, compared.workers)
     progress = _Progress(planned, out)
     try:
         for row in answer_all(planned.work, evaluation, start, compared.workers):
@@ -261,10 +270,8 @@ def _answer(
     return rows
 
 
-def _open(checkpoint: Checkpoint, model: ModelOptions, part: ClipOptions, workers: int) -> Opened:
+def _open(checkpoint: Checkpoint, model: ModelOptions, parts: Mapping[Path, ClipOptions], workers: int) -> Opened:
     """Load the model, here or in a worker."""
-    from functools import partial
-
     from seats.models.omni import load_model
 
     fit_threads(checkpoint)
@@ -273,7 +280,7 @@ def _open(checkpoint: Checkpoint, model: ModelOptions, part: ClipOptions, worker
 
         torch.set_num_threads(max(1, min(torch.get_num_threads(), (os.cpu_count() or 1) // workers)))
     loaded = load_model(checkpoint, device=model.device, dtype=model.dtype, quantize=model.quantize)
-    return loaded, partial(decode, options=part, checkpoint=checkpoint)
+    return loaded, lambda path: decode(path, parts[path], checkpoint)
 
 
 class _Progress:

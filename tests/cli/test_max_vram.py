@@ -1,0 +1,163 @@
+"""`--max-vram` of the commands that run a model: what is read, and what is said of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from seats.models.checkpoint import find_checkpoint
+from seats.plan.clip import read_clip
+from seats.plan.limit import DEAREST
+from seats.plan.model import of_checkpoint, planned_model
+from seats.plan.plan import Ask, make_plan
+from seats.plan.selection import METHODS
+from tests.cli.conftest import Ran
+from tests.media.make import tone, write_clip
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """long.mp4, of 60 s without sound; short.mp4, of 2 s."""
+    made = tmp_path_factory.mktemp("limited")
+    write_clip(made / "long.mp4", frames=300, rate=5)
+    write_clip(made / "short.mp4", frames=20, rate=10, sound=tone(2))
+    return made
+
+
+@pytest.fixture(scope="session")
+def limit(folder: Path, tiny: Path) -> str:
+    """What the long clip does not fit into, and the short one does."""
+    model = of_checkpoint(find_checkpoint(str(tiny)))
+    plans = [make_plan(model, read_clip(folder / name), Ask(method="full")) for name in ("short.mp4", "long.mp4")]
+    low, high = (plan.needed_bytes for plan in plans)
+    assert low < 0.8 * high
+    return f"{(low + high) // 2 // 1024}K"
+
+
+def test_chat_reads_the_clip_for_the_limit(
+    run: Run, folder: Path, tiny: Path, limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def chat(name: str, typed: str, *flags: str) -> Ran:
+        import io
+
+        monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+        return run("chat", folder / name, "--model", tiny, "--max-new-tokens", "2", "--json", *flags)
+
+    free = json.loads(chat("long.mp4", "what ?\n").out)
+    ran = chat("long.mp4", "what ?\n", "--max-vram", limit)
+    tight = json.loads(ran.out)
+    assert ran.code == 0
+    assert _pixels(tight["clip"]) < _pixels(free["clip"])
+    assert "--max-pixels" in ran.err
+    assert "nothing had to be lowered" in chat("short.mp4", "what ?\n", "--max-vram", limit).err
+
+
+def test_chat_refuses_what_no_longer_fits_and_goes_on(
+    run: Run, folder: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import io
+
+    model = of_checkpoint(find_checkpoint(str(tiny)))
+    asks = [Ask(question, answer_tokens=2) for question in ("what ?", "what " * 20_000)]
+    needs = [make_plan(model, read_clip(folder / "short.mp4"), ask).needed_bytes for ask in asks]
+    assert needs[0] < 0.7 * needs[1]
+    monkeypatch.setattr("sys.stdin", io.StringIO("what ?\n" + "what " * 20_000 + "\nwhat ?\n"))
+    flags = ("--max-new-tokens", "2", "--json", "--max-vram", f"{sum(needs) // 2048}K")
+    ran = run("chat", folder / "short.mp4", "--model", tiny, *flags)
+    rows = [json.loads(line) for line in ran.out.splitlines()]
+    assert [row["status"] for row in rows] == ["ok", "error", "ok"]
+    assert rows[1]["error"]["type"] == "OutOfMemoryError"
+    assert "with seats this question takes about" in rows[1]["error"]["message"]
+    assert ran.code == 3
+
+
+@pytest.mark.slow
+def test_a_batch_lowers_where_it_must(run: Run, folder: Path, tiny: Path, limit: str, tmp_path: Path) -> None:
+    out = tmp_path / "rows.jsonl"
+    asked = ("batch", folder, "what ?", "--model", tiny, "--method", "full", "--max-new-tokens", "2", "--out", out)
+    ran = run(*asked, "--max-vram", limit)
+    assert ran.code == 0, ran.err
+    assert "--max-vram" in ran.err
+    rows = {row["id"]: row for row in map(json.loads, out.read_text().splitlines())}
+    assert "max_vram" not in rows["short.mp4"]
+    lowered = rows["long.mp4"]["max_vram"]
+    assert _pixels(rows["long.mp4"]["clip"]) <= lowered["max_frames"] * lowered["max_pixels"]
+    assert "2 questions have a row from before" in run(*asked, "--max-vram", limit).err
+
+
+def _set(folder: Path, path: Path) -> Path:
+    rows = [{"clip": str(folder / name), "question": "what ?", "answer": "red"} for name in ("long.mp4", "short.mp4")]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["eval", "analyze"])
+def test_sets_are_read_alike_for_all_and_say_so(
+    run: Run, folder: Path, tiny: Path, limit: str, tmp_path: Path, command: str
+) -> None:
+    questions, out = _set(folder, tmp_path / "set.jsonl"), tmp_path / "rows.jsonl"
+    flags = ("--method", "full", "--method", "random") if command == "eval" else ("--every", "9")
+    asked = (command, questions, "--model", tiny, "--max-new-tokens", "2", "--out", out, *flags)
+    ran = run(*asked, "--max-vram", limit)
+    assert ran.code == 0, ran.err
+    assert "1 of 2 clips are read with fewer frames or pixels" in ran.err
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    tokens: dict[str, set[int]] = {}
+    for row in rows:
+        tokens.setdefault(Path(row["clip"]).name, set()).add(row["tokens"])
+    assert [len(found) for found in tokens.values()] == [1, 1]
+    again = run(*asked, "--max-vram", limit)
+    assert "all answers are" in again.err
+    assert len(out.read_text().splitlines()) == len(rows)
+    workers = ("--workers", "2") if command == "eval" else ()
+    free = run(*asked, *workers)  # other answers, as other frames are seen
+    assert free.code == 0, free.err
+    assert len(out.read_text().splitlines()) == 2 * len(rows)
+
+
+@pytest.mark.slow
+def test_a_limit_below_the_weights_is_one_line(run: Run, folder: Path, tiny: Path, tmp_path: Path) -> None:
+    questions = _set(folder, tmp_path / "set.jsonl")
+    for asked in (("chat", folder / "long.mp4"), ("eval", questions), ("analyze", questions)):
+        ran = run(*asked, "--model", tiny, "--max-vram", "100K")
+        assert ran.code == 1
+        assert "weights" in ran.line
+        assert "raise --max-vram" in ran.line
+    ran = run("batch", folder, "what ?", "--model", tiny, "--max-vram", "100K", "--out", tmp_path / "rows.jsonl")
+    assert ran.code == 1
+    assert "the weights of" in ran.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("name", ["seats-nano", "Qwen/Qwen2.5-Omni-7B", "Qwen/Qwen3-Omni-30B-A3B-Instruct"])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("clip", ["ten-seconds.mp4", "silent.mp4", "sound-only.m4a"])
+def test_no_method_takes_more_than_the_dearest(name: str, device: str, clip: str) -> None:
+    """So that a set read for these is read alike whatever is compared."""
+    from seats.errors import SettingsError
+
+    model, facts = planned_model(name), read_clip(Path(__file__).parents[2] / "samples" / clip)
+
+    def peak(method: str, keep: float) -> int:
+        return make_plan(model, facts, Ask(method=method, keep=keep, device=device, dtype_bytes=2)).run.memory.peak
+
+    most = max(peak(method, 35) for method in DEAREST)
+    planned = 0
+    for method in METHODS:
+        for keep in (10.0, 25.0, 35.0, 60.0):
+            try:
+                assert peak(method, keep) <= most, (method, keep)
+                planned += 1
+            except SettingsError:  # a target that it cannot reach
+                continue
+    assert planned > 20
+
+
+def _pixels(clip: dict) -> int:
+    video = clip["video"]
+    return video["frames"] * video["width"] * video["height"]
