@@ -30,6 +30,8 @@ from seats.models.thinker import Thinker
 from seats.models.window_attention import windowed_attention
 from seats.selection import triton_kernels
 
+ROWS_AT_ONCE = 16_384
+"""Tokens that a decoder layer's MLP works on at a time: its inner rows are five times as wide as the others."""
 _ALIGNED = 8
 """Values of 16 bits in the 16 bytes that a row must be a multiple of."""
 
@@ -52,11 +54,11 @@ def use_fused_blocks(thinker: Thinker, *, anywhere: bool = False) -> None:
         _replace(block.attn, _vision_attention)
         if hasattr(block.mlp, "gate_proj"):
             _align(block.mlp)
-            _replace_gated(block.mlp)
+            _replace_gated(block.mlp, _gated)
     for layer in thinker.layers:
         _replace(layer.self_attn, _text_attention)
         if hasattr(layer.mlp, "gate_proj"):
-            _replace_gated(layer.mlp)
+            _replace_gated(layer.mlp, _gated_in_parts)
     for part in (vision, thinker.text):
         for module in part.modules():
             if type(module).__name__.endswith("RMSNorm") and hasattr(module, "variance_epsilon"):
@@ -102,9 +104,9 @@ def _replace(module: nn.Module, forward: Any) -> None:
         module.forward = _Fused(forward, module)
 
 
-def _replace_gated(mlp: Any) -> None:
+def _replace_gated(mlp: Any, forward: Any) -> None:
     if type(mlp.act_fn).__name__ in ("SiLU", "SiLUActivation"):
-        _replace(mlp, _gated)
+        _replace(mlp, forward)
 
 
 def _embed_patches(embed: Any, patches: torch.Tensor) -> torch.Tensor:
@@ -119,6 +121,13 @@ def _rms_norm(norm: Any, x: torch.Tensor) -> torch.Tensor:
 
 def _gated(mlp: Any, x: torch.Tensor) -> torch.Tensor:
     return mlp.down_proj(gate(mlp.gate_proj(x), mlp.up_proj(x)))
+
+
+def _gated_in_parts(mlp: Any, x: torch.Tensor) -> torch.Tensor:
+    """As `_gated`, of a long prompt some tokens at a time. x: `[B, S, D]`."""
+    if x.shape[1] <= ROWS_AT_ONCE:
+        return _gated(mlp, x)
+    return torch.cat([_gated(mlp, part) for part in x.split(ROWS_AT_ONCE, 1)], 1)
 
 
 def _vision_attention(

@@ -26,6 +26,9 @@ _GRIDS_A_BLOCK = 16  # of `seats.tokens.patches.patchify`
 _FRAMES_A_BLOCK = 30_000  # of `seats.tokens.mel.log_mel`
 _BYTES_A_FRAME = 4030  # samples, windowed frame and spectrum of one mel frame; measured
 _CHUNK = 128 * 2**20  # of `seats.selection.saliency`
+_PATCHES_AT_ONCE = 65_536  # of `seats.models.thinker`
+_ROWS_AT_ONCE = 16_384  # of `seats.models.fused`
+_STAGE_ONE = 300 * 2**20  # of `seats.selection.diversity`
 _LAYOUT = 53  # bytes a token of a `TokenLayout`
 _POSITIONS = 40  # bytes a token of ids, positions and attention mask
 
@@ -91,24 +94,27 @@ class _Counter:
         self.on_gpu = setting.ask.device.startswith("cuda")
         self.pixels = setting.part.frames * 3 * setting.part.height * setting.part.width
         vision = self.config.vision_config
+        self.fused = self.on_gpu and self.b < 4  # `seats.models.fused`
         self.patches = math.prod(setting.grid) if setting.grid else 0
+        self.part = self._part()
         self.patch_bytes = self.patches * vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
 
     def plan(self) -> MemoryPlan:
         s = self.s
         steps = {}
-        # The frames are copied to a GPU, and stay until both encoders have run.
-        held = self.pixels if self.on_gpu else 0
         kept = 0
         if s.grid is not None:
-            steps["prepare_video"] = held + self._patchify()
-            held += self.patch_bytes * self.b
-            steps["encode_video"] = held + self._vision()
+            # The frames are copied to a GPU, where their patches take their place.
+            steps["prepare_video"] = (self.pixels if self.on_gpu else 0) + self._patchify()
             kept += self._video_out()
+            several = self.part < self.patches
+            # Features of the parts before wait for the last one, and all are put together at the end.
+            encoded = max(self._vision() + kept, 2 * kept) if several else self._vision()
+            steps["encode_video"] = self.patch_bytes * self.b + encoded
         if s.mel_frames:
             if not self.on_gpu:
-                steps["prepare_audio"] = held + kept + self._mel()
-            steps["encode_audio"] = held + kept + self._audio()
+                steps["prepare_audio"] = kept + self._mel()
+            steps["encode_audio"] = kept + self._audio()
             kept += s.full.audio * self._width() + (4 * s.full.audio if s.kept.wants.audio else 0)
         steps["prefill"] = kept + self._prefill()
         steps["decode"] = kept + self._decode()
@@ -122,6 +128,14 @@ class _Counter:
             clip=self.pixels + 4 * s.part.samples,
             on_host=not self.on_gpu,
         )
+
+    def _part(self) -> int:
+        """Patches of the largest part that the vision encoder works on at a time."""
+        if self.s.grid is None:
+            return 0
+        area = self.s.grid[1] * self.s.grid[2]
+        window = self.s.kept.wants.video_grids or 1
+        return min(self.patches, area * max(window, _PATCHES_AT_ONCE // area // window * window))
 
     def _width(self) -> int:
         return self.s.model.hidden * self.b
@@ -144,20 +158,22 @@ class _Counter:
         return int(self.patch_bytes * (self.b + 8 * share))
 
     def _vision(self) -> int:
-        """The worst of a block's rotary step, its attention and its MLP, and of the signals read at the end."""
+        """The worst of a block's rotary step, its attention and its MLP, and of the signals read at the end, of the
+        largest part."""
         vision, b, s = self.config.vision_config, self.b, self.s
-        dim, n = vision.hidden_size, self.patches
+        dim, n = vision.hidden_size, self.part
+        tokens = n // vision.spatial_merge_size**2
         tables = 2 * n * self._head() * 4
         wide = 8 if b < 4 else 0  # float32 copies of queries and keys
         probed = s.kept.wants.of_video
-        # Held: input, normed input, queries, keys, values. The rotated pair is made in float32.
-        rotary = n * dim * (5 * b + wide + 16)
+        # Held: input, normed input, queries, keys, values. The rotated pair is made in float32 where no kernel does it.
+        rotary = n * dim * (7 * b if self.fused else 5 * b + wide + 16)
         mlp = n * b * (2 * dim + (3 if self.gated else 2) * vision.intermediate_size)
         mlp += n * dim * b * (2 if self.gated else 3) * probed
         values = 1 if self.gated else 3  # one tensor holds queries, keys and values of Qwen3-Omni
         attention = n * dim * b * (4 + values + self._windowed() + 2 * (probed and self.gated))
         merger = n * dim * b * (4 + (2 if self.gated else 3) * probed)
-        deep = 0 if self.gated else len(vision.deepstack_visual_indexes) * s.full.video * self._width()
+        deep = 0 if self.gated else len(vision.deepstack_visual_indexes) * tokens * self._width()
         worst = max(rotary, mlp, attention, merger + deep)
         if probed:
             worst = max(worst, self._vision_signals(deep))
@@ -181,11 +197,12 @@ class _Counter:
 
     def _vision_signals(self, deep: int) -> int:
         """Saliency of the last block: its queries and keys rotated, then attention a bounded part at a time."""
-        vision, n, wants, grid = self.config.vision_config, self.patches, self.s.kept.wants, self.s.grid
+        vision, n, wants, grid = self.config.vision_config, self.part, self.s.kept.wants, self.s.grid
         assert grid is not None
         dim = vision.hidden_size
-        held = n * dim * self.b * ((2 if self.gated else 3) + 1) + self.s.full.video * self._width() + deep
-        rotated = n * dim * (self.b + 4 * (3 + (self.b < 4)))
+        tokens = n // vision.spatial_merge_size**2
+        held = n * dim * self.b * ((2 if self.gated else 3) + 1) + tokens * self._width() + deep
+        rotated = 0 if self.fused else n * dim * (self.b + 4 * (3 + (self.b < 4)))
         heads = 2 * n * dim * self.b
         scores = 0
         if wants.video_grids is not None and not wants.mean_query and not self.on_gpu:
@@ -258,7 +275,7 @@ class _Counter:
             return 0
         # Every multiply-add of `hidden` of them is one distance; kept in float32 next to the unit vectors.
         distances = 4 * min(macs // self.s.model.hidden, 600 * full.total)
-        return distances + 2 * 4 * max(full.video, full.audio) * self.s.model.hidden
+        return min(_STAGE_ONE, distances + 2 * 4 * max(full.video, full.audio) * self.s.model.hidden)
 
     def _prefill(self) -> int:
         """The worst layer: its temporaries, and the cache up to it."""
@@ -278,21 +295,23 @@ class _Counter:
             features = deep * tokens.video * hidden * b if layer < deep else 0
             # A layer's input is held twice on the way: by the engine, and normed.
             attention = n * b * (2 * hidden + max(4 * width + 2 * keys, 3 * width + 2 * keys + hidden))
-            mlp = n * b * self._mlp(layer)
+            mlp = b * self._mlp(layer, n)
             worst = max(worst, cache + tables + features + max(attention, mlp))
         return self._prompt() + worst
 
-    def _mlp(self, layer: int) -> float:
-        """Values a token of a decoder layer's MLP at its worst, inputs included."""
+    def _mlp(self, layer: int, n: int) -> float:
+        """Values of a decoder layer's MLP at its worst on n tokens, inputs included."""
         text: Any = self.config.text_config
         hidden = text.hidden_size
         if not is_sparse(text, layer):
-            return 3 * hidden + 3 * text.intermediate_size
+            if self.fused and n > _ROWS_AT_ONCE:  # in parts, whose results are put together at the end
+                return 3 * hidden * n + max(hidden * n, 3 * text.intermediate_size * _ROWS_AT_ONCE)
+            return n * (3 * hidden + 3 * text.intermediate_size)
         # Every expert works on its own tokens; sums of all are held, and the router's scores.
         share = text.num_experts_per_tok / text.num_experts
         busiest = min(1.0, 2 * share)
         router = 2 * text.num_experts * 4 / self.b + text.num_experts_per_tok * (text.num_experts + 1) * 8 / self.b
-        return 4 * hidden + router + busiest * (2 * hidden + 4 * text.moe_intermediate_size)
+        return n * (4 * hidden + router + busiest * (2 * hidden + 4 * text.moe_intermediate_size))
 
     def _decode(self) -> int:
         """The cache after the longest answer, one layer of it twice while a token is appended, and the scores."""

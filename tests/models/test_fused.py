@@ -83,6 +83,18 @@ def test_nothing_that_a_prompt_goes_through_changes(pairs, family, monkeypatch):
     assert used.count("gate") == (blocks if family == "qwen2.5-omni" else 0)
 
 
+def test_long_prompts_go_through_the_mlp_in_parts(pairs, monkeypatch):
+    _, ours = pairs["qwen2.5-omni"]
+    mlp, rows = ours.layers[0].mlp, []
+    x = torch.randn(1, 37, 48, generator=torch.Generator().manual_seed(6))
+    whole = mlp(x)
+    monkeypatch.setattr(fused, "ROWS_AT_ONCE", 16)
+    handle = mlp.gate_proj.register_forward_hook(lambda _, args, __: rows.append(args[0].shape[1]))
+    torch.testing.assert_close(mlp(x), whole)
+    handle.remove()
+    assert rows == [16, 16, 5]
+
+
 @both_families
 def test_a_batch_still_runs(pairs, family):
     stock, ours = pairs[family]

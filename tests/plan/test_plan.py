@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from benchmarks.plan_check import CASES, check, checked
+from seats.plan.model import planned_model
+from seats.plan.plan import Ask, make_plan
+from seats.plan.typical import two_minutes
 from tests.checkpoints import save_tiny_checkpoint
 
 
@@ -17,6 +22,34 @@ def test_a_plan_is_what_the_run_takes(number, tmp_path):
     if case.model != "seats-nano":
         save_tiny_checkpoint(tmp_path / case.model, case.model)
     _holds(check(case, tmp_path))
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_clips_that_are_encoded_in_parts(number, tmp_path, monkeypatch):
+    case = CASES[number]
+    whole = check(case, tmp_path)
+    for name in ("seats.models.thinker.PATCHES_AT_ONCE", "seats.plan.memory._PATCHES_AT_ONCE"):
+        monkeypatch.setattr(name, 1)
+    parts = check(case, tmp_path)
+    _holds(parts)
+    assert parts["memory_bytes"]["activations_real"] < whole["memory_bytes"]["activations_real"]
+
+
+def test_memory_of_an_hour_is_that_of_its_prompt():
+    """On a GPU neither the encoders nor Stage I decide: what is left of an hour at 10 % does."""
+    model, hour = planned_model("qwen2.5-omni-7b"), two_minutes()
+    seconds = 3600.0
+    hour = replace(
+        hour,
+        duration_s=seconds,
+        pictures=replace(hour.pictures, times=np.arange(int(30 * seconds)) / 30),
+        sound=replace(hour.sound, end_s=seconds),
+    )
+    plan = make_plan(model, hour, Ask(device="cuda", dtype_bytes=2))
+    assert plan.part.frames == 768
+    assert plan.run.memory.peak_step == "prefill"
+    assert plan.run.memory.steps["encode_video"] < 4 * 2**30
+    assert plan.needed_bytes < 26 * 2**30
 
 
 @pytest.mark.slow
