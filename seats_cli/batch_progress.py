@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from seats.batch.jobs import Event, Finished, Job, Made, Planned, Said, Started
+from seats.batch.jobs import Event, Finished, Made, Planned, Said, Started
 from seats.batch.rows import OK, printable_path
 from seats_cli.output import Output
 from seats_cli.text import one_line
@@ -22,7 +22,7 @@ class Progress:
         self._output = output
         self._bar: Any = None
         self._clips = self._pending = self._finished = self._failed = self._listed = 0
-        self._bad: set[Job] = set()
+        self._bad: set[str] = set()
         self._began: float | None = None
         self._logged = time.monotonic()
         self._now = ""
@@ -44,12 +44,12 @@ class Progress:
             self._began = self._began or time.monotonic()
             self._now = event.job.clip
         elif isinstance(event, Made) and event.row["status"] != OK:
-            self._bad.add(event.job)
+            self._bad.add(event.job.clip)
             self._list_failure(event)
         elif isinstance(event, Finished) and event.complete:
             self._finished += 1
-            self._failed += event.job in self._bad
-            self._bad.discard(event.job)
+            self._failed += event.job.clip in self._bad
+            self._bad.discard(event.job.clip)
             if self._output.options.verbose:
                 self._line(f"done: {printable_path(event.job.clip)}")
         self._show()

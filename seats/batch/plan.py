@@ -63,15 +63,27 @@ def make_plan(jobs: Iterable[Job], entries: Iterable[Entry], settings: str, *, r
     for entry in entries:
         if entry.settings == settings:
             by_path[entry.path].append(entry)
+    jobs = list(jobs)
+    spelled = _otherwise_spelled(jobs, by_path)
     matcher = _Matcher(retry_failed)
     free: list[Entry] = []
     for job in jobs:
-        mine, others, content = _of_content(job.clip, by_path.pop(job.clip, []))
+        rows = by_path.pop(job.clip, []) + spelled.pop(os.path.abspath(job.clip), [])
+        mine, others, content = _of_content(job.clip, rows)
         matcher.match(job, mine, content)
         matcher.outdated(job, others)
         free += others
-    free += [entry for path, mine in by_path.items() for entry in mine if not os.path.lexists(path)]
+    free += [entry for path, mine in spelled.items() for entry in mine if not os.path.lexists(path)]
     return matcher.finish(free)
+
+
+def _otherwise_spelled(jobs: list[Job], by_path: dict[str, list[Entry]]) -> dict[str, list[Entry]]:
+    """Rows of paths that no job has as they are written, by their absolute path; they are taken out of `by_path`."""
+    wanted = {job.clip for job in jobs}
+    spelled: dict[str, list[Entry]] = defaultdict(list)
+    for path in [path for path in by_path if path not in wanted]:
+        spelled[os.path.abspath(path)] += by_path.pop(path)
+    return spelled
 
 
 def _of_content(path: str, rows: list[Entry]) -> tuple[list[Entry], list[Entry], Content | None]:
@@ -143,7 +155,15 @@ class _Matcher:
                     mine.append(found.pop(0))
             self._plan.drop -= {entry.line for entry in mine}
             self.match(job, mine, content)
+        self._drop_unread(free)
         return self._plan
+
+    def _drop_unread(self, free: list[Entry]) -> None:
+        """Rows of clips that could not be read and are gone, where the same question comes from another folder now: a
+        relative path says nothing there."""
+        unread = {(entry.id, entry.question): entry.line for entry in free if entry.content is None}
+        for job in self._plan.pending:
+            self._plan.drop |= {unread[key] for asked in job.asked if (key := (asked.id, asked.question)) in unread}
 
     def _take(self, entry: Entry, path: str, asked: Asked, content: Content | None) -> bool:
         """Count a row for a question; False if it is to be asked again."""

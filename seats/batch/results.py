@@ -7,6 +7,7 @@ before the first new row, by writing the file anew beside and putting it in the 
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import sys
@@ -20,6 +21,7 @@ from seats.batch.rows import OK, Row, from_line, row_path, to_line
 from seats.errors import SeatsError, SettingsError
 
 _SYNC_EVERY_S = 1.0
+_ROW_BEGINS = b'{"id": "'
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,8 @@ class ResultsFile:
         self.remarks: list[str] = []
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._handle = _open_locked(path)
+            self._real = Path(os.path.realpath(path))  # what a link leads to is replaced, not the link
+            self._handle = _open_locked(self._real)
         except OSError as error:
             raise SettingsError(f"{path}: cannot be written ({error.strerror}); choose another --out") from None
         self._synced = time.monotonic()
@@ -119,10 +122,11 @@ class ResultsFile:
 
     def rewrite(self, change: Callable[[int, Row], Row | None]) -> None:
         """Replace rows at a stroke. change: of a line's number and row; None drops it. Lines that are no rows stay."""
-        beside = self.path.with_name(f".{self.path.name[:200]}.new")
+        beside = name_beside(self._real)
         try:
             handle = _open_locked(beside)
             try:
+                os.fchmod(handle, stat.S_IMODE(os.fstat(self._handle).st_mode))
                 os.ftruncate(handle, 0)  # a run that was killed may have left one
                 with open(handle, "wb", closefd=False) as out, self.path.open("rb") as file:
                     for number, line in enumerate(file):
@@ -134,7 +138,7 @@ class ResultsFile:
                             out.write(to_line(changed))
                     out.flush()
                     os.fsync(handle)
-                os.replace(beside, self.path)
+                os.replace(beside, self._real)
             except BaseException:
                 os.close(handle)
                 beside.unlink(missing_ok=True)
@@ -159,10 +163,27 @@ class ResultsFile:
             os.write(self._handle, b"\n")
             return
         cut = last.strip(b"\0 ")
-        if cut and not cut.startswith(b"{"):
+        if cut and not _is_half_a_row(cut):
             raise SettingsError(f"{self.path}: is not a results file of a batch; choose another --out")
         os.ftruncate(self._handle, size - len(last))
         self.remarks.append(f"{self.path}: its last row was cut off and is removed; its question is asked again")
+
+
+def name_beside(path: Path) -> Path:
+    """For the file that will take the place of `path`: hidden, in the same folder, and never too long a name."""
+    name = os.fsencode(path.name)[:200].decode(errors="ignore")
+    return path.with_name(f".{name}.new")
+
+
+def _is_half_a_row(line: bytes) -> bool:
+    """Whether a batch began to write this; what anyone else wrote is not to be cut off."""
+    if not (line.startswith(_ROW_BEGINS) or _ROW_BEGINS.startswith(line)):
+        return False
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return True
+    return False
 
 
 def _open_locked(path: Path) -> int:

@@ -146,11 +146,23 @@ def from_line(line: bytes) -> Row | None:
     """The row on a line, None if it is none: not JSON, cut off, or without what every row has."""
     try:
         row = json.loads(line)
-        row_path(row)
-        whole = isinstance(row["id"], str) and isinstance(row["question"], str) and row["status"] in (OK, ERROR)
-    except (ValueError, KeyError, TypeError, AttributeError):
+        texts = (row_path(row), row["id"], row["question"])
+        whole = all(isinstance(text, str) for text in texts) and row["status"] in (OK, ERROR)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    return row if whole else None
+    return row if whole and _is_content(row.get("content")) else None
+
+
+def _is_content(value: Any) -> bool:
+    """Of a row that says which content it is about, or says nothing of it."""
+    if not value:
+        return value is None
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("hash"), str)
+        and isinstance(value.get("bytes"), int)
+        and isinstance(value.get("stat"), str | None)
+    )
 
 
 def printable_path(path: str) -> str:

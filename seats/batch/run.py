@@ -86,7 +86,7 @@ def run_batch(
 
 def _work(events: Iterator[Event], results: ResultsFile, outcome: Outcome, tell: Callable[[Event], None]) -> None:
     began: float | None = None
-    unlucky: set[Job] = set()
+    unlucky: set[str] = set()
     for event in events:
         if isinstance(event, Started):
             began = began or time.monotonic()
@@ -99,11 +99,11 @@ def _work(events: Iterator[Event], results: ResultsFile, outcome: Outcome, tell:
             outcome.seconds = time.monotonic() - (began or time.monotonic())
             if failed:
                 outcome.errors[row["error"]["type"]] += 1
-                unlucky.add(event.job)
+                unlucky.add(event.job.clip)
         elif isinstance(event, Finished) and event.complete:
             outcome.finished += 1
-            outcome.failed_clips += event.job in unlucky
-            unlucky.discard(event.job)
+            outcome.failed_clips += event.job.clip in unlucky
+            unlucky.discard(event.job.clip)
         tell(event)
 
 

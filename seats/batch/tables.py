@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from seats.batch.results import name_beside
 from seats.batch.rows import from_line
 from seats.errors import SeatsError, SettingsError
 
@@ -26,14 +27,15 @@ def check_kind(path: Path) -> None:
 
 def write_table(results: Path, table: Path) -> None:
     """Write `table` (.csv or .parquet) anew from a results file. Raises SeatsError if the disk refuses."""
-    beside = table.with_name(f".{table.name[:200]}.new")
+    real = Path(os.path.realpath(table))
+    beside = name_beside(real)
     columns = _columns(results)
     try:
         if table.suffix.lower() == ".parquet":
             _write_parquet(results, beside, columns)
         else:
             _write_csv(results, beside, columns)
-        os.replace(beside, table)
+        os.replace(beside, real)
     except OSError as error:
         raise SeatsError(f"{table}: cannot be written ({error.strerror or error}); {results} has all rows") from None
     finally:

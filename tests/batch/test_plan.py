@@ -111,6 +111,44 @@ def test_a_copy_has_a_row_of_its_own(folder: Folder) -> None:
     assert [row["id"] for row in rows] == ["a.mp4"]
 
 
+def test_a_path_written_in_another_way_is_the_same_clip(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder.path)
+    jobs = [Job(f"{name}.mp4", (Asked(f"{name}.mp4", "what ?"),)) for name in ("a", "b", "gone")]
+    folder.write(
+        make_row("a.mp4", id="a.mp4"),
+        make_row("b.mp4", id="b.mp4", ok=False),
+        make_row("gone.mp4", id="gone.mp4", ok=False),
+    )
+    plan, rows = folder.plan(*(folder.job(f"{name}.mp4") for name in ("a", "b", "gone")))
+    assert (plan.pending, plan.done, plan.failed) == ([], 1, 2)
+    assert [row["clip"]["path"] if row["status"] == "ok" else row["clip"] for row in rows] == [
+        str(folder.path / f"{name}.mp4") for name in ("a", "b", "gone")
+    ]
+    again, rows = folder.plan(*jobs)
+    assert (again.pending, again.done, len(rows)) == ([], 1, 3)
+
+
+def test_a_clip_listed_in_two_ways_has_two_rows_each_time(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder.path)
+    folder.write(folder.row("a.mp4"), make_row("a.mp4", id="a.mp4"))
+    plan, rows = folder.plan(folder.job("a.mp4"), Job("a.mp4", (Asked("a.mp4", "what ?"),)))
+    assert (plan.pending, plan.done, len(rows), plan.drop) == ([], 2, 2, set())
+
+
+def test_an_unreadable_clip_has_one_row_from_wherever_it_is_asked(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder.path)
+    (folder.path / "in").mkdir()
+    (folder.path / "in" / "loop.mp4").symlink_to("loop.mp4")
+    folder.write(make_row("in/loop.mp4", id="loop.mp4", ok=False), folder.row("x.mp4", id="x.mp4", ok=False))
+    monkeypatch.chdir(folder.path / "in")
+    job = Job("loop.mp4", (Asked("loop.mp4", "what ?"),))
+    plan, rows = folder.plan(job)
+    assert plan.pending == [job]
+    assert [row["id"] for row in rows] == ["x.mp4"]
+
+
 def test_other_settings_and_questions_are_left_alone(folder: Folder) -> None:
     kept = [folder.row("a.mp4", settings="other"), folder.row("a.mp4", question="who ?")]
     folder.write(*kept)

@@ -58,7 +58,15 @@ def test_zeros_of_a_power_failure_are_cut(tmp_path: Path) -> None:
 
 
 def test_a_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
-    for text in ("a list of\nclips, no end", '{"some": "json"}\n'):
+    asked = '{"clip": "a.mp4", "question": "what ?"}'
+    for text in (
+        "a list of\nclips, no end",
+        '{"some": "json"}\n',
+        f"{asked}\n{asked}",  # a file of questions, given by mistake
+        asked,
+        '{"id": "1", "clip": "a.mp4", "question": "what ?"}',
+        asked[:20],
+    ):
         out = tmp_path / "r.jsonl"
         out.write_text(text)
         with pytest.raises(SettingsError, match="not a results file"), ResultsFile(out) as results:
@@ -103,6 +111,26 @@ def test_rewriting(tmp_path: Path) -> None:
         results.append(ROWS[0])
     assert [row["id"] for row in read(out)] == ["new", "2", "0"]
     assert [path.name for path in tmp_path.iterdir()] == ["r.jsonl"]
+
+
+def test_rewriting_keeps_who_may_read_and_where_a_link_leads(tmp_path: Path) -> None:
+    real = write(tmp_path / "elsewhere.jsonl", ROWS)
+    real.chmod(0o600)
+    link = tmp_path / "r.jsonl"
+    link.symlink_to(real.name)
+    with ResultsFile(link) as results:
+        results.rewrite(lambda line, row: row if line else None)
+        results.append(ROWS[0])
+    assert link.is_symlink()
+    assert read(real) == [*ROWS[1:], ROWS[0]]
+    assert real.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_longest_name(tmp_path: Path) -> None:
+    out = write(tmp_path / ("\u20ac" * 83 + ".jsonl"), ROWS)  # 255 bytes
+    with ResultsFile(out) as results:
+        results.rewrite(lambda line, row: row if line else None)
+    assert read(out) == ROWS[1:]
 
 
 def test_a_full_disk_leaves_whole_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

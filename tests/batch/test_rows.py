@@ -47,7 +47,22 @@ def test_expected_answers_are_compared() -> None:
     assert "right" not in with_asked(row, Asked("1", "what ?"))
 
 
-@pytest.mark.parametrize("line", [b"", b"{", b"[]", b"3", b'{"id": "1"}', b'{"id": "1", "clip": 3, "question": "q"}'])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"3",
+        b'{"id": "1"}',
+        b'{"id": "1", "clip": 3, "question": "q", "status": "ok"}',
+        b'{"id": "1", "clip": {"path": 3}, "question": "q", "status": "ok"}',
+        b'{"id": "1", "clip": "a", "clip_bytes": 3, "question": "q", "status": "ok"}',
+        b'{"id": "1", "clip": "a", "content": "x", "question": "q", "status": "ok"}',
+        b'{"id": "1", "clip": "a", "content": {"hash": []}, "question": "q", "status": "ok"}',
+        b'{"id": "1", "clip": "a", "question": "q", "status": "ok", "deep": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    ],
+)
 def test_what_is_no_row(line: bytes) -> None:
     assert from_line(line) is None
 

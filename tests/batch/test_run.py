@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -125,3 +126,17 @@ def test_a_number_that_json_lacks_costs_its_row(jobs: list[Job], out: Path) -> N
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert [(row["status"], row["error"]["type"]) for row in rows] == [("error", "ValueError")] * 2
     assert (outcome.failed, outcome.failed_clips) == (2, 1)
+
+
+def test_a_clip_whose_worker_was_lost_half_way_counts_as_failed(jobs: list[Job], out: Path) -> None:
+    bad = jobs[1]
+
+    class Halting(Instant):
+        def events(self, _: Iterable[Job], stop: threading.Event) -> Iterator[Event]:
+            for asked in bad.asked:  # the second time only what was left
+                job = bad if asked == bad.asked[0] else replace(bad, asked=(asked,))
+                yield Made(job, asked, make_row(bad.clip, id=asked.id, question=asked.question, ok=job is not bad))
+            yield Finished(job, complete=True)
+
+    outcome = run_batch([bad], out, "s", Halting)
+    assert (outcome.finished, outcome.failed, outcome.failed_clips) == (1, 1, 1)
