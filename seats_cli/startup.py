@@ -184,8 +184,12 @@ def sampling_for(checkpoint: Checkpoint, options: ClipOptions) -> FrameSampling:
     """The model's frame and size rule with what the options say instead."""
     from seats.models.sampling import frame_sampling
 
+    return with_options(frame_sampling(checkpoint), options)
+
+
+def with_options(sampling: FrameSampling, options: ClipOptions) -> FrameSampling:
+    """A frame and size rule with what the options say instead."""
     said: dict[str, Any] = {}
-    sampling = frame_sampling(checkpoint)
     if options.fps is not None:
         said["fps"] = options.fps
     if options.max_frames is not None:

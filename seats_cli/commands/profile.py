@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,13 +17,15 @@ from seats_cli.options import (
     OutputOptions,
     SelectionOptions,
     choice,
+    flag,
     option,
     parse_percent,
 )
 from seats_cli.output import Output
 from seats_cli.planning import FitOptions, fitting
-from seats_cli.startup import start
+from seats_cli.startup import Started, check_clip, check_header, start, with_options
 from seats_cli.text import milliseconds, seconds
+from seats_cli.usage import WrongUsage
 
 ORDER = 70
 _RUN = "Measurement"
@@ -56,6 +59,15 @@ class ProfileOptions:
         int, option("--new-tokens", panel=_RUN, text="Longest answer, tokens (16).", metavar="N", min=1)
     ] = 16
     seed: Annotated[int, option("--seed", panel=_RUN, text="Of random choices (0).", metavar="N", min=0)] = 0
+    random_weights: Annotated[
+        bool,
+        flag(
+            "--random-weights",
+            panel=_RUN,
+            text="Take --model's dimensions (qwen2.5-omni-7b, as in seats bench) with random weights: nothing is "
+            "downloaded, and the answer means nothing.",
+        ),
+    ] = False
 
 
 @command
@@ -77,15 +89,22 @@ def profile(
     seats profile holiday.mp4 --method seats --method random --keep 10% --keep 25%
 
     seats profile lecture.mkv "Sum this up." --end 2:00 --rounds 5 --json > profile.json
+
+    seats profile holiday.mp4 --model qwen2.5-omni-7b --random-weights
     """
     out = Output(output)
     methods = measured.method or ["seats"]
     keeps = measured.keep or [10.0]
-    chosen = [SelectionOptions(name, keep, kv=measured.kv, compare=True) for name in methods for keep in keeps]
-    limited = fitting(
-        clip, memory.max_vram, [question], chosen, model, AnswerOptions(max_new_tokens=measured.new_tokens), out
-    )
-    started = start(clip, part, model, out, check=lambda _: _known(methods), fit=limited)
+    if measured.random_weights:
+        if memory.max_vram is not None:
+            raise WrongUsage("--max-vram plans for a model's own files: leave it out, or --random-weights")
+        started = _with_random_weights(clip, part, model, methods, measured.seed, out)
+    else:
+        chosen = [SelectionOptions(name, keep, kv=measured.kv, compare=True) for name in methods for keep in keeps]
+        limited = fitting(
+            clip, memory.max_vram, [question], chosen, model, AnswerOptions(max_new_tokens=measured.new_tokens), out
+        )
+        started = start(clip, part, model, out, check=lambda _: _known(methods), fit=limited)
     from seats.bench.measure import settings_of
     from seats.bench.profile import profile as measure
     from seats.inference.answer import Question
@@ -112,6 +131,43 @@ def profile(
         Console(highlight=False).print(_title(document), tables(document))
     if all(row["error"] is not None for row in document["rows"]):
         raise typer.Exit(1)
+
+
+def _with_random_weights(
+    path: Path, part: ClipOptions, options: ModelOptions, methods: list[str], seed: int, out: Output
+) -> Started:
+    """As `start`, with random weights at the dimensions that --model names."""
+    if options.model is None or options.quantize is not None:
+        raise WrongUsage("--random-weights needs --model, such as qwen2.5-omni-7b, and takes no --quantize")
+    began = time.perf_counter()
+    check_clip(path, part)
+    check_header(path, part)
+    with out.working("starting"):
+        import torch
+
+        from seats.bench.presets import find_preset
+        from seats.bench.stand_in import random_model, sampling_of
+        from seats.media import load_clip
+        from seats.models.omni import DTYPES, device_named
+
+        _known(methods)
+        preset = find_preset(options.model)
+        device = device_named(options.device)
+        out.now(f"making {preset.name}")
+        dtype = DTYPES.get(options.dtype) or (torch.float32 if preset.small else torch.bfloat16)
+        made = random_model(preset, device, dtype, seed)
+        out.now("reading the clip")
+        ready = time.perf_counter()
+        decoded = load_clip(
+            path,
+            start_s=part.start,
+            end_s=part.end,
+            sampling=with_options(sampling_of(preset), part),
+            use_video=not part.no_video,
+            use_audio=not part.no_audio,
+            timeout_s=part.timeout,
+        )
+    return Started(made, decoded, 1e3 * (time.perf_counter() - ready), 1e3 * (ready - began))
 
 
 def _known(methods: list[str]) -> None:

@@ -46,3 +46,19 @@ def test_methods_are_measured_against_full_tokens(folder, capsys):
 def test_an_unknown_method_is_refused_before_the_clip_is_read(folder, capsys):
     assert run(["profile", str(folder / "clip.mp4"), "--model", str(folder / "model"), "--method", "seat"]) == 2
     assert "unknown method 'seat'" in capsys.readouterr().err
+
+
+def test_random_weights_need_no_model(folder, capsys):
+    arguments = ["profile", str(folder / "clip.mp4"), "what is red ?", "--random-weights", "--max-frames", "2"]
+    arguments += ["--rounds", "1", "--warmups", "0", "--new-tokens", "2", "--device", "cpu", "--max-pixels", "12544"]
+    assert run([*arguments, "--model", "small", "--json", "--quiet"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["model"]["name"] == "small with random weights"
+    assert document["clip"]["decode_ms"] > 0
+    rows = {row["label"]: row for row in document["rows"]}
+    assert rows["full"]["tokens"]["full"][1:] == [20, 100]
+    assert rows["seats 10%"]["latency_ms"]["first_token"]["median"] > 0
+    assert run(arguments) == 2
+    assert "--random-weights needs --model" in capsys.readouterr().err
+    assert run([*arguments, "--model", "small", "--max-vram", "4G"]) == 2
+    assert "--max-vram" in capsys.readouterr().err
