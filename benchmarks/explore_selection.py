@@ -11,7 +11,7 @@ import argparse
 import json
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
@@ -23,13 +23,13 @@ from seats.evaluation.statistics import wilson
 from seats.inference.encode import build_prompt, encode_clip
 from seats.inference.generate import Decoding, generate
 from seats.media import load_clip
-from seats.methods import Full, Random, Seats, retention_for
+from seats.methods import Full, Random, Saliency, Seats, retention_for
 from seats.methods.base import Selection
 from seats.models.checkpoint import find_checkpoint
 from seats.models.families import rotate
 from seats.models.omni import load_model
 from seats.models.thinker import Thinker
-from seats.selection import feasible_scale
+from seats.selection import feasible_scale, select_diverse
 from seats.tokens.layout import Modality
 
 
@@ -68,21 +68,34 @@ class Variant(Seats):
     """SEATS with one or more choices changed. queries, heads: how attention becomes one score a token. weights: of
     this layer (0, as published) or the next (1). share: "windows" as published, "modality" the best of each modality
     wherever they are, "joint" the best of both, each modality's attention first made a share of its own, "raw" the
-    best of both as they are. stage1: "published", "uniform" (no saliency), "random"."""
+    best of both as they are. stage1: "published", "salient" (no diversity) or "random". power: of the saliency in the
+    published one, 0 for none. grids, sounds: its windows, in temporal grids and audio tokens, 0 for the whole clip."""
 
     queries: str = "last"
     heads: str = "mean"
     weights: int = 0
     share: str = "windows"
     stage1: str = "published"
+    power: float = 1.0
+    grids: int = 2
+    sounds: int = 50
 
     def before_llm(self, state):
-        if self.stage1 == "published":
-            return super().before_llm(state)
+        scale = self.pre_llm_scale
         if self.stage1 == "random":
-            scale = self.pre_llm_scale
             return Random(self.video * scale, self.audio * scale, seed=0).before_llm(state)
-        return super().before_llm(replace(state, saliency=None))
+        if self.stage1 == "salient":
+            return Saliency(self.video * scale, self.audio * scale).before_llm(state)
+        layout = state.layout
+        keep = torch.ones(len(layout), dtype=torch.bool)
+        for kind, ratio in ((Modality.VIDEO, self.video), (Modality.AUDIO, self.audio)):
+            where = layout.positions(kind)
+            if not len(where):
+                continue
+            window = self.grids * layout.tokens_per_grid() if kind is Modality.VIDEO else self.sounds
+            saliency = state.saliency[where] ** self.power
+            keep[where] = select_diverse(state.embeds[where], saliency, window or len(where), min(1, ratio * scale))
+        return Selection(keep)
 
     def after_layer(self, state):
         if state.layer == self.late_layer - 1 or self.share == "windows":
@@ -178,16 +191,16 @@ def measure(model, encoded, questions, method):
 
 def variants_for(names, base, shape):
     """Variants named `key=value+key=value`, from a Seats set up for the target."""
-    plain = {name: getattr(base, name) for name in base.__dataclass_fields__}
+    plain = {field.name: getattr(base, field.name) for field in fields(base)}
     for name in names:
         changes = dict(part.split("=") for part in name.split("+") if part != "seats")
         values = {**plain}
         for key, text in changes.items():
             if key == "drops":
                 values["drop_layers"] = tuple(int(x) for x in text.split("."))
-            elif key in ("late_layer", "weights"):
+            elif key in ("late_layer", "weights", "grids", "sounds"):
                 values[key] = int(text)
-            elif key in ("temperature", "pre_llm_scale"):
+            elif key in ("temperature", "pre_llm_scale", "power"):
                 values[key] = float(text)
             else:
                 values[key] = text

@@ -19,6 +19,7 @@ from seats.evaluation.layers import Dependence, paired_interval
 from seats.methods import ModelShape, Seats, retention_for
 from seats.models.checkpoint import BUILT_IN_FOLDER, Checkpoint
 from seats.models.hub import cache_folder
+from seats.selection import feasible_scale
 
 TOLERANCE = 0.05
 DROPS = 3
@@ -27,17 +28,21 @@ RULE = (
     "(l = 0); their difference D is what the clip is worth, and T = tolerance x D counts as nothing. "
     "Middle block's end: the first layer from which on, at every measured layer, removal is shown to cost less than T "
     "(upper end of the paired 95 % interval). Shallow block's end: the last measured layer before the first one from "
-    "which on, at every measured layer, the tokens' having been there is shown to be worth more than T (lower end of "
-    "the paired 95 % interval of the accuracy gained over l = 0). Doubt puts both borders deeper, which keeps tokens "
-    "longer."
+    "which on, at every measured layer, the tokens' having been there is shown to be worth more than D / 2 (lower end "
+    "of the paired 95 % interval of the accuracy gained over l = 0). Doubt puts both borders deeper, which keeps "
+    "tokens longer."
 )
 """How `find_borders` decides, for reports."""
 REACHABLE = 35
 """Largest published retention, percent, which a model's settings must let SEATS reach."""
+REMOVED = 0.8
+"""Share of the tokens behind Stage I that the drop layers remove: 78 % in the 7B's published settings, 83 in the 30B's."""
 DROP_RULE = (
     "late_layer is the layer after the middle block, but not so early that the layers before it could not hold the "
     f"tokens of --keep {REACHABLE}%, and at most L. With M layers from the shallow block's end S to late_layer - 1, "
-    f"drop_layers are S + floor((2k-1) M / {2 * DROPS + 1}), k = 1 ... {DROPS}, as in the published settings."
+    f"drop_layers are S + floor((2k-1) M / {2 * DROPS + 1}), k = 1 ... {DROPS}, as in the published settings. "
+    f"pre_llm_scale is the one with which the drop layers remove {100 * REMOVED:.0f} % of what Stage I kept, to one "
+    "decimal, as in the published settings."
 )
 
 
@@ -63,6 +68,7 @@ class Proposal:
 
     drop_layers: tuple[int, ...]
     late_layer: int
+    pre_llm_scale: float
     remarks: tuple[str, ...] = field(default=())
 
 
@@ -91,8 +97,8 @@ def find_borders(dependence: Dependence, tolerance: float = TOLERANCE) -> Border
 
     late = layers[from_on([cost[layer][1] <= tolerated for layer in layers])]
     late_from = layers[from_on([cost[layer][0] <= tolerated for layer in layers])]
-    risen = from_on([gain[layer][0] > tolerated for layer in layers])
-    may_rise = next(index for index, layer in enumerate(layers) if gain[layer][1] > tolerated)
+    risen = from_on([gain[layer][0] > worth / 2 for layer in layers])
+    may_rise = next(index for index, layer in enumerate(layers) if gain[layer][1] > worth / 2)
     shallow = min(layers[risen - 1], late - 1)  # at l = 0 nothing has risen, so risen >= 1
     return Borders(
         shallow=shallow,
@@ -125,7 +131,19 @@ def propose(borders: Borders, shape: ModelShape) -> Proposal:
     shallow = min(borders.shallow, late - 1)
     middle = late - shallow
     drops = {shallow + (2 * k - 1) * middle // (2 * DROPS + 1) for k in range(1, DROPS + 1)}
-    return Proposal(tuple(sorted(drop for drop in drops if 0 < drop < late)), late + 1, tuple(remarks))
+    layers = tuple(sorted(drop for drop in drops if 0 < drop < late))
+    return Proposal(layers, late + 1, _scale(last, layers, late + 1), tuple(remarks))
+
+
+def _scale(num_layers: int, drop_layers: tuple[int, ...], late_layer: int) -> float:
+    """`pre_llm_scale` by `DROP_RULE`."""
+    low, high = feasible_scale(num_layers, drop_layers, late_layer)
+    if low == high:
+        return low
+    # A schedule's removed share f and its scale s: num_layers / s = last - f A, so 1 / s is linear in f.
+    exact = 1 / ((1 - REMOVED) / low + REMOVED / high)
+    rounded = round(exact, 1)
+    return rounded if low < rounded < high else exact
 
 
 def check_can_save(checkpoint: Checkpoint) -> Path:
@@ -153,6 +171,7 @@ def save(checkpoint: Checkpoint, shape: ModelShape, proposal: Proposal, measured
         **checkpoint.seats_settings,
         "drop_layers": list(proposal.drop_layers),
         "late_layer": proposal.late_layer,
+        "pre_llm_scale": proposal.pre_llm_scale,
         "measured": measured,
     }
     Seats.for_model(ModelShape(shape.family, shape.num_layers, settings), retention_for(shape.family, 10), seed=0)

@@ -106,5 +106,6 @@ def _proposal(proposal: Proposal) -> dict[str, Any]:
     return {
         "drop_layers": list(proposal.drop_layers),
         "late_layer": proposal.late_layer,
+        "pre_llm_scale": proposal.pre_llm_scale,
         "remarks": list(proposal.remarks),
     }

@@ -86,6 +86,8 @@ class Seats(Method):
             chosen = _by_depth(shape)
         scale = own.get("pre_llm_scale", PRE_LLM_SCALE)
         low, high = feasible_scale(shape.num_layers, chosen.drop_layers, chosen.late_layer)
+        # More than all tokens can't be kept before the LLM.
+        scale = min(scale, 1 / max(retention.video, retention.audio))
         return cls(
             video=retention.video,
             audio=retention.audio,

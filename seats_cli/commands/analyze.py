@@ -69,11 +69,11 @@ class AnalyzeOptions:
         option(
             "--max-new-tokens",
             panel=_PANEL,
-            text="Longest answer, tokens (16): without the clip a model may never end.",
+            text="Longest answer, tokens (48): without the clip a model may never end.",
             metavar="N",
             min=1,
         ),
-    ] = 16
+    ] = 48
     out: Annotated[
         Path | None,
         option(
@@ -350,7 +350,10 @@ def _said(analysis: Analysis) -> Iterator[str]:
         f"layers   shallow {layers(1, borders.shallow)}, middle {layers(borders.shallow + 1, borders.late)}, "
         f"late {layers(borders.late + 1, last)} (a loss of up to {100 * borders.tolerated:.1f} points counts as none)"
     )
-    yield f'seats    "drop_layers": {list(proposal.drop_layers)}, "late_layer": {proposal.late_layer}'
+    yield (
+        f'seats    "drop_layers": {list(proposal.drop_layers)}, "late_layer": {proposal.late_layer}, '
+        f'"pre_llm_scale": {proposal.pre_llm_scale:.4g}'
+    )
     yield from (f"note     {remark}" for remark in proposal.remarks)
 
 

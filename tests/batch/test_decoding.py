@@ -15,7 +15,7 @@ import torch
 
 from seats.batch import decoding
 from seats.batch.children import Child
-from seats.batch.decoding import Decoder
+from seats.batch.decoding import Decoder, DecoderError
 from seats.batch.identity import content_of
 from seats.batch.settings import ClipSettings
 from seats.media import FrameSampling, load_clip
@@ -125,3 +125,27 @@ def test_closing_ends_a_decode_at_once(clip: str) -> None:
     Timer(0.2, made.close).start()  # imports alone take longer
     assert made.decode(clip, SETTINGS).error is not None
     assert made.decode(clip, SETTINGS).error is not None
+
+
+def test_a_decoder_that_does_not_start_is_no_fault_of_the_clip(clip: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = Child.start
+    monkeypatch.setattr(decoding.Child, "start", lambda _, quiet: start("seats.batch.no_such_module", quiet=quiet))
+    made = Decoder(2**30)
+    with pytest.raises(DecoderError, match="exit code 1"):
+        made.decode(clip, SETTINGS)
+    made.close()
+
+
+def test_a_clip_that_cannot_be_handed_over_says_why(clip: str) -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))  # nameless memory counts as a file
+    try:
+        made = Decoder(2**30)
+        failed = made.decode(clip, SETTINGS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        made.close()
+    assert "no room for its frames" in str(failed.error)
+    assert failed.content == content_of(clip)

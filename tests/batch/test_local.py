@@ -99,6 +99,18 @@ def test_what_a_worker_refuses_is_raised_here(setup: Setup, jobs: list[Job], tmp
             list(engine.events(jobs, threading.Event()))
 
 
+@pytest.mark.slow
+def test_a_decoder_that_does_not_start_stops_the_batch_and_blames_no_clip(
+    setup: Setup, jobs: list[Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\nif 'decoding_child' in sys.orig_argv[-1]:\n    os._exit(9)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with LocalEngine(setup, ["cpu"]) as engine, pytest.raises(ModelError, match="decoder cannot be started"):
+        assert not [event for event in engine.events(jobs, threading.Event()) if isinstance(event, Made)]
+
+
 def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("seats.batch.local._has_nvidia", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)

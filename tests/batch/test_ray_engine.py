@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -87,6 +88,9 @@ def test_rows_by_a_cluster(
         list(engine.events(jobs, threading.Event()))
 
 
-def test_no_cluster(setup: Setup) -> None:
-    with pytest.raises(SeatsError, match="Ray cannot be reached at 127"), RayEngine(setup, 1, "127.0.0.1:1"):
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:70000"])
+def test_no_cluster(setup: Setup, address: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(SeatsError, match=f"Ray cannot be reached at {address}"), RayEngine(setup, 1, address):
         pass
+    assert time.monotonic() - began < 20  # Ray itself tries for minutes

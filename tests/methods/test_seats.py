@@ -72,14 +72,19 @@ class TestForModel:
         with pytest.raises(SettingsError, match="late layer 9"):
             Seats.for_model(ModelShape("qwen2.5-omni", 8, {"drop_layers": [2], "late_layer": 9}), TARGET, 0)
 
+    def test_a_target_too_large_for_the_scale_takes_a_smaller_one(self):
+        method = Seats.for_model(ModelShape("qwen2.5-omni", 28, {}), Retention(0.75, 0.3), 0)
+        assert method.pre_llm_scale == pytest.approx(1 / 0.75)
+        assert feasible(28, method.drop_layers, method.late_layer, 0.75, method.pre_llm_scale)
+
     @pytest.mark.parametrize(
         ("video", "audio", "said"),
-        [(0.72, 0.3, "72 % of the video"), (0.3, 0.9, "90 % of the audio")],
+        [(0.83, 0.3, "83 % of the video"), (0.3, 0.9, "90 % of the audio")],
     )
     def test_targets_beyond_its_reach(self, video, audio, said):
         with pytest.raises(SettingsError, match=said) as caught:
             Seats.for_model(ModelShape("qwen2.5-omni", 28, {}), Retention(video, audio), 0)
-        assert "at most 71.4 %, or --method full" in str(caught.value)
+        assert "at most 82.1 %, or --method full" in str(caught.value)
 
     def test_a_target_of_nothing(self):
         with pytest.raises(SettingsError, match="cannot keep 0 % of the video"):
