@@ -16,12 +16,17 @@ from seats.view.words import percent, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 FORMATS = (".png", ".pdf", ".svg")
+DPI = 180
+"""Of a .png: more than the sampled frames have where they are drawn. For print there is .pdf."""
 _COLUMNS = 8
 """Frames in the figure, all methods together."""
+_STEP = 8
+"""Levels of a frame's colours that are made one: not seen at this size, and noise takes most of a file."""
 _HATCHES = {"rise": "/////", "fall": "\\\\\\\\\\", "dots": "....", "cross": "+++++"}
-_VIDEO, _AUDIO, _GREY = "#2367a8", "#b4560a", "#5a616c"
+_STAYED, _GREY = "#2367a8", "#5a616c"
 
 
 def check_figure(path: Path) -> None:
@@ -35,7 +40,7 @@ def check_figure(path: Path) -> None:
 
 
 def write_figure(maps: Sequence[TokenMap], path: Path) -> None:
-    """Draw one or several methods beside each other. path: .png (300 dpi), .pdf or .svg. Raises SettingsError."""
+    """Draw one or several methods beside each other. path: .png, .pdf or .svg. Raises SettingsError."""
     check_figure(path)
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -47,21 +52,49 @@ def write_figure(maps: Sequence[TokenMap], path: Path) -> None:
     with rc_context(settings):
         heights = _heights(maps, columns)
         height = sum(size for _, size in heights) + 0.75
-        figure = Figure(figsize=(7.1, height), dpi=300, layout="constrained")
+        figure = Figure(figsize=(7.1, height), dpi=DPI, layout="constrained")
         FigureCanvasAgg(figure)
         first = maps[0]
         answers = "; ".join(
             (f"{seen.name}: " if len(maps) > 1 else "") + shortened(seen.answer.text, 120 // len(maps)) for seen in maps
         )
         figure.suptitle(f"{shortened(first.answer.question.text, 110)}\n{answers}", fontsize=8)
+        rows = max(map(_picture_rows, maps))
         parts = figure.subfigures(1, len(maps), squeeze=False)[0]
         for seen, part in zip(maps, parts, strict=True):
             part.suptitle(_heading(seen), fontsize=7, color=_GREY)
             ratios = {"height_ratios": [size for _, size in heights]}
             axes = part.subplots(len(heights), 1, squeeze=False, gridspec_kw=ratios)[:, 0]
             for (kind, _), axis in zip(heights, axes, strict=True):
-                _DRAW[kind](axis, seen, columns)
-        figure.savefig(path)
+                _DRAW[kind](axis, seen, columns, rows)
+        if first.grid is not None:
+            _unstretch(figure, [part.axes[0] for part in parts])
+        if path.suffix.lower() == ".png":
+            _save_png(figure, path)
+        else:
+            figure.savefig(path)
+
+
+def _save_png(figure: Figure, path: Path) -> None:
+    """Without the opacity that matplotlib would write for each pixel, which makes a file a quarter larger."""
+    from PIL import Image
+
+    canvas: Any = figure.canvas
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())[:, :, :3]
+    Image.fromarray(np.ascontiguousarray(pixels)).save(path, "PNG", optimize=True, dpi=(DPI, DPI))
+
+
+def _unstretch(figure: Figure, axes: Sequence[Axes]) -> None:
+    """Make the figure as tall as its pictures need: how wide they are is known when labels have their place."""
+    figure.draw_without_rendering()
+    box, (height, width) = axes[0].get_window_extent(), axes[0].images[0].get_size()
+    wanted = box.width * height / width
+    for axis in axes:
+        grid: Any = axis.get_gridspec()
+        first, *others = grid.get_height_ratios()
+        grid.set_height_ratios([first * wanted / box.height, *others])
+    figure.set_figheight(figure.get_figheight() + (wanted - box.height) / figure.dpi)
 
 
 def _heading(seen: TokenMap) -> str:
@@ -94,11 +127,11 @@ def _frames(seen: TokenMap, columns: int) -> tuple[np.ndarray, list[np.ndarray]]
     grids = np.unique(np.linspace(0, seen.grid[0] - 1, min(columns, seen.grid[0])).round().astype(int))
     pixels = seen.clip.video.pixels
     per_grid = len(pixels) // seen.grid[0]
-    return grids, [pixels[grid * per_grid].cpu().numpy().transpose(1, 2, 0) for grid in grids]
+    return grids, [pixels[grid * per_grid].cpu().numpy().transpose(1, 2, 0) // _STEP * _STEP for grid in grids]
 
 
-def _pictures(axis: Axes, seen: TokenMap, columns: int) -> None:
-    """A row of frames as they are, then one for each stage with what it left; what has gone is white."""
+def _pictures(axis: Axes, seen: TokenMap, columns: int, rows: int) -> None:
+    """A row of frames as they are, then one for each stage with what it left; what has gone is faint."""
     assert seen.grid is not None
     assert seen.video is not None
     grids, frames = _frames(seen, columns)
@@ -107,14 +140,14 @@ def _pictures(axis: Axes, seen: TokenMap, columns: int) -> None:
     height, width = frames[0].shape[:2]
     gap = max(2, width // 40)
     labels = ["in the clip", *(moment.label.replace(", ", ",\n") for moment in shown)]
-    sheet = np.full((len(labels) * (height + gap), len(frames) * (width + gap), 3), 255, dtype=np.uint8)
+    sheet = np.full((rows * (height + gap), len(frames) * (width + gap), 3), 255, dtype=np.uint8)
     for row in range(len(labels)):
         for column, (grid, frame) in enumerate(zip(grids, frames, strict=True)):
             gone = np.repeat(np.repeat(left[grid] < row, height // seen.grid[1], 0), width // seen.grid[2], 1)
-            picture = np.where(gone[:, :, None], 255 - (255 - frame) // 8, frame)
+            picture = np.where(gone[:, :, None], _ghost(frame), frame)
             y, x = row * (height + gap), column * (width + gap)
             sheet[y : y + height, x : x + width] = picture
-    axis.imshow(sheet, interpolation="none", aspect="auto")
+    axis.imshow(sheet, interpolation="nearest", aspect="auto")
     axis.set_yticks([(row + 0.5) * (height + gap) for row in range(len(labels))], labels)
     axis.set_xticks(
         [(column + 0.5) * (width + gap) for column in range(len(grids))],
@@ -124,13 +157,21 @@ def _pictures(axis: Axes, seen: TokenMap, columns: int) -> None:
     axis.spines[:].set_visible(False)
 
 
-def _sound(axis: Axes, seen: TokenMap, columns: int) -> None:
+def _ghost(frame: np.ndarray) -> np.ndarray:
+    """A frame made faint and coarse: enough to see what has gone, and small as a file. Sides in multiples of 4."""
+    height, width, _ = frame.shape
+    mean = frame.reshape(height // 4, 4, width // 4, 4, 3).mean((1, 3)).astype(np.uint8)
+    return np.repeat(np.repeat(255 - (255 - mean) // 32 * 5, 4, 0), 4, 1)
+
+
+def _sound(axis: Axes, seen: TokenMap, columns: int, rows: int) -> None:
     """The spectrogram, shaded by the stage at which each token left."""
     audio = seen.clip.audio
     assert audio is not None
     assert seen.audio is not None
-    grey = spectrogram(audio.waveform, seen.answer.model.mel, 2000)
-    axis.imshow(255 - grey, cmap="gray", vmin=0, vmax=255, aspect="auto", extent=(0, audio.seconds, 0, 1))
+    grey = spectrogram(audio.waveform, seen.answer.model.mel, 1000) // 32 * 36
+    how: Any = {"cmap": "gray", "vmin": 0, "vmax": 255, "interpolation": "nearest", "aspect": "auto"}
+    axis.imshow(255 - grey, extent=(0, audio.seconds, 0, 1), **how)
     step = audio.seconds / len(seen.audio)
     for number, shade in enumerate(shades(seen.moments)):
         spans = _spans(seen.audio.left == number)
@@ -140,9 +181,10 @@ def _sound(axis: Axes, seen: TokenMap, columns: int) -> None:
         elif pieces:
             axis.broken_barh(pieces, (0, 1), **_fill(shade))
     axis.set(yticks=[], ylabel="sound", xlim=(0, seen.seconds))
+    axis.xaxis.set_major_formatter("{x:g} s")
 
 
-def _budget(axis: Axes, seen: TokenMap, columns: int) -> None:
+def _budget(axis: Axes, seen: TokenMap, columns: int, rows: int) -> None:
     """Tokens per window, video up and audio down, by the stage at which they left, on a square-root scale."""
     starts, widths = seen.window_starts[:-1], np.diff(seen.window_starts)
     for name, tokens in seen.modalities().items():
@@ -155,25 +197,29 @@ def _budget(axis: Axes, seen: TokenMap, columns: int) -> None:
         levels = [sign * np.sqrt(count / top) for count in counts]
         for number, shade in enumerate(shades(seen.moments)):
             low, high = levels[number + 1], levels[number]
-            fill = {"facecolor": "#e4e6ea"} if shade.pattern == "solid" else _fill(shade)
-            axis.bar(starts, high - low, widths * 0.92, bottom=low, align="edge", **fill)
-        axis.bar(starts, levels[-1], widths * 0.92, align="edge", color=_VIDEO if name == "video" else _AUDIO)
+            axis.bar(starts, high - low, widths * 0.92, bottom=low, align="edge", **_fill(shade))
+        axis.bar(starts, levels[-1], widths * 0.92, align="edge", color=_STAYED)
         axis.text(1.005, 0.75 if sign > 0 else 0.25, f"{name}\nof {top:,}", transform=axis.transAxes, va="center")
     axis.axhline(0, color="black", linewidth=0.6)
-    axis.set(yticks=[], ylabel="tokens per\nwindow (√)", xlim=(0, seen.seconds), xlabel="seconds")
+    axis.set(yticks=[], ylabel="tokens per\nwindow (√)", xlim=(0, seen.seconds))
+    axis.xaxis.set_major_formatter("{x:g} s")
     axis.spines[["top", "right", "left"]].set_visible(False)
     handles = _legend(seen)
-    if handles:
-        axis.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.42), ncols=3, frameon=False)
+    few = len(handles) if columns == _COLUMNS else 2
+    box: Any = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.25), "frameon": False}
+    axis.legend(handles=handles, title="tokens that left", ncols=min(few, 4), **box)
 
 
 def _legend(seen: TokenMap) -> list[Any]:
     from matplotlib.patches import Patch
 
-    return [
+    handles = [
         Patch(label=moment.label, **_fill(shade))
         for moment, shade in zip(seen.moments, shades(seen.moments), strict=True)
     ]
+    if any((tokens.left >= len(seen.moments)).any() for tokens in seen.modalities().values()):
+        handles.append(Patch(label="never", color=_STAYED))
+    return handles
 
 
 def _fill(shade: Shade) -> dict[str, Any]:

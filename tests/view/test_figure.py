@@ -28,7 +28,7 @@ def test_two_methods_and_a_question_that_looks_like_mathematics(look_at: Look, t
     path = tmp_path / "figure.png"
     write_figure(look_at("seats", "full", text="what costs $5^2 and $\\frac{ _ " * 30), path)
     picture = plt.imread(path)
-    assert picture.shape[1] == 2130
+    assert picture.shape[1] == 1278
     assert np.ptp(picture) > 0.5
 
 
