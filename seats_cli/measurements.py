@@ -29,6 +29,7 @@ _STEPS = {
 _RATIOS = {
     "selection_and_prefill": "selection + prefill",
     "over_stock": "stock prefill",
+    "vision_over_stock": "stock vision",
     "first_token": "first token",
     "per_output_token": "a token",
 }
@@ -47,6 +48,7 @@ def tables(document: dict[str, Any]) -> Group:
     costs: list[tuple[str, Cell]] = [
         ("FLOPs", _at("flops", "selection_and_prefill", lambda value: flops(value, ""))),
         ("fewer", _at("flops", "reduction", lambda value: f"{value:.2f}×")),
+        ("than stock", _at("flops", "reduction_over_stock", lambda value: f"{value:.2f}×")),
         ("vision's rate", _at("rate_share", "vision_encoder", _percent)),
         ("prefill's rate", _at("rate_share", "prefill", _percent)),
         ("selecting, of full prefill", _at("selection_share_of_full_prefill", "median", _percent)),

@@ -82,6 +82,7 @@ def _row(row: Row, full: Row, stock: Row | None, rate: float | None, encoders: b
         "first_token": _spread(ratios(full, row, lambda run: run.first_token_ms)),
         "per_output_token": _spread(ratios(full, row, lambda run: run.per_token_ms)),
         "over_stock": _spread(ratios(stock, row, lambda run: run.prefill_ms)) if stock else None,
+        "vision_over_stock": _spread(ratios(stock, row, _vision)) if stock else None,
     }
     if full.done:
         whole = statistics.median(run.prefill_ms for run in full.runs)
@@ -98,6 +99,10 @@ def _row(row: Row, full: Row, stock: Row | None, rate: float | None, encoders: b
 
 def _with_saliency(run: Run) -> float:
     return run.prefill_ms + run.steps_ms.get("saliency", 0.0)
+
+
+def _vision(run: Run) -> float | None:
+    return run.steps_ms.get("encode_video")
 
 
 def _selecting(run: Run) -> float:
@@ -122,12 +127,16 @@ def _tokens(run: Run) -> dict[str, Any] | None:
 
 def _flops(run: Run, encoders: bool) -> dict[str, Any]:
     assert run.flops is not None
+    assert run.trace is not None
+    full = run.flops.full
+    stock = full.after_encoders + (run.trace.full.total - 1) * full.lm_head  # stock code's head sees every position
     return {
         "parts": {
             name: getattr(run.flops.run, name) if encoders or not name.endswith("_encoder") else None for name in _FLOPS
         },
         "selection_and_prefill": run.flops.run.after_encoders,
         "reduction": run.flops.reduction,
+        "reduction_over_stock": stock / run.flops.run.after_encoders,
         "paper_macs": run.flops.paper_run_macs,
     }
 

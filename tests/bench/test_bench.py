@@ -87,6 +87,18 @@ def test_stock_encoders_run_with_stock_attention_and_ours_come_back(thinkers):
     assert seen == ["sdpa", before]
 
 
+def test_the_vision_encoder_is_compared_with_the_stock_one():
+    preset = small_preset("qwen2.5-omni", 4)
+    document = bench(
+        preset, media_load(preset, 4, 160, 120, 2.0, 20), settings_of(["seats"], [10.0], stock=True), device=CPU,
+        dtype=torch.float32, rounds=1, warmups=0, new_tokens=0,
+    )  # fmt: skip
+    rows = {row["label"]: row for row in document["rows"]}
+    ours, stock = (rows[label]["latency_ms"]["encode_video"]["median"] for label in ("seats 10%", "stock"))
+    assert rows["seats 10%"]["speedup"]["vision_over_stock"]["median"] == pytest.approx(stock / ours)
+    assert rows["seats 10%"]["rate_share"]["vision_encoder"] > 0
+
+
 def test_the_document_is_plain_and_complete():
     preset = small_preset("qwen2.5-omni")
     settings = settings_of(["seats", "fastv-om"], [10.0, 35.0], stock=True)
@@ -103,6 +115,11 @@ def test_the_document_is_plain_and_complete():
     seats = rows["seats 10%"]
     assert seats["speedup"]["over_stock"]["low"] <= seats["speedup"]["over_stock"]["high"]
     assert seats["flops"]["reduction"] > 1
+    head = 2 * 512 * 128  # on each of 190 positions but the last
+    whole = rows["full"]["flops"]["selection_and_prefill"]
+    ratio = (whole + 189 * head) / seats["flops"]["selection_and_prefill"]
+    assert seats["flops"]["reduction_over_stock"] == pytest.approx(ratio)
+    assert seats["speedup"]["vision_over_stock"] is None  # no encoder ran
     assert 0 < seats["rate_share"]["prefill"] < 2
     assert 0 < seats["selection_share_of_full_prefill"]["median"] < 5
     assert rows["stock"]["latency_ms"]["selection_and_prefill"]["median"] > 0

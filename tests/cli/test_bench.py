@@ -44,6 +44,22 @@ def test_wrong_usage(arguments, capsys):
     assert len(err.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize("model", ["small", "small-moe"])
+def test_small_presets_run_anywhere(model, capsys):
+    arguments = ["bench", "--model", model, "--tokens", "60+25+20", "--rounds", "1", "--warmups", "0", "--stock"]
+    assert run([*arguments, "--new-tokens", "1", "--device", "cpu", "--json", "--quiet"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    document = json.loads(out)
+    assert [row["label"] for row in document["rows"]] == ["full", "stock", "seats 10%"]
+    assert [row["error"] for row in document["rows"]] == [None] * 3
+    assert document["model"]["name"] == model
+    seats = document["rows"][2]
+    assert seats["tokens"]["full"] == [20, 60, 25]
+    assert seats["latency_ms"]["per_output_token"]["median"] > 0
+    assert seats["speedup"]["over_stock"]["median"] > 0
+
+
 @pytest.mark.slow
 def test_the_result_is_on_standard_output(capsys):
     arguments = "bench --model small --tokens 60+25+20 --rounds 1 --warmups 0 --new-tokens 1 --keep 10% --keep 20%"
