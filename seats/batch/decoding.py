@@ -19,6 +19,10 @@ _GRACE_S = 2.0
 """The child knows the time limit too and says better what was slow; it is ended when it cannot."""
 
 
+class DecoderError(Exception):
+    """The decoding process ends before it has been given a clip: nothing can be read on this machine as it is."""
+
+
 @dataclass(frozen=True)
 class Decoded:
     """content: None where the file could not be read. clip: None where it could not be decoded, then error says why.
@@ -46,14 +50,16 @@ class Decoder:
         self._ensure_child()
 
     def decode(self, path: str, settings: ClipSettings) -> Decoded:
-        """Read a clip. What goes wrong with it is in the result, never raised."""
+        """Read a clip. What goes wrong with it is in the result. Raises DecoderError for what no clip is to blame
+        for."""
         content: Content | None = None
         ended = "it was closed"
         child = self._ensure_child()
         if child is None:
             return Decoded(None, None, MediaError(f"{path}: not read, the decoder was closed"))
         try:
-            self._await_ready(child)
+            if not self._await_ready(child):
+                return Decoded(None, None, MediaError(f"{path}: not read, the decoder was closed"))
             child.connection.send(Request(path, settings))
             deadline = time.monotonic() + settings.timeout_s + _GRACE_S
             while True:
@@ -89,13 +95,23 @@ class Decoder:
                 self._child.connection.send(self._memory)
             return self._child
 
-    def _await_ready(self, child: Child) -> None:
-        """The first message says that imports are done, so that they are not in the clip's time."""
-        if not self._ready:
-            if not child.connection.poll(_START_S):
-                raise OSError
-            child.connection.recv()
-            self._ready = True
+    def _await_ready(self, child: Child) -> bool:
+        """The first message says that imports are done, so that they are not in the clip's time. False if the decoder
+        was closed meanwhile. Raises DecoderError if it ended by itself."""
+        if self._ready:
+            return True
+        try:
+            if child.connection.poll(_START_S):
+                child.connection.recv()
+                self._ready = True
+                return True
+            why = f"not ready after {_START_S:g} s"
+        except (EOFError, OSError):
+            why = child.ending()
+        if self._closed:
+            return False
+        self._drop(child)
+        raise DecoderError(f"the decoder cannot be started ({why})")
 
     def _drop(self, child: Child) -> None:
         with self._lock:

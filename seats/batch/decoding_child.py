@@ -12,7 +12,7 @@ from seats.batch.children import watch
 from seats.batch.identity import Content, being_written, content_of, stat_of
 from seats.batch.rows import error_line
 from seats.batch.settings import ClipSettings
-from seats.batch.shared import send_clip
+from seats.batch.shared import pack
 from seats.costs.memory import peak_device_bytes
 from seats.errors import MediaError, SeatsError
 from seats.media import FrameSampling, load_clip
@@ -93,8 +93,15 @@ def _serve(connection: Connection, request: Request) -> None:
     except Exception as error:  # a file that finds a hole in the decoder must not end it
         connection.send(Failed(MediaError(f"{path}: cannot be read, {error_line(error)}; convert it to mp4")))
     else:
-        connection.send(Loaded(ms, lowered))
-        send_clip(connection, clip)
+        try:
+            packed = pack(clip)
+        except OSError as error:
+            why = f"no room for its frames and sound in memory ({error.strerror}); lower the frames or their size"
+            connection.send(Failed(MediaError(f"{path}: {why}")))
+            return
+        with packed:
+            connection.send(Loaded(ms, lowered))
+            packed.send(connection)
 
 
 def _within_limit(path: str, settings: ClipSettings) -> tuple[FrameSampling, dict[str, int] | None]:

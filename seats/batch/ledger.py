@@ -64,7 +64,7 @@ class Ledger:
         if self._lost_in_a_row >= _LOST_IN_A_ROW:
             raise ModelError(
                 f"the worker was lost {_LOST_IN_A_ROW} times in a row ({why}): what is done so far is kept; "
-                "look for a lack of memory or a broken device"
+                "look for a lack of memory, of open files or of processes, or a broken device"
             )
 
     def blame(self, ticket: Ticket, why: str, tries: int = TRIES) -> Iterator[Made | Finished]:

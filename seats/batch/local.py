@@ -12,12 +12,16 @@ from typing import Any
 from seats.batch.children import Child
 from seats.batch.jobs import Event, Finished, Job, Made, Said, Started
 from seats.batch.ledger import Ledger, Ticket
-from seats.batch.local_child import DEVICE_EXIT, Numbered, Ready, Refused, Stop
+from seats.batch.local_child import DECODER_EXIT, DEVICE_EXIT, Numbered, Ready, Refused, Stop
 from seats.batch.settings import Setup
 from seats.errors import ModelError
 
 _LOOK_EVERY_S = 0.2
 _FAILED_STARTS = 3
+_EXITS = {
+    f"exit code {DEVICE_EXIT}": "an error of its device",
+    f"exit code {DECODER_EXIT}": "its decoder cannot be started",
+}
 
 
 def devices_for(device: str, workers: int | None) -> list[str]:
@@ -142,8 +146,7 @@ class LocalEngine:
         """The worker's process has ended: start another, and let its jobs come back. refusal: why it could not load the
         model again."""
         why = refusal or worker.child.ending()
-        if why == f"exit code {DEVICE_EXIT}":
-            why = "an error of its device"
+        why = _EXITS.get(why, why)
         worker.child.kill()
         self._workers.remove(worker)
         if self._stopping:

@@ -14,6 +14,8 @@ from seats.errors import SeatsError
 
 DEVICE_EXIT = 87
 """Exit code of a worker whose device needs a new process."""
+DECODER_EXIT = 88
+"""Exit code of a worker whose decoders cannot be started."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ def main(connection: Connection) -> None:
         except ConnectionError:
             os._exit(0)  # nobody waits for the row any more
 
+    from seats.batch.decoding import DecoderError
     from seats.batch.worker import DeviceError, Worker, slots
 
     try:
@@ -68,6 +71,8 @@ def main(connection: Connection) -> None:
             worker.run(job, lambda event: send(Numbered(number, event)))
         except DeviceError:
             os._exit(DEVICE_EXIT)
+        except DecoderError:
+            os._exit(DECODER_EXIT)
 
     def fail_loudly(done: Future[None]) -> None:
         if (error := done.exception()) is not None:

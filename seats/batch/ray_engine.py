@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -25,6 +26,7 @@ from seats.errors import ModelError, SeatsError, SettingsError
 
 _LOOK_EVERY_S = 0.2
 _PATIENCE_S = 120.0
+_REACH_S = 10.0
 _LOST = "its process or machine ended"
 _FAILED_STARTS = 3
 _TRIES = 3
@@ -57,6 +59,7 @@ class RayWorker:
 
     def run(self, job: Job) -> list[Event]:
         """Answer a clip's questions. Raises SettingsError for a relative path that means nothing here."""
+        from seats.batch.decoding import DecoderError
         from seats.batch.worker import DeviceError
 
         if self._missing is not None and not os.path.isabs(job.clip):
@@ -67,7 +70,7 @@ class RayWorker:
         events: list[Event] = []
         try:
             self._worker.run(job, events.append)
-        except DeviceError:
+        except (DeviceError, DecoderError):
             os._exit(1)
         return events
 
@@ -105,6 +108,8 @@ class RayEngine:
 
         handler = signal.getsignal(signal.SIGTERM)
         try:
+            if self._address is not None:
+                _reach(self._address)
             ray.init(**self._where(), log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:
             said = " ".join(str(error).split())[:200]
@@ -232,6 +237,15 @@ class RayEngine:
             else:
                 ray.kill(actor.handle)
                 self._actors.remove(actor)
+
+
+def _reach(address: str) -> None:
+    """Raises OSError or OverflowError where nothing listens at host:port; Ray itself tries for minutes. Addresses of
+    another form ("auto") are Ray's to judge."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_S):
+            pass
 
 
 def _line(error: Exception) -> str:

@@ -10,7 +10,7 @@ import mmap
 import os
 import pickle
 import tempfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle, send_handle
 from typing import Any
@@ -18,8 +18,28 @@ from typing import Any
 from seats.media import Clip
 
 
-def send_clip(connection: Connection, clip: Clip) -> None:
-    """Send a clip; the connection must be a Unix socket."""
+@dataclass(frozen=True)
+class Packed:
+    """A clip in shared memory, ready to be sent; use as a context, which gives the sender's hold of it up."""
+
+    body: bytes
+    sizes: list[int]
+    handle: int
+
+    def send(self, connection: Connection) -> None:
+        """The connection must be a Unix socket."""
+        connection.send((self.body, self.sizes))
+        send_handle(connection, self.handle, 0)
+
+    def __enter__(self) -> Packed:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.handle)
+
+
+def pack(clip: Clip) -> Packed:
+    """Raises OSError where there is no room for it."""
     video = clip.video and replace(clip.video, pixels=clip.video.pixels.numpy())  # type: ignore[arg-type]
     buffers: list[pickle.PickleBuffer] = []
     body = pickle.dumps(replace(clip, video=video), protocol=5, buffer_callback=buffers.append)
@@ -28,14 +48,14 @@ def send_clip(connection: Connection, clip: Clip) -> None:
     try:
         for piece in pieces:
             _write(handle, piece)
-        connection.send((body, [piece.nbytes for piece in pieces]))
-        send_handle(connection, handle, 0)
-    finally:
+    except BaseException:
         os.close(handle)
+        raise
+    return Packed(body, [piece.nbytes for piece in pieces], handle)
 
 
 def receive_clip(connection: Connection) -> Clip:
-    """The clip that `send_clip` sent; its frames and sound are the sender's memory, freed with the clip."""
+    """The clip that `Packed.send` sent; its frames and sound are the sender's memory, freed with the clip."""
     import torch
 
     body, sizes = connection.recv()

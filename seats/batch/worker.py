@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -76,7 +77,7 @@ class Worker:
 
     def run(self, job: Job, tell: Tell) -> None:
         """Answer a clip's questions: `tell` gets Started, a row per question as it is made, then Finished, from this
-        thread or another. Raises DeviceError; what else goes wrong becomes rows."""
+        thread or another. Raises DeviceError and DecoderError; what else goes wrong becomes rows."""
         made = 0
 
         def tell_row(asked: Asked, row: Row) -> None:
@@ -89,8 +90,8 @@ class Worker:
             decoded = self._decode(job.clip, settings)
             if self._stopping.is_set():
                 break
-            tell(Started(job))
-            work = self._model_thread.submit(self._answer, job.clip, left, decoded, retry, tell_row)
+            started = partial(tell, Started(job))
+            work = self._model_thread.submit(self._answer, job.clip, left, decoded, retry, started, tell_row)
             starved = work.result()
             left = tuple(asked for asked, _ in starved)
             smaller = None if retry else _smaller(settings, decoded.clip)
@@ -143,9 +144,13 @@ class Worker:
         left: tuple[Asked, ...],
         decoded: Decoded,
         retry: Mapping[str, Any] | None,
+        started: Callable[[], None],
         tell_row: Callable[[Asked, Row], None],
     ) -> _Starved:
         """On the model's thread: a row for each question, but for those returned, which lacked device memory."""
+        if self._stopping.is_set():
+            return []
+        started()  # not before it is this clip's turn: should this process end, this clip is to blame
         error: Exception | None = decoded.error
         encoded, shared_ms = None, {}
         if decoded.clip is not None:
@@ -158,8 +163,8 @@ class Worker:
             except Exception as raised:
                 error = self._judged(raised)
         starved: _Starved = []
-        for asked in left:
-            if self._stopping.is_set():
+        for number, asked in enumerate(left):
+            if number and self._stopping.is_set():  # the first row was in hand when its clip was turned to
                 break
             context = self._context(path, asked, decoded, retry)
             if encoded is not None:

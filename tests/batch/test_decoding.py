@@ -21,6 +21,7 @@ from seats.batch.settings import ClipSettings
 from seats.media import FrameSampling, load_clip
 from tests.media.make import tone, write_clip
 
+START = Child.start
 SETTINGS = ClipSettings(FrameSampling(min_pixels=28 * 28, max_pixels=56 * 56), timeout_s=60)
 
 
@@ -39,9 +40,8 @@ def decoder() -> Iterator[Decoder]:
 @pytest.fixture(scope="module")
 def breaking() -> Iterator[Decoder]:
     """A decoder that breaks on some names, with 200 MB for a clip."""
-    start = Child.start
     patch = pytest.MonkeyPatch()
-    patch.setattr(decoding.Child, "start", lambda _, quiet: start("tests.batch.broken_decoder", quiet=quiet))
+    patch.setattr(decoding.Child, "start", lambda _, quiet: START("tests.batch.broken_decoder", quiet=quiet))
     made = Decoder(200 * 2**20)
     yield made
     made.close()
@@ -128,8 +128,7 @@ def test_closing_ends_a_decode_at_once(clip: str) -> None:
 
 
 def test_a_decoder_that_does_not_start_is_no_fault_of_the_clip(clip: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    start = Child.start
-    monkeypatch.setattr(decoding.Child, "start", lambda _, quiet: start("seats.batch.no_such_module", quiet=quiet))
+    monkeypatch.setattr(decoding.Child, "start", lambda _, quiet: START("seats.batch.no_such_module", quiet=quiet))
     made = Decoder(2**30)
     with pytest.raises(DecoderError, match="exit code 1"):
         made.decode(clip, SETTINGS)

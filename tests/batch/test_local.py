@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from seats.batch.children import Child
 from seats.batch.jobs import Asked, Finished, Job, Made, Said, Started
 from seats.batch.local import LocalEngine, devices_for
 from seats.batch.settings import Setup
@@ -71,6 +72,29 @@ def test_lost_workers_cost_no_row(setup: Setup, jobs: list[Job]) -> None:
     assert finished == Counter({job.clip: 1 for job in jobs})
     assert said[0] == "a worker was lost (SIGKILL); starting another"
     assert not any(map(alive, pids))
+
+
+@pytest.mark.slow
+def test_a_clip_that_kills_its_worker_costs_only_itself(
+    setup: Setup, jobs: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = Child.start
+    monkeypatch.setattr(
+        "seats.batch.local.Child.start", lambda _, quiet: start("tests.batch.broken_worker", quiet=quiet)
+    )
+    good = Path(jobs[0].clip)
+    deadly = good.with_name("deadly.mp4")
+    deadly.write_bytes(good.read_bytes())
+    six = [jobs[0], jobs[1], Job(str(deadly), ASKED), jobs[2], jobs[3], jobs[4]]
+    rows: dict[tuple[str, str], str] = {}
+    with LocalEngine(setup, ["cpu"]) as engine:
+        for event in engine.events(six, threading.Event()):
+            if isinstance(event, Made):
+                assert (event.job.clip, event.asked.id) not in rows
+                rows[event.job.clip, event.asked.id] = event.row["error"]["message"] if "error" in event.row else "ok"
+    assert {clip for (clip, _), said in rows.items() if said == "ok"} == {job.clip for job in six} - {str(deadly)}
+    assert len(rows) == 12
+    assert "the worker was lost over it 2 times (SIGKILL)" in rows[str(deadly), "1"]
 
 
 @pytest.mark.slow
