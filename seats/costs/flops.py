@@ -117,7 +117,9 @@ def flops_report(
     lengths = [counts.total for counts in trace.layers]
     all_tokens = [trace.full.total] * len(lengths)
     steps = trace.decoded_tokens
-    selection = trace.selection_macs + sum(relevance_macs(config, tokens) for _, tokens in trace.scored)
+    selection = trace.selection_macs + sum(
+        relevance_macs(config, asked.tokens, asked.queries) for asked in trace.scored
+    )
     selection += saliency_macs(config, workload.grid, workload.mel_frames, wants, family)
     vision = 2.0 * vision_macs(config, workload.grid, family)
     audio = 2.0 * audio_macs(config, workload.mel_frames, family)
@@ -174,12 +176,12 @@ def head_macs(config: Any) -> int:
     return text.hidden_size * text.vocab_size
 
 
-def relevance_macs(config: Any, tokens: int) -> int:
-    """Multiply-adds of one relevance: keys of all tokens, the query of the last one, their products."""
+def relevance_macs(config: Any, tokens: int, queries: int = 1) -> int:
+    """Multiply-adds of one relevance: keys of all tokens, the queries of the last ones, their products."""
     text = _text(config)
     width = text.num_attention_heads * head_dim(text)
     keys = text.num_key_value_heads * head_dim(text)
-    return tokens * text.hidden_size * keys + text.hidden_size * width + tokens * width
+    return tokens * text.hidden_size * keys + queries * (text.hidden_size + tokens) * width
 
 
 def paper_macs(config: Any, layer_tokens: Sequence[int], head_tokens: int) -> int:

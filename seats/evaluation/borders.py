@@ -17,6 +17,7 @@ from typing import Any
 from seats.errors import ModelError, SettingsError
 from seats.evaluation.layers import Dependence, paired_interval
 from seats.methods import ModelShape, Seats, retention_for
+from seats.methods.seats_plus import FREE_AFTER
 from seats.models.checkpoint import BUILT_IN_FOLDER, Checkpoint
 from seats.models.hub import cache_folder
 from seats.selection import feasible_scale
@@ -36,7 +37,7 @@ RULE = (
 REACHABLE = 35
 """Largest published retention, percent, which a model's settings must let SEATS reach."""
 REMOVED = 0.8
-"""Share of the tokens behind Stage I that the drop layers remove: 78 % in the 7B's published settings, 83 in the 30B's."""
+"""Share of the tokens behind Stage I that the drop layers remove: 78 % as published for the 7B, 83 % for the 30B."""
 DROP_RULE = (
     "late_layer is the layer after the middle block, but not so early that the layers before it could not hold the "
     f"tokens of --keep {REACHABLE}%, and at most L. With M layers from the shallow block's end S to late_layer - 1, "
@@ -64,11 +65,13 @@ class Borders:
 
 @dataclass(frozen=True)
 class Proposal:
-    """Settings for SEATS, as `seats.json` has them. remarks: what a user should know about them."""
+    """Settings for SEATS, as `seats.json` has them. free_after: layer from after which on removal is shown to be free,
+    None if after none. remarks: what a user should know about them."""
 
     drop_layers: tuple[int, ...]
     late_layer: int
     pre_llm_scale: float
+    free_after: int | None = None
     remarks: tuple[str, ...] = field(default=())
 
 
@@ -132,7 +135,8 @@ def propose(borders: Borders, shape: ModelShape) -> Proposal:
     middle = late - shallow
     drops = {shallow + (2 * k - 1) * middle // (2 * DROPS + 1) for k in range(1, DROPS + 1)}
     layers = tuple(sorted(drop for drop in drops if 0 < drop < late))
-    return Proposal(layers, late + 1, _scale(last, layers, late + 1), tuple(remarks))
+    free_after = borders.late if borders.late < last else None
+    return Proposal(layers, late + 1, _scale(last, layers, late + 1), free_after, tuple(remarks))
 
 
 def _scale(num_layers: int, drop_layers: tuple[int, ...], late_layer: int) -> float:
@@ -172,6 +176,7 @@ def save(checkpoint: Checkpoint, shape: ModelShape, proposal: Proposal, measured
         "drop_layers": list(proposal.drop_layers),
         "late_layer": proposal.late_layer,
         "pre_llm_scale": proposal.pre_llm_scale,
+        FREE_AFTER: proposal.free_after,
         "measured": measured,
     }
     Seats.for_model(ModelShape(shape.family, shape.num_layers, settings), retention_for(shape.family, 10), seed=0)

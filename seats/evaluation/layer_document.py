@@ -107,5 +107,6 @@ def _proposal(proposal: Proposal) -> dict[str, Any]:
         "drop_layers": list(proposal.drop_layers),
         "late_layer": proposal.late_layer,
         "pre_llm_scale": proposal.pre_llm_scale,
+        "removal_free_after": proposal.free_after,
         "remarks": list(proposal.remarks),
     }

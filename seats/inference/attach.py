@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -14,7 +14,7 @@ from transformers.modeling_outputs import MoeModelOutputWithPast
 
 from seats.costs.timers import StepTimer
 from seats.errors import SettingsError
-from seats.inference.trace import Drop, Trace
+from seats.inference.trace import Drop, Scored, Trace
 from seats.methods.base import AfterLayer, BeforeLLM, Method, Selection
 from seats.models import compat
 from seats.models.signals import Signals
@@ -278,18 +278,26 @@ class _Engine:
             return self.thinker.text.norm(alive.hidden[:, -1:])
 
     def _after_layer(self, alive: _Alive, number: int, cuts: _Cuts, record: _Record) -> _Alive:
-        scores: list[torch.Tensor] = []
+        scores: dict[str, torch.Tensor] = {}
+        hidden, rotary, question = alive.hidden, alive.rotary, alive.layout.question()
+
+        def once(name: str, queries: int, score: Callable[[], torch.Tensor]) -> torch.Tensor:
+            if name not in scores:
+                scores[name] = score()
+                record._trace.scored.append(Scored(number, hidden.shape[1], queries))
+            return scores[name]
 
         def relevance() -> torch.Tensor:
-            if not scores:
-                scores.append(self.thinker.relevance(number, alive.hidden, alive.rotary))
-                record._trace.scored.append((number, len(alive.layout)))
-            return scores[0]
+            return once("last", 1, lambda: self.thinker.relevance(number, hidden, rotary))
 
-        chosen = self.method.after_layer(AfterLayer(number, alive.hidden[0], alive.layout, relevance))
+        def question_relevance() -> torch.Tensor:
+            return once("question", question, lambda: self.thinker.question_relevance(number, hidden, rotary, question))
+
+        state = AfterLayer(number, hidden[0], alive.layout, relevance, question_relevance)
+        chosen = self.method.after_layer(state)
         if chosen is not None and chosen.embeds is not None:
             alive = replace(alive, hidden=chosen.embeds[None].to(alive.hidden.dtype))
-        return self._drop(alive, chosen, number, cuts, record, scores[0] if scores else None)
+        return self._drop(alive, chosen, number, cuts, record, next(iter(scores.values()), None))
 
     @staticmethod
     def _drop(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 
@@ -20,14 +21,23 @@ class Drop:
     relevance: torch.Tensor | None = None
 
 
+class Scored(NamedTuple):
+    """A relevance that a method asked for. layer: 1-based, after which. tokens: scored. queries: tokens whose attention
+    was the score."""
+
+    layer: int
+    tokens: int
+    queries: int = 1
+
+
 @dataclass
 class Trace:
     """One prefill and the decoding after it.
 
     full: tokens of the whole sequence. layout: of the whole sequence, on the CPU. layers: tokens entering each decoder
     layer of the prefill. drops: in order. cache_tokens: per layer, cached tokens at the end of the prefill.
-    decoded_tokens: decoding steps run. selection_macs: multiply-adds of the method's own choices. scored: (layer,
-    tokens) for each relevance computed. saliency: float32 `[S]` of the whole sequence on the CPU, or None.
+    decoded_tokens: decoding steps run. selection_macs: multiply-adds of the method's own choices. scored: each
+    relevance computed. saliency: float32 `[S]` of the whole sequence on the CPU, or None.
     """
 
     full: Counts
@@ -37,7 +47,7 @@ class Trace:
     cache_tokens: list[int] = field(default_factory=list)
     decoded_tokens: int = 0
     selection_macs: int = 0
-    scored: list[tuple[int, int]] = field(default_factory=list)
+    scored: list[Scored] = field(default_factory=list)
     saliency: torch.Tensor | None = None
 
     def pre_llm(self) -> Counts:

@@ -6,6 +6,7 @@ from seats.methods.random import Random
 from seats.methods.registry import method_class, method_classes, retention_for
 from seats.methods.saliency import Saliency
 from seats.methods.seats import Seats
+from seats.methods.seats_plus import SeatsPlus
 from seats.models.signals import EncoderWants
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Retention",
     "Saliency",
     "Seats",
+    "SeatsPlus",
     "Selection",
     "method_class",
     "method_classes",

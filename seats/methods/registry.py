@@ -17,12 +17,14 @@ from seats.methods.omnizip import OmniZip
 from seats.methods.random import Random
 from seats.methods.saliency import Saliency
 from seats.methods.seats import Seats
+from seats.methods.seats_plus import SeatsPlus
 from seats.methods.visionzip import VisionZip, VisionZipOm
 
 ENTRY_POINT_GROUP = "seats.methods"
 
 BUILT_IN: tuple[type[Method], ...] = (
     Seats,
+    SeatsPlus,
     Full,
     Random,
     Saliency,

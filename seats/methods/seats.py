@@ -117,7 +117,7 @@ class Seats(Method):
                 continue
             window = 2 * layout.tokens_per_grid() if kind is Modality.VIDEO else AUDIO_WINDOW
             where = layout.positions(kind)
-            saliency = None if state.saliency is None else state.saliency[where]
+            saliency = None if state.saliency is None else self.weight(state.saliency[where])
             share = min(1.0, ratio * self.pre_llm_scale)
             keep[where] = select_diverse(state.embeds[where], saliency, window, share)
             kept[kind] = diverse_count(n, window, share)
@@ -133,8 +133,16 @@ class Seats(Method):
         if state.layer == self.late_layer - 1:
             return Selection(remove_late(layout.modality), counts=Counts(text, 0, 0))
         ratio = self._keep_ratios()[self.drop_layers.index(state.layer)]
-        chosen = choose_relevant(state.relevance(), layout.modality, layout.window, ratio, ratio, self.temperature)
+        chosen = choose_relevant(self.score(state), layout.modality, layout.window, ratio, ratio, self.temperature)
         return Selection(chosen.keep, counts=Counts(text, chosen.video, chosen.audio))
+
+    def weight(self, saliency: torch.Tensor) -> torch.Tensor:
+        """What Stage I multiplies distances with, `[N]`, from the saliency `[N]` of a modality's tokens."""
+        return saliency
+
+    def score(self, state: AfterLayer) -> torch.Tensor:
+        """How relevant Stage II takes each of the `[S]` tokens to be."""
+        return state.relevance()
 
     def _keep_ratios(self) -> tuple[float, ...]:
         """Keep ratio per drop step; the target cancels out, so both modalities share it."""

@@ -15,7 +15,7 @@ from seats.errors import ModelError
 from seats.models import compat
 from seats.models.families import Family, family_of, rotate
 from seats.models.signals import EncoderWants, Signals
-from seats.selection import last_query_relevance
+from seats.selection import last_query_relevance, question_relevance
 from seats.tokens.sequence import SequenceRule
 
 PATCHES_AT_ONCE = 65_536
@@ -177,16 +177,35 @@ class Thinker:
         code does; only one query row is projected.
         """
         block = self.layers[layer - 1]
-        attention = block.self_attn
-        x = block.input_layernorm(hidden)[0]
-        q = attention.q_proj(x[-1:]).view(-1, attention.head_dim)
-        k = attention.k_proj(x).view(x.shape[0], -1, attention.head_dim)
-        if hasattr(attention, "q_norm"):
-            q, k = attention.q_norm(q), attention.k_norm(k)
-        cos, sin = rotary[0][0], rotary[1][0]
-        q = rotate(q, cos[-1:], sin[-1:])
-        k = rotate(k, cos[:, None], sin[:, None])
-        return last_query_relevance(q, k, attention.scaling)
+        q, k = _queries_and_keys(block, hidden, rotary, 1)
+        return last_query_relevance(q[0], k, block.self_attn.scaling)
+
+    def question_relevance(
+        self, layer: int, hidden: torch.Tensor, rotary: tuple[torch.Tensor, torch.Tensor], queries: int
+    ) -> torch.Tensor:
+        """Attention float32 `[S]` that the last `queries` tokens pay to every token, mean over them.
+
+        It is the attention that the next decoder layer is about to compute, mean over heads. layer, hidden,
+        rotary: as for `relevance`; the last layer, which no other follows, stands in for its own next.
+        """
+        block = self.layers[min(layer, len(self.layers) - 1)]
+        q, k = _queries_and_keys(block, hidden, rotary, queries)
+        return question_relevance(q, k, block.self_attn.scaling)
+
+
+def _queries_and_keys(
+    block: Any, hidden: torch.Tensor, rotary: tuple[torch.Tensor, torch.Tensor], queries: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a decoder layer's attention makes of `hidden` `[1, S, D]`, rotated: q `[queries, H, d]` of the last tokens,
+    k `[S, KVH, d]` of all."""
+    attention = block.self_attn
+    x = block.input_layernorm(hidden)[0]
+    q = attention.q_proj(x[-queries:]).view(queries, -1, attention.head_dim)
+    k = attention.k_proj(x).view(x.shape[0], -1, attention.head_dim)
+    if hasattr(attention, "q_norm"):
+        q, k = attention.q_norm(q), attention.k_norm(k)
+    cos, sin = rotary[0][0][:, None], rotary[1][0][:, None]
+    return rotate(q, cos[-queries:], sin[-queries:]), rotate(k, cos, sin)
 
 
 def _joined(parts: list[EncodedVideo]) -> EncodedVideo:

@@ -61,7 +61,7 @@ def longest(questions: Sequence[str], checkpoint: Checkpoint, system: str | None
     if len(questions) == 1:
         return questions[0]
     model = of_checkpoint(checkpoint)
-    return max(questions, key=lambda question: text_tokens(model, question, system, True, True)[0])
+    return max(questions, key=lambda question: text_tokens(model, question, system, True, True).total)
 
 
 def foreseeable(method: str) -> str:

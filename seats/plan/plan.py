@@ -16,7 +16,7 @@ from seats.plan.clip import ClipFacts, Part, take
 from seats.plan.memory import MemoryPlan, Setting, memory_plan
 from seats.plan.model import PlannedModel
 from seats.plan.prompt import QUESTION, text_tokens
-from seats.plan.selection import Scene, Selected, Tokens, select, shares
+from seats.plan.selection import Scene, Scored, Selected, Tokens, select, shares
 from seats.plan.weights import Weights, count_weights
 from seats.tokens.interleave import TimeRule, interleave
 
@@ -120,7 +120,7 @@ class _Trace:
     full: Tokens
     layers: list[Tokens]
     cache_tokens: list[int]
-    scored: list[tuple[int, int]]
+    scored: list[Scored]
     selection_macs: int
     decoded_tokens: int
     drops: list[SimpleNamespace] = field(default_factory=list)
@@ -137,8 +137,8 @@ def make_plan(model: PlannedModel, clip: ClipFacts, ask: Ask) -> Plan:
     merge = model.config.vision_config.spatial_merge_size
     per_grid = grid[1] * grid[2] // merge**2 if grid else 0
     video = grid[0] * per_grid if grid else 0
-    text, text_exact = text_tokens(model, ask.question, ask.system, bool(video), bool(audio))
-    full = Tokens(text, video, audio)
+    text = text_tokens(model, ask.question, ask.system, bool(video), bool(audio))
+    full = Tokens(text.total, video, audio)
     windows = _windows(model, part, grid, audio)
     config = model.config
     scene = Scene(
@@ -146,6 +146,7 @@ def make_plan(model: PlannedModel, clip: ClipFacts, ask: Ask) -> Plan:
         num_layers=model.num_layers,
         settings=model.settings,
         full=full,
+        question=text.behind,
         per_grid=per_grid,
         windows=windows,
         hidden=model.hidden,
@@ -174,7 +175,7 @@ def make_plan(model: PlannedModel, clip: ClipFacts, ask: Ask) -> Plan:
         grid=grid,
         mel_frames=mel_frames,
         windows=windows,
-        text_exact=text_exact,
+        text_exact=text.exact,
         weights=weights,
         full=run(everything),
         run=run(selected),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from seats.models.checkpoint import Checkpoint
 from seats.plan.model import PlannedModel
@@ -15,28 +15,43 @@ QUESTION = "What happens in this clip?"
 # Of the published chat templates: system line (Qwen2.5-Omni puts one in unasked), turns, marks around the media.
 _AROUND = {"qwen2.5-omni": 21, "qwen3-omni": 10}
 _SYSTEM_TURN = {"qwen2.5-omni": -1, "qwen3-omni": 5}
+# Of them behind the media: its closing mark, the turn's end, the answer's beginning.
+_BEHIND = 6
 _LETTERS_A_TOKEN = 4.2
 
 
-def text_tokens(model: PlannedModel, question: str, system: str | None, video: bool, audio: bool) -> tuple[int, bool]:
-    """Tokens of a prompt that are neither video nor audio, and whether they were counted instead of estimated.
+class TextTokens(NamedTuple):
+    """Tokens of a prompt that are neither video nor audio. behind: those of them behind the clip. exact: whether they
+    were counted instead of estimated."""
 
-    question, system: as for `ask`. video, audio: whether the clip has tokens of either.
-    """
+    total: int
+    behind: int
+    exact: bool
+
+
+def text_tokens(model: PlannedModel, question: str, system: str | None, video: bool, audio: bool) -> TextTokens:
+    """The text of a prompt. question, system: as for `ask`. video, audio: whether the clip has tokens of either."""
     marks = 2 if video and audio else 0  # around the sound inside the video
     if model.checkpoint is not None:
-        counted = _counted(model.checkpoint, question, system, video)
+        kind = "video" if video else "audio"
+        # Qwen2.5-Omni's config.json says index, Qwen3-Omni's id.
+        placeholder = getattr(model.config, f"{kind}_token_id", None) or getattr(model.config, f"{kind}_token_index")
+        counted = _counted(model.checkpoint, question, system, video, placeholder)
         if counted is not None:
-            return counted - 1 + marks, True  # the media's placeholder goes
-    around = _AROUND[model.family.name]
+            total, behind = counted
+            return TextTokens(total - 1 + marks, behind + marks // 2, True)  # the media's placeholder goes
+    around, asked = _AROUND[model.family.name], math.ceil(len(question) / _LETTERS_A_TOKEN)
     if system:
         around += _SYSTEM_TURN[model.family.name] + math.ceil(len(system) / _LETTERS_A_TOKEN)
-    return around + math.ceil(len(question) / _LETTERS_A_TOKEN) + marks, False
+    return TextTokens(around + asked + marks, _BEHIND + asked + marks // 2, False)
 
 
 @lru_cache(maxsize=8)
-def _counted(checkpoint: Checkpoint, question: str, system: str | None, video: bool) -> int | None:
-    """Tokens of the templated prompt, None where the folder has no tokenizer or template that works here."""
+def _counted(
+    checkpoint: Checkpoint, question: str, system: str | None, video: bool, placeholder: int
+) -> tuple[int, int] | None:
+    """Tokens of the templated prompt, and of those the ones behind the media's placeholder (a token id); None where the
+    folder has no tokenizer or template that works here."""
     try:
         from tokenizers import Tokenizer
 
@@ -50,7 +65,8 @@ def _counted(checkpoint: Checkpoint, question: str, system: str | None, video: b
             return None
         tokenizer = Tokenizer.from_file(str(checkpoint.folder / "tokenizer.json"))
         text = _rendered(template, question, system, video, said)
-        return len(tokenizer.encode(text, add_special_tokens=False).ids)
+        ids = tokenizer.encode(text, add_special_tokens=False).ids
+        return len(ids), len(ids) - 1 - ids.index(placeholder)
     except Exception:  # a template or tokenizer that only transformers understands; the run itself will name it
         return None
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from seats.errors import SettingsError
 from seats.models.signals import EncoderWants
@@ -24,6 +24,8 @@ _PAIRS = {
 }
 _BORDERS = {"qwen2.5-omni": (28, (16, 18, 20), 24), "qwen3-omni": (48, (27, 31, 35), 40)}
 _SCALE = 1.4
+# As in `seats.methods.seats_plus`.
+_FREE_AFTER, _REMOVED = "removal_free_after", 0.35
 _WINDOW = 50
 _CONTEXTUAL = 0.05
 
@@ -43,30 +45,40 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Scene:
-    """What a method would see. full: all tokens. per_grid: video tokens of a temporal grid. windows: interleaving
-    windows that hold video and audio. hidden: size of an embedding; keys: of a video and an audio key."""
+    """What a method would see. full: all tokens. question: text tokens behind the clip. per_grid: video tokens of a
+    temporal grid. windows: interleaving windows that hold video and audio. hidden: size of an embedding; keys: of a
+    video and an audio key."""
 
     family: str
     num_layers: int
     settings: dict[str, Any]
     full: Tokens
+    question: int
     per_grid: int
     windows: int
     hidden: int
     keys: tuple[int, int]
 
 
+class Scored(NamedTuple):
+    """A relevance that a method asks for, as `seats.inference.trace` has it."""
+
+    layer: int
+    tokens: int
+    queries: int = 1
+
+
 @dataclass(frozen=True)
 class Selected:
     """What stays.
 
-    layers: tokens entering each decoder layer; scored: (layer, tokens) for each relevance; macs: multiply-adds of the
+    layers: tokens entering each decoder layer; scored: each relevance; macs: multiply-adds of the
     method's choices; wants: of the encoders. exact: whether the tokens before the LLM are just these. slack: by how
     many tokens, at most, the total of a later layer may differ, because what the question finds relevant decides.
     """
 
     layers: tuple[Tokens, ...]
-    scored: tuple[tuple[int, int], ...] = ()
+    scored: tuple[Scored, ...] = ()
     macs: int = 0
     wants: EncoderWants = field(default_factory=EncoderWants)
     exact: bool = True
@@ -136,7 +148,27 @@ def _full(scene: Scene, video: float, audio: float) -> Selected:
 
 def _seats(scene: Scene, video: float, audio: float) -> Selected:
     drops, late = stage_borders(scene)
-    scale, ratios = _schedule(scene.num_layers, drops, late, scene.settings.get("pre_llm_scale", _SCALE))
+    wished = min(scene.settings.get("pre_llm_scale", _SCALE), 1 / max(video, audio))
+    return _in_stages(scene, video, audio, drops, late, wished, queries=1)
+
+
+def _seats_plus(scene: Scene, video: float, audio: float) -> Selected:
+    drops, late = stage_borders(scene)
+    free = scene.settings.get(_FREE_AFTER)
+    needed = math.ceil(scene.num_layers * max(video, audio) - 1e-9)
+    scale = scene.settings.get("pre_llm_scale", _SCALE)
+    if free is not None and max(free, needed) < late - 1:
+        late = max(free, needed) + 1
+        drops = tuple(layer for layer in drops if layer < late - 1)
+        low, high = (_schedule(scene.num_layers, drops, late, extreme)[0] for extreme in (0.0, math.inf))
+        scale = 1 / ((1 - _REMOVED) / low + _REMOVED / high)
+    return _in_stages(scene, video, audio, drops, late, min(scale, 1 / max(video, audio)), queries=scene.question)
+
+
+def _in_stages(
+    scene: Scene, video: float, audio: float, drops: tuple[int, ...], late: int, scale: float, queries: int
+) -> Selected:
+    scale, ratios = _schedule(scene.num_layers, drops, late, scale)
     full, macs, kept = scene.full, 0, []
     for what, n, window, share in (
         ("video", full.video, 2 * scene.per_grid, video * scale),
@@ -157,7 +189,7 @@ def _seats(scene: Scene, video: float, audio: float) -> Selected:
     for layer in range(1, scene.num_layers + 1):
         layers.append(alive)
         if layer in before_removal:
-            scored.append((layer, alive.total))
+            scored.append(Scored(layer, alive.total, queries))
             alive, more = _dropped(alive, before_removal[layer], scene.windows)
             slack += more
         if layer == late - 1:
@@ -229,7 +261,7 @@ def _after_second(scene: Scene, name: str, video: float, audio: float, *, intact
     v, a = (_rounded(n, r) if n else 0 for r, n in _both(scene, *sigma))
     ranked = (full.video and sigma[0] < 1) or (not intact and full.audio and sigma[1] < 1)
     layers = (full, full, *(Tokens(full.text, v, a),) * (scene.num_layers - 2))
-    return Selected(layers, ((2, full.total),) if ranked else ())
+    return Selected(layers, (Scored(2, full.total),) if ranked else ())
 
 
 def _visionzip_om(scene: Scene, video: float, audio: float) -> Selected:
@@ -355,6 +387,7 @@ def _omnizip(scene: Scene, video: float, audio: float) -> Selected:
 
 _RULES: dict[str, Callable[[Scene, float, float], Selected]] = {
     "seats": _seats,
+    "seats+": _seats_plus,
     "full": _full,
     "random": _random,
     "saliency": _saliency,

@@ -5,7 +5,7 @@ from seats.selection.density import peak_scores
 from seats.selection.diversity import diverse_count, keep_count, select_diverse
 from seats.selection.farthest import farthest_macs, select_farthest
 from seats.selection.reallocation import audio_intact, random_mask, top_mask
-from seats.selection.relevance import last_query_relevance
+from seats.selection.relevance import last_query_relevance, question_relevance
 from seats.selection.saliency import column_mass, mean_query_attention, merge_groups, merge_keys
 from seats.selection.schedule import Schedule, decay_schedule, feasible, feasible_scale, keep_ratios
 
@@ -27,6 +27,7 @@ __all__ = [
     "merge_groups",
     "merge_keys",
     "peak_scores",
+    "question_relevance",
     "random_mask",
     "remove_late",
     "run_windows",

@@ -31,10 +31,12 @@ class Counts:
 
 @dataclass(frozen=True)
 class Known:
-    """What the host knows of a layout. tokens_per_grid: video tokens of a temporal grid, None after a selection."""
+    """What the host knows of a layout. tokens_per_grid: video tokens of a temporal grid, None after a selection.
+    question: text tokens behind the last video or audio token, which no selection takes away."""
 
     counts: Counts
     tokens_per_grid: int | None = None
+    question: int | None = None
 
 
 @dataclass(frozen=True)
@@ -65,14 +67,15 @@ class TokenLayout:
     def select(self, keep: torch.Tensor, counts: Counts | None = None) -> TokenLayout:
         """The layout of the surviving tokens. `keep`: bool `[S]` mask or int64 `[K]` sorted indices. counts: of the
         survivors, where the caller knows them."""
-        known = None if counts is None else Known(counts)
+        question = None if self.known is None else self.known.question
+        known = None if counts is None else Known(counts, question=question)
         return TokenLayout(**{name: getattr(self, name)[keep] for name in _TENSORS}, known=known)
 
     def to(self, device: torch.device | str) -> TokenLayout:
         """The same layout on another device."""
         known = self.known
         if known is None and self.modality.device.type == "cpu":
-            known = Known(self.counts(), self.tokens_per_grid())
+            known = Known(self.counts(), self.tokens_per_grid(), self.question())
         # To a GPU, ordinary memory is staged at once: nothing here need wait for what the GPU does before.
         at_once = torch.device(device).type == "cuda"
         moved = {name: getattr(self, name).to(device, non_blocking=at_once) for name in _TENSORS}
@@ -93,6 +96,13 @@ class TokenLayout:
         if self.known is not None and self.known.tokens_per_grid is not None:
             return self.known.tokens_per_grid
         return int((self.grid[:, 0] == 0).sum())
+
+    def question(self) -> int:
+        """Text tokens behind the last video or audio token, at least 1: the question and the turn's end."""
+        if self.known is not None and self.known.question is not None:
+            return self.known.question
+        clip = (self.modality != int(Modality.TEXT)).nonzero()
+        return max(1, len(self) - 1 - int(clip[-1])) if len(clip) else len(self)
 
     def video_grids(self) -> torch.Tensor:
         """Positions int64 `[T, G]` of the video tokens by temporal grid, `[0, 0]` without video; all must be there."""

@@ -85,6 +85,7 @@ def _lengths_of_seats(preset, layout):
         lengths.append(len(layout))
         if layer in method.layers:
             scores = torch.rand(len(layout), generator=generator).softmax(0)
-            keep = method.after_layer(AfterLayer(layer, torch.empty(len(layout), 0), layout, lambda s=scores: s)).keep
+            scored = lambda s=scores: s  # noqa: E731
+            keep = method.after_layer(AfterLayer(layer, torch.empty(len(layout), 0), layout, scored, scored)).keep
             layout = layout.select(keep | layout.is_modality(Modality.TEXT))
     return lengths

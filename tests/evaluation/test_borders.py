@@ -163,6 +163,7 @@ def test_whatever_the_borders_seats_reaches_the_published_retentions(layers: int
 def test_an_early_late_border_leaves_room_for_the_published_retentions() -> None:
     proposal = propose(Borders(2, 3, 0.5, 0.025, 2, 3), SHAPE)
     assert (proposal.drop_layers, proposal.late_layer) == ((2, 4, 5), 8)  # 7 of 10 layers hold 65 % on average
+    assert proposal.free_after == 3
     (remark,) = proposal.remarks
     assert "after layer 3" in remark
     assert "65 %" in remark
@@ -171,6 +172,7 @@ def test_an_early_late_border_leaves_room_for_the_published_retentions() -> None
 def test_no_late_border_means_the_last_layer() -> None:
     proposal = propose(Borders(5, 10, 0.5, 0.025, 5, 10), SHAPE)
     assert (proposal.drop_layers, proposal.late_layer) == ((5, 6, 7), 10)
+    assert proposal.free_after is None
     assert "not shown to be free" in proposal.remarks[0]
 
 
@@ -181,7 +183,7 @@ def test_open_borders_are_remarked_on() -> None:
 
 def test_saving_keeps_what_else_the_model_says(tmp_path: Path) -> None:
     (tmp_path / "seats.json").write_text(json.dumps({"temperature": 0.3, "drop_layers": [1], "late_layer": 3}))
-    path = save(Checkpoint("mine", tmp_path), SHAPE, Proposal((4, 5, 6), 9, 1.4), {"questions": 300})
+    path = save(Checkpoint("mine", tmp_path), SHAPE, Proposal((4, 5, 6), 9, 1.4, 7), {"questions": 300})
     assert path == tmp_path / "seats.json"
     assert [*tmp_path.iterdir()] == [path]
     settings = Checkpoint("mine", tmp_path).seats_settings
@@ -190,6 +192,7 @@ def test_saving_keeps_what_else_the_model_says(tmp_path: Path) -> None:
         "drop_layers": [4, 5, 6],
         "late_layer": 9,
         "pre_llm_scale": 1.4,
+        "removal_free_after": 7,
         "measured": {"questions": 300},
     }
     method = Seats.for_model(ModelShape("qwen2.5-omni", 10, settings), Retention(0.1, 0.3), 0)

@@ -108,6 +108,12 @@ def _prefill(
                 hidden[0, where],
                 layout.select(where),
                 lambda at=where, block=layer, now=hidden: _relevance(block, now[:, at], [x[:, at] for x in rotary]),
+                lambda at=where, n=number, now=hidden: _question_relevance(
+                    text.layers[min(n, len(text.layers) - 1)],
+                    now[:, at],
+                    [x[:, at] for x in rotary],
+                    layout.select(at).modality,
+                ),
             )
             hidden = apply(method.after_layer(state), hidden, number)
     rows.append(alive.clone())
@@ -159,6 +165,20 @@ def _layer(layer: Any, hidden: torch.Tensor, mask: torch.Tensor, rotary: Any) ->
 
 def _relevance(block: Any, hidden: torch.Tensor, rotary: Any) -> torch.Tensor:
     """Mean over heads of the last row of the softmax over all tokens, from whole projections."""
+    return _scores(block, hidden, rotary).softmax(-1)[:, -1].mean(0)
+
+
+def _question_relevance(block: Any, hidden: torch.Tensor, rotary: Any, modality: torch.Tensor) -> torch.Tensor:
+    """Mean over heads and over the rows behind the clip of the causal softmax."""
+    scores = _scores(block, hidden, rotary)
+    behind = torch.ones_like(scores[0], dtype=torch.bool).triu(1)
+    attention = scores.masked_fill(behind, -torch.inf).softmax(-1)
+    first = int((modality != int(Modality.TEXT)).nonzero().max()) + 1
+    return attention[:, first:].mean((0, 1))
+
+
+def _scores(block: Any, hidden: torch.Tensor, rotary: Any) -> torch.Tensor:
+    """Every token's query with every token's key, `[H, S, S]`."""
     attention = block.self_attn
     x = block.input_layernorm(hidden)[0]
     q, k = (proj(x).view(len(x), -1, attention.head_dim) for proj in (attention.q_proj, attention.k_proj))
@@ -171,5 +191,4 @@ def _relevance(block: Any, hidden: torch.Tensor, rotary: Any) -> torch.Tensor:
         return y * cos + torch.cat([-b, a], -1) * sin
 
     q, k = turned(q), turned(k).repeat_interleave(q.shape[1] // k.shape[1], 1)
-    scores = torch.einsum("ihd,jhd->hij", q, k) / attention.head_dim**0.5
-    return scores.softmax(-1)[:, -1].mean(0)
+    return torch.einsum("ihd,jhd->hij", q, k) / attention.head_dim**0.5

@@ -10,7 +10,7 @@ import torch
 import seats
 from seats.errors import SettingsError
 from seats.inference.attach import Prepared, attach
-from seats.methods import Full, Method, Random, Seats, Selection
+from seats.methods import Full, Method, Random, Seats, SeatsPlus, Selection
 from seats.models import compat
 from seats.models.thinker import Thinker
 from seats.tokens import Modality
@@ -54,6 +54,7 @@ class Merging(Method):
 
 METHODS = {
     "seats": SEATS,
+    "seats+": SeatsPlus(0.45, 0.5, num_layers=8, drop_layers=(2, 4, 5), late_layer=7, pre_llm_scale=1.7),
     "seats, one drop": Seats(0.3, 0.3, num_layers=8, drop_layers=(3,), late_layer=6, pre_llm_scale=2.0),
     "random": Random(0.3, 0.4, seed=3),
     "merging": Merging(),
@@ -283,8 +284,8 @@ class TestTokensDropped:
             run(thinkers[family], inputs, 4)
         trace = attached.trace
         assert [drop.after_layer for drop in trace.drops] == [0, 2, 4, 5, 6]
-        assert [layer for layer, _ in trace.scored] == [2, 4, 5]
-        assert [tokens for _, tokens in trace.scored] == [trace.layers[i].total for i in (1, 3, 4)]
+        assert [asked.layer for asked in trace.scored] == [2, 4, 5]
+        assert [asked.tokens for asked in trace.scored] == [trace.layers[i].total for i in (1, 3, 4)]
         assert (trace.layers[6].video, trace.layers[6].audio) == (0, 0)
         assert all(counts.text == trace.full.text for counts in trace.layers)
         for drop in trace.drops:

@@ -19,7 +19,7 @@ def after_layer(layout, scores):
         asked.append(1)
         return scores
 
-    return AfterLayer(2, torch.zeros(len(layout), 4), layout, relevance), asked
+    return AfterLayer(2, torch.zeros(len(layout), 4), layout, relevance, relevance), asked
 
 
 def highest(scores, where, count):

@@ -156,7 +156,7 @@ def test_what_may_be_dropped(case):
     for number, layer in enumerate(method.layers):
         scores = torch.rand(len(alive), generator=generator) * 10 ** (-3 * torch.rand(1, generator=generator))
         scores = scores / scores.sum()
-        state = AfterLayer(layer, torch.zeros(len(alive), 4), alive, lambda s=scores: s)
+        state = AfterLayer(layer, torch.zeros(len(alive), 4), alive, lambda s=scores: s, lambda s=scores: s)
         chosen = alive.select(method.after_layer(state).keep)
         assert chosen.counts().text == full.text
         assert (chosen.origin.diff() > 0).all()
@@ -183,7 +183,7 @@ def test_stage_two_keeps_the_most_relevant_of_each_window():
     layout = layout_of("qwen2.5-omni", (8, 3, 3), 200)
     method = Seats(0.4, 0.4, num_layers=8, drop_layers=(2,), late_layer=6, pre_llm_scale=2.2)
     scores = torch.rand(len(layout), generator=torch.Generator().manual_seed(0))
-    keep = method.after_layer(AfterLayer(2, torch.zeros(len(layout), 4), layout, lambda: scores)).keep
+    keep = method.after_layer(AfterLayer(2, torch.zeros(len(layout), 4), layout, lambda: scores, lambda: scores)).keep
     for kind in (Modality.VIDEO, Modality.AUDIO):
         for window in layout.window[layout.is_modality(kind)].unique():
             here = layout.is_modality(kind) & (layout.window == window)
@@ -199,7 +199,7 @@ def test_the_temperature_decides_how_much_the_best_window_gets():
     for temperature in (0.1, 0.01):
         method = Seats(0.4, 0.4, num_layers=8, drop_layers=(2,), late_layer=6, pre_llm_scale=2.2)
         method = replace(method, temperature=temperature)
-        chosen = method.after_layer(AfterLayer(2, torch.zeros(len(layout), 4), layout, lambda: scores))
+        chosen = method.after_layer(AfterLayer(2, torch.zeros(len(layout), 4), layout, lambda: scores, lambda: scores))
         shares.append(int((layout.window[chosen.keep] == 2).sum()))
     assert shares[1] > shares[0] + 5
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 
 import pytest
 import torch
@@ -52,12 +52,13 @@ def _run(method, layout, layers: int):
         if layer in method.layers:
 
             @cache
-            def relevance(layer=layer):
-                scored.append((layer, len(layout)))
+            def relevance(layer=layer, queries=1):
+                scored.append((layer, len(layout), queries))
                 return torch.rand(len(layout), generator=generator) / len(layout)
 
             hidden = torch.randn(len(layout), HIDDEN, generator=generator)
-            keep(method.after_layer(AfterLayer(layer, hidden, layout, relevance)))
+            of_question = partial(relevance, queries=layout.question())
+            keep(method.after_layer(AfterLayer(layer, hidden, layout, relevance, of_question)))
     return counts, macs, scored
 
 
@@ -66,15 +67,26 @@ def _run(method, layout, layers: int):
 @pytest.mark.parametrize("clip", [((6, 6, 8), 150), ((7, 5, 6), 83), ((4, 9, 5), 0), (None, 217)])
 @pytest.mark.parametrize("keep", [10.0, 30.0, 55.0])
 def test_counts_are_the_methods_own(family, name, clip, keep):
+    _compare(family, 28 if family == "qwen2.5-omni" else 48, {}, name, clip, keep)
+
+
+@pytest.mark.parametrize("name", ["seats", "seats+"])
+@pytest.mark.parametrize("keep", [3.0, 10.0, 25.0, 35.0, 50.0])
+def test_counts_by_a_models_own_settings(name, keep):
+    own = {"drop_layers": [4, 5, 6], "late_layer": 8, "pre_llm_scale": 1.7, "removal_free_after": 6}
+    _compare("qwen2.5-omni", 10, own, name, ((6, 6, 8), 150), keep)
+
+
+def _compare(family, layers, settings, name, clip, keep):
     grid, audio = clip
-    layers = 28 if family == "qwen2.5-omni" else 48
     layout, windows = _layout(family, grid, audio)
     full = layout.counts()
     scene = Scene(
         family,
         layers,
-        {},
+        settings,
         Tokens(full.text, full.video, full.audio),
+        layout.question(),
         grid[1] * grid[2] if grid else 0,
         windows,
         HIDDEN,
@@ -82,7 +94,7 @@ def test_counts_are_the_methods_own(family, name, clip, keep):
     )
     pair = shares(family, keep)
     try:
-        method = method_class(name).for_model(ModelShape(family, layers, {}), Retention(*pair), 0)
+        method = method_class(name).for_model(ModelShape(family, layers, settings), Retention(*pair), 0)
         counts, macs, scored = _run(method, layout, layers)
     except SettingsError:
         with pytest.raises(SettingsError):
@@ -92,10 +104,10 @@ def test_counts_are_the_methods_own(family, name, clip, keep):
     assert planned.wants == method.wants
     assert planned.macs == macs
     assert vars(planned.pre_llm) == vars(counts[0])
-    assert [layer for layer, _ in planned.scored] == [layer for layer, _ in scored]
+    assert [(one.layer, one.queries) for one in planned.scored] == [(layer, queries) for layer, _, queries in scored]
     off = [abs(said.total - real.total) for said, real in zip(planned.layers, counts, strict=True)]
     assert max(off) <= planned.slack
-    if name != "seats":
+    if name not in ("seats", "seats+"):
         assert planned.slack == 0
 
 
@@ -115,19 +127,19 @@ def test_shares_are_those_of_keep(family, keep):
 @pytest.mark.parametrize(("family", "layers"), [("qwen2.5-omni", 28), ("qwen2.5-omni", 36), ("qwen3-omni", 48)])
 def test_borders_are_those_of_seats(family, layers):
     method = method_class("seats").for_model(ModelShape(family, layers, {}), Retention(0.1, 0.3), 0)
-    scene = Scene(family, layers, {}, Tokens(5, 10, 10), 5, 2, HIDDEN, KEYS)
+    scene = Scene(family, layers, {}, Tokens(5, 10, 10), 3, 5, 2, HIDDEN, KEYS)
     assert stage_borders(scene) == (method.drop_layers, method.late_layer)
 
 
 @pytest.mark.parametrize("name", ["fastvid", "omnizip"])
 def test_counts_that_content_decides_are_said_to_be_estimates(name):
-    scene = Scene("qwen2.5-omni", 28, {}, Tokens(10, 1000, 250), 100, 5, HIDDEN, KEYS)
+    scene = Scene("qwen2.5-omni", 28, {}, Tokens(10, 1000, 250), 3, 100, 5, HIDDEN, KEYS)
     planned = select(name, scene, 0.4, 0.6)
     assert not planned.exact
     assert 0.2 * 1250 < planned.pre_llm.total < 0.8 * 1250
 
 
 def test_an_unknown_method_is_named():
-    scene = Scene("qwen2.5-omni", 28, {}, Tokens(10, 1000, 250), 100, 5, HIDDEN, KEYS)
+    scene = Scene("qwen2.5-omni", 28, {}, Tokens(10, 1000, 250), 3, 100, 5, HIDDEN, KEYS)
     with pytest.raises(SettingsError, match=r"'best'.*seats"):
         select("best", scene, 0.1, 0.1)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from seats.selection import last_query_relevance
+from seats.selection import last_query_relevance, question_relevance, relevance
 
 
 @pytest.mark.parametrize(("heads", "key_heads"), [(1, 1), (4, 4), (6, 2), (8, 1)])
@@ -32,3 +32,30 @@ def test_shapes_that_disagree_are_refused():
         last_query_relevance(torch.zeros(6, 8), torch.zeros(5, 4, 8))
     with pytest.raises(ValueError, match="KVH"):
         last_query_relevance(torch.zeros(4, 8), torch.zeros(5, 4, 16))
+
+
+@pytest.mark.parametrize("queries", [1, 7, 30])
+@pytest.mark.parametrize("rows_at_once", [64, 3])
+def test_a_question_is_the_mean_of_its_causal_rows(queries, rows_at_once, monkeypatch):
+    monkeypatch.setattr(relevance, "_QUERIES", rows_at_once)
+    generator = torch.Generator().manual_seed(0)
+    q, k = torch.randn(30, 8, 16, generator=generator), torch.randn(30, 2, 16, generator=generator)
+    values = torch.eye(30).expand(2, 30, 30)
+    weights = F.scaled_dot_product_attention(
+        q.transpose(0, 1), k.transpose(0, 1), values, is_causal=True, scale=0.3, enable_gqa=True
+    )
+    found = question_relevance(q[-queries:], k, scale=0.3)
+    torch.testing.assert_close(found, weights[:, -queries:].mean((0, 1)))
+    assert found.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_a_question_of_one_token_is_the_last_query():
+    generator = torch.Generator().manual_seed(1)
+    q, k = torch.randn(1, 6, 16, generator=generator), torch.randn(20, 3, 16, generator=generator)
+    torch.testing.assert_close(question_relevance(q, k), last_query_relevance(q[0], k))
+
+
+def test_questions_whose_shapes_disagree_are_refused():
+    for q, k in (((2, 6, 8), (5, 4, 8)), ((2, 4, 8), (5, 4, 16)), ((6, 4, 8), (5, 4, 8)), ((0, 4, 8), (5, 4, 8))):
+        with pytest.raises(ValueError, match="Q <= S"):
+            question_relevance(torch.zeros(q), torch.zeros(k))

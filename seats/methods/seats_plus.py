@@ -1,0 +1,54 @@
+"""SEATS with three choices made otherwise, by measurement on shapes-and-sounds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+
+from seats.methods.base import AfterLayer, ModelShape, Retention
+from seats.methods.seats import Seats
+from seats.selection import feasible_scale
+
+FREE_AFTER = "removal_free_after"
+"""Key of a model's `seats.json`: the decoder layer, 1-based, from after which removing all video and audio costs
+nothing, as `seats analyze` measures it."""
+REMOVED = 0.35
+"""Share of the tokens behind Stage I that the drop layers remove, where all of them are removed early."""
+
+
+@dataclass(frozen=True)
+class SeatsPlus(Seats):
+    """`seats` that weighs saliency more, asks the whole question, and lets go as early as the model allows.
+
+    Stage I multiplies distances with the square of the saliency. Stage II scores by the attention that all text
+    behind the clip is about to pay in the next layer, where `seats` takes that of the last token alone, with the
+    weights of the layer that has run. Stage III comes after the layer from which on removal is measured to be free,
+    where the model's `seats.json` tells it and the layers before it can hold the target; what late layers no longer
+    hold, early ones do, so that the retention is the same. Fields are those of `seats`.
+    """
+
+    name: ClassVar[str] = "seats+"
+    source: ClassVar[str] = "this project, from arXiv 2605.20035"
+
+    @classmethod
+    def for_model(cls, shape: ModelShape, retention: Retention, seed: int) -> Seats:
+        usual = super().for_model(shape, retention, seed)
+        free = shape.settings.get(FREE_AFTER)
+        needed = math.ceil(shape.num_layers * max(retention.video, retention.audio) - 1e-9)
+        if free is None or max(free, needed) >= usual.late_layer - 1:
+            return usual
+        last = max(free, needed)
+        drops = tuple(layer for layer in usual.drop_layers if layer < last)
+        low, high = feasible_scale(shape.num_layers, drops, last + 1)
+        scale = 1 / ((1 - REMOVED) / low + REMOVED / high)
+        scale = max(low, min(scale, 1 / max(retention.video, retention.audio)))
+        return replace(usual, drop_layers=drops, late_layer=last + 1, pre_llm_scale=scale)
+
+    def weight(self, saliency: torch.Tensor) -> torch.Tensor:
+        return saliency.square()
+
+    def score(self, state: AfterLayer) -> torch.Tensor:
+        return state.question_relevance()

@@ -1,0 +1,75 @@
+"""`seats+`: what differs from `seats`, and that the retention doesn't."""
+
+import pytest
+import torch
+
+from seats.methods import AfterLayer, BeforeLLM, ModelShape, Retention, Seats, SeatsPlus, retention_for
+from seats.selection import choose_relevant, decay_schedule, feasible, select_diverse
+from seats.tokens import Modality
+from tests.methods.layouts import layout_of, random_state
+
+OWN = {"drop_layers": [4, 5, 6], "late_layer": 8, "pre_llm_scale": 1.7, "removal_free_after": 6}
+
+
+def plus(percent: float, settings: dict | None = None, layers: int = 10) -> Seats:
+    return SeatsPlus.for_model(
+        ModelShape("qwen2.5-omni", layers, settings or {}), retention_for("qwen2.5-omni", percent), 0
+    )
+
+
+@pytest.mark.parametrize("percent", [3, 5, 10, 15, 25])
+def test_tokens_go_when_removal_is_free(percent):
+    method = plus(percent, OWN)
+    assert (method.name, method.drop_layers, method.late_layer, method.layers) == ("seats+", (4, 5), 7, (4, 5, 6))
+    assert Seats.for_model(ModelShape("qwen2.5-omni", 10, OWN), retention_for("qwen2.5-omni", 10), 0).late_layer == 8
+    for ratio in (method.video, method.audio):
+        assert feasible(10, method.drop_layers, method.late_layer, ratio, method.pre_llm_scale)
+        schedule = decay_schedule(10, method.drop_layers, method.late_layer, ratio, method.pre_llm_scale)
+        assert schedule.mean() == pytest.approx(ratio, abs=1e-4)
+
+
+def test_tokens_stay_longer_where_the_target_needs_it():
+    # 65 % of the audio on average over ten layers needs seven that hold it.
+    assert (plus(35, OWN).drop_layers, plus(35, OWN).late_layer) == ((4, 5, 6), 8)
+    # Six layers can hold 60 % only if nothing goes before the seventh.
+    method = SeatsPlus.for_model(ModelShape("qwen2.5-omni", 10, OWN), Retention(0.1, 0.6), 0)
+    assert (method.late_layer, method.pre_llm_scale) == (7, pytest.approx(1 / 0.6))
+    assert method._keep_ratios() == (1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"drop_layers": [4, 5, 6], "late_layer": 8}, {**OWN, "removal_free_after": 9}]
+)
+def test_borders_are_those_of_seats_where_none_were_measured(settings):
+    shape = ModelShape("qwen2.5-omni", 28 if not settings else 10, settings)
+    usual = Seats.for_model(shape, retention_for("qwen2.5-omni", 10), 0)
+    method = SeatsPlus.for_model(shape, retention_for("qwen2.5-omni", 10), 0)
+    assert {**method.settings(), "name": "seats"} == usual.settings()
+
+
+def test_stage_one_weighs_with_squared_saliency():
+    layout = layout_of("qwen2.5-omni", (4, 3, 4), 100)
+    state = random_state(layout, seed=2)
+    method = plus(10, OWN)
+    keep = method.before_llm(state).keep
+    for kind, window, share in ((Modality.VIDEO, 24, method.video), (Modality.AUDIO, 50, method.audio)):
+        at = layout.positions(kind)
+        expected = select_diverse(state.embeds[at], state.saliency[at] ** 2, window, share * method.pre_llm_scale)
+        assert torch.equal(keep[at], expected)
+    once = BeforeLLM(state.embeds, layout, state.saliency.square())
+    assert torch.equal(keep, Seats(**vars(method)).before_llm(once).keep)
+    assert not torch.equal(keep, Seats(**vars(method)).before_llm(state).keep)
+
+
+def test_stage_two_asks_the_whole_question():
+    layout = layout_of("qwen2.5-omni", (4, 3, 4), 100)
+    method = plus(10, OWN)
+    scores = torch.rand(len(layout), generator=torch.Generator().manual_seed(0))
+
+    def wrong():
+        raise AssertionError("the last token was asked")
+
+    chosen = method.after_layer(AfterLayer(4, torch.zeros(len(layout), 4), layout, wrong, lambda: scores))
+    ratio = method._keep_ratios()[0]
+    expected = choose_relevant(scores, layout.modality, layout.window, ratio, ratio, method.temperature)
+    assert torch.equal(chosen.keep, expected.keep)
