@@ -15,7 +15,7 @@ from seats.selection import feasible_scale
 FREE_AFTER = "removal_free_after"
 """Key of a model's `seats.json`: the decoder layer, 1-based, from after which removing all video and audio costs
 nothing, as `seats analyze` measures it."""
-REMOVED = 0.35
+REMOVED = 0.5
 """Share of the tokens behind Stage I that the drop layers remove, where all of them are removed early."""
 
 

@@ -25,7 +25,7 @@ _PAIRS = {
 _BORDERS = {"qwen2.5-omni": (28, (16, 18, 20), 24), "qwen3-omni": (48, (27, 31, 35), 40)}
 _SCALE = 1.4
 # As in `seats.methods.seats_plus`.
-_FREE_AFTER, _REMOVED = "removal_free_after", 0.35
+_FREE_AFTER, _REMOVED = "removal_free_after", 0.5
 _WINDOW = 50
 _CONTEXTUAL = 0.05
 
