@@ -41,7 +41,9 @@ def tiles(seen: TokenMap) -> list[tuple[str, str, str]]:
     """The three figures that matter most: (value, what it is, more about it)."""
     answer, trace = seen.answer, seen.answer.trace
     kept = " · ".join(
-        f"{name} {percent(trace.retention(name))}" for name in ("video", "audio") if getattr(trace.full, name)
+        f"{name}\u00a0{_whole(percent(trace.retention(name)))}"
+        for name in ("video", "audio")
+        if getattr(trace.full, name)
     )
     prefill = (answer.latency_ms["prefill"] or 0.0) + (answer.latency_ms["selection"] or 0.0)
     flops = answer.flops
@@ -63,6 +65,11 @@ def tiles(seen: TokenMap) -> list[tuple[str, str, str]]:
             else f"{three_digits(gain.prefill)}× fewer FLOPs there",
         )
     return [(percent(trace.retention("overall")), "of the clip’s tokens, layer average", kept), costs, speed]
+
+
+def _whole(value: str) -> str:
+    """A figure that no line break parts."""
+    return value.replace(" ", "\u00a0")
 
 
 def figures(seen: TokenMap) -> Iterator[tuple[str, str]]:

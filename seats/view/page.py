@@ -20,6 +20,12 @@ from seats.view.token_map import TokenMap, Tokens
 from seats.view.words import shortened
 
 _SCRIPTS = ("data.js", "paint.js", "strip.js", "overview.js", "main.js")
+_BUDGET = {
+    "both": "video tokens up, audio tokens down: filled, what is there; above it, what left at each stage; outlined, "
+    "what the clip has. Square-root scale.",
+    "one": "filled, the tokens that are there; beyond them, what left at each stage; outlined, what the clip has. "
+    "Square-root scale.",
+}
 _LONG = 160
 """Characters of a question from which it is set small."""
 
@@ -37,6 +43,8 @@ def page(maps: Sequence[TokenMap]) -> str:
             "question": escape(question),
             "question_class": "long" if len(question) > _LONG else "short",
             "answers": "".join(map(_card, maps)),
+            "budget": _BUDGET["both" if first.video is not None and first.audio is not None else "one"],
+            "lines": _lines(first),
             "figures": _figures(maps),
             "windows": "".join(map(_windows, maps)),
             "version": escape(version("seats")),
@@ -44,6 +52,12 @@ def page(maps: Sequence[TokenMap]) -> str:
             "script": "\n".join(map(_part, _SCRIPTS)),
         },
     )
+
+
+def _lines(seen: TokenMap) -> str:
+    """The key to the curves of relevance."""
+    marks = {"video": '<i class="line"></i> video', "audio": '<i class="dash"></i> audio'}
+    return ", ".join(marks[name] for name in seen.modalities())
 
 
 def page_data(maps: Sequence[TokenMap]) -> dict[str, Any]:
@@ -129,8 +143,7 @@ def _card(seen: TokenMap) -> str:
 def _figures(maps: Sequence[TokenMap]) -> str:
     """One table, a column per method; rows that one of them lacks stay empty there."""
     columns = [_grouped(seen) for seen in maps]
-    names = list(dict.fromkeys(name for column in columns for name in column))
-    names.sort(key=lambda name: name == "note")
+    names = list(dict.fromkeys(name for column in columns for name in column if name != "note"))
     head = "".join(f'<th scope="col">{escape(seen.name)}</th>' for seen in maps)
     rows = "".join(
         f'<tr><th scope="row">{escape(name)}</th>'
@@ -138,7 +151,21 @@ def _figures(maps: Sequence[TokenMap]) -> str:
         + "</tr>"
         for name in names
     )
-    return f"<table><thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    table = f"<table><thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return f'<div class="wide" tabindex="0">{table}</div>{_notes(maps, columns)}'
+
+
+def _notes(maps: Sequence[TokenMap], columns: Sequence[dict[str, list[str]]]) -> str:
+    """Remarks, each once, with the methods they are about where not all of several."""
+    about: dict[str, list[str]] = {}
+    for seen, column in zip(maps, columns, strict=True):
+        for note in column.get("note", []):
+            about.setdefault(note, []).append(seen.name)
+    lines = (
+        f"<li>{escape('' if len(names) == len(maps) else ', '.join(names) + ': ')}{escape(note)}</li>"
+        for note, names in about.items()
+    )
+    return f'<ul class="notes" aria-label="Notes">{"".join(lines)}</ul>' if about else ""
 
 
 def _grouped(seen: TokenMap) -> dict[str, list[str]]:
