@@ -1,0 +1,299 @@
+"""Everything that is measured on a GPU, part by part: a process and a JSON file each.
+
+    python benchmarks/gpu.py                       what there is to run, and what is done
+    python benchmarks/gpu.py run 7b                the parts of one model: those whose names begin so
+    python benchmarks/gpu.py run                   all that is not done yet, as far as the GPU's memory allows
+    python benchmarks/gpu.py run --budget 540      starts no part that may take longer than what is left of 540 s
+    python benchmarks/gpu.py run 7b --dry          the same parts on a CPU with small models, in seconds
+
+A part is done when its file holds its command, the commit and a success; `--again` runs it anyway. Files are
+written to this folder (`--out`), in the form of `record.py`, and copied to $OUT where that is set. Wheels in a folder
+`wheels/` of the checkout are installed beside everything else, for machines that reach no index.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "benchmarks"
+sys.path.insert(0, str(ROOT))
+CLIPS = {dry: Path(tempfile.gettempdir()) / f"seats-gpu-720p-{seconds}s.mp4" for dry, seconds in ((0, 60), (1, 4))}
+QUESTION = "What happens in this clip, and what is heard while it happens?"
+KEEPS = (35, 25, 15, 10)
+TESTS = (
+    "tests/selection/test_triton_kernels.py",
+    "tests/models/test_fused.py",
+    "tests/models/test_window_attention.py",
+    "tests/costs/test_memory.py",
+    "tests/costs/test_timers.py",
+)
+LIMIT_S = 530
+"""No part may take longer: machines are lent by the ten minutes."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """short: in names of parts. preset: of `seats bench`. small: what takes its place on a CPU. gib: of GPU memory that
+    its weights and the largest workload of full tokens need."""
+
+    short: str
+    preset: str
+    small: str
+    gib: float
+
+
+MODELS = (
+    Model("7b", "qwen2.5-omni-7b", "small", 26),
+    Model("3b", "qwen2.5-omni-3b", "small", 18),
+    Model("30b", "qwen3-omni-30b-a3b", "small-moe", 68),
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """command: after `python`. about_s: what it should take; gib: GPU memory it needs. document: whether it prints
+    JSON, else its last line of output is its result."""
+
+    name: str
+    command: tuple[str, ...]
+    about_s: int
+    gib: float = 0.0
+    document: bool = True
+
+    @property
+    def file(self) -> str:
+        return f"gpu-{self.name}.json"
+
+
+def parts(dry: bool = False) -> list[Part]:
+    """All parts in order of importance. dry: small stand-ins on a CPU."""
+    made = [_kernels(dry)]
+    for model in MODELS:
+        name = model.small if dry else model.preset
+        common = ("-m", "seats_cli", "bench", "--model", name, "--json", *(("--device", "cpu") if dry else ()))
+        rounds = ("--rounds", "1", "--warmups", "0") if dry else ("--rounds", "5", "--warmups", "2")
+        few = ("--rounds", "1", "--warmups", "0") if dry else ("--rounds", "3", "--warmups", "1")
+        methods = [f"--method={one}" for one in (("seats", "random") if dry else _methods())]
+        keeps = [f"--keep={keep}%" for keep in ((10,) if dry else KEEPS)]
+        size = ("--tokens=60+25+20",) if dry else ()
+        tokens = (*common, *size, "--stock", *methods, *keeps, *rounds, "--new-tokens=4")
+        made.append(Part(f"{model.short}-tokens", tokens, 400, model.gib))
+        clip = "--frames=4 --size=160x120 --seconds=2" if dry else "--frames=128 --size=854x480 --seconds=60"
+        frames = (*common, *clip.split(), "--stock", "--keep=10%", *few, "--new-tokens=0")
+        made.append(Part(f"{model.short}-frames", frames, 200, model.gib + 8))
+        made.append(Part(f"{model.short}-first-token", _first_token(name, dry, few), 150, model.gib))
+        hour = ("--tokens=600+500+20",) if dry else ("--tokens=105984+90000+150",)
+        once = ("--rounds", "1", "--warmups", "0" if dry else "1")
+        if model.short == "7b":
+            made.append(Part("7b-hour", (*common, *hour, "--keep=10%", *once, "--new-tokens=2"), 200, 48))
+    if not dry:
+        made.append(Part("plan-check", ("benchmarks/plan_check.py", "--device", "cuda"), 120, 4))
+    return made
+
+
+def _methods() -> list[str]:
+    from seats.methods.registry import BUILT_IN
+
+    return [cls.name for cls in BUILT_IN if cls.name != "full"]
+
+
+def _kernels(dry: bool) -> Part:
+    tests = TESTS[-1:] if dry else TESTS
+    return Part("kernels", ("-m", "pytest", "-q", "-p", "no:cacheprovider", *tests), 300, 4, document=False)
+
+
+def _first_token(model: str, dry: bool, rounds: tuple[str, ...]) -> tuple[str, ...]:
+    small = ("--device", "cpu", "--max-frames", "4", "--max-pixels", "12544", "--end", "3") if dry else ()
+    profile = ("-m", "seats_cli", "profile", str(CLIPS[dry]), QUESTION, "--random-weights", "--model", model, "--json")
+    return (*profile, *small, "--keep", "10%", *rounds, "--new-tokens", "8")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where parts run. out: of their files. env: of their processes."""
+
+    out: Path
+    env: dict[str, str]
+    commit: str
+    dry: bool
+
+    def record(self, part: Part) -> dict[str, Any] | None:
+        """What was recorded of a part, by this command at this commit; else None."""
+        path = self.out / part.file
+        if not path.exists():
+            return None
+        found = json.loads(path.read_text(encoding="utf-8"))
+        same = found["command"] == ["python", *part.command] and found["commit"] == self.commit
+        return found if same and found["exit_code"] == 0 else None
+
+
+def place(out: Path, dry: bool) -> Place:
+    """Set up: wheels, paths, the commit (from git, or $SEATS_COMMIT where there is no repository)."""
+    search = [str(ROOT)]
+    wheels = sorted((ROOT / "wheels").glob("*.whl"))
+    if wheels and not dry:
+        site = Path(tempfile.gettempdir()) / "seats-gpu-site"
+        if not site.exists():
+            pip = [sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-compile"]
+            subprocess.run([*pip, "--target", str(site), *map(str, wheels)], check=True)
+        search.insert(0, str(site))
+        sys.path.insert(0, str(site))
+    before = os.environ.get("PYTHONPATH")
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([*search, *([before] if before else [])])}
+    env.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
+    git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    commit = os.environ.get("SEATS_COMMIT") or git.stdout.strip() or "unknown"
+    return Place(out, env, commit, dry)
+
+
+def run(part: Part, where: Place) -> dict[str, Any]:
+    """Run a part and write what it gave, its failure included."""
+    began = time.perf_counter()
+    clip = CLIPS[where.dry]
+    if str(clip) in part.command and not clip.exists():
+        from benchmarks.linearity import make_clip
+
+        made = make_clip(clip.with_suffix(".part.mp4"), 4 if where.dry else 60, 1280, 720)
+        made.rename(clip)
+    seconds_for_clip = time.perf_counter() - began
+    with tempfile.TemporaryFile() as errors:
+        try:
+            done = subprocess.run(
+                [sys.executable, *part.command], cwd=ROOT, env=where.env, stdout=subprocess.PIPE, stderr=errors,
+                timeout=LIMIT_S, check=False,
+            )  # fmt: skip
+            code, output = done.returncode, done.stdout.decode()
+        except subprocess.TimeoutExpired as late:
+            code, output = 124, (late.stdout or b"").decode()
+        errors.seek(0)
+        said = errors.read().decode(errors="replace")[-4000:]
+    record = {
+        "command": ["python", *part.command],
+        "exit_code": code,
+        "commit": where.commit,
+        "recorded": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(time.perf_counter() - began - seconds_for_clip, 1),
+        "machine": _machine(),
+        "result": _result(part, code, output),
+        **({"stderr": said} if code else {}),
+    }
+    where.out.mkdir(parents=True, exist_ok=True)
+    path = where.out / part.file
+    path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if os.environ.get("OUT"):
+        shutil.copy(path, os.environ["OUT"])
+    return record
+
+
+def _result(part: Part, code: int, output: str) -> Any:
+    if part.document:
+        return json.loads(output) if output.strip().startswith("{") else None
+    lines = output.strip().splitlines()
+    return {"summary": lines[-1] if lines else "", "output": output[-20_000:] if code else None}
+
+
+def _machine() -> dict[str, Any]:
+    from benchmarks.record import machine
+
+    return machine()
+
+
+def free_gib() -> float:
+    """Memory free on the GPU, 0 without one."""
+    import torch
+
+    return torch.cuda.mem_get_info()[0] / 2**30 if torch.cuda.is_available() else 0.0
+
+
+def figures(records: dict[str, dict[str, Any]]) -> list[str]:
+    """The numbers that matter most of the parts that are done, a line each."""
+    lines = []
+    for name, record in records.items():
+        rows = {row["label"]: row for row in (record["result"] or {}).get("rows", ()) if row["error"] is None}
+        ours = rows.get("seats 10%")
+        if name.endswith("-tokens") and ours:
+            fast, stock = ours["speedup"]["selection_and_prefill"], ours["speedup"]["over_stock"]
+            share = ours["selection_share_of_full_prefill"]["median"]
+            limits = ours["flops"]["reduction"], ours["flops"]["reduction_over_stock"]
+            lines.append(
+                f"{name}: at 10 % selection + prefill {fast['median']:.2f} times faster ({fast['low']:.2f} to "
+                f"{fast['high']:.2f}, limit {limits[0]:.2f}), {stock['median']:.2f} times stock's (limit "
+                f"{limits[1]:.2f}); selecting takes {100 * share:.2f} % of the full prefill"
+            )
+        if name.endswith("-frames") and ours:
+            vision, reached = ours["latency_ms"]["encode_video"]["median"], ours["rate_share"]["vision_encoder"]
+            stock = ours["speedup"]["vision_over_stock"]["median"]
+            lines.append(
+                f"{name}: vision encoder {vision:.0f} ms, {1 / reached:.2f} times its FLOPs at the measured rate; "
+                f"stock code takes {stock:.2f} times as long"
+            )
+        if name.endswith("-first-token") and ours:
+            read, first = record["result"]["clip"]["decode_ms"], ours["latency_ms"]["first_token"]["median"]
+            steps = ("prepare", "encode_video", "encode_audio", "saliency", "selection", "prefill")
+            told = ", ".join(f"{step} {(ours['latency_ms'][step] or {'median': 0})['median']:.0f}" for step in steps)
+            lines.append(f"{name}: first token after {read + first:.0f} ms: reading the clip {read:.0f}, {told}")
+        if name.endswith("-hour"):
+            peaks = {label: f"{row['memory_bytes']['peak_device'] / 2**30:.1f} GiB" for label, row in rows.items()}
+            lines.append(f"{name}: peak memory {', '.join(f'{label} {peak}' for label, peak in peaks.items())}")
+        if name == "kernels":
+            lines.append(f"{name}: {record['result']['summary']}")
+    return lines
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("action", nargs="?", choices=("plan", "run"), default="plan")
+    parser.add_argument("names", nargs="*", help="parts, or how their names begin; all without any")
+    parser.add_argument("--budget", type=float, default=float("inf"), metavar="SECONDS")
+    parser.add_argument("--out", type=Path, default=FOLDER, metavar="FOLDER")
+    parser.add_argument("--dry", action="store_true")
+    parser.add_argument("--again", action="store_true")
+    said = parser.parse_args(arguments)
+    if said.dry and said.out == FOLDER:
+        said.out = Path(tempfile.gettempdir()) / "seats-gpu-dry"
+    began = time.perf_counter()
+    where = place(said.out, said.dry)
+    known = parts(said.dry)
+    chosen = [part for part in known if not said.names or any(_begins(part.name, name) for name in said.names)]
+    if not chosen:
+        parser.error(f"no such part: choose from {', '.join(part.name for part in known)}")
+    failed = 0
+    for part in chosen:
+        left = said.budget - (time.perf_counter() - began)
+        state = "done" if where.record(part) and not said.again else "to do"
+        print(f"{part.name:16} {state:6} about {part.about_s} s, {part.gib:g} GiB", flush=True)
+        if said.action == "plan" or state == "done":
+            continue
+        if part.about_s > left:
+            print(f"{'':16} left for the next call: {left:.0f} s of the budget remain", flush=True)
+            continue
+        if not said.dry and part.gib > free_gib():
+            print(f"{'':16} left out: {free_gib():.0f} GiB are free on the GPU", flush=True)
+            continue
+        record = run(part, where)
+        failed += record["exit_code"] != 0
+        print(f"{'':16} took {record['seconds']:.0f} s, exit {record['exit_code']}", flush=True)
+        if record["exit_code"]:
+            print(record.get("stderr", "")[-1500:], (record["result"] or {}).get("output") or "", flush=True)
+    print(*figures({part.name: found for part in chosen if (found := where.record(part))}), sep="\n")
+    return 1 if failed else 0
+
+
+def _begins(name: str, with_what: str) -> bool:
+    return name == with_what or name.startswith(f"{with_what}-")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
