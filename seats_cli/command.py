@@ -50,10 +50,15 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         debug = any(isinstance(value, OutputOptions) and value.debug for value in values.values())
         guarded(lambda: function(**values), debug)
 
-    run.__name__, run.__doc__, run.__module__ = function.__name__, function.__doc__, function.__module__
+    run.__name__, run.__doc__, run.__module__ = function.__name__, _flowing(function.__doc__), function.__module__
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in flat}
     run.__signature__ = inspect.Signature(flat)  # type: ignore[attr-defined]
     return run
+
+
+def _flowing(text: str | None) -> str:
+    """A docstring whose paragraphs are one line each, so that a help page breaks them where its own lines end."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in inspect.cleandoc(text or "").split("\n\n"))
 
 
 def _with_variable(annotation: Any, name: str) -> Any:

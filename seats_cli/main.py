@@ -110,7 +110,10 @@ def _show_version(wanted: bool) -> None:
 
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+        bool,
+        typer.Option(
+            "--version", help="Show the version and exit.", callback=_show_version, is_eager=True, metavar=" "
+        ),
     ] = False,
 ) -> None:
     """Ask questions about a video and its sound, with fewer tokens."""

@@ -82,6 +82,10 @@ def flag(*names: str, panel: str, text: str) -> Any:
     return option(*names, panel=panel, text=text, metavar=" ")
 
 
+METHOD_TEXT = (
+    "seats (default), seats+, full for all tokens, random, saliency, fastv, fastv-om, visionzip, visionzip-om, "
+    "divprune, divprune-om, dycoke, fastvid, omnizip, or one that another package adds."
+)
 _MODEL, _TOKENS, _CLIP, _ANSWER, _OUTPUT = "Model", "Token selection", "Clip", "Answer", "Output"
 
 
@@ -135,7 +139,7 @@ class SelectionOptions:
 
     method: Annotated[
         str,
-        option("--method", panel=_TOKENS, text="seats (default), random, or full for all tokens.", metavar="NAME"),
+        option("--method", panel=_TOKENS, text=METHOD_TEXT, metavar="NAME"),
     ] = "seats"
     keep: Annotated[
         float,

@@ -97,7 +97,8 @@ class AnalyzeOptions:
 @command
 def analyze(
     benchmark: Annotated[
-        str, typer.Argument(help="shapes-and-sounds, or a JSONL file of clips, questions and answers.")
+        str,
+        typer.Argument(help="shapes-and-sounds, or a JSONL file of clips, questions and answers.", metavar="BENCHMARK"),
     ],
     wanted: AnalyzeOptions,
     model: ModelOptions,

@@ -130,7 +130,7 @@ def batch(
     memory: FitOptions,
     output: OutputOptions,
     question: Annotated[
-        str | None, typer.Argument(help="What to ask about every clip, in quotes.", metavar="[QUESTION]")
+        str | None, typer.Argument(help="What to ask about every clip, in quotes.", metavar="QUESTION")
     ] = None,
 ) -> None:
     """Ask about many clips. A row per clip and question goes to a results file; the same command again goes on where

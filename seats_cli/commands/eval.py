@@ -109,7 +109,8 @@ class EvalOptions:
 @command
 def eval(  # noqa: A001  (the command's name)
     benchmark: Annotated[
-        str, typer.Argument(help="shapes-and-sounds, or a JSONL file of clips, questions and answers.")
+        str,
+        typer.Argument(help="shapes-and-sounds, or a JSONL file of clips, questions and answers.", metavar="BENCHMARK"),
     ],
     compared: EvalOptions,
     model: ModelOptions,

@@ -46,7 +46,7 @@ def models(
     output: OutputOptions,
     folder: Annotated[
         list[str] | None,
-        typer.Argument(help="Folders of models to list as well.", metavar="[FOLDER]...", show_default=False),
+        typer.Argument(help="Folders of models to list as well.", metavar="FOLDER", show_default=False),
     ] = None,
 ) -> None:
     """What can be run, what is on disk, and what each model needs in memory.

@@ -30,7 +30,7 @@ def plan(
     output: OutputOptions,
     question: Annotated[
         str | None,
-        typer.Argument(help="What would be asked, for its length.", metavar="[QUESTION]", show_default=False),
+        typer.Argument(help="What would be asked, for its length.", metavar="QUESTION", show_default=False),
     ] = None,
 ) -> None:
     """What an answer would take: frames, tokens, FLOPs and memory, with all tokens and with the chosen method.

@@ -79,7 +79,7 @@ def profile(
     memory: FitOptions,
     output: OutputOptions,
     question: Annotated[
-        str, typer.Argument(help="What to ask, in quotes.", metavar="[QUESTION]", show_default=False)
+        str, typer.Argument(help="What to ask, in quotes.", metavar="QUESTION", show_default=False)
     ] = "What happens in this clip?",
 ) -> None:
     """Measure time by step, FLOPs and memory of methods against full tokens, on one clip, in alternation.

@@ -1,5 +1,7 @@
 """What users type, and what it means."""
 
+import re
+
 import pytest
 import typer
 
@@ -54,3 +56,12 @@ def test_no_pixels(text: str) -> None:
 def test_not_positive(text: str) -> None:
     with pytest.raises(typer.BadParameter):
         parse_positive(text)
+
+
+def test_the_help_names_every_method_of_this_package() -> None:
+    """They stand in the text, since asking the registry would import torch for a help page."""
+    from seats.methods.registry import BUILT_IN
+    from seats_cli.options import METHOD_TEXT
+
+    named = re.findall(r"[a-z][a-z+-]*[a-z+]", METHOD_TEXT.partition(", or one")[0])
+    assert {method.name for method in BUILT_IN} <= set(named)
