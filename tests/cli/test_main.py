@@ -25,14 +25,15 @@ HEAVY = ("torch", "transformers", "av", "numpy", "librosa", "huggingface_hub")
 def test_help_is_fast_and_light(shell: Run, arguments: list[str]) -> None:
     took = []
     for _ in range(3):
-        start = time.perf_counter()
+        before = os.times()
         ran = shell(*arguments)
-        took.append(time.perf_counter() - start)
+        after = os.times()
+        took.append(after.children_user - before.children_user + after.children_system - before.children_system)
         assert ran.code == 0
         assert ran.out
         assert not ran.err
-    # 0.2 s on an idle machine of two cores; the margin is for a busy one.
-    assert min(took) < 1.0
+    # 0.2 s on an idle machine of two cores. The processor's time, not the clock's: other work may wait for it too.
+    assert min(took) < 0.8
 
 
 def test_help_and_a_missing_clip_import_nothing_heavy(shell: Run) -> None:
