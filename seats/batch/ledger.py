@@ -40,6 +40,11 @@ class Ledger:
         return self._back.popleft()
 
     @property
+    def next_is_suspect(self) -> bool:
+        """Whether a worker was lost over the next job, or beside it."""
+        return not self.empty and self._back[0].tries > 0
+
+    @property
     def empty(self) -> bool:
         """Whether nothing is left to hand out; what is on its way may still come back."""
         if not self._back and (job := next(self._jobs, None)) is not None:

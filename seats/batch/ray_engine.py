@@ -30,8 +30,9 @@ _REACH_S = 10.0
 _LOST = "its process or machine ended"
 _FAILED_STARTS = 3
 _TRIES = 3
-"""Actors that may be lost over a clip. It isn't known which of an actor's clips was in the model, so all are suspects
-and one more loss than in the local engine is put up with."""
+"""Actors that may be lost over a clip. It isn't known which of an actor's clips was in the model, so all are suspects,
+which are then handed out one at a time; and one more loss than in the local engine is put up with, since machines of a
+cluster come and go."""
 
 
 def check_ray() -> None:
@@ -89,6 +90,11 @@ class _Actor:
     failures: int | None = None
     slots: int = 0
     tickets: dict[Any, Ticket] = field(default_factory=dict)
+
+    def takes(self, ledger: Ledger) -> bool:
+        """Whether it has room for the next job; a suspect is alone on its actor."""
+        alone = any(ticket.tries for ticket in self.tickets.values()) or ledger.next_is_suspect
+        return len(self.tickets) < (min(1, self.slots) if alone else self.slots)
 
 
 class RayEngine:
@@ -156,7 +162,7 @@ class RayEngine:
             if stop.is_set() and not self._stopping:
                 self._stop()
             for actor in self._actors:
-                while not self._stopping and len(actor.tickets) < actor.slots and (ticket := ledger.next()) is not None:
+                while not self._stopping and actor.takes(ledger) and (ticket := ledger.next()) is not None:
                     actor.tickets[actor.handle.run.remote(ticket.job)] = ticket
                     yield Started(ticket.job)  # when the model turns to it is only known afterwards
             if not any(actor.tickets for actor in self._actors) and (self._stopping or ledger.empty):

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from seats.batch.jobs import Asked, Finished, Job, Made, Said
-from seats.batch.ray_engine import RayEngine
+from seats.batch.ray_engine import RayEngine, RayWorker
 from seats.batch.settings import Setup
 from seats.errors import ModelError, SeatsError
 from seats.models.checkpoint import Checkpoint
@@ -86,6 +88,43 @@ def test_rows_by_a_cluster(
     gone = replace(setup, model=replace(setup.model, checkpoint=Checkpoint("gone", tmp_path)))
     with RayEngine(gone, 1, address) as engine, pytest.raises(ModelError):
         list(engine.events(jobs, threading.Event()))
+
+
+class DeadlyWorker(RayWorker):
+    """Dies of clips that are called so, when the model turns to them."""
+
+    def load(self, setup: Setup, folder: str) -> int:
+        slots = super().load(setup, folder)
+        answer = self._worker._answer
+
+        def answer_or_die(path: str, *rest: Any) -> Any:
+            time.sleep(0.5)  # so that others have been decoded meanwhile
+            if "deadly" in path:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return answer(path, *rest)
+
+        self._worker._answer = answer_or_die  # type: ignore[method-assign]
+        return slots
+
+
+@pytest.mark.slow
+def test_a_clip_that_kills_its_actor_costs_only_itself(
+    setup: Setup, address: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    monkeypatch.setattr("seats.batch.ray_engine.RayWorker", DeadlyWorker)
+    deadly = folder / "deadly.mp4"
+    deadly.write_bytes((folder / "0.mp4").read_bytes())
+    paths = [folder / "0.mp4", deadly, folder / "1.mp4", folder / "2.mp4"]
+    rows: dict[tuple[str, str], str] = {}
+    with RayEngine(setup, 1, address) as engine:
+        for event in engine.events([Job(str(path), ASKED) for path in paths], threading.Event()):
+            if isinstance(event, Made):
+                assert (event.job.clip, event.asked.id) not in rows
+                rows[event.job.clip, event.asked.id] = event.row["error"]["message"] if "error" in event.row else "ok"
+    assert {clip for (clip, _), said in rows.items() if said == "ok"} == {str(path) for path in paths if path != deadly}
+    assert len(rows) == 8
+    assert "the worker was lost over it 3 times" in rows[str(deadly), "1"]
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:70000"])
