@@ -119,6 +119,11 @@ def with_path(row: Row, path: str) -> Row:
     moved["clip"] = printable if isinstance(row["clip"], str) else {**row["clip"], "path": printable}
     if not _is_utf8(path):
         moved["clip_bytes"] = os.fsencode(path).hex()
+    if isinstance(error := row.get("error"), dict):
+        before, now = (" ".join(printable_path(name).split()) + ": " for name in (row_path(row), path))
+        message = str(error.get("message", ""))
+        if message.startswith(before):
+            moved["error"] = {**error, "message": now + message.removeprefix(before)}
     return moved
 
 

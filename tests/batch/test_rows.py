@@ -33,6 +33,18 @@ def test_moving_a_row_to_a_path_and_back() -> None:
     assert with_path(with_path(row, ODD[0]), "a.mp4") == row
 
 
+def test_a_failure_is_told_of_the_new_name() -> None:
+    for old, new in (("in/a.mp4", "b.mp4"), ("a\n .mp4", ODD[0]), (ODD[0], "b.mp4")):
+        moved = with_path(make_row(old, ok=False), new)
+        assert (
+            moved["error"]["message"]
+            == error_row(Context(new, Asked("1", "q"), None, "s"), MediaError(f"{new}: is bad"))["error"]["message"]
+        )
+    row = make_row("bad", ok=False)
+    row["error"]["message"] = "is bad"
+    assert with_path(row, "b")["error"]["message"] == "is bad"
+
+
 def test_error_row_has_one_line_of_utf8() -> None:
     row = error_row(Context(ODD[0], Asked("1", "q"), None, "s"), MediaError(f"{ODD[0]}: is\nbad"))
     assert row["error"] == {"type": "MediaError", "message": "a\\xff\\xfe.mp4: is bad"}
