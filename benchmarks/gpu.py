@@ -34,6 +34,7 @@ QUESTION = "What happens in this clip, and what is heard while it happens?"
 KEEPS = (35, 25, 15, 10)
 TESTS = (
     "tests/selection/test_triton_kernels.py",
+    "tests/selection/test_triton_compiled.py",
     "tests/models/test_fused.py",
     "tests/models/test_window_attention.py",
     "tests/costs/test_memory.py",

@@ -67,12 +67,11 @@ class Family(ABC):
         captured: outputs of the last block's projections and its rotary `cos` and `sin`. grid: (T, Hp, Wp) in
         patches.
         """
-        from seats.models.fused import rotate
         from seats.selection import column_mass, mean_query_attention, merge_groups, merge_keys
 
         group = encoder.config.spatial_merge_size**2
         q, k = (_heads(x, encoder.config.num_heads) for x in self._vision_queries_and_keys(captured))
-        q, k = (rotate(x, captured["cos"], captured["sin"]) for x in (q, k))
+        q, k = (rotate(x, captured["cos"][:, None], captured["sin"][:, None]) for x in (q, k))
         order = self._sequence_order(encoder, grid).to(k.device)
         saliency = None
         if wants.video_grids is not None:
@@ -197,9 +196,15 @@ def family_of(config: Any) -> Family | None:
 
 
 def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    """Rotary embedding of `x` `[..., d]` in float32, returned in x's dtype. cos, sin broadcast against x."""
+    """Rotary embedding of `x` `[n, H, d]` in float32, returned in x's dtype. cos, sin: `[n, 1, d]`."""
     import torch
 
+    from seats.selection import triton_kernels
+
+    if triton_kernels.usable(x):
+        from seats.models.fused_triton import rotate as rotate_in_a_kernel
+
+        return rotate_in_a_kernel(x, cos[:, 0], sin[:, 0])
     wide = x.float()
     first, second = wide.chunk(2, dim=-1)
     turned = torch.cat([-second, first], dim=-1)

@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from seats.models.families import rotate as rotate_in_tensors
+from seats.models.families import rotate
 from seats.models.thinker import Thinker
 from seats.models.window_attention import windowed_attention
 from seats.selection import triton_kernels
@@ -79,15 +79,6 @@ def stock_blocks(thinker: Thinker) -> Iterator[None]:
             module.forward = forward
         for mlp, wide in zip(padded, weights, strict=True):
             _restore(mlp, wide)
-
-
-def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    """Rotary embedding of x `[n, H, d]` by cos and sin `[n, d]`, in float32, returned in x's dtype."""
-    if triton_kernels.usable(x):
-        from seats.models.fused_triton import rotate as rotate_in_a_kernel
-
-        return rotate_in_a_kernel(x, cos, sin)
-    return rotate_in_tensors(x, cos[:, None], sin[:, None])
 
 
 def gate(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -145,7 +136,8 @@ def _vision_attention(
     else:
         parts = (attention.q, attention.k, attention.v)
         q, k, v = (part(hidden_states).view(len(hidden_states), attention.num_heads, -1) for part in parts)
-    q, k = (rotate(x, *position_embeddings) for x in (q, k))
+    cos, sin = (table[:, None] for table in position_embeddings)
+    q, k = rotate(q, cos, sin), rotate(k, cos, sin)
     q, k, v = (x.transpose(0, 1)[None] for x in (q, k, v))
     out, _weights = windowed_attention(
         attention, q, k, v, None, attention.scaling, cu_seq_lens_q=cu_seqlens, max_length_q=max_seqlen
@@ -171,7 +163,7 @@ def _text_attention(
     q, k, v = (getattr(attention, f"{name}_proj")(hidden_states).view(shape) for name in "qkv")
     if hasattr(attention, "q_norm"):
         q, k = attention.q_norm(q), attention.k_norm(k)
-    cos, sin = (table[0] for table in position_embeddings)
+    cos, sin = (table[0][:, None] for table in position_embeddings)
     q, k, v = (x.transpose(0, 1)[None] for x in (rotate(q, cos, sin), rotate(k, cos, sin), v))
     if past_key_values is not None:
         k, v = past_key_values.update(k, v, attention.layer_idx)
