@@ -19,10 +19,12 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
+from tests.tour import Tour
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 FILES = ["pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "constraints.txt"]
-FOLDERS = ["seats", "seats_cli", "tests", "samples", "benchmarks"]
+FOLDERS = ["seats", "seats_cli", "tests", "samples", "benchmarks", "docs"]
 BUILD = "import sys; from setuptools import build_meta; print(getattr(build_meta, 'build_' + sys.argv[1])(sys.argv[2]))"
 
 
@@ -133,27 +135,9 @@ def test_the_source_archive_holds_what_building_and_testing_take(built: Built) -
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_wheel_works_outside_the_checkout(installed: Path, tmp_path: Path) -> None:
-    clip = tmp_path / "clips" / "clip.mp4"
-    clip.parent.mkdir()
-    shutil.copy(ROOT / "samples" / "simple.mp4", clip)
-    environment = {**os.environ, "PYTHONPATH": str(installed), "XDG_CONFIG_HOME": str(tmp_path), "NO_COLOR": "1"}
-
-    def seats(*arguments: str) -> str:
-        command = [sys.executable, installed / "bin" / "seats", *arguments]
-        ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=250)
-        assert ran.returncode == 0, ran.stderr[-2000:]
-        return ran.stdout
-
-    where = "import seats, seats_cli; print(seats.__file__, seats_cli.__file__)"
-    shown = subprocess.run([sys.executable, "-c", where], cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert shown.stdout.count(str(installed)) == 2
-    assert seats("--version") == f"seats {PROJECT['version']}\n"
-    seats("batch", "clips", "Which shape is orange?", "--out", "rows.jsonl", "--model", "seats-nano")
-    (row,) = map(json.loads, (tmp_path / "rows.jsonl").read_text().splitlines())
-    assert row["answer"] == "ring"
-    seats("report", "rows.jsonl", "--html", "report.html")
-    seats("view", "clips/clip.mp4", "Which shape is orange?", "--out", "map.html", "--model", "seats-nano")
-    assert all((tmp_path / page).stat().st_size > 10_000 for page in ("report.html", "map.html"))
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    seats = [sys.executable, str(installed / "bin" / "seats")]
+    Tour([sys.executable], seats, tmp_path / "away", environment).run()
 
 
 @pytest.mark.slow

@@ -64,11 +64,13 @@ class AnswerStream:
 
 
 def stream(model: OmniModel, clip: Clip, question: Question) -> AnswerStream:
-    """`answer` for asyncio. Streams of one model take turns.
+    """`answer` for asyncio: nothing runs before the first piece is awaited, and streams of one model take turns.
 
-    stream = seats.stream(model, clip, seats.Question("Who is speaking?"))
-    async for piece in stream:
-        print(piece, end="")
-    print(stream.answer.latency_ms["first_token"])
+    What `answer` raises (SeatsError) is raised where the pieces are awaited.
+
+        stream = seats.stream(model, clip, seats.Question("Who is speaking?"))
+        async for piece in stream:
+            print(piece, end="")
+        print(stream.answer.latency_ms["first_token"])
     """
     return AnswerStream(lambda give: answer(model, clip, question, on_text=give), model)

@@ -1,0 +1,121 @@
+"""What the documents show can be done as it stands there: their Python, their commands, their links."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import Any
+
+import pytest
+import typer
+
+import seats
+from seats_cli import commands
+from seats_cli.main import build_app
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = sorted(
+    path for path in (ROOT / "README.md", *ROOT.glob("docs/*.md"), ROOT / "benchmarks/README.md") if path.exists()
+)
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def stand_ins() -> dict[str, Any]:
+    """What the examples with a Hugging Face model leave open: a tiny model, and a prompt as its processor makes it."""
+    from tests.tiny import tiny_inputs, tiny_thinker
+
+    class Thinker:
+        @staticmethod
+        def from_pretrained(_: Any) -> Any:
+            return tiny_thinker("qwen2.5-omni")
+
+    return {
+        "Qwen2_5OmniThinkerForConditionalGeneration": Thinker,
+        "processor": lambda _: tiny_inputs("qwen2.5-omni"),
+    }
+
+
+@pytest.mark.slow
+def test_the_python_of_the_api_page_and_the_readme_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the order of the page, one namespace for all, as a reader would type it in."""
+    monkeypatch.chdir(ROOT)
+    namespace: dict[str, Any] = stand_ins()
+    page = blocks(ROOT / "docs/api.md", "python")
+    assert len(page) == 5
+    for number, code in enumerate(page, start=1):
+        exec(compile(code, f"docs/api.md, block {number}", "exec"), namespace)
+    said = capsys.readouterr().out
+    assert said.startswith("circle ")
+    assert len(said.splitlines()) >= 5
+    assert namespace["attached"].trace.retention("audio") < 1
+    first, attaching, _ = blocks(ROOT / "README.md", "python")  # the third has a test of its own
+    assert first == page[0]
+    exec(compile(attaching, "README.md", "exec"), namespace)
+
+
+def test_every_public_name_is_on_the_api_page_and_says_what_it_is() -> None:
+    page = (ROOT / "docs/api.md").read_text(encoding="utf-8")
+    for name in seats.__all__:
+        assert re.search(rf"`{name}`", page), name
+        assert len(getattr(seats, name).__doc__ or "") > 30, name
+
+
+def commands_shown() -> list[tuple[str, list[str]]]:
+    """Lines that begin with "seats" in the documents' blocks and in the help pages, as arguments."""
+    shown = []
+    for path in DOCUMENTS:
+        for block in (*blocks(path, "sh"), *blocks(path, "")):
+            shown += [(path.name, line) for line in block.splitlines()]
+    for found in iter_modules(commands.__path__):
+        module = import_module(f"{commands.__name__}.{found.name}")
+        text = getattr(module, found.name.replace("-", "_")).__doc__ or ""
+        shown += [(found.name, " ".join(line.split())) for line in text.splitlines()]
+    lines = []
+    for where, line in shown:
+        for part in re.split(r" \| | && ", line.strip().removeprefix("$ ")):
+            if part.startswith(("seats ", ".venv/bin/seats ")):
+                lines.append((where, shlex.split(part.split(" > ")[0], comments=True)[1:]))
+    return lines
+
+
+def test_every_command_shown_is_one_that_there_is() -> None:
+    """Read as the command line reads it, without doing it."""
+    group: Any = typer.main.get_command(build_app())
+    shown = commands_shown()
+    assert {arguments[0] for _, arguments in shown} == set(group.commands)
+    for where, arguments in shown:
+        above = typer.Context(group, info_name="seats")
+        command = group.commands[arguments[0]]
+        try:
+            command.make_context(arguments[0], arguments[1:], parent=above)
+        except Exception as error:
+            pytest.fail(f"{where}: seats {shlex.join(arguments)}: {error}")
+
+
+def test_links_and_pictures_are_there() -> None:
+    for path in DOCUMENTS:
+        text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+        for target in re.findall(r"\]\(([^)\s]+)\)", text):
+            if "://" in target:
+                continue
+            file, _, heading = target.partition("#")
+            there = path.parent / file if file else path
+            assert there.exists(), f"{path.name}: {target}"
+            if heading:
+                titles = re.findall(r"^#+ (.+)$", there.read_text(encoding="utf-8"), re.MULTILINE)
+                assert heading in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}, target
+
+
+def test_the_changelog_names_every_command() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    group: Any = typer.main.get_command(build_app())
+    for name in (*group.commands, "seats.answer", "seats.stream", "seats.attach", "seats.Conversation"):
+        assert f"`{name}`" in text, name
