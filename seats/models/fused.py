@@ -7,6 +7,8 @@ and write memory. What is done about it, on the modules of a loaded thinker:
   an MLP one instead of two;
 - patches are embedded by a matrix product: a convolution whose kernel is its stride is one, and a convolution over
   three dimensions in 16 bits is slow;
+- a decoder layer's queries, keys and values are one matrix product: those of few key heads are too narrow to keep a
+  GPU busy with the tokens that are left;
 - the MLPs of Qwen2.5-Omni's vision blocks are 3,420 wide, rows of 6,840 bytes, which the fast matrix kernels refuse:
   they want multiples of 16 bytes. Four columns of zeros are added, which change no result.
 
@@ -56,6 +58,7 @@ def use_fused_blocks(thinker: Thinker, *, anywhere: bool = False) -> None:
             _align(block.mlp)
             _replace_gated(block.mlp, _gated)
     for layer in thinker.layers:
+        _join(layer.self_attn)
         _replace(layer.self_attn, _text_attention)
         if hasattr(layer.mlp, "gate_proj"):
             _replace_gated(layer.mlp, _gated_in_parts)
@@ -160,7 +163,7 @@ def _text_attention(
             past_key_values=past_key_values, **others,
         )  # fmt: skip
     shape = (hidden_states.shape[1], -1, attention.head_dim)
-    q, k, v = (getattr(attention, f"{name}_proj")(hidden_states).view(shape) for name in "qkv")
+    q, k, v = (x.view(shape) for x in _projected(attention, hidden_states[0]))
     if hasattr(attention, "q_norm"):
         q, k = attention.q_norm(q), attention.k_norm(k)
     cos, sin = (table[0][:, None] for table in position_embeddings)
@@ -173,6 +176,33 @@ def _text_attention(
         sliding_window=attention.sliding_window, **others,
     )  # fmt: skip
     return attention.o_proj(out.reshape(1, hidden_states.shape[1], -1)), weights
+
+
+def _join(attention: Any) -> None:
+    """Put the weights of queries, keys and values one after the other in memory, so that one product can take all. The
+    three modules keep theirs, as parts of the whole."""
+    linears = [getattr(attention, f"{name}_proj") for name in "qkv"]
+    if any(type(linear) is not nn.Linear for linear in linears) or "forward" in attention.__dict__:
+        return
+    weight = torch.cat([linear.weight.detach() for linear in linears])
+    bias = None if linears[0].bias is None else torch.cat([linear.bias.detach() for linear in linears])
+    sizes = [linear.out_features for linear in linears]
+    for index, (linear, part) in enumerate(zip(linears, weight.split(sizes), strict=True)):
+        linear.weight = nn.Parameter(part, requires_grad=False)
+        if bias is not None:
+            linear.bias = nn.Parameter(bias.split(sizes)[index], requires_grad=False)
+    attention._seats_joint = weight, bias, sizes, [linear.weight.data_ptr() for linear in linears]
+
+
+def _projected(attention: Any, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Queries, keys and values of x `[S, D]`: `[S, H * d]` and twice `[S, KVH * d]`, perhaps parts of one tensor."""
+    linears = (attention.q_proj, attention.k_proj, attention.v_proj)
+    joint: tuple[Any, ...] = getattr(attention, "_seats_joint", (None, None, (), ()))
+    weight, bias, sizes, places = joint
+    # Someone may have put other modules or weights there since, or moved them.
+    if [linear.weight.data_ptr() for linear in linears if type(linear) is nn.Linear] != places:
+        return tuple(linear(x) for linear in linears)
+    return F.linear(x, weight, bias).split(sizes, -1)
 
 
 def _align(mlp: Any) -> None:

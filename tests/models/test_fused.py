@@ -102,6 +102,28 @@ def test_a_batch_still_runs(pairs, family):
         torch.testing.assert_close(ours.module(input_ids=ids).logits, stock.module(input_ids=ids).logits)
 
 
+@both_families
+def test_one_product_for_queries_keys_and_values(pairs, family, monkeypatch):
+    stock, ours = pairs[family]
+    attention = ours.layers[1].self_attn
+    x = torch.randn(9, 48, generator=torch.Generator().manual_seed(7))
+    expected = [getattr(stock.layers[1].self_attn, f"{name}_proj")(x) for name in "qkv"]
+    products = []
+    linear = torch.nn.functional.linear
+    monkeypatch.setattr(fused.F, "linear", lambda *x: products.append(x[1].shape) or linear(*x))
+    for mine, theirs in zip(fused._projected(attention, x), expected, strict=True):
+        torch.testing.assert_close(mine, theirs)
+    assert products == [(64 * 2 if family == "qwen3-omni" else 96, 48)]
+    for mine, theirs in zip((attention.q_proj(x), attention.k_proj(x), attention.v_proj(x)), expected, strict=True):
+        torch.testing.assert_close(mine, theirs)
+    before = attention.k_proj.weight
+    attention.k_proj.weight = torch.nn.Parameter(torch.zeros_like(before))
+    q, k, _ = fused._projected(attention, x)  # other weights than were put together
+    attention.k_proj.weight = before
+    torch.testing.assert_close(q, expected[0])
+    assert not torch.allclose(k, expected[1])
+
+
 def test_rows_become_multiples_of_16_bytes(pairs):
     stock, ours = pairs["qwen2.5-omni"]
     for block in ours.vision.blocks:
