@@ -177,8 +177,8 @@ def test_keep_and_its_two_parts(models, files):
     assert (pair.video, pair.audio) == (0.06, 0.35)
     one = asked(model, files["both"], keep=10, keep_audio=0.5).method
     assert (one.video, one.audio) == (0.06, 0.5)
-    with pytest.raises(SettingsError, match="72 % of the video"):
-        asked(model, files["both"], keep_video=0.72)
+    with pytest.raises(SettingsError, match="95 % of the video"):
+        asked(model, files["both"], keep_video=0.95)
     with pytest.raises(SettingsError, match="unknown method"):
         asked(model, files["both"], method="sheats")
 
