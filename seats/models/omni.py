@@ -269,7 +269,7 @@ def _tokenizer(checkpoint: Checkpoint) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(checkpoint.folder, local_files_only=True)
+        return AutoTokenizer.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # as above; a broken tokenizer.json raises a plain Exception
         raise ModelError(f"{checkpoint.name} has no tokenizer that can be loaded: {_one_line(error)}") from error
 

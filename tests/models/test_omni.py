@@ -141,6 +141,18 @@ def test_a_damaged_checkpoint_is_one_clear_line(broken, what):
     assert len(str(caught.value)) < 400
 
 
+def test_code_in_a_checkpoint_is_never_run_nor_asked_about(broken, monkeypatch, tmp_path):
+    marker = tmp_path / "ran"
+    (broken / "own.py").write_text(f"open({str(marker)!r}, 'w')\nclass Own:\n    from_pretrained = print\n")
+    own = {"AutoTokenizer": ["own.Own", "own.Own"]}
+    edit(broken / "tokenizer_config.json", lambda c: c.update(auto_map=own, tokenizer_class="Own"))
+    edit(broken / "config.json", lambda c: c.update(auto_map={"AutoConfig": "own.Own", "AutoModel": "own.Own"}))
+    monkeypatch.setattr("builtins.input", lambda _: "y")  # to what transformers asks unless told
+    with pytest.raises(ModelError, match="no tokenizer that can be loaded"):
+        load(broken)
+    assert not marker.exists()
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
