@@ -68,10 +68,10 @@ class Answer:
     """Answer and report; `report.answer_json` writes it out.
 
     finish_reason: "stop", or "length" where it was cut after `question.decoding.max_new_tokens`. trace: tokens of each
-    modality in every decoder layer, and where they left. flops: by part, two per multiply-add. latency_ms: per step, ms;
-    None where a step has no meaning. speedup: against full tokens. peak_device_bytes: of the process on a CPU.
-    kv_cache_bytes: at the end of the prefill. time_scale: factor on the times of pictures and sound in the prompt, below
-    1 where the clip is longer than the model's range. notes: remarks that a user should see.
+    modality in every decoder layer, and where they left. flops: by part, two per multiply-add. latency_ms: by step,
+    milliseconds; None where a step has no meaning. speedup: against full tokens. peak_device_bytes: on a CPU those of
+    the process. kv_cache_bytes: at the end of the prefill. time_scale: factor in (0, 1] by which times were compressed,
+    1 where the clip fits the model's range. notes: remarks that a user should see.
     """
 
     question: Question
