@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from seats.errors import ModelError, SettingsError
+from seats.selection import triton_kernels
 
 TEXT, VIDEO, AUDIO = 0, 1, 2
 _TEXT_KEY = 2**30  # sorts behind every window; exact in float32
@@ -74,7 +75,7 @@ def choose_relevant(
     if not len(scores):
         return Chosen(is_av, 0, 0)
     key = torch.where(is_av, window * 2 + (modality == AUDIO), _TEXT_KEY)
-    groups = _Groups(scores, key)
+    groups = _ranked(scores, key)
     keys, sizes, sums = groups.statistics()
     av = keys != _TEXT_KEY
     keys, sizes, sums = keys[av], sizes[av], sums[av]
@@ -163,6 +164,42 @@ def run_windows(modality: Tensor) -> Tensor:
 def remove_late(modality: Tensor) -> Tensor:
     """Text only, what survives the late removal: [S] bool of `modality` [S] (0 text, 1 video, 2 audio)."""
     return modality == TEXT
+
+
+def _ranked(scores: Tensor, key: Tensor) -> "_Groups | _Ranks":
+    """Tokens ranked by score inside the groups of one key."""
+    if triton_kernels.usable(scores):
+        from seats.selection.ranks_triton import LONGEST
+
+        if len(key) <= LONGEST:
+            return _Ranks(scores, key)
+    return _Groups(scores, key)
+
+
+class _Ranks:
+    """As `_Groups`, by one kernel; `top` needs `statistics` before it."""
+
+    def __init__(self, scores: Tensor, key: Tensor) -> None:
+        from seats.selection.ranks_triton import rank_in_groups
+
+        self._rank, self._first, table = rank_in_groups(scores, key)
+        self._table = torch.cat([key.to(table.dtype)[None], table])
+        self._leads = np.zeros(0, dtype=np.int64)
+
+    def statistics(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Key, number of tokens and sum of scores of each group, in rising order of the keys; one copy from the
+        device."""
+        keys, sizes, sums = self._table.cpu().numpy()
+        leads = np.flatnonzero(sizes)
+        self._leads = leads[np.argsort(keys[leads])]
+        return keys[self._leads].astype(np.int64), sizes[self._leads].astype(np.int64), sums[self._leads]
+
+    def top(self, counts: np.ndarray) -> Tensor:
+        """[S] bool: the `counts[g]` first tokens of group g; groups past the end of `counts` keep none."""
+        limit = np.zeros(len(self._rank), dtype=np.int32)
+        limit[self._leads[: len(counts)]] = counts
+        there = torch.from_numpy(limit).to(self._rank.device, non_blocking=self._rank.is_cuda)
+        return self._rank < there[self._first]
 
 
 class _Groups:

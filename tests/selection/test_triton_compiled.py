@@ -71,3 +71,11 @@ def test_the_greedy_loop_compiles():
 
     pointers = {"distance": "*fp32", "picks": "*i64"}
     assert instructions(farthest_triton._greedy, pointers, {"n": "i32", "count": "i32"}, {"BLOCK": 512}, 4)
+
+
+@pytest.mark.slow
+def test_ranks_compile():
+    from seats.selection import ranks_triton
+
+    pointers = {"scores": "*fp32", "key": "*i64", "rank": "*i32", "first": "*i32", "table": "*fp64"}
+    assert instructions(ranks_triton._ranks, pointers, {"n": "i32"}, {"ROWS": 64, "COLUMNS": 256}, 4)

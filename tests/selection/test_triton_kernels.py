@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from seats.selection import column_mass, select_diverse, triton_kernels
+from seats.selection import choose_relevant, column_mass, select_diverse, triton_kernels
 
 pytest.importorskip("triton", reason="Triton comes with torch for CUDA; pip install triton runs this on a CPU")
 
@@ -38,6 +38,26 @@ def _picks():
         saliency = torch.rand(n, generator=generator)
         for scores in (None, saliency.to(_device())):
             masks.append(select_diverse(features.to(_device()), scores, window, ratio).cpu())
+    return masks
+
+
+def _relevant():
+    """Choices at drop layers: random, with ties, windows that are numbered with gaps, one modality, other types."""
+    masks = []
+    for seed, n, kinds, dtype in (
+        (1, 300, 3, "float32"),
+        (2, 700, 3, "float32"),
+        (3, 90, 2, "float32"),
+        (4, 257, 3, "float16"),
+    ):
+        generator = torch.Generator().manual_seed(seed)
+        modality = torch.randint(0, kinds, (n,), generator=generator).to(torch.int8)
+        window = 3 * torch.randint(0, 9, (n,), generator=generator)
+        scores = torch.rand(n, generator=generator) / n
+        if seed == 2:
+            scores = (8 * n * scores).round() / n
+        given = [x.to(_device()) for x in (scores.to(getattr(torch, dtype)), modality, window)]
+        masks.append(choose_relevant(*given, 0.4, 0.7, 0.1).keep.cpu())
     return masks
 
 
@@ -73,6 +93,16 @@ def test_picks_are_the_same(tmp_path, monkeypatch):
         assert torch.equal(mine, expected)
 
 
+@pytest.mark.slow
+def test_choices_at_a_drop_layer_are_the_same(tmp_path, monkeypatch):
+    found = _by_kernels("relevant", tmp_path)
+    _without_kernels(monkeypatch)
+    for mine, expected in zip(found, _relevant(), strict=True):
+        assert torch.equal(mine, expected)
+        assert 0 < mine.sum() < len(mine)
+
+
 if __name__ == "__main__":
     assert triton_kernels.usable(torch.zeros(1, device=_device()))
-    torch.save(_picks() if sys.argv[1] == "picks" else _masses(getattr(torch, sys.argv[1])), sys.argv[2])
+    made = {"picks": _picks, "relevant": _relevant}.get(sys.argv[1])
+    torch.save(made() if made else _masses(getattr(torch, sys.argv[1])), sys.argv[2])
