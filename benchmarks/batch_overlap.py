@@ -2,9 +2,11 @@
 
     python benchmarks/record.py batch-overlap -- python benchmarks/batch_overlap.py
 
-All three are timed in this order, several times over, from when the model is loaded: decoding every clip one after the
-other as a worker's one decoder does; answering about clips decoded before; and the batch, its results file included.
-`ratio` is the batch's time by the larger of the other two. On a machine with other work on it the figures mean nothing.
+All three are timed in this order, several times over: decoding every clip one after the other as a worker's one decoder
+does; answering about clips decoded before; and the batch, its results file included. There is one clip more than said,
+with which the decoder is started: decoding is timed without it, the batch from when the model turns to it, as decoding
+of the others then begins or goes on, and the model with it. `ratio` is the batch's time by the larger of the other two.
+On a machine with other work on it the figures mean nothing.
 """
 
 from __future__ import annotations
@@ -24,9 +26,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.batch_corpus import read_sources, write_cut
 from seats.batch.decoding import Decoded, Decoder
-from seats.batch.jobs import Asked, Event, Job, Made
-from seats.batch.ledger import Ledger
-from seats.batch.local import LocalEngine, _Worker
+from seats.batch.jobs import Asked, Event, Job, Made, Started
+from seats.batch.local import LocalEngine
 from seats.batch.run import run_batch
 from seats.batch.settings import AnswerSettings, ClipSettings, ModelSettings, Setup
 from seats.batch.worker import Worker, slots
@@ -36,24 +37,13 @@ from seats.models.sampling import frame_sampling
 QUESTION = "Which shape appears first?"
 
 
-class TimedEngine(LocalEngine):
-    """Notes when the model is loaded."""
-
-    loaded = 0.0
-
-    def _fill(self, worker: _Worker, ledger: Ledger) -> None:
-        if worker.slots and not self.loaded:
-            self.loaded = time.monotonic()
-        super()._fill(worker, ledger)
-
-
 def decoding_alone(setup: Setup, jobs: list[Job]) -> tuple[float, dict[str, Decoded]]:
     """Seconds, and the clips."""
     decoder = Decoder(setup.clip.memory_bytes)
     try:
-        decoder.decode(jobs[0].clip, setup.clip)  # so that imports are not counted
+        decoded = {jobs[0].clip: decoder.decode(jobs[0].clip, setup.clip)}  # so that imports are not counted
         began = time.monotonic()
-        decoded = {job.clip: decoder.decode(job.clip, setup.clip) for job in jobs}
+        decoded |= {job.clip: decoder.decode(job.clip, setup.clip) for job in jobs[1:]}
         return time.monotonic() - began, decoded
     finally:
         decoder.close()
@@ -74,18 +64,19 @@ def model_alone(setup: Setup, jobs: list[Job], decoded: dict[str, Decoded]) -> f
 
 def batch(setup: Setup, jobs: list[Job], out: Path) -> float:
     """Seconds."""
-    engine = TimedEngine(setup, ["cpu"])
-    last = 0.0
+    began = last = 0.0
 
     def tell(event: Event) -> None:
-        nonlocal last
-        if isinstance(event, Made):
+        nonlocal began, last
+        if isinstance(event, Started):
+            began = began or time.monotonic()
+        elif isinstance(event, Made):
             last = time.monotonic()
 
-    outcome = run_batch(jobs, out, setup.digest, lambda: engine, tell=tell)
+    outcome = run_batch(jobs, out, setup.digest, lambda: LocalEngine(setup, ["cpu"]), tell=tell)
     if outcome.answered != len(jobs):
         raise SystemExit(f"{outcome.failed} clips failed")
-    return last - engine.loaded
+    return last - began
 
 
 def measure(folder: Path, clips: int, repeats: int, scale: int, decoders: int = 1) -> dict[str, Any]:
@@ -93,7 +84,7 @@ def measure(folder: Path, clips: int, repeats: int, scale: int, decoders: int = 
     folder.mkdir()
     sources = [source for source in read_sources() if source.frames and len(source.sound)]
     jobs = []
-    for number in range(clips):
+    for number in range(clips + 1):
         path = folder / f"{number}.mp4"
         write_cut(sources[number % len(sources)], path, 0.05 * (number // len(sources)), 4.0, scale=scale)
         jobs.append(Job(str(path), (Asked(path.name, QUESTION),)))
