@@ -5,8 +5,8 @@ and write memory. What is done about it, on the modules of a loaded thinker:
 
 - an RMSNorm is one kernel instead of eight, rotary positions one each for queries and keys instead of ten, the gate of
   an MLP one instead of two;
-- patches are embedded by a matrix product: a convolution whose kernel is its stride is one, and a convolution over
-  three dimensions in 16 bits is slow;
+- patches are embedded by a matrix product: a convolution whose kernel is its stride is one, and convolutions over
+  three dimensions are slow (on a CPU, too, where this is all that is done);
 - a decoder layer's queries, keys and values are one matrix product: those of few key heads are too narrow to keep a
   GPU busy with the tokens that are left;
 - the MLPs of Qwen2.5-Omni's vision blocks are 3,420 wide, rows of 6,840 bytes, which the fast matrix kernels refuse:
@@ -43,15 +43,15 @@ class _Fused(partial):
 
 
 def use_fused_blocks(thinker: Thinker, *, anywhere: bool = False) -> None:
-    """Replace forwards of a thinker's blocks where that pays: in 16 bits on a GPU with Triton. Else nothing is done.
+    """Replace forwards of a thinker's blocks where that pays: in 16 bits on a GPU with Triton. Elsewhere only patches
+    are embedded otherwise.
 
     anywhere: do so without asking, for tests. A module whose forward someone else has replaced is left alone.
     """
-    weight = thinker.text.embed_tokens.weight
+    vision, weight = thinker.vision, thinker.text.embed_tokens.weight
+    _replace(vision.patch_embed, _embed_patches)
     if not (anywhere or (triton_kernels.usable(weight) and weight.dtype in (torch.bfloat16, torch.float16))):
         return
-    vision = thinker.vision
-    _replace(vision.patch_embed, _embed_patches)
     for block in vision.blocks:
         _replace(block.attn, _vision_attention)
         if hasattr(block.mlp, "gate_proj"):

@@ -149,10 +149,13 @@ def test_stock_code_comes_back_for_a_while(pairs, family):
 
 
 @both_families
-def test_nothing_is_done_on_a_cpu(family):
-    thinker = odd_thinker(family)
+def test_on_a_cpu_only_patches_are_embedded_otherwise(family):
+    thinker, stock = odd_thinker(family), odd_thinker(family)
     use_fused_blocks(thinker)
-    assert not any("forward" in module.__dict__ for module in thinker.module.modules())
+    replaced = [module for module in thinker.module.modules() if "forward" in module.__dict__]
+    assert replaced == [thinker.vision.patch_embed]
+    patches = torch.randn(12, 6 * thinker.vision.config.patch_size**2, generator=torch.Generator().manual_seed(8))
+    torch.testing.assert_close(thinker.vision.patch_embed(patches), stock.vision.patch_embed(patches))
 
 
 def test_a_forward_that_someone_else_replaced_stays():
