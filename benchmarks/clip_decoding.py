@@ -6,9 +6,9 @@
 Each reader gives the frames that seats samples (2 a second), as uint8 RGB at the size that the model takes. Torchcodec
 and decord are used as qwen-omni-utils uses them (frames by index at source size, then antialiased bicubic resizing by
 torch); torchcodec also with the resizing done inside it, where its release can, and both with as many decoding threads
-as there are cores as well as with their defaults. A round runs every reader once, each time opening the file anew; times
-are medians over rounds with their range. Frames are checked to be the same ones: the mean difference from seats' pixels
-is told, in steps of 255. One JSON document on standard output.
+as there are cores as well as with their defaults. A round runs every reader once, each time opening the file anew;
+times are medians over rounds with their range. Frames are checked to be the same ones: the mean difference from seats'
+pixels is told, in steps of 255. One JSON document on standard output.
 """
 
 from __future__ import annotations

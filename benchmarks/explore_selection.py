@@ -29,7 +29,7 @@ from seats.models.checkpoint import find_checkpoint
 from seats.models.families import rotate
 from seats.models.omni import load_model
 from seats.models.thinker import Thinker
-from seats.selection import feasible_scale, select_diverse
+from seats.selection import feasible_scale, keep_count, select_diverse
 from seats.tokens.layout import Modality
 
 
@@ -65,11 +65,15 @@ QUERIES = {
 
 @dataclass(frozen=True)
 class Variant(Seats):
-    """SEATS with one or more choices changed. queries, heads: how attention becomes one score a token. weights: of
-    this layer (0, as published) or the next (1). share: "windows" as published, "modality" the best of each modality
-    wherever they are, "joint" the best of both, each modality's attention first made a share of its own, "raw" the
-    best of both as they are. stage1: "published", "salient" (no diversity) or "random". power: of the saliency in the
-    published one, 0 for none. grids, sounds: its windows, in temporal grids and audio tokens, 0 for the whole clip."""
+    """SEATS with one or more choices changed.
+
+    queries, heads: how attention becomes one score a token. weights: of this layer (0, as published) or the next (1).
+    share: "windows" as published, "modality" the best of each modality wherever they are, "joint" of both, each
+    modality's attention first made a share of its own, "raw" the best of both as they are. stage1: "published",
+    "salient" (no diversity) or "random". power: of the saliency in the published one, 0 for none. grids, sounds: its
+    windows, in temporal grids and audio tokens, 0 for the whole clip. audio_choice: "published", "even" distances in
+    time, or "equal" saliency.
+    """
 
     queries: str = "last"
     heads: str = "mean"
@@ -79,6 +83,7 @@ class Variant(Seats):
     power: float = 1.0
     grids: int = 2
     sounds: int = 50
+    audio_choice: str = "published"
 
     def before_llm(self, state):
         scale = self.pre_llm_scale
@@ -91,6 +96,14 @@ class Variant(Seats):
         for kind, ratio in ((Modality.VIDEO, self.video), (Modality.AUDIO, self.audio)):
             where = layout.positions(kind)
             if not len(where):
+                continue
+            if kind is Modality.AUDIO and self.audio_choice == "even":
+                count = keep_count(len(where), min(1, ratio * scale))
+                keep[where] = False
+                keep[where[(torch.arange(count) + 0.5).mul(len(where) / count).long()]] = True
+                continue
+            if kind is Modality.AUDIO and self.audio_choice == "equal":
+                keep[where] = select_diverse(state.embeds[where], None, self.sounds, min(1, ratio * scale))
                 continue
             window = self.grids * layout.tokens_per_grid() if kind is Modality.VIDEO else self.sounds
             saliency = state.saliency[where] ** self.power

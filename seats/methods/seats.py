@@ -117,13 +117,12 @@ class Seats(Method):
                 continue
             window = 2 * layout.tokens_per_grid() if kind is Modality.VIDEO else AUDIO_WINDOW
             where = layout.positions(kind)
-            saliency = None if state.saliency is None else self.weight(state.saliency[where])
+            saliency = None if state.saliency is None else state.saliency[where]
             share = min(1.0, ratio * self.pre_llm_scale)
-            keep[where] = select_diverse(state.embeds[where], saliency, window, share)
+            chosen, work = self.choose(kind, state.embeds[where], saliency, window, share)
+            keep[where] = chosen
             kept[kind] = diverse_count(n, window, share)
-            size = min(window, n)
-            if keep_count(size, share) < size:  # else no distance was needed
-                macs += -(-n // size) * size**2 * state.embeds.shape[1]
+            macs += work
         return Selection(keep, macs=macs, counts=Counts(counts.text, kept[Modality.VIDEO], kept[Modality.AUDIO]))
 
     def after_layer(self, state: AfterLayer) -> Selection:
@@ -136,9 +135,17 @@ class Seats(Method):
         chosen = choose_relevant(self.score(state), layout.modality, layout.window, ratio, ratio, self.temperature)
         return Selection(chosen.keep, counts=Counts(text, chosen.video, chosen.audio))
 
-    def weight(self, saliency: torch.Tensor) -> torch.Tensor:
-        """What Stage I multiplies distances with, `[N]`, from the saliency `[N]` of a modality's tokens."""
-        return saliency
+    def choose(
+        self, kind: Modality, embeds: torch.Tensor, saliency: torch.Tensor | None, window: int, share: float
+    ) -> tuple[torch.Tensor, int]:
+        """Stage I for one modality: bool `[N]` with `diverse_count` tokens to keep, and its multiply-adds.
+
+        embeds `[N, D]`, saliency `[N]` or None. window: tokens. share: of a window to keep, in (0, 1].
+        """
+        size = min(window, len(embeds))
+        needs_distances = keep_count(size, share) < size
+        macs = -(-len(embeds) // size) * size**2 * embeds.shape[1] if needs_distances else 0
+        return select_diverse(embeds, saliency, window, share), macs
 
     def score(self, state: AfterLayer) -> torch.Tensor:
         """How relevant Stage II takes each of the `[S]` tokens to be."""

@@ -1,4 +1,4 @@
-"""SEATS with three choices made otherwise, by measurement on shapes-and-sounds."""
+"""SEATS with some choices made otherwise, by measurement on shapes-and-sounds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import torch
 
 from seats.methods.base import AfterLayer, ModelShape, Retention
 from seats.methods.seats import Seats
-from seats.selection import feasible_scale
+from seats.selection import diverse_count, feasible_scale, select_even
+from seats.tokens.layout import Modality
 
 FREE_AFTER = "removal_free_after"
 """Key of a model's `seats.json`: the decoder layer, 1-based, from after which removing all video and audio costs
@@ -21,9 +22,10 @@ REMOVED = 0.5
 
 @dataclass(frozen=True)
 class SeatsPlus(Seats):
-    """`seats` that weighs saliency more, asks the whole question, and lets go as early as the model allows.
+    """`seats` that weighs saliency more, hears evenly, asks the whole question, and lets go as early as it may.
 
-    Stage I multiplies distances with the square of the saliency. Stage II scores by the attention that all text
+    Stage I multiplies distances of video tokens with the square of the saliency, and keeps audio tokens at even
+    distances in time. Stage II scores by the attention that all text
     behind the clip is about to pay in the next layer, where `seats` takes that of the last token alone, with the
     weights of the layer that has run. Stage III comes after the layer from which on removal is measured to be free,
     where the model's `seats.json` tells it and the layers before it can hold the target; what late layers no longer
@@ -47,8 +49,13 @@ class SeatsPlus(Seats):
         scale = max(low, min(scale, 1 / max(retention.video, retention.audio)))
         return replace(usual, drop_layers=drops, late_layer=last + 1, pre_llm_scale=scale)
 
-    def weight(self, saliency: torch.Tensor) -> torch.Tensor:
-        return saliency.square()
+    def choose(
+        self, kind: Modality, embeds: torch.Tensor, saliency: torch.Tensor | None, window: int, share: float
+    ) -> tuple[torch.Tensor, int]:
+        if kind is Modality.AUDIO:
+            count = diverse_count(len(embeds), window, share)
+            return select_even(len(embeds), count, embeds.device), 0
+        return super().choose(kind, embeds, None if saliency is None else saliency.square(), window, share)
 
     def score(self, state: AfterLayer) -> torch.Tensor:
         return state.question_relevance()

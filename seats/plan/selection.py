@@ -162,11 +162,20 @@ def _seats_plus(scene: Scene, video: float, audio: float) -> Selected:
         drops = tuple(layer for layer in drops if layer < late - 1)
         low, high = (_schedule(scene.num_layers, drops, late, extreme)[0] for extreme in (0.0, math.inf))
         scale = 1 / ((1 - _REMOVED) / low + _REMOVED / high)
-    return _in_stages(scene, video, audio, drops, late, min(scale, 1 / max(video, audio)), queries=scene.question)
+    return _in_stages(
+        scene, video, audio, drops, late, min(scale, 1 / max(video, audio)), queries=scene.question, even=True
+    )
 
 
 def _in_stages(
-    scene: Scene, video: float, audio: float, drops: tuple[int, ...], late: int, scale: float, queries: int
+    scene: Scene,
+    video: float,
+    audio: float,
+    drops: tuple[int, ...],
+    late: int,
+    scale: float,
+    queries: int,
+    even: bool = False,
 ) -> Selected:
     scale, ratios = _schedule(scene.num_layers, drops, late, scale)
     full, macs, kept = scene.full, 0, []
@@ -181,7 +190,7 @@ def _in_stages(
             )
         size, share = min(window, n), min(1.0, share)
         kept.append(_share_of_windows(n, size, share))
-        if n and _rounded(size, share) < size:
+        if n and _rounded(size, share) < size and not (even and what == "audio"):
             macs += -(-n // size) * size**2 * scene.hidden
     alive = Tokens(full.text, *kept)
     layers, scored, slack = [], [], 0

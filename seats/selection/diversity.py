@@ -78,6 +78,12 @@ def diverse_count(T: int, window: int, ratio: float) -> int:
     return whole * keep_count(size, ratio) + (keep_count(rest, ratio) if rest else 0)
 
 
+def select_even(T: int, count: int, device: torch.device | str = "cpu") -> Tensor:
+    """Bool [T]: `count` of T tokens, 1..T, in the middle of as many equal stretches. Never waits for the device."""
+    at = (2 * torch.arange(count, device=device) + 1) * T // (2 * count)
+    return torch.zeros(T, dtype=torch.bool, device=device).index_fill_(0, at, True)
+
+
 def _window_distances(features: Tensor, saliency: Tensor | None, num_windows: int, size: int) -> Tensor:
     """[W, n, n] float32: cosine distance of candidate j (column) from token i (row), times the saliency of
     j."""

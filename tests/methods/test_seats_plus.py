@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from seats.methods import AfterLayer, BeforeLLM, ModelShape, Retention, Seats, SeatsPlus, retention_for
-from seats.selection import choose_relevant, decay_schedule, feasible, select_diverse
+from seats.methods import AfterLayer, ModelShape, Retention, Seats, SeatsPlus, retention_for
+from seats.selection import choose_relevant, decay_schedule, diverse_count, feasible, select_diverse
 from seats.tokens import Modality
 from tests.methods.layouts import layout_of, random_state
 
@@ -47,18 +47,18 @@ def test_borders_are_those_of_seats_where_none_were_measured(settings):
     assert {**method.settings(), "name": "seats"} == usual.settings()
 
 
-def test_stage_one_weighs_with_squared_saliency():
-    layout = layout_of("qwen2.5-omni", (4, 3, 4), 100)
+def test_stage_one_weighs_pictures_with_squared_saliency_and_hears_evenly():
+    layout = layout_of("qwen2.5-omni", (12, 3, 4), 130)
     state = random_state(layout, seed=2)
     method = plus(10, OWN)
     keep = method.before_llm(state).keep
-    for kind, window, share in ((Modality.VIDEO, 24, method.video), (Modality.AUDIO, 50, method.audio)):
-        at = layout.positions(kind)
-        expected = select_diverse(state.embeds[at], state.saliency[at] ** 2, window, share * method.pre_llm_scale)
-        assert torch.equal(keep[at], expected)
-    once = BeforeLLM(state.embeds, layout, state.saliency.square())
-    assert torch.equal(keep, Seats(**vars(method)).before_llm(once).keep)
-    assert not torch.equal(keep, Seats(**vars(method)).before_llm(state).keep)
+    at, share = layout.positions(Modality.VIDEO), method.video * method.pre_llm_scale
+    assert torch.equal(keep[at], select_diverse(state.embeds[at], state.saliency[at] ** 2, 24, share))
+    assert not torch.equal(keep[at], select_diverse(state.embeds[at], state.saliency[at], 24, share))
+    heard = keep[layout.positions(Modality.AUDIO)]
+    assert heard.sum() == diverse_count(130, 50, method.audio * method.pre_llm_scale)
+    steps = heard.nonzero()[:, 0].diff()
+    assert steps.max() - steps.min() <= 1
 
 
 def test_stage_two_asks_the_whole_question():

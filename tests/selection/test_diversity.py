@@ -6,7 +6,7 @@ from reference_cases import ARRAYS, CASES, array
 from reference_cases import select_diverse as one_by_one
 
 from seats.errors import SettingsError
-from seats.selection import diversity, select_diverse
+from seats.selection import diversity, select_diverse, select_even
 
 
 @pytest.mark.parametrize("i", range(len(CASES["pre_llm"])))
@@ -149,3 +149,10 @@ def test_settings_out_of_range_are_refused(window, ratio):
 def test_shapes_that_disagree_are_refused():
     with pytest.raises(ValueError, match="saliency"):
         select_diverse(torch.zeros(4, 4), torch.zeros(5), 2, 0.5)
+
+
+@pytest.mark.parametrize(("T", "count"), [(1, 1), (10, 1), (10, 3), (50, 49), (50, 50), (997, 348)])
+def test_even_tokens_lie_in_the_middle_of_equal_stretches(T, count):
+    at = select_even(T, count).nonzero()[:, 0]
+    assert len(at) == count
+    assert ((at + 0.5) * count / T).floor().tolist() == list(range(count))
