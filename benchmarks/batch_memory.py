@@ -2,8 +2,10 @@
 
     python benchmarks/record.py batch-memory -- python benchmarks/batch_memory.py
 
-Memory is looked at twice a second: of each process what is its own and its part of what is shared. The slope is that of
-a straight line through the looks after the first fifth of the clips, with the standard error of an ordinary fit.
+Memory is looked at twice a second. Of each process: what is resident, libraries on disk included, which other programs
+may use as well; and what is its own, without files, and with its part of the memory in which clips are handed over. The
+slope is that of a straight line through the looks after the first fifth of the clips, with the standard error of an
+ordinary fit. `of_halves` has the medians of the two halves of these looks, to which single peaks mean less.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,38 +43,60 @@ def measure(folder: Path, clips: int, different: int) -> dict[str, Any]:
     results = folder / "results.jsonl"
     arguments = [str(source), "Which shape appears first?", "--model", "seats-nano", "--out", str(results)]
     batch = Batch(arguments, folder / "log.txt")
-    looks: list[tuple[int, dict[str, int]]] = []
+    looks: list[tuple[int, dict[str, Memory]]] = []
     while batch.process.poll() is None:
         time.sleep(_LOOK_EVERY_S)
-        by_role: dict[str, int] = defaultdict(int)
+        by_role: dict[str, Memory] = defaultdict(Memory)
         for process in batch.processes():
             role = next((name for sign, name in _ROLES.items() if sign in process.command), "other")
-            by_role[role] += process.proportional
+            by_role[role] += Memory(process.resident, process.own)
         rows = results.read_bytes().count(b"\n") if results.exists() else 0
         if rows:
             looks.append((rows, dict(by_role)))
     settled = [(rows, memory) for rows, memory in looks if clips / 5 <= rows < clips]
     roles = sorted({role for _, memory in settled for role in memory})
-    totals = [(rows, sum(memory.values())) for rows, memory in settled]
     return {
         "clips": clips,
         "different_clips": different,
         "exit_code": batch.process.returncode,
         "rows": results.read_bytes().count(b"\n"),
         "looks": len(settled),
-        "all_processes": _line(totals),
-        "by_process": {role: _line([(rows, memory.get(role, 0)) for rows, memory in settled]) for role in roles},
-        "total_mib_by_rows": [[rows, round(total / 2**20, 1)] for rows, total in totals[:: max(1, len(totals) // 40)]],
+        **{kind: _lines(settled, roles, kind) for kind in ("resident", "own")},
     }
 
 
-def _line(points: list[tuple[int, int]]) -> dict[str, float]:
-    """Median, peak, and slope per 1,000 clips, in MiB."""
+@dataclass(frozen=True)
+class Memory:
+    """Bytes, as in `Process`."""
+
+    resident: int = 0
+    own: int = 0
+
+    def __add__(self, other: Memory) -> Memory:
+        return Memory(self.resident + other.resident, self.own + other.own)
+
+
+def _lines(looks: list[tuple[int, dict[str, Memory]]], roles: list[str], kind: str) -> dict[str, Any]:
+    """Of all processes together, and of each kind of process."""
+    by_role = {role: [(rows, getattr(memory.get(role, Memory()), kind)) for rows, memory in looks] for role in roles}
+    together = [(points[0][0], sum(size for _, size in points)) for points in zip(*by_role.values(), strict=True)]
+    step = max(1, len(together) // 40)
+    return {
+        "all_processes": _line(together),
+        "by_process": {role: _line(points) for role, points in by_role.items()},
+        "mib_by_rows": [[rows, round(size / 2**20, 1)] for rows, size in together[::step]],
+    }
+
+
+def _line(points: list[tuple[int, int]]) -> dict[str, Any]:
+    """Median, medians of both halves, peak, and slope per 1,000 clips, in MiB."""
     rows, memory = np.array(points, dtype=float).T
     memory /= 2**20
     (slope, _), covariance = np.polyfit(rows, memory, 1, cov=True)
+    half = len(memory) // 2
     return {
         "median_mib": round(float(np.median(memory)), 1),
+        "of_halves": [round(float(np.median(part)), 1) for part in (memory[:half], memory[half:])],
         "peak_mib": round(float(memory.max()), 1),
         "slope_mib_per_1000_clips": round(1000 * float(slope), 2),
         "standard_error": round(1000 * float(covariance[0, 0]) ** 0.5, 2),

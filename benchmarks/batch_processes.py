@@ -20,13 +20,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Process:
-    """A process of a batch. command: its arguments. resident, proportional: bytes of memory, the latter with shared
-    pages divided among those who map them."""
+    """A process of a batch. command: its arguments. resident: bytes of memory, libraries that others use too included.
+    own: bytes that no file is behind, those that processes share divided among them."""
 
     pid: int
     command: str
     resident: int
-    proportional: int
+    own: int
 
 
 class Batch:
@@ -92,8 +92,9 @@ def marked(mark: str) -> list[Process]:
 
 def _process(folder: Path) -> Process:
     command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-    resident = _kib(folder / "status", "VmRSS:")
-    return Process(int(folder.name), command, resident, _kib(folder / "smaps_rollup", "Pss:") or resident)
+    rollup = folder / "smaps_rollup"
+    own = _kib(rollup, "Pss_Anon:") + _kib(rollup, "Pss_Shmem:")
+    return Process(int(folder.name), command, _kib(folder / "status", "VmRSS:"), own)
 
 
 def _kib(file: Path, name: str) -> int:
