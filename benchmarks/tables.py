@@ -80,7 +80,7 @@ def table(rows: list[list[str]]) -> str:
 
 def accuracy() -> str:
     """Accuracy of every method at every retention, with the interval of its difference from full tokens."""
-    found = record("accuracy-seats-nano")
+    found = record("methods-seats-nano")
     keeps = sorted({r["keep_percent"] for r in found["results"] if r["keep_percent"] is not None}, reverse=True)
     methods = list(dict.fromkeys(r["method"] for r in found["results"]))
     cells = {(r["method"], r["keep_percent"]): r for r in found["results"]}
@@ -104,6 +104,27 @@ def _right(result: dict[str, Any]) -> str:
     return f"{share} ({100 * low:+.1f} … {100 * high:+.1f}{part})"
 
 
+def plus() -> str:
+    """`seats+` against `seats` by retention, with the interval of the difference and the share of full FLOPs."""
+    found = record("seats-plus")
+    full = record("accuracy-seats-nano")["results"]
+    (right,) = [percent(r["accuracy"]["all"]["share"]) for r in full if r["method"] == "full"]
+    rows = [[f"% right (full tokens: {right})", "`seats`", "`seats+`", "difference, points", "LLM FLOPs, % of full"]]
+    for its in sorted(found["results"], key=lambda its: -float(its["keep"].rstrip("%"))):
+        ours, theirs = its[found["method"]], its[found["against"]]
+        low, high = (100 * bound for bound in its["difference_interval_95"])
+        rows.append(
+            [
+                its["keep"].replace("%", " %"),
+                percent(theirs["accuracy"]),
+                percent(ours["accuracy"]),
+                f"{100 * its['difference']:+.1f} ({low:+.1f} … {high:+.1f})",
+                f"{percent(theirs['llm_flops_share'])}, {percent(ours['llm_flops_share'])}",
+            ]
+        )
+    return table(rows)
+
+
 def controls() -> str:
     """Accuracy by family of types, with pictures, sound or both blanked."""
     found = record("nano-controls")["controls"]
@@ -124,7 +145,7 @@ def types() -> str:
     return table(rows)
 
 
-TABLES: dict[str, Callable[[], str]] = {"accuracy": accuracy, "controls": controls, "types": types}
+TABLES: dict[str, Callable[[], str]] = {"accuracy": accuracy, "plus": plus, "controls": controls, "types": types}
 
 
 def rewritten(text: str) -> str:
