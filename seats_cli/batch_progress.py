@@ -13,6 +13,8 @@ from seats_cli.text import one_line
 _LOG_EVERY_S = 10.0
 _LISTED_FAILURES = 20
 _NAME = 40
+_SHORT_BAR, _SHORT_NAME = 14, 8
+"""Columns: of the bar with what is between, and of a clip's name that is worth showing."""
 
 
 class Progress:
@@ -67,7 +69,6 @@ class Progress:
 
         self._bar = progress.Progress(
             progress.BarColumn(),
-            progress.MofNCompleteColumn(),
             progress.TextColumn("{task.description}", markup=False, style="dim"),
             console=console,
             transient=True,
@@ -84,13 +85,25 @@ class Progress:
 
     def _show(self) -> None:
         if self._bar is not None:
-            self._bar.update(self._task, completed=self._finished, description=self.line())
+            self._bar.update(self._task, completed=self._finished, description=self._beside_the_bar())
         elif self._began is not None and time.monotonic() - self._logged >= _LOG_EVERY_S:
             self._logged = time.monotonic()
-            self._line(f"{self._finished} of {self._pending} clips; {self.line()}")
+            name = self._name()
+            name = name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"
+            self._line(f"{self._finished} of {self._pending} clips; {self._numbers()}; {name}")
 
-    def line(self) -> str:
-        """Failures, speed, time left, and the clip that the model is busy with."""
+    def _beside_the_bar(self) -> str:
+        """The clip's name gives way to the numbers and a short bar."""
+        from rich.cells import cell_len, set_cell_size
+
+        numbers, name = f"{self._finished}/{self._pending}, {self._numbers()}", self._name()
+        room = self._output.console.width - cell_len(numbers) - _SHORT_BAR
+        if not name or room < _SHORT_NAME:
+            return numbers
+        return f"{numbers}; {name if cell_len(name) <= room else set_cell_size(name, room - 1) + '…'}"
+
+    def _numbers(self) -> str:
+        """Failures, speed and time left."""
         if self._began is None:
             return "loading the model"
         parts = [f"{self._failed} failed"]
@@ -99,8 +112,11 @@ class Progress:
             rate = self._finished / seconds
             left = (self._pending - self._finished) / rate
             parts += [speed(rate), f"{duration(left)} left"]
-        name = one_line(printable_path(self._now)).rpartition("/")[2]
-        return ", ".join(parts) + "; " + (name if len(name) <= _NAME else f"{name[: _NAME - 1]}…")
+        return ", ".join(parts)
+
+    def _name(self) -> str:
+        """Of the clip that the model is busy with."""
+        return one_line(printable_path(self._now)).rpartition("/")[2]
 
     def _line(self, text: str) -> None:
         self._output.say(text)
