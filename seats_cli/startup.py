@@ -61,8 +61,8 @@ def start(
     """
     began = time.perf_counter()
     check_clip(path, clip_options)
-    checkpoint = checkpoint_for(model_options, output)
     check_header(path, clip_options)
+    checkpoint = checkpoint_for(model_options, output)
     if fit is not None:
         clip_options = fit(checkpoint, clip_options)
     with output.working("starting"):

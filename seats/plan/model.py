@@ -12,6 +12,7 @@ from seats.errors import ModelError
 from seats.media import FrameSampling
 from seats.models.checkpoint import Checkpoint, find_checkpoint
 from seats.models.families import FAMILIES, Family
+from seats.models.hub import is_hub_id
 from seats.models.sampling import frame_sampling
 
 # What transformers' config classes fill in where a config.json says nothing.
@@ -119,10 +120,18 @@ def planned_model(name: str, *, revision: str | None = None) -> PlannedModel:
             raise ModelError(f"{name} is not on this disk")
         checkpoint = find_checkpoint(name, offline=True, revision=revision)
         _ = checkpoint.config
-    except ModelError:
+    except ModelError as reason:
         from seats.bench.presets import find_preset
 
-        return _from_preset(name, find_preset(name))
+        try:
+            preset = find_preset(name)
+        except ModelError:
+            if name.startswith((".", "/", "~")) and not Path(name).expanduser().is_dir():
+                raise ModelError(f"no model folder {name!r}; check the path") from None
+            if is_hub_id(name):
+                raise
+            raise reason from None  # what is wrong with the folder
+        return _from_preset(name, preset)
     return of_checkpoint(checkpoint)
 
 

@@ -141,3 +141,16 @@ def test_cache_that_cannot_be_written(from_hub: Run, tmp_path: Path) -> None:
 
 def test_unknown_revision(from_hub: Run) -> None:
     assert "no revision 'v9'" in from_hub("--revision", "v9").line
+
+
+def test_a_broken_clip_is_found_before_a_model_is_fetched(
+    run: Run, clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetched(*_: object) -> None:
+        raise AssertionError("the model was asked for")
+
+    monkeypatch.setattr("seats_cli.startup.checkpoint_for", fetched)
+    for name in ("text.mp4", "empty.mp4"):
+        ran = run("ask", clips / name, "what ?", "--model", "Qwen/Qwen2.5-Omni-7B")
+        assert ran.code == 1
+        assert name in ran.line
