@@ -2,7 +2,8 @@
 
 A row stands for a clip's content, a question and the settings. So a renamed clip keeps its row, which gets the new
 name, as does one whose path is written in another way; a clip with new content under an old name is asked again, and
-the old content's row goes; two copies of a clip have a row each. Contents are only read where the file system's word is not enough (see `seats.batch.identity`).
+the old content's row goes; two copies of a clip have a row each. Contents are only read where the file system's word
+is not enough (see `seats.batch.identity`).
 """
 
 from __future__ import annotations
