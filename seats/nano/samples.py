@@ -1,7 +1,7 @@
 """The clips in `samples/`: `python -m seats.nano.samples DIR` makes them again.
 
-Each is the first clip of the sample split with the property it is named for, and its questions are the first ones drawn,
-but for the two types that seats-nano is weakest at (`WEAK`): they are examples of what it can do, no measure of it.
+Each is the first clip of the sample split with the property it is named for, and its questions are the first ones
+drawn, but for the two types that seats-nano is weakest at (`WEAK`): examples of what it can do, no measure of it.
 """
 
 import argparse
