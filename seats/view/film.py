@@ -1,4 +1,5 @@
-"""A clip with the mask burnt in: the moving pictures, the patches that left veiled, the sound with its tokens below."""
+"""A clip with the mask burnt in: the moving pictures, the patches that left veiled, the sound with its tokens below,
+and a key to the veils."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from seats.errors import MediaError, SettingsError
 from seats.media import Audio, Clip, FrameSampling, load_clip
+from seats.view.letters import written
 from seats.view.pictures import spectrogram
 from seats.view.shade import Shade, shade_picture, shades
 from seats.view.token_map import TokenMap
@@ -22,7 +24,10 @@ _PIECE_S = 8.0
 """Seconds of pictures decoded at a time, so that memory stays small."""
 _MOST_FPS, _STILL_FPS = 30, 10
 _WIDTH, _MOST_HEIGHT, _SOUND_HEIGHT, _GAP = 640, 720, 72, 8
-_BACKGROUND = 16
+_BACKGROUND, _INK = 16, 225
+LINE = 24
+"""Height of a line of text, pixels: the method's name above its pictures, and the key below."""
+_SWATCH = 20
 
 
 def check_film(path: Path) -> None:
@@ -44,7 +49,7 @@ def write_film(maps: Sequence[TokenMap], path: Path) -> None:
     fps = _rate(clip)
     panels = [_Panel(seen) for seen in maps]
     width = sum(panel.width for panel in panels) + _GAP * (len(panels) - 1)
-    height = panels[0].height
+    height = max(panel.height for panel in panels)
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as out:
         stream: Any = out.add_stream("libx264", rate=fps)
         stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
@@ -124,12 +129,20 @@ class _Panel:
             scale = min(_WIDTH / width, _MOST_HEIGHT / height)
             self.width, self.picture_height = round(width * scale / 2) * 2, round(height * scale / 2) * 2
         self.sound = self._sound_strip() if seen.audio is not None else None
-        gap = _GAP if self.picture_height else 0
-        self.height = self.picture_height + (0 if self.sound is None else _SOUND_HEIGHT + gap)
+        parts = [
+            _line(self.width, f"{seen.name}: {'veiled is what has left' if seen.moments else 'every token stays'}")
+        ]
+        if self.picture_height:
+            parts.append(_blank(self.picture_height, self.width))
+        if self.sound is not None:
+            parts += [_blank(_GAP, self.width), self.sound]
+        self.sound_top = sum(map(len, parts)) - _SOUND_HEIGHT
+        self.still = np.concatenate([*parts, *self._key()])
+        self.height = len(self.still)
 
     def at(self, time: float, picture: np.ndarray | None) -> np.ndarray:
         """The panel at a time, uint8 `[height, width, 3]`."""
-        panel = np.full((self.height, self.width, 3), _BACKGROUND, dtype=np.uint8)
+        panel = self.still.copy()
         seen = self.seen
         if picture is not None and seen.video is not None and seen.grid is not None and seen.clip.video is not None:
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgb24")
@@ -137,12 +150,27 @@ class _Panel:
             times = np.array(seen.clip.video.times).reshape(seen.grid[0], -1)
             grid = int(np.searchsorted((times[:-1, -1] + times[1:, 0]) / 2, time))  # the nearest
             left = seen.video.left.reshape(seen.grid)[grid]
-            panel[: self.picture_height] = shade_picture(large, left, self.kinds)
+            panel[LINE : LINE + self.picture_height] = shade_picture(large, left, self.kinds)
         if self.sound is not None:
-            panel[-_SOUND_HEIGHT:] = self.sound
             x = min(int(time / max(seen.seconds, 1e-6) * self.width), self.width - 2)
-            panel[-_SOUND_HEIGHT:, x : x + 2] = 255
+            panel[self.sound_top : self.sound_top + _SOUND_HEIGHT, x : x + 2] = 255
         return panel
+
+    def _key(self) -> Iterator[np.ndarray]:
+        """Lines `[24, width, 3]` that say what each veil means, two to a line where they fit."""
+        grey = np.full((LINE - 6, _SWATCH, 3), 128, dtype=np.uint8)
+        entries = []
+        for number, (moment, _) in enumerate(zip(self.seen.moments, self.kinds, strict=True)):
+            swatch = shade_picture(grey, np.array([[number]]), self.kinds)
+            entries.append((swatch, moment.label))
+        columns = 2 if self.width >= 600 else 1
+        for first in range(0, len(entries), columns):
+            line = _blank(LINE, self.width)
+            for place, (swatch, label) in enumerate(entries[first : first + columns]):
+                x = place * self.width // columns
+                line[3:-3, x : x + _SWATCH] = swatch
+                _write(line, x + _SWATCH + 6, label, (place + 1) * self.width // columns)
+            yield line
 
     def _sound_strip(self) -> np.ndarray:
         """The whole clip's spectrogram with its tokens shaded, uint8 `[72, width, 3]`."""
@@ -156,6 +184,26 @@ class _Panel:
         strip = np.full((_SOUND_HEIGHT, self.width, 3), _BACKGROUND, dtype=np.uint8)
         strip[:, :wide] = shade_picture(small, tokens.left[None], self.kinds)[:, : self.width]
         return strip
+
+
+def _blank(height: int, width: int) -> np.ndarray:
+    return np.full((height, width, 3), _BACKGROUND, dtype=np.uint8)
+
+
+def _line(width: int, text: str) -> np.ndarray:
+    line = _blank(LINE, width)
+    _write(line, 6, text, width)
+    return line
+
+
+def _write(line: np.ndarray, x: int, text: str, end: int) -> None:
+    """Put text on a line from column `x`, cut at column `end`; smaller where it is too long."""
+    ink = written(text)
+    if ink.shape[1] > end - x:
+        ink = written(text, 1)
+    ink = ink[:, : end - x]
+    y = (len(line) - len(ink)) // 2
+    line[y : y + len(ink), x : x + ink.shape[1]][ink] = _INK
 
 
 class _Sound:

@@ -11,7 +11,8 @@ import pytest
 from seats.errors import SettingsError
 from seats.media import load_clip
 from seats.models.omni import OmniModel
-from seats.view.film import check_film, write_film
+from seats.view.film import LINE, check_film, write_film
+from seats.view.letters import written
 from seats.view.look import look
 from seats.view.token_map import TokenMap
 from tests.media.make import read_number, tone, write_clip
@@ -47,6 +48,7 @@ def test_patches_that_left_are_veiled_and_no_others(model: OmniModel, tmp_path: 
     assert seen.video is not None
     grids, rows, columns = seen.grid
     left = seen.video.left.reshape(grids, rows, columns)
+    pictures = pictures[:, LINE : LINE + pictures.shape[2] * rows // columns]  # without the name and the key
     height, width = pictures.shape[1:3]
     veiled = 0
     assert seen.clip.video is not None
@@ -70,7 +72,7 @@ def test_pictures_move_at_the_file_s_rate_beside_the_sound(model: OmniModel, tmp
     pictures, rate, sound = read(tmp_path / "film.mp4")
     assert rate == 24.0
     assert sound == pytest.approx(2, abs=0.1)
-    assert [read_number(picture[:-80].transpose(2, 0, 1)) for picture in pictures] == list(range(48))
+    assert [read_number(picture[LINE:-80].transpose(2, 0, 1)) for picture in pictures] == list(range(48))
 
 
 def test_two_methods_stand_beside_each_other(model: OmniModel, tmp_path: Path) -> None:
@@ -78,8 +80,22 @@ def test_two_methods_stand_beside_each_other(model: OmniModel, tmp_path: Path) -
     write_film(looked(model, path, "seats", "full"), tmp_path / "film.mp4")
     (picture, *_), _, _ = read(tmp_path / "film.mp4")
     half = picture.shape[1] // 2
-    assert picture[:, half + 8 :].mean() > 225
-    assert picture[:, :half].mean() < 180
+    assert picture[LINE:300, half + 8 :].mean() > 225
+    assert picture[LINE:300, :half].mean() < 180
+    assert _reads(picture[:LINE, :half], "seats 35%: veiled")
+    assert _reads(picture[:LINE, half:], "full: every token")
+    assert _reads(picture[-2 * LINE :], "Stage I, before the LLM")
+
+
+def _reads(part: np.ndarray, text: str) -> bool:
+    """Whether a line of text stands somewhere in a part of a picture, as far as compression leaves it alone."""
+    ink, bright = written(text), part.mean(axis=2) > 120
+    height, width = ink.shape
+    return any(
+        (bright[y : y + height, x : x + width] == ink).mean() > 0.95
+        for y in range(len(bright) - height + 1)
+        for x in range(min(40, bright.shape[1] - width + 1))
+    )
 
 
 def test_sound_alone(model: OmniModel, tmp_path: Path) -> None:
@@ -88,7 +104,7 @@ def test_sound_alone(model: OmniModel, tmp_path: Path) -> None:
     pictures, _, sound = read(tmp_path / "film.mp4")
     assert len(pictures) == pytest.approx(20, abs=2)
     assert sound == pytest.approx(2, abs=0.1)
-    columns = pictures[:, 10].mean(axis=2)
+    columns = pictures[:, LINE + 20].mean(axis=2)
     places = columns.argmax(axis=1)
     assert places[-1] > places[1]  # the mark of the present moment moves on
 
