@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _GRIDS_A_BLOCK = 16  # of `seats.tokens.patches.patchify`
 _FRAMES_A_BLOCK = 30_000  # of `seats.tokens.mel.log_mel`
 _BYTES_A_FRAME = 4030  # samples, windowed frame and spectrum of one mel frame; measured
-_CHUNK = 128 * 2**20  # of `seats.selection.saliency`
+_CHUNK = 2 * 2**20  # of `seats.selection.saliency`, on the host
 _PATCHES_AT_ONCE = 65_536  # of `seats.models.thinker`
 _ROWS_AT_ONCE = 16_384  # of `seats.models.fused`
 _STAGE_ONE = 300 * 2**20  # of `seats.selection.diversity`

@@ -5,8 +5,10 @@ from torch import Tensor
 
 from seats.selection import triton_kernels
 
-# Scores of this many bytes at once: small against any model, large enough to keep a GPU busy.
-_CHUNK_BYTES = 128 * 2**20
+# Scores of this many bytes at once: what stays in a CPU's cache while softmax goes over it again and again, which takes
+# a quarter of the time. Other devices take more, to be kept busy.
+_CHUNK_BYTES = 2 * 2**20
+_DEVICE_CHUNKS = 64
 
 
 def column_mass(q: Tensor, k: Tensor, window: int, scale: float | None = None) -> Tensor:
@@ -92,7 +94,8 @@ def _equal_windows(q: Tensor, k: Tensor, window: int, scale: float) -> Tensor:
     # One batch entry per window and head; a chunk is several entries, or some queries of one where it is too
     # large.
     q, k = (x.view(n // window, window, heads, dim).transpose(1, 2).reshape(-1, window, dim) for x in (q, k))
-    rows = max(1, _CHUNK_BYTES // (4 * window))
+    chunk = _CHUNK_BYTES * (1 if q.device.type == "cpu" else _DEVICE_CHUNKS)
+    rows = max(1, chunk // (4 * window))
     entries, queries = max(1, rows // window), min(rows, window)
     mass = torch.zeros(q.shape[0], window, dtype=torch.float32, device=q.device)
     for start in range(0, q.shape[0], entries):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from seats.costs.allocations import allocations
 from seats.errors import ModelError
 from seats.models import compat
 from seats.models.signals import EncoderWants
@@ -91,6 +92,18 @@ def test_a_long_clip_is_encoded_in_parts(thinkers, family, grids, monkeypatch):
             if want.keys:
                 torch.testing.assert_close(mine.keys, theirs.keys, rtol=1e-4, atol=1e-5)
     assert steps[:3] == ["encode_video", "saliency", "saliency"]
+
+
+def test_parts_take_the_memory_of_a_part(thinkers, monkeypatch):
+    thinker, grid = thinkers["qwen2.5-omni"], (24, 6, 10)
+    patches = torch.randn(24 * 60, 6 * thinker.vision.config.patch_size**2, generator=torch.Generator().manual_seed(4))
+    peaks = []
+    for limit in (10**6, 240):
+        monkeypatch.setattr("seats.models.thinker.PATCHES_AT_ONCE", limit)
+        with allocations() as taken:
+            thinker.encode_video(patches, grid, EncoderWants(video_grids=2))
+        peaks.append(taken.peak)
+    assert peaks[1] < peaks[0] / 3  # a sixth, and what is made of all parts
 
 
 @both_families
