@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS = (".png", ".pdf", ".svg")
-DPI = 180
-"""Of a .png: more than the sampled frames have where they are drawn. For print there is .pdf."""
+DPI = 170
+"""Of a .png: about what the sampled frames have where they are drawn. For print there is .pdf."""
 _COLUMNS = 8
 """Frames in the figure, all methods together."""
 _STEP = 8
@@ -161,7 +161,7 @@ def _ghost(frame: np.ndarray) -> np.ndarray:
     """A frame made faint and coarse: enough to see what has gone, and small as a file. Sides in multiples of 4."""
     height, width, _ = frame.shape
     mean = frame.reshape(height // 4, 4, width // 4, 4, 3).mean((1, 3)).astype(np.uint8)
-    return np.repeat(np.repeat(255 - (255 - mean) // 32 * 5, 4, 0), 4, 1)
+    return np.repeat(np.repeat(255 - (255 - mean) // 48 * 8, 4, 0), 4, 1)
 
 
 def _sound(axis: Axes, seen: TokenMap, columns: int, rows: int) -> None:
@@ -205,9 +205,10 @@ def _budget(axis: Axes, seen: TokenMap, columns: int, rows: int) -> None:
     axis.xaxis.set_major_formatter("{x:g} s")
     axis.spines[["top", "right", "left"]].set_visible(False)
     handles = _legend(seen)
-    few = len(handles) if columns == _COLUMNS else 2
+    wide = min(len(handles), 4 if columns == _COLUMNS else 2)
+    rowwise = [handle for column in range(wide) for handle in handles[column::wide]]  # legends fill columns first
     box: Any = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.25), "frameon": False}
-    axis.legend(handles=handles, title="tokens that left", ncols=min(few, 4), **box)
+    axis.legend(handles=rowwise, title="tokens that left", ncols=max(wide, 1), **box)
 
 
 def _legend(seen: TokenMap) -> list[Any]:

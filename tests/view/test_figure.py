@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from seats.errors import SettingsError
-from seats.view.figure import check_figure, write_figure
+from seats.view.figure import DPI, check_figure, write_figure
 from seats.view.token_map import TokenMap
 from tests.view.conftest import Look
 
@@ -28,7 +28,7 @@ def test_two_methods_and_a_question_that_looks_like_mathematics(look_at: Look, t
     path = tmp_path / "figure.png"
     write_figure(look_at("seats", "full", text="what costs $5^2 and $\\frac{ _ " * 30), path)
     picture = plt.imread(path)
-    assert picture.shape[1] == 1278
+    assert picture.shape[1] == round(7.1 * DPI)
     assert np.ptp(picture) > 0.5
 
 
