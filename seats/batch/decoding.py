@@ -15,6 +15,7 @@ from seats.errors import MediaError, SeatsError
 from seats.media import Clip
 
 _START_S = 300.0
+_OUTGREW = f"exit code {MEMORY_EXIT}"
 _GRACE_S = 2.0
 """The child knows the time limit too and says better what was slow; it is ended when it cannot."""
 
@@ -47,6 +48,7 @@ class Decoder:
         self._closed = False
         self._child: Child | None = None
         self._ready = False
+        self._served = 0
         self._ensure_child()
 
     def decode(self, path: str, settings: ClipSettings) -> Decoded:
@@ -60,6 +62,7 @@ class Decoder:
         try:
             if not self._await_ready(child):
                 return Decoded(None, None, MediaError(f"{path}: not read, the decoder was closed"))
+            self._served += 1
             child.connection.send(Request(path, settings))
             deadline = time.monotonic() + settings.timeout_s + _GRACE_S
             while True:
@@ -76,6 +79,8 @@ class Decoder:
         except (EOFError, OSError):
             ended = child.ending()
         self._drop(child)
+        if ended == _OUTGREW and self._served > 1:
+            return self.decode(path, settings)  # by a child in which no other clip has left anything behind
         return Decoded(content, None, _why(path, ended, settings.timeout_s, self._memory))
 
     def close(self) -> None:
@@ -91,7 +96,8 @@ class Decoder:
                 self._child.kill()  # ended between two clips, so no clip is to blame
                 self._child = None
             if self._child is None and not self._closed:
-                self._child, self._ready = Child.start("seats.batch.decoding_child", quiet=True), False
+                self._child = Child.start("seats.batch.decoding_child", quiet=True)
+                self._ready, self._served = False, 0
                 self._child.connection.send(self._memory)
             return self._child
 
@@ -124,7 +130,7 @@ def _why(path: str, ended: str, timeout_s: float, memory: int) -> MediaError:
         return MediaError(
             f"{path}: reading took longer than {timeout_s:g} s; allow more time or ask about a shorter part"
         )
-    if ended == f"exit code {MEMORY_EXIT}":
+    if ended == _OUTGREW:
         return MediaError(
             f"{path}: reading took more than {memory / 2**30:.2g} GiB of memory; allow more, or lower "
             "the frames or their size"

@@ -12,6 +12,8 @@ import numpy as np
 from seats.batch import decoding_child
 from seats.media import load_clip
 
+LEAKED: list[np.ndarray] = []
+
 
 def main(connection: Connection) -> None:
     """`seats.batch.decoding_child.main` with another `load_clip`."""
@@ -31,6 +33,8 @@ def load_or_break(path: str, **options: Any) -> Any:
         while True:
             held.append(np.ones(2**21))
             time.sleep(0.01)
+    if "leak" in path:
+        LEAKED.append(np.ones(2**23))
     if "leap" in path:
         np.ones(2**34)
     if "hole" in path:

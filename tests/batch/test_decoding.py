@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -71,11 +72,15 @@ def test_sound_alone_and_pictures_alone(decoder: Decoder, clip: str) -> None:
 
 
 def test_nothing_is_left_open(decoder: Decoder, clip: str) -> None:
+    def open_files() -> tuple[int, int]:
+        time.sleep(0.5)  # the child closes its hold of the clip when it has been sent
+        return len(os.listdir("/proc/self/fd")), len(os.listdir(f"/proc/{decoder._child.process.pid}/fd"))
+
     decoder.decode(clip, SETTINGS)
-    before = len(os.listdir("/proc/self/fd")), len(os.listdir(f"/proc/{decoder._child.process.pid}/fd"))
+    before = open_files()
     for _ in range(5):
         decoder.decode(clip, SETTINGS)
-    assert before == (len(os.listdir("/proc/self/fd")), len(os.listdir(f"/proc/{decoder._child.process.pid}/fd")))
+    assert before == open_files()
 
 
 def test_errors_are_those_of_load_clip(decoder: Decoder, clip: str, tmp_path: Path) -> None:
@@ -118,6 +123,34 @@ def test_breaking_files_cost_only_themselves(breaking: Decoder, clip: str, tmp_p
         assert failed.content == content_of(str(bad))
         assert time.monotonic() - began < 90
     assert breaking.decode(clip, replace(SETTINGS, timeout_s=60)).error is None
+
+
+@pytest.mark.slow
+def test_no_clip_pays_for_what_others_left_behind(breaking: Decoder, clip: str, tmp_path: Path) -> None:
+    leaky = tmp_path / "leak.mp4"
+    leaky.write_bytes(Path(clip).read_bytes())
+    pids = set()
+    for _ in range(6):  # 64 MB each, and 200 MB is the limit
+        assert breaking.decode(str(leaky), SETTINGS).error is None
+        pids.add(breaking._child.process.pid)
+    assert len(pids) > 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
+def test_memory_stays_flat(decoder: Decoder) -> None:
+    sample = str(Path(__file__).parents[2] / "samples" / "crossing.mp4")
+
+    def own() -> int:
+        status = Path(f"/proc/{decoder._child.process.pid}/status").read_text()
+        return next(1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon"))
+
+    for _ in range(10):
+        assert decoder.decode(sample, SETTINGS).error is None
+    before = own()
+    for _ in range(60):
+        decoder.decode(sample, SETTINGS)
+    assert own() - before < 4 * 2**20
 
 
 def test_closing_ends_a_decode_at_once(clip: str) -> None:
