@@ -23,7 +23,9 @@ DOCUMENTS = sorted(
 
 
 def blocks(path: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    """What stands between fences of a language, "" for those that name none."""
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    return [text for name, text in fenced if name == language]
 
 
 def stand_ins() -> dict[str, Any]:
@@ -119,3 +121,30 @@ def test_the_changelog_names_every_command() -> None:
     group: Any = typer.main.get_command(build_app())
     for name in (*group.commands, "seats.answer", "seats.stream", "seats.attach", "seats.Conversation"):
         assert f"`{name}`" in text, name
+
+
+@pytest.mark.slow
+def test_the_answer_that_the_readme_shows_is_the_one_there_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All lines of it but those of times, which differ from run to run."""
+    from seats_cli.main import run
+
+    shown = next(block for block in blocks(ROOT / "README.md", "") if block.startswith("$ seats ask "))
+    command, answer, *summary = shown.splitlines()
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/nowhere")
+    monkeypatch.setenv("COLUMNS", str(len(summary[0])))
+    assert run([*shlex.split(command)[2:], "--model", "seats-nano"]) == 0
+    said = capsys.readouterr()
+    assert said.out == f"{answer}\n"
+
+    def lasting(lines: list[str]) -> str:
+        """Tokens and FLOPs, without frame, bars and what the width decides."""
+        inner = [" ".join(line.strip("│ ").split()) for line in lines]
+        first = next(number for number, line in enumerate(inner) if line.startswith("tokens"))
+        last = next(number for number, line in enumerate(inner) if line.startswith("time"))
+        return " · ".join(re.sub(" ?[█▏▎▍▌▋▊▉]+", "", line) for line in inner[first:last])
+
+    assert lasting(summary) == lasting(said.err.splitlines())
