@@ -146,6 +146,10 @@ def test_stock_code_comes_back_for_a_while(pairs, family):
             assert torch.equal(one, other)
     for before, after in zip(mine, outputs(ours), strict=True):
         assert torch.equal(before, after)
+    with torch.inference_mode(), stock_blocks(ours):  # as a benchmark does
+        for one, other in zip(outputs(ours), outputs(stock), strict=True):
+            assert torch.equal(one, other)
+    assert not any(parameter.is_inference() for parameter in ours.module.parameters())
 
 
 @both_families
