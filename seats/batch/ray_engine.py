@@ -116,6 +116,8 @@ class RayEngine:
         try:
             if self._address is not None:
                 _reach(self._address)
+            else:  # Ray's own choice is to give way to everything else on the machine; local workers do not
+                os.environ.setdefault("RAY_worker_niceness", "0")
             ray.init(**self._where(), log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:
             said = " ".join(str(error).split())[:200]

@@ -33,6 +33,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     before = Path.cwd()
     os.chdir(tmp_path_factory.mktemp("elsewhere"))
+    os.environ.setdefault("RAY_worker_niceness", "0")  # else a machine with other work on it runs into the timeout
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
     os.chdir(before)
     yield cluster.address
