@@ -32,7 +32,7 @@ _STAYED, _GREY = "#2367a8", "#5a616c"
 def check_figure(path: Path) -> None:
     """Raise SettingsError if a figure can't be drawn to this file: no matplotlib, or no format of that name."""
     if path.suffix.lower() not in FORMATS:
-        raise SettingsError(f"{path}: a figure's name must end in {', '.join(FORMATS)}")
+        raise SettingsError(f"{path}: a figure's name must end in .png, .pdf or .svg")
     try:
         import matplotlib  # noqa: F401
     except ImportError:
