@@ -41,7 +41,7 @@ TESTS = (
     "tests/costs/test_timers.py",
 )
 LIMIT_S = 530
-"""No part may take longer: machines are lent by the ten minutes."""
+"""No part may take longer: jobs are often limited to ten minutes."""
 
 
 @dataclass(frozen=True)
