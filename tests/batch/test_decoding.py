@@ -150,7 +150,7 @@ def test_memory_stays_flat(decoder: Decoder) -> None:
     before = own()
     for _ in range(60):
         decoder.decode(sample, SETTINGS)
-    assert own() - before < 4 * 2**20
+    assert own() - before < 2 * 2**20
 
 
 def test_closing_ends_a_decode_at_once(clip: str) -> None:
