@@ -82,8 +82,9 @@ def test_rows_by_a_cluster(
     rows = 0
     with RayEngine(setup, 1, address) as engine:
         for event in engine.events(jobs, stop):
-            rows += isinstance(event, Made)
-            stop.set()
+            if isinstance(event, Made):  # an actor may say something first
+                rows += 1
+                stop.set()
     assert 1 <= rows < 24
 
     gone = replace(setup, model=replace(setup.model, checkpoint=Checkpoint("gone", tmp_path)))
