@@ -65,7 +65,7 @@ def test_sound_alone(view: Run) -> None:
         (["--out", "nowhere/map.html"], 1, "folder does not exist"),
         (["--out", "."], 2, "is a folder"),
         (["--mp4", "mask.webm"], 2, "end in .mp4"),
-        (["--png", "map.gif"], 2, "end in .png, .pdf, .svg"),
+        (["--png", "map.gif"], 2, "end in .png, .pdf or .svg"),
         (["--out", "a.mp4", "--mp4", "a.mp4"], 2, "overwrite what --out writes"),
         (["--method", "magic"], 2, "choose one of"),
         (["--method", "seats", "--method", "fastv", "--keep", "3%"], 2, "fastv"),
