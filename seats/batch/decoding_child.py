@@ -57,6 +57,7 @@ class Loaded:
 def main(connection: Connection) -> None:
     """Serve until the connection ends."""
     memory: int = connection.recv()
+    os.nice(10)  # a later clip's decoding threads must not take the core that the model's one thread runs on
     import torch  # decoding needs it, and so the memory of an idle child is that with it
 
     if "OMP_NUM_THREADS" not in os.environ:
