@@ -6,7 +6,8 @@ All three are timed in this order, several times over: decoding every clip one a
 does; answering about clips decoded before; and the batch, its results file included. A first clip, with which decoder
 and model are started, comes before the clips that are timed, so that no start is in any of the three; when the batch's
 first row is there, one or two of the next clips may have been decoded. `ratio` is the batch's time by the larger of the
-other two.
+other two in the same round: median, least and most of the rounds. `busy` is the processor time of decoding and model by
+what all cores have in the time of the larger: near 1, no order of the work could take only that time.
 On a machine with other work on it the figures mean nothing.
 """
 
@@ -20,6 +21,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,20 +40,33 @@ from seats.models.sampling import frame_sampling
 QUESTION = "Which shape appears first?"
 
 
-def decoding_alone(setup: Setup, jobs: list[Job]) -> tuple[float, dict[str, Decoded]]:
-    """Seconds, and the clips."""
+@dataclass(frozen=True)
+class Taken:
+    """Seconds of the clock and of the processors."""
+
+    wall_s: float
+    cpu_s: float
+
+
+def processor_seconds(process: int) -> float:
+    """What a process and its threads have used so far."""
+    user, system = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def decoding_alone(setup: Setup, jobs: list[Job]) -> tuple[Taken, dict[str, Decoded]]:
+    """What it took, and the clips."""
     decoder = Decoder(setup.clip.memory_bytes)
     try:
         decoded = {jobs[0].clip: decoder.decode(jobs[0].clip, setup.clip)}  # so that imports are not counted
-        began = time.monotonic()
+        began, used = time.monotonic(), processor_seconds(decoder._child.process.pid)
         decoded |= {job.clip: decoder.decode(job.clip, setup.clip) for job in jobs[1:]}
-        return time.monotonic() - began, decoded
+        return Taken(time.monotonic() - began, processor_seconds(decoder._child.process.pid) - used), decoded
     finally:
         decoder.close()
 
 
-def model_alone(setup: Setup, jobs: list[Job], decoded: dict[str, Decoded]) -> float:
-    """Seconds."""
+def model_alone(setup: Setup, jobs: list[Job], decoded: dict[str, Decoded]) -> Taken:
     worker = Worker(setup)
     for decoder in worker._decoders:
         decoder.decode(jobs[0].clip, setup.clip)  # so that they do not start while the model is timed
@@ -59,9 +74,9 @@ def model_alone(setup: Setup, jobs: list[Job], decoded: dict[str, Decoded]) -> f
     try:
         worker.run(jobs[0], lambda _: None)
         with ThreadPoolExecutor(slots(setup)) as pool:
-            began = time.monotonic()
+            began, used = time.monotonic(), time.process_time()
             list(pool.map(lambda job: worker.run(job, lambda _: None), jobs[1:]))
-            return time.monotonic() - began
+            return Taken(time.monotonic() - began, time.process_time() - used)
     finally:
         worker.close()
 
@@ -100,27 +115,34 @@ def measure(folder: Path, clips: int, repeats: int, scale: int, decoders: int = 
     )
     rounds = []
     for number in range(repeats):
-        decoding_s, decoded = decoding_alone(setup, jobs)
-        model_s = model_alone(setup, jobs, decoded)
-        rounds.append((decoding_s, model_s, batch(setup, jobs, folder / f"{number}.jsonl")))
-    decoding_s, model_s, batch_s = (statistics.median(times) for times in zip(*rounds, strict=True))
+        decoding, decoded = decoding_alone(setup, jobs)
+        model = model_alone(setup, jobs, decoded)
+        rounds.append((decoding, model, batch(setup, jobs, folder / f"{number}.jsonl")))
+    longer = [max(decoding.wall_s, model.wall_s) for decoding, model, _ in rounds]
+    ratios = [batch_s / most for most, (_, _, batch_s) in zip(longer, rounds, strict=True)]
+    busy = [
+        (decoding.cpu_s + model.cpu_s) / (most * (os.cpu_count() or 1))
+        for most, (decoding, model, _) in zip(longer, rounds, strict=True)
+    ]
     return {
         "clips": clips,
         "picture": f"{168 * scale}x{168 * scale}, 4 s",
-        "decoding_s": round(decoding_s, 3),
-        "model_s": round(model_s, 3),
-        "batch_s": round(batch_s, 3),
-        "ratio": round(batch_s / max(decoding_s, model_s), 3),
-        "one_after_the_other": round((decoding_s + model_s) / max(decoding_s, model_s), 3),
-        "rounds": [[round(seconds, 3) for seconds in times] for times in rounds],
+        "decoding_s": round(statistics.median(decoding.wall_s for decoding, _, _ in rounds), 3),
+        "model_s": round(statistics.median(model.wall_s for _, model, _ in rounds), 3),
+        "batch_s": round(statistics.median(batch_s for _, _, batch_s in rounds), 3),
+        "ratio": [round(figure(ratios), 3) for figure in (statistics.median, min, max)],
+        "busy": round(statistics.median(busy), 3),
+        "rounds": [
+            [round(s, 3) for s in (decoding.wall_s, model.wall_s, batch_s)] for decoding, model, batch_s in rounds
+        ],
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clips", type=int, default=100)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--scales", type=int, nargs="+", default=[1, 2, 3, 4, 6])
+    parser.add_argument("--clips", type=int, default=40)
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--scales", type=int, nargs="+", default=[1, 2, 3, 4])
     parser.add_argument("--decoders", type=int, default=1)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
