@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 _CAN_SKIP = {"h264", "hevc"}
 # A run of unneeded packets this short is decoded: starting the decoder's threads again would cost more.
 _SHORT_RUN = 16
+# Pictures of the source's size that are being resized or wait for it take memory, so there are few.
+_RESIZING_THREADS = 8
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 
 
@@ -54,12 +59,12 @@ def load_video(
     read_until = float(timeline.times[-1]) + timeline.last_s if len(timeline.times) else 0.0
     if choice is None:
         return None, [], read_until
-    frames = _Frames(path, choice, timeline, sampling)
     try:
-        _decode(path, timeline, frames, deadline, leave_out=timeline.timestamped)
+        with _Frames(path, choice, timeline, sampling) as frames:
+            _decode(path, timeline, frames, deadline, leave_out=timeline.timestamped)
     except _NotExactError:
-        frames = _Frames(path, choice, timeline, sampling)
-        _decode(path, timeline, frames, deadline, leave_out=False)
+        with _Frames(path, choice, timeline, sampling) as frames:
+            _decode(path, timeline, frames, deadline, leave_out=False)
     pixels, count = frames.finish()
     times = timeline.times[choice.indices[:count]] - start_s
     if count < len(choice.indices):
@@ -82,7 +87,10 @@ def load_video(
 
 
 class _Frames:
-    """Receives decoded frames in order of time and keeps the chosen ones, resized."""
+    """Receives decoded frames in order of time and keeps the chosen ones, resized, while the next are decoded.
+
+    A context: what is left to resize is done at its end, or dropped when it ends by an exception.
+    """
 
     def __init__(self, path: Path, choice: Choice, timeline: Timeline, sampling: FrameSampling) -> None:
         distinct, self._copies = np.unique(choice.indices, return_counts=True)
@@ -97,6 +105,18 @@ class _Frames:
         self._turn = (False, False, False)
         # filled by NumPy: a torch copy of this size starts threads, which costs more than the copy
         self._pixels: np.ndarray | None = None
+        self._threads = min(_RESIZING_THREADS, os.cpu_count() or 1)
+        self._pool = ThreadPoolExecutor(self._threads, "seats-resize")
+        self._resizing: deque[Future[None]] = deque()
+
+    def __enter__(self) -> _Frames:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=kind is not None)
+        if kind is None:
+            while self._resizing:
+                self._resizing.popleft().result()
 
     @property
     def done(self) -> bool:
@@ -116,17 +136,23 @@ class _Frames:
             transfer = _HDR_TRANSFERS.get(getattr(frame, "color_trc", 0))  # PyAV 15 does not say it
             if transfer:
                 self.notes.append(f"the video is HDR ({transfer}); its colours are read without tone mapping")
+        copies = int(self._copies[self.taken])
+        place = self._pixels[self._filled : self._filled + copies]
+        self._filled += copies
+        self.taken += 1
+        if len(self._resizing) == 2 * self._threads:
+            self._resizing.popleft().result()
+        self._resizing.append(self._pool.submit(self._keep, frame, place))
+
+    def _keep(self, frame: Any, place: np.ndarray) -> None:
+        """Fill `place`, uint8 `[copies, 3, H, W]`, with a frame."""
         transpose, flip_x, flip_y = self._turn
-        height, width = self._pixels.shape[2:]
+        height, width = place.shape[2:]
         # turning the small picture is cheaper than turning the large one, and gives the same
         small = _resize(_to_rgb(frame, self._path), *((width, height) if transpose else (height, width)))
         if transpose:
             small = small.transpose(0, 2, 1)
-        small = small[:, :: -1 if flip_y else 1, :: -1 if flip_x else 1]
-        copies = int(self._copies[self.taken])
-        self._pixels[self._filled : self._filled + copies] = small
-        self._filled += copies
-        self.taken += 1
+        place[:] = small[:, :: -1 if flip_y else 1, :: -1 if flip_x else 1]
 
     def finish(self) -> tuple[torch.Tensor, int]:
         """Return the frames `[F, 3, H, W]` and F: even, by dropping the last or repeating the only one."""

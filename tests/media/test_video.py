@@ -1,10 +1,14 @@
 """The frames taken are the right ones, with the right colours, the right way up."""
 
+import threading
+from time import sleep
+
 import av
 import numpy as np
 import pytest
 import torch
 
+from seats.errors import MediaError
 from seats.media import FrameSampling, load_clip
 from seats.media import video as video_module
 from tests.media.make import numbered_picture, numbers, read_number, write_clip
@@ -71,6 +75,30 @@ def test_leaving_packets_out_changes_no_pixel(plain_clip, monkeypatch):
 def _fail(*_args):
     raise video_module._NotExactError
     yield
+
+
+def test_frames_keep_their_places_whichever_is_resized_first(plain_clip, monkeypatch):
+    expected = _video(plain_clip).pixels
+    resize, turns = video_module._resize, iter(range(100))
+
+    def late_every_other_time(*args):
+        sleep(0.05 * (1 - next(turns) % 2))
+        return resize(*args)
+
+    monkeypatch.setattr(video_module, "_RESIZING_THREADS", 4)
+    monkeypatch.setattr(video_module.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(video_module, "_resize", late_every_other_time)
+    assert torch.equal(_video(plain_clip).pixels, expected)
+
+
+def test_a_frame_that_cannot_be_resized_ends_the_reading(plain_clip, monkeypatch):
+    def refuse(_frame, path):
+        raise MediaError(f"{path}: pixel format odd cannot be made RGB")
+
+    monkeypatch.setattr(video_module, "_to_rgb", refuse)
+    with pytest.raises(MediaError, match="pixel format odd"):
+        _video(plain_clip)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("seats-resize")]
 
 
 def test_far_apart_frames_skip_most_of_the_file(plain_clip):
