@@ -184,15 +184,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", action="append", help="a file's name; several times for several")
+    parser.add_argument("--folder", type=Path, help="keep the files there; those that are there already are not made")
     options = parser.parse_args()
     torch.set_num_threads(CORES)
-    with tempfile.TemporaryDirectory() as folder:
-        found = []
+    with tempfile.TemporaryDirectory() as made:
+        folder, found = options.folder or Path(made), []
         for source in SOURCES:
             if options.only and source.name not in options.only:
                 continue
-            print(f"making {source.name}", file=sys.stderr, flush=True)
-            path = make(source, Path(folder))
+            path = folder / source.name
+            if not path.exists():
+                print(f"making {source.name}", file=sys.stderr, flush=True)
+                make(source, folder)
             found.append(compare(path, source.fps, options.rounds))
             print(json.dumps(found[-1]), file=sys.stderr, flush=True)
     packages = {name: version(name) for name in ("av", "torch", "torchcodec", "decord")}
