@@ -15,8 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).parent
-ROOT = FOLDER.parent
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.gpu import FOLDER, MODELS, ROOT, figures
+
 DOCUMENTS = (ROOT / "README.md", ROOT / "seats" / "nano" / "weights" / "README.md")
 MARK = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
@@ -145,7 +147,60 @@ def types() -> str:
     return table(rows)
 
 
-TABLES: dict[str, Callable[[], str]] = {"accuracy": accuracy, "plus": plus, "controls": controls, "types": types}
+def reading() -> str:
+    """Seconds that reading the pictures of a file takes, and how many times as long others take."""
+    others = ("torchcodec, 2 threads", "torchcodec", "decord, 2 threads", "decord")
+    rows = [["file", "frames taken", "`seats`, s", *others]]
+    for its in record("clip-decoding")["files"]:
+        readers = its["readers"]
+        times = [f"{readers[name]['times_of_seats']:.2f}" if name in readers else "-" for name in others]
+        rows.append([its["file"], str(its["frames"]), f"{readers['seats']['median_s']:.2f}", *times])
+    return table(rows)
+
+
+def lengths() -> str:
+    """Time by step, in seconds, and memory of one `seats ask` by the length of the clip."""
+    rows = [["clip", "tokens", "reading", "encoders", "prefill", "first token", "whole process", "memory, MB"]]
+    for its in record("linearity")["rows"]:
+        steps = its["steps_s"]
+        encoders = steps["encode_video"] + steps["encode_audio"]
+        seconds = (steps["decode_clip"], encoders, steps["prefill"], steps["first_token"], its["wall_s"]["median"])
+        memory = f"{its['peak_resident_bytes'] / 1e6:,.0f}"
+        rows.append([f"{its['clip_s']:,.0f} s", f"{its['tokens']:,}", *(f"{s:.2f}" for s in seconds), memory])
+    return table(rows)
+
+
+def gpu(folder: Path = FOLDER) -> str:
+    """Selection + prefill of `seats` on a GPU by model and retention, and the figures that matter of every part."""
+    found = {path.stem.removeprefix("gpu-"): json.loads(path.read_text()) for path in sorted(folder.glob("gpu-*.json"))}
+    done = {name: its for name, its in found.items() if its["exit_code"] == 0}
+    if not done:
+        return "Not measured yet: `python benchmarks/gpu.py run` on a machine with a GPU makes the records.\n"
+    rows = [["selection + prefill, times faster", *(f"{keep} %" for keep in (35, 25, 15, 10))]]
+    for model in MODELS:
+        tokens = done.get(f"{model.short}-tokens", {"result": {"rows": []}})["result"]["rows"]
+        ours = {its["keep_percent"]: its for its in tokens if its["method"] == "seats" and its["error"] is None}
+        for against, name in (("selection_and_prefill", "our full tokens"), ("over_stock", "transformers")):
+            cells = [_times(ours.get(keep, {}).get("speedup", {}).get(against)) for keep in (35, 25, 15, 10)]
+            if ours:
+                rows.append([f"{model.preset} than {name}", *cells])
+    said = "".join(f"- {line}\n" for line in figures(done))
+    return f"{table(rows)}\n{said}" if len(rows) > 1 else said
+
+
+def _times(ratio: dict[str, float] | None) -> str:
+    return "-" if ratio is None else f"{ratio['median']:.2f} ({ratio['low']:.2f} … {ratio['high']:.2f})"
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "accuracy": accuracy,
+    "plus": plus,
+    "controls": controls,
+    "types": types,
+    "reading": reading,
+    "lengths": lengths,
+    "gpu": gpu,
+}
 
 
 def rewritten(text: str) -> str:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import gpu
+
 ROOT = Path(__file__).parents[1]
 TABLES = ROOT / "benchmarks" / "tables.py"
 
@@ -32,3 +34,16 @@ def test_a_changed_figure_is_put_right(tables):
     changed = f"{text[: figure.start()]}00.0{text[figure.end() :]}"
     assert changed != text
     assert tables["rewritten"](changed) == text
+
+
+@pytest.mark.slow
+def test_gpu_records_become_a_table(tables, tmp_path, monkeypatch):
+    assert "Not measured yet" in tables["gpu"](tmp_path)
+    parts = ["7b-tokens", "7b-first-token"]
+    monkeypatch.delenv("OUT", raising=False)
+    assert gpu.main(["run", *parts, "--dry", "--out", str(tmp_path)]) == 0
+    rows = tables["gpu"](tmp_path).splitlines()
+    assert rows[2].startswith("| qwen2.5-omni-7b than our full tokens | - | - | - | ")
+    assert re.search(r"\| \d+\.\d\d \(\d+\.\d\d … \d+\.\d\d\) \|$", rows[2])
+    assert rows[3].startswith("| qwen2.5-omni-7b than transformers | ")
+    assert sum(row.startswith("- 7b-") for row in rows) == 2
