@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 _CAN_SKIP = {"h264", "hevc"}
 # A run of unneeded packets this short is decoded: starting the decoder's threads again would cost more.
 _SHORT_RUN = 16
-# Pictures of the source's size that are being resized or wait for it take memory, so there are few.
 _RESIZING_THREADS = 8
+# Of all pictures that are being resized or wait for it, at the source's size: about 150 MB in YUV and RGB.
+_RESIZING_PIXELS = 32_000_000
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 
 
@@ -105,8 +106,8 @@ class _Frames:
         self._turn = (False, False, False)
         # filled by NumPy: a torch copy of this size starts threads, which costs more than the copy
         self._pixels: np.ndarray | None = None
-        self._threads = min(_RESIZING_THREADS, os.cpu_count() or 1)
-        self._pool = ThreadPoolExecutor(self._threads, "seats-resize")
+        self._pool = ThreadPoolExecutor(min(_RESIZING_THREADS, os.cpu_count() or 1), "seats-resize")
+        self._at_once = 1
         self._resizing: deque[Future[None]] = deque()
 
     def __enter__(self) -> _Frames:
@@ -130,6 +131,7 @@ class _Frames:
             self.width, self.height = frame.width, frame.height
             if self._turn[0]:
                 self.width, self.height = self.height, self.width
+            self._at_once = max(1, min(2 * _RESIZING_THREADS, _RESIZING_PIXELS // (frame.height * frame.width)))
             total = int(self._copies.sum())
             size = frame_size(self.height, self.width, total, self._sampling)
             self._pixels = np.empty((total, 3, *size), dtype=np.uint8)
@@ -140,7 +142,7 @@ class _Frames:
         place = self._pixels[self._filled : self._filled + copies]
         self._filled += copies
         self.taken += 1
-        if len(self._resizing) == 2 * self._threads:
+        if len(self._resizing) == self._at_once:
             self._resizing.popleft().result()
         self._resizing.append(self._pool.submit(self._keep, frame, place))
 
