@@ -108,6 +108,7 @@ class _Frames:
         self._pixels: np.ndarray | None = None
         self._pool = ThreadPoolExecutor(min(_RESIZING_THREADS, os.cpu_count() or 1), "seats-resize")
         self._at_once = 1
+        self._last: tuple[Any, Future[None], np.ndarray] | None = None
         self._resizing: deque[Future[None]] = deque()
 
     def __enter__(self) -> _Frames:
@@ -115,6 +116,7 @@ class _Frames:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._pool.shutdown(cancel_futures=kind is not None)
+        self._last = None
         if kind is None:
             while self._resizing:
                 self._resizing.popleft().result()
@@ -142,9 +144,14 @@ class _Frames:
         place = self._pixels[self._filled : self._filled + copies]
         self._filled += copies
         self.taken += 1
+        if self._last is not None and frame is self._last[0]:  # PyAV's frames are not for two threads at a time
+            self._last[1].result()
+            place[:] = self._last[2][0]
+            return
         if len(self._resizing) == self._at_once:
             self._resizing.popleft().result()
-        self._resizing.append(self._pool.submit(self._keep, frame, place))
+        self._last = frame, self._pool.submit(self._keep, frame, place), place
+        self._resizing.append(self._last[1])
 
     def _keep(self, frame: Any, place: np.ndarray) -> None:
         """Fill `place`, uint8 `[copies, 3, H, W]`, with a frame."""

@@ -1,6 +1,7 @@
 """The frames taken are the right ones, with the right colours, the right way up."""
 
 import threading
+from collections import Counter
 from time import sleep
 
 import av
@@ -99,6 +100,25 @@ def test_a_frame_that_cannot_be_resized_ends_the_reading(plain_clip, monkeypatch
     with pytest.raises(MediaError, match="pixel format odd"):
         _video(plain_clip)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("seats-resize")]
+
+
+def test_a_frame_that_stands_in_for_lost_ones_is_resized_once(clips, monkeypatch):
+    # PyAV hangs or crashes where two threads convert one frame
+    data = bytearray(write_clip(clips / "lost.mp4", frames=120, codec="libvpx-vp9", options=_VP9, gop=30).read_bytes())
+    data[len(data) // 3 : len(data) // 2] = bytes(len(data) // 2 - len(data) // 3)
+    path = clips / "lost-in-the-middle.mp4"
+    path.write_bytes(data)
+    to_rgb, converted = video_module._to_rgb, []
+
+    def noted(frame, path):
+        converted.append(frame)
+        return to_rgb(frame, path)
+
+    monkeypatch.setattr(video_module, "_to_rgb", noted)
+    monkeypatch.setattr(video_module, "_needed_frames", _fail)
+    video = _video(path, sampling=FrameSampling(fps=15))
+    assert len({id(frame) for frame in converted}) == len(converted) < len(video.pixels)
+    assert max(Counter(numbers(video)).values()) > 3
 
 
 def test_far_apart_frames_skip_most_of_the_file(plain_clip):
