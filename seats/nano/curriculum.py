@@ -43,7 +43,7 @@ class TrainSettings:
     split_offset: steps by which the numbers of the training clips are moved, for runs that share no clip.
     """
 
-    steps: int = 4000
+    steps: int = 5000
     clips: int = 6
     questions: int = 16
     encoder_steps: int = 280

@@ -9,6 +9,7 @@ import ctypes
 import json
 import logging
 import math
+import os
 import sys
 import time
 from dataclasses import dataclass, field
@@ -159,6 +160,7 @@ def train(trainer: Trainer, folder: Path, eval_minutes: float = 4.0, until: floa
         sampler=range(trainer.step, settings.steps),
         num_workers=1,
         prefetch_factor=4,
+        worker_init_fn=_yield_to_training,
     )
     held_out = held_out_batches()
     averages = Averages()
@@ -212,6 +214,12 @@ def _report(trainer: Trainer, folder: Path, held_out: list, averages: Averages, 
         file.write(json.dumps(record) + "\n")
     log.info("held out: %s %s %s", record["accuracy"], record["by_type"], record["facts"])
     trainer.save(folder / "checkpoint.pt")
+
+
+def _yield_to_training(_worker: int) -> None:
+    # Rendering fits into the gaps between parallel operations; at equal priority it holds up one of training's threads.
+    if hasattr(os, "nice"):
+        os.nice(19)
 
 
 def _keep_freed_memory() -> None:
