@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
 from seats.bench.build import parameters, random_thinker
-from seats.bench.measure import Setting, alternate
+from seats.bench.measure import Setting, alternate, counted
 from seats.bench.presets import Preset
 from seats.bench.rate import matmul_rate
 from seats.bench.report import machine_json, rows_json
@@ -31,27 +33,33 @@ def bench(
     new_tokens: int,
     kv: KvPolicy = "keep",
     seed: int = 0,
+    limit_s: float = math.inf,
     announce: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Measure `settings`, the first of which is full tokens, in alternation; a document of schema `seats.bench/1`.
 
-    rounds: counted ones, after `warmups`. new_tokens: decoding steps timed in each run. announce: told what is being
-    done. Raises OutOfMemoryError where the weights do not fit; a setting that does not fit is told in its row.
+    rounds: counted ones, after `warmups`. new_tokens: decoding steps timed in each run. limit_s: no round begins later.
+    announce: told what is being done. Raises OutOfMemoryError where the weights do not fit; a setting that does not fit
+    is told in its row.
     """
     announce(f"making {preset.name}")
     thinker = random_thinker(preset, device, dtype, seed)
-    rate = matmul_rate(device, dtype)
     subject = Subject(thinker, preset, load, kv=kv, new_tokens=new_tokens, seed=seed)
-    rows = alternate(
-        settings, subject.run, rounds, warmups, lambda done, total: announce(f"round {done + 1} of {total}")
-    )
+    rates = []
+
+    def on_round(done: int, total: int) -> None:
+        announce(f"round {done + 1} of {total}")
+        rates.append(matmul_rate(device, dtype))  # each time: a GPU that has worked for a while may run slower
+
+    rows = alternate(settings, subject.run, rounds, warmups, on_round, limit_s)
+    rate = statistics.median(rates)
     weights = parameters(preset)
     return {
         "schema": SCHEMA,
         "model": {"name": preset.name, "parameters": weights, "weight_bytes": weights * dtype.itemsize},
         "machine": machine_json(thinker, rate),
         "workload": subject.settings,
-        "rounds": rounds,
+        "rounds": counted(rows),
         "warmups": warmups,
         "seed": seed,
         "rows": rows_json(rows, rate, load.encoders),

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import math
 import statistics
+import time
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -61,11 +65,13 @@ class Run:
 
 @dataclass
 class Row:
-    """One setting's runs, in order of the rounds; error: why there are none, or no more."""
+    """One setting's runs, in order of the rounds; error: why there are none. traceback: of an error that nobody
+    foresaw."""
 
     setting: Setting
     runs: list[Run] = field(default_factory=list)
     error: str | None = None
+    traceback: str | None = None
 
     @property
     def done(self) -> bool:
@@ -92,29 +98,43 @@ def alternate(
     rounds: int,
     warmups: int,
     on_round: Callable[[int, int], None] = lambda _done, _all: None,
+    limit_s: float = math.inf,
 ) -> list[Row]:
     """Run every setting once a round, in turn, `warmups` rounds uncounted.
 
-    A setting that runs out of memory, or that the method refuses, is told in its row; the others go on.
+    A setting that fails, for want of memory or by any other error, is told in its row; the others go on. limit_s: no
+    round begins later, but for the first that counts.
     """
     rows = [Row(setting) for setting in settings]
+    began = time.monotonic()
+    # what is loaded stays: a collector that looks through all of it in a timed run would be measured
+    gc.collect()
+    gc.freeze()
     for number in range(warmups + rounds):
+        if number > warmups and time.monotonic() - began > limit_s:
+            break
         on_round(number, warmups + rounds)
         for row in rows:
             if row.error is not None:
                 continue
             try:
                 result = run(row.setting)
-            except (SeatsError, RuntimeError) as error:
-                if not (isinstance(error, SeatsError) or is_out_of_memory(error)):
-                    raise
+            except Exception as error:  # the other settings' measurements are not to be lost with this one's
                 row.error, row.runs = _said(error), []
+                if not (isinstance(error, SeatsError) or is_out_of_memory(error)):
+                    row.traceback = traceback.format_exc()
                 del error
                 _free()
                 continue
             if number >= warmups:
                 row.runs.append(result)
+    gc.unfreeze()
     return rows
+
+
+def counted(rows: Sequence[Row]) -> int:
+    """Rounds that count: fewer than asked for where a limit ended them."""
+    return max(len(row.runs) for row in rows)
 
 
 def ratios(above: Row, below: Row, value: Callable[[Run], float | None]) -> Spread | None:
@@ -136,11 +156,14 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def _said(error: Exception) -> str:
-    return "out of memory" if is_out_of_memory(error) else str(error)
+    if is_out_of_memory(error):
+        return "out of memory"
+    return str(error) if isinstance(error, SeatsError) else f"unexpected {type(error).__name__}: {error}"
 
 
 def _free() -> None:
     """Give back what a run that failed has left behind."""
     gc.collect()
     if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+        with contextlib.suppress(RuntimeError):  # after some errors the GPU answers nothing more
+            torch.cuda.empty_cache()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -9,7 +11,7 @@ from typing import Any
 
 import torch
 
-from seats.bench.measure import Run, Setting, alternate
+from seats.bench.measure import Run, Setting, alternate, counted
 from seats.bench.rate import matmul_rate, synchronise
 from seats.bench.report import machine_json, rows_json
 from seats.costs.flops import flops_report
@@ -36,23 +38,26 @@ def profile(
     rounds: int,
     warmups: int,
     decode_ms: float | None = None,
+    limit_s: float = math.inf,
     announce: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Answer `question` with every setting, the first of which is full tokens, in alternation; a document of schema
     `seats.profile/1`.
 
     question: its method and retention are replaced by each setting's. rounds: counted ones, after `warmups`.
-    decode_ms: time the clip took to decode, which is done once. A setting that does not fit, or that its method
-    refuses, is told in its row. Raises MediaError for a clip too short for a token.
+    decode_ms: time the clip took to decode, which is done once. limit_s: no round begins later. A setting that does
+    not fit, or that its method refuses, is told in its row. Raises MediaError for a clip too short for a token.
     """
-    rate = matmul_rate(model.thinker.device, model.thinker.dtype)
+    rates = []
+
+    def on_round(done: int, total: int) -> None:
+        announce(f"round {done + 1} of {total}")
+        rates.append(matmul_rate(model.thinker.device, model.thinker.dtype))  # a GPU that has worked may run slower
+
     rows = alternate(
-        settings,
-        lambda setting: _run(model, clip, _asked(question, setting)),
-        rounds,
-        warmups,
-        lambda done, total: announce(f"round {done + 1} of {total}"),
+        settings, lambda setting: _run(model, clip, _asked(question, setting)), rounds, warmups, on_round, limit_s
     )
+    rate = statistics.median(rates)
     return {
         "schema": SCHEMA,
         "model": {"name": model.name},
@@ -69,7 +74,7 @@ def profile(
         },
         "question": question.text,
         "kv": question.kv,
-        "rounds": rounds,
+        "rounds": counted(rows),
         "warmups": warmups,
         "seed": question.decoding.seed,
         "rows": rows_json(rows, rate, encoders=True),

@@ -66,6 +66,8 @@ def _row(row: Row, full: Row, stock: Row | None, rate: float | None, encoders: b
         "keep_percent": row.setting.keep,
         "error": row.error,
     }
+    if row.traceback is not None:
+        made["traceback"] = row.traceback
     if not row.done:
         return made
     last = row.runs[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seats_cli.command import command
+from seats_cli.measuring import TIME_LIMIT, exit_for
 from seats_cli.options import OutputOptions, choice, flag, option, parse_percent, parse_positive
 from seats_cli.output import Output
 from seats_cli.usage import WrongUsage
@@ -154,6 +156,7 @@ class RunOptions:
     ] = False
     rounds: Annotated[int, option("--rounds", panel=_RUN, text="Counted rounds (5).", metavar="N", min=1)] = 5
     warmups: Annotated[int, option("--warmups", panel=_RUN, text="Rounds before them (2).", metavar="N", min=0)] = 2
+    time_limit: Annotated[float | None, TIME_LIMIT] = None
     new_tokens: Annotated[
         int, option("--new-tokens", panel=_RUN, text="Decoding steps a run (8).", metavar="N", min=0)
     ] = 8
@@ -201,6 +204,7 @@ def bench(model: SizeOptions, load: LoadOptions, measured: RunOptions, output: O
             new_tokens=measured.new_tokens,
             kv=measured.kv,  # type: ignore[arg-type]
             seed=measured.seed,
+            limit_s=measured.time_limit or math.inf,
             announce=out.now,
         )
     if output.json:
@@ -211,8 +215,7 @@ def bench(model: SizeOptions, load: LoadOptions, measured: RunOptions, output: O
         from seats_cli.measurements import tables
 
         Console(highlight=False).print(_title(document), tables(document))
-    if all(row["error"] is not None for row in document["rows"]):
-        raise typer.Exit(1)
+    exit_for(document, output.debug)
 
 
 def _default_preset(device: Any, out: Output) -> Preset:

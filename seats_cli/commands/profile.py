@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from seats_cli.command import command
+from seats_cli.measuring import TIME_LIMIT, exit_for
 from seats_cli.options import (
     AnswerOptions,
     ClipOptions,
@@ -55,6 +57,7 @@ class ProfileOptions:
     ] = "keep"
     rounds: Annotated[int, option("--rounds", panel=_RUN, text="Counted rounds (3).", metavar="N", min=1)] = 3
     warmups: Annotated[int, option("--warmups", panel=_RUN, text="Rounds before them (1).", metavar="N", min=0)] = 1
+    time_limit: Annotated[float | None, TIME_LIMIT] = None
     new_tokens: Annotated[
         int, option("--new-tokens", panel=_RUN, text="Longest answer, tokens (16).", metavar="N", min=1)
     ] = 16
@@ -119,6 +122,7 @@ def profile(
             rounds=measured.rounds,
             warmups=measured.warmups,
             decode_ms=started.decode_ms,
+            limit_s=measured.time_limit or math.inf,
             announce=out.now,
         )
     if output.json:
@@ -129,8 +133,7 @@ def profile(
         from seats_cli.measurements import tables
 
         Console(highlight=False).print(_title(document), tables(document))
-    if all(row["error"] is not None for row in document["rows"]):
-        raise typer.Exit(1)
+    exit_for(document, output.debug)
 
 
 def _with_random_weights(

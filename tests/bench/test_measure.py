@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from seats.bench.measure import FULL, Row, Run, Setting, Spread, alternate, ratios, settings_of, spread
+from seats.bench.measure import FULL, Row, Run, Setting, Spread, alternate, counted, ratios, settings_of, spread
+from seats.bench.report import rows_json
 from seats.errors import SettingsError
 
 
@@ -55,12 +56,32 @@ def test_one_setting_that_fails_leaves_the_others(error, said):
     assert ratios(full, seats, lambda r: r.prefill_ms) is None
 
 
-def test_other_errors_are_not_hidden():
-    def run(_):
-        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+def test_an_error_that_nobody_foresaw_leaves_the_others_and_is_told_in_full():
+    def run(setting):
+        if setting != FULL:
+            raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+        return run_of(1.0)
 
-    with pytest.raises(RuntimeError, match="shapes"):
-        alternate([FULL], run, 1, 0)
+    full, broken = alternate([FULL, Setting("seats", 10.0)], run, 2, 0)
+    assert len(full.runs) == 2
+    assert broken.error == "unexpected RuntimeError: mat1 and mat2 shapes cannot be multiplied"
+    assert "in run" in broken.traceback
+    told = rows_json([full, broken], None, encoders=False)
+    assert told[1]["traceback"] == broken.traceback
+    assert "traceback" not in told[0]
+
+
+def test_a_limit_ends_the_rounds_but_not_before_one_counts():
+    calls = []
+
+    def run(setting):
+        calls.append(setting)
+        return run_of(1.0)
+
+    rows = alternate([FULL, Setting("seats", 10.0)], run, 5, 2, limit_s=0.0)
+    assert len(calls) == 6  # two rounds to warm up, one that counts
+    assert [len(row.runs) for row in rows] == [1, 1]
+    assert counted(rows) == 1
 
 
 def test_ratios_are_of_runs_of_the_same_round():

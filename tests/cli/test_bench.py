@@ -61,6 +61,12 @@ def test_small_presets_run_anywhere(model, capsys):
 
 
 @pytest.mark.slow
+def test_a_time_limit_ends_it_after_a_round_that_counts(capsys):
+    arguments = ["bench", "--model", "small", "--tokens", "60+25+20", "--rounds", "9", "--warmups", "0"]
+    assert run([*arguments, "--new-tokens", "0", "--device", "cpu", "--json", "--time-limit", "0.001"]) == 0
+    assert json.loads(capsys.readouterr().out)["rounds"] == 1
+
+
 def test_the_result_is_on_standard_output(capsys):
     arguments = "bench --model small --tokens 60+25+20 --rounds 1 --warmups 0 --new-tokens 1 --keep 10% --keep 20%"
     assert run([*arguments.split(), "--json", "--quiet"]) == 0

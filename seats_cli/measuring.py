@@ -1,0 +1,31 @@
+"""What `seats bench` and `seats profile` share: a limit in time, and how they end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from seats_cli.command import error_line
+from seats_cli.options import option, parse_positive
+from seats_cli.usage import FAILED
+
+TIME_LIMIT = option(
+    "--time-limit",
+    panel="Measurement",
+    text="Begin no further round after so long; at least one is counted (no limit).",
+    metavar="SECONDS",
+    parser=parse_positive,
+)
+
+
+def exit_for(document: dict[str, Any], debug: bool) -> None:
+    """Raises typer.Exit if no setting could be measured, or one failed in a way that nobody foresaw; says which."""
+    rows = document["rows"]
+    failed = [row for row in rows if "traceback" in row]
+    for row in failed:
+        if debug:
+            typer.echo(row["traceback"], err=True)
+        error_line(f"{row['label']}: {row['error']}{'' if debug else '; run it again with --debug for the details'}")
+    if failed or all(row["error"] is not None for row in rows):
+        raise typer.Exit(FAILED)
