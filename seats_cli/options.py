@@ -239,7 +239,7 @@ class AnswerOptions:
     """How the answer is made."""
 
     system: Annotated[
-        str | None, option("--system", panel=_ANSWER, text="System prompt, instead of none.", metavar="TEXT")
+        str | None, option("--system", panel=_ANSWER, text="System prompt, instead of the model's own.", metavar="TEXT")
     ] = None
     max_new_tokens: Annotated[
         int,

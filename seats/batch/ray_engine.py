@@ -38,7 +38,7 @@ cluster come and go."""
 def check_ray() -> None:
     """Raises SettingsError where Ray is not installed."""
     if find_spec("ray") is None:
-        raise SettingsError("--engine ray needs Ray: pip install 'seats[ray]', or leave --engine out")
+        raise SettingsError("--engine ray needs Ray: pip install ray, or leave --engine out")
 
 
 class RayWorker:

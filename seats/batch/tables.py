@@ -22,7 +22,7 @@ _FIRST = ("id", "status", "clip.path", "question", "answer", "expected", "right"
 def check_kind(path: Path) -> None:
     """Raises SettingsError for a table that could not be written in the end, before hours of work."""
     if path.suffix.lower() == ".parquet" and find_spec("pyarrow") is None:
-        raise SettingsError(f"{path}: Parquet needs pyarrow: pip install 'seats[parquet]', or choose .csv")
+        raise SettingsError(f"{path}: Parquet needs pyarrow: pip install pyarrow, or choose .csv")
 
 
 def write_table(results: Path, table: Path) -> None:

@@ -24,7 +24,7 @@ def check_plot(path: Path) -> None:
     if path.suffix.lower() not in FORMATS:
         raise SettingsError(f"--plot {path}: choose a name that ends in {', '.join(FORMATS)}")
     if find_spec("matplotlib") is None:
-        raise SettingsError("--plot needs matplotlib: pip install 'seats[eval]'")
+        raise SettingsError("--plot needs matplotlib: pip install matplotlib")
 
 
 def plot(results: Results, path: Path) -> None:

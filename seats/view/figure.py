@@ -36,7 +36,7 @@ def check_figure(path: Path) -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError:
-        raise SettingsError("a figure needs matplotlib: pip install 'seats[eval]'") from None
+        raise SettingsError("a figure needs matplotlib: pip install matplotlib") from None
 
 
 def write_figure(maps: Sequence[TokenMap], path: Path) -> None:

@@ -62,7 +62,7 @@ class AnalyzeOptions:
         ),
     ] = 5.0
     system: Annotated[
-        str | None, option("--system", panel=_PANEL, text="System prompt, instead of none.", metavar="TEXT")
+        str | None, option("--system", panel=_PANEL, text="System prompt, instead of the model's own.", metavar="TEXT")
     ] = None
     max_new_tokens: Annotated[
         int,

@@ -139,7 +139,13 @@ def _hub_line(machine: Machine) -> str:
 def _triton(version: str | None, has_gpu: bool) -> str:
     if not has_gpu:
         return f"{version or 'not installed'} (only used on a GPU)"
-    return version or "not installed; selection runs without its own kernels"
+    if version is None:
+        return "not installed; selection runs without its own kernels"
+    from seats.selection import triton_kernels
+
+    if not triton_kernels.starts():
+        return f"{version}, but it cannot start: install a C compiler and Python's headers; until then no own kernels"
+    return version
 
 
 def _extras(extras: dict[str, bool]) -> Any:
@@ -149,5 +155,5 @@ def _extras(extras: dict[str, bool]) -> Any:
     missing = [name for name, whole in extras.items() if not whole]
     said = Text(", ".join(here) or "none", style="green" if here else "")
     if missing:
-        said.append(f"; not {', '.join(missing)} (pip install 'seats[{','.join(missing)}]')", style="dim")
+        said.append(f"; not {', '.join(missing)} (in a checkout: pip install -e '.[{','.join(missing)}]')", style="dim")
     return said

@@ -41,7 +41,7 @@ def test_one_modality(look_at: Look, tmp_path: Path, clip: dict) -> None:
 
 def test_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(SettingsError, match=r"pip install 'seats\[eval\]'"):
+    with pytest.raises(SettingsError, match=r"pip install matplotlib$"):
         check_figure(Path("a.png"))
     with pytest.raises(SettingsError, match="must end in"):
         check_figure(Path("a.gif"))
