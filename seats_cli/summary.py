@@ -146,7 +146,7 @@ class Summary:
                 *self._other_parts(),
                 _gain(
                     f"selection + prefill {flops(full.after_encoders, '')} → {flops(run.after_encoders, '')}",
-                    answer.flops.reduction,
+                    answer.flops.llm_reduction,
                 ),
             )
         else:

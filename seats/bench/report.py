@@ -137,7 +137,7 @@ def _flops(run: Run, encoders: bool) -> dict[str, Any]:
             name: getattr(run.flops.run, name) if encoders or not name.endswith("_encoder") else None for name in _FLOPS
         },
         "selection_and_prefill": run.flops.run.after_encoders,
-        "reduction": run.flops.reduction,
+        "reduction": run.flops.llm_reduction,
         "reduction_over_stock": stock / run.flops.run.after_encoders,
         "paper_macs": run.flops.paper_run_macs,
     }

@@ -78,22 +78,17 @@ class FlopsReport:
 
     @property
     def reduction(self) -> float:
+        """Times fewer FLOPs in all, encoders and decoding included."""
+        return self.full.total / self.run.total
+
+    @property
+    def llm_reduction(self) -> float:
         """Times fewer FLOPs between the encoders' output and the first answer token.
 
         Selection's own cost is included, the encoders' is not: the part that selection changes, and the one
         the paper's FLOPs stand for.
         """
         return self.full.after_encoders / self.run.after_encoders
-
-    @property
-    def end_to_end_reduction(self) -> float:
-        """Times fewer FLOPs in all, encoders and decoding included."""
-        return self.full.total / self.run.total
-
-    @property
-    def paper_reduction(self) -> float:
-        """Times fewer multiply-adds in the paper's convention."""
-        return self.paper_full_macs / self.paper_run_macs
 
 
 def flops_report(

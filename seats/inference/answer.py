@@ -184,7 +184,7 @@ def _latency(steps: dict[str, float], made: Generation, decode_ms: float | None)
 
 def _estimated(flops: FlopsReport, latency: dict[str, float | None]) -> Speedup:
     """From the ratio of FLOPs, as if the device ran full tokens at the same rate."""
-    ratio = flops.reduction
+    ratio = flops.llm_reduction
     ours = (latency["prefill"] or 0.0) + (latency["selection"] or 0.0)
     first = latency["first_token"] or ours
     return Speedup(ratio, (first - ours + ratio * ours) / first, "estimated")

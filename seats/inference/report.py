@@ -51,8 +51,8 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         "flops": {
             "full": flops.full.total,
             "run": flops.run.total,
-            "reduction": flops.full.total / flops.run.total,
-            "llm_reduction": flops.reduction,
+            "reduction": flops.reduction,
+            "llm_reduction": flops.llm_reduction,
             "parts": {part: getattr(flops.run, part) for part in _PARTS},
             "parts_full": {part: getattr(flops.full, part) for part in _PARTS},
             "paper_macs": {"full": flops.paper_full_macs, "run": flops.paper_run_macs},
