@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import DynamicCache
 from transformers.modeling_outputs import MoeModelOutputWithPast
 
@@ -124,7 +125,7 @@ def attach(
     engine.prepared = prepared
     patched = "forward" in wrapped.text.__dict__
     previous = wrapped.text.__dict__.get("forward")
-    with observed:
+    with observed, _attention_of_any_length(wrapped.device):
         wrapped.text.forward = engine.forward
         try:
             yield attached
@@ -133,6 +134,17 @@ def attach(
                 wrapped.text.forward = previous
             else:
                 del wrapped.text.forward
+
+
+@contextmanager
+def _attention_of_any_length(device: torch.device) -> Iterator[None]:
+    """Attention on a GPU without cuDNN, which torch may prefer: it makes a plan for every length that it has not seen,
+    tens of milliseconds, and pruned prompts and their caches hardly ever have a length twice."""
+    if device.type != "cuda":
+        yield
+        return
+    with sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]):
+        yield
 
 
 @dataclass

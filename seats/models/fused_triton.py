@@ -23,10 +23,11 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     out = torch.empty(n, heads, dim, dtype=x.dtype, device=x.device)
     width = max(16, triton.next_power_of_2(dim // 2))
     grid = (triton.cdiv(n * heads, _TILE),)
-    _rotate[grid](
-        x, cos, sin, out, n * heads,
-        HEADS=heads, HALF=dim // 2, ROW=x.stride(0), HEAD=x.stride(1), TILE=_TILE, WIDTH=width, num_warps=4,
-    )  # fmt: skip
+    with torch.cuda.device_of(x):  # kernels start on the current GPU, whosever the tensors are
+        _rotate[grid](
+            x, cos, sin, out, n * heads,
+            HEADS=heads, HALF=dim // 2, ROW=x.stride(0), HEAD=x.stride(1), TILE=_TILE, WIDTH=width, num_warps=4,
+        )  # fmt: skip
     return out
 
 
@@ -34,7 +35,8 @@ def gate(x: Tensor, y: Tensor) -> Tensor:
     """`silu(x) * y` of two tensors of one shape."""
     x, y = x.contiguous(), y.contiguous()
     out = torch.empty_like(x)
-    _gate[(triton.cdiv(x.numel(), _BLOCK),)](x, y, out, x.numel(), BLOCK=_BLOCK, num_warps=8)
+    with torch.cuda.device_of(x):
+        _gate[(triton.cdiv(x.numel(), _BLOCK),)](x, y, out, x.numel(), BLOCK=_BLOCK, num_warps=8)
     return out
 
 

@@ -53,7 +53,7 @@ def windowed_attention(
     if cu_seq_lens_q is None:
         raise ValueError("windowed attention needs cu_seq_lens_q")
     q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))  # [N, H, d]
-    varlen = _varlen() if q.is_cuda and q.dtype in (torch.float16, torch.bfloat16) else None
+    varlen = _varlen() if _takes_varlen(q) else None
     if varlen is not None:
         q, k, v = (x.contiguous() for x in (q, k, v))
         cu, longest = cu_seq_lens_q, max_length_q
@@ -96,6 +96,15 @@ def _windows(cu_seqlens: torch.Tensor) -> _Windows:
     found = _Windows(groups)
     cu_seqlens._seats_windows = found  # type: ignore[attr-defined]
     return found
+
+
+def _takes_varlen(q: torch.Tensor) -> bool:
+    """Whether its kernels know this GPU and type: from Ampere on, 16 bits."""
+    return (
+        q.is_cuda
+        and q.dtype in (torch.float16, torch.bfloat16)
+        and torch.cuda.get_device_capability(q.device) >= (8, 0)
+    )
 
 
 @cache

@@ -10,6 +10,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from seats.selection import triton_kernels
+
 _QUERIES, _KEYS = 64, 64
 _LOG2_E = 1.4426950408889634
 _HEAD_DIMS = 256
@@ -17,8 +19,10 @@ _HEAD_DIMS = 256
 
 
 def supports(q: Tensor) -> bool:
-    """Whether the kernels take queries of this type and width."""
-    return q.dtype in (torch.bfloat16, torch.float16, torch.float32) and q.shape[-1] <= _HEAD_DIMS
+    """Whether the kernels take queries of this type and width: 32 bits only in the interpreter, as on a GPU such tiles
+    fill more registers than there are."""
+    short = q.dtype in (torch.bfloat16, torch.float16) or (q.dtype == torch.float32 and triton_kernels.interpreted())
+    return short and q.shape[-1] <= _HEAD_DIMS
 
 
 def column_mass_sum(q: Tensor, k: Tensor, window: int, scale: float) -> Tensor:
@@ -36,10 +40,11 @@ def column_mass_sum(q: Tensor, k: Tensor, window: int, scale: float) -> Tensor:
     precision = "ieee" if q.dtype == torch.float32 else "tf32"  # the latter has no meaning for 16 bits
     # A model's heads are compiled in, so that whole rows are loaded at a time; the clip's length is not.
     shared = {"HEADS": heads, "DIM": dim, "QUERIES": _QUERIES, "KEYS": _KEYS, "WIDTH": width, "PRECISION": precision}
-    grid = (windows * heads, triton.cdiv(window, _QUERIES))
-    _normalisers[grid](q, k, normaliser, n, window, scale * _LOG2_E, **shared)
-    grid = (windows * heads, triton.cdiv(window, _KEYS))
-    _masses[grid](q, k, normaliser, mass, n, window, scale * _LOG2_E, **shared)
+    with torch.cuda.device_of(q):  # kernels start on the current GPU, whosever the tensors are
+        grid = (windows * heads, triton.cdiv(window, _QUERIES))
+        _normalisers[grid](q, k, normaliser, n, window, scale * _LOG2_E, **shared)
+        grid = (windows * heads, triton.cdiv(window, _KEYS))
+        _masses[grid](q, k, normaliser, mass, n, window, scale * _LOG2_E, **shared)
     return mass.sum(0)
 
 

@@ -4,6 +4,7 @@ The loop in tensor operations is three small kernels a pick, hundreds in all, an
 Importing this needs Triton; ask `triton_kernels.usable` first.
 """
 
+import torch
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -27,7 +28,8 @@ def fill_picks(distance: Tensor, picks: Tensor) -> None:
     if n > LONGEST:
         raise ValueError(f"windows of {n} tokens: at most {LONGEST}")
     block = triton.next_power_of_2(n)
-    _greedy[(windows,)](distance, picks, n, picks.shape[1], BLOCK=block, num_warps=max(1, min(16, block // 128)))
+    with torch.cuda.device_of(distance):  # kernels start on the current GPU, whosever the tensors are
+        _greedy[(windows,)](distance, picks, n, picks.shape[1], BLOCK=block, num_warps=max(1, min(16, block // 128)))
 
 
 @triton.jit(do_not_specialize=["n", "count"])

@@ -12,7 +12,7 @@ from torch import Tensor
 
 LONGEST = 32768
 """Tokens beyond which sorting is faster."""
-_ROWS, _COLUMNS = 64, 256
+_ROWS, _COLUMNS = 64, 64  # a larger tile does not fit into the registers
 
 
 def rank_in_groups(scores: Tensor, key: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -27,7 +27,8 @@ def rank_in_groups(scores: Tensor, key: Tensor) -> tuple[Tensor, Tensor, Tensor]
     rank, first = (torch.empty(n, dtype=torch.int32, device=key.device) for _ in range(2))
     table = torch.empty(2, n, dtype=torch.float64, device=key.device)
     grid = (triton.cdiv(n, _ROWS),)
-    _ranks[grid](scores.contiguous(), key.contiguous(), rank, first, table, n, ROWS=_ROWS, COLUMNS=_COLUMNS)
+    with torch.cuda.device_of(key):  # kernels start on the current GPU, whosever the tensors are
+        _ranks[grid](scores.contiguous(), key.contiguous(), rank, first, table, n, ROWS=_ROWS, COLUMNS=_COLUMNS)
     return rank, first, table
 
 

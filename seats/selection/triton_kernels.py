@@ -13,12 +13,27 @@ from torch import Tensor
 
 def usable(x: Tensor) -> bool:
     """Whether kernels run on the device of `x`: CUDA with Triton, or anywhere under Triton's interpreter."""
-    return (x.is_cuda or interpreted()) and _installed()
+    return (x.is_cuda or interpreted()) and (_installed() if interpreted() else starts())
 
 
 def interpreted() -> bool:
     """Whether kernels run in Triton's interpreter on the CPU, for tests."""
     return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+@cache
+def starts() -> bool:
+    """Whether Triton finds what it needs on this machine: it compiles its own driver, with a C compiler and Python's
+    headers, when it is first used."""
+    if not _installed():
+        return False
+    import triton
+
+    try:
+        triton.runtime.driver.active.get_current_device()
+    except Exception:  # whatever the compiler, the linker or the driver says: there are tensor versions of all kernels
+        return False
+    return True
 
 
 @cache

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
 import warnings
 
 import pytest
 import torch
 
 from seats.costs.timers import StepTimer
+from seats.inference.attach import attach
 from seats.inference.encode import build_prompt, encode_clip
 from seats.inference.generate import Decoding, generate
 from seats.methods import method_class
@@ -53,6 +55,27 @@ def test_the_same_tokens_are_kept(models, name, kind):
     for mine, theirs in zip(here.drops, there.drops, strict=True):
         same = len(set(mine.kept.tolist()) & set(theirs.kept.tolist()))
         assert same >= 0.97 * len(theirs.kept)  # rounding may turn a near tie
+
+
+def test_a_length_never_seen_costs_no_plan(models):
+    """With cuDNN's attention the first prompt of each length waits for a plan that is made for that length."""
+    model = models["16 bits"]
+    query, key, value = (torch.randn(1, heads, 6000, 128, device="cuda").bfloat16() for heads in (28, 4, 4))
+
+    def milliseconds(length: int) -> float:
+        began, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        torch.cuda.synchronize()
+        began.record()
+        q, k, v = (x[:, :, :length] for x in (query, key, value))
+        torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+        ended.record()
+        torch.cuda.synchronize()
+        return began.elapsed_time(ended)
+
+    with attach(model.thinker.module, method_for(model, "full")):
+        seen = statistics.median(milliseconds(5000) for _ in range(10))
+        new = statistics.median(milliseconds(5001 + i) for i in range(10))
+    assert new < 3 * seen + 1
 
 
 @pytest.mark.parametrize("name", ["seats", "seats+"])
