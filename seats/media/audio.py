@@ -152,6 +152,12 @@ class MonoWriter:
             self._end_segment()
             self._begin_segment(rate)
         at = round((at_s - self._begin_s) * rate)
+        if at >= self._limit():
+            # what was heard before is followed by silence; without any, the range simply has no sound
+            if self._ready or self._position > 0:
+                self._pass_to(int(self._limit()))
+            self.full = True
+            return
         if not self._started:
             self._started = True
             self._pass_to(at)
@@ -179,10 +185,10 @@ class MonoWriter:
         return round((self._length_s - self._begin_s) * self._rate)
 
     def _pass_to(self, at: int) -> None:
-        """Put silence from the position to `at`, in pieces, as far as it lies in the clip."""
+        """Put silence from the position to `at`, not past the limit, in pieces, as far as it lies in the clip."""
         if math.isinf(self._length_s) and at - self._position > _LONGEST_GAP_S * self._rate:
             return
-        left = int(min(at, self._limit())) - max(self._position, 0)
+        left = at - max(self._position, 0)
         while left > 0:
             piece = np.zeros(min(left, 10 * self._rate), dtype=np.float32)
             self._push(piece)

@@ -118,6 +118,29 @@ def _write_sound(out, stream, samples: np.ndarray, rate: int, start_s: float) ->
     out.mux(stream.encode())
 
 
+def write_pieces(path: Path, pieces: dict[float, np.ndarray], *, rate: int = 48_000, frames: int = 0) -> Path:
+    """Write pieces of 16-bit mono sound, float32 `[N]`, each at its time in seconds, beside pictures at 30 Hz."""
+    with av.open(str(path), "w") as out:
+        sound = out.add_stream("pcm_s16le", rate=rate, layout="mono")
+        if frames:
+            video = out.add_stream("libx264", rate=30, options={"preset": "ultrafast"})
+            video.width, video.height, video.pix_fmt = 160, 120, "yuv420p"
+            for index in range(frames):
+                frame = av.VideoFrame.from_ndarray(numbered_picture(index), "rgb24")
+                frame.pts, frame.time_base = index, Fraction(1, 30)
+                out.mux(video.encode(frame))
+            out.mux(video.encode())
+        for at_s, samples in pieces.items():
+            for begin in range(0, len(samples), 1024):
+                piece = np.round(samples[begin : begin + 1024] * 32767).astype(np.int16)[None]
+                frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(piece), format="s16", layout="mono")
+                frame.sample_rate, frame.time_base = rate, Fraction(1, rate)
+                frame.pts = round(at_s * rate) + begin
+                out.mux(sound.encode(frame))
+        out.mux(sound.encode())
+    return path
+
+
 def write_cover_mp3(path: Path, seconds: float = 1.0) -> Path:
     """Write an mp3 whose only picture is cover art."""
     with av.open(str(path), "w", options={"id3v2_version": "3"}) as out:

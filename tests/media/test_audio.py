@@ -7,7 +7,7 @@ import pytest
 
 from seats.media import load_clip
 from seats.media.audio import MonoWriter
-from tests.media.make import tone, write_clip, write_cover_mp3
+from tests.media.make import tone, write_clip, write_cover_mp3, write_pieces
 
 
 def _hear(path, **kwargs):
@@ -174,6 +174,45 @@ def test_a_wild_timestamp_does_not_fill_the_memory():
     writer.write(np.ones(16_000, np.float32), 16_000, 0.0)
     writer.write(np.ones(16_000, np.float32), 16_000, 1e9)
     assert len(writer.finish()) == 32_000
+
+
+@pytest.fixture(scope="module")
+def interrupted_clip(clips):
+    """10 s of pictures; sound only in the first and in the last second."""
+    path = clips / "interrupted.mkv"
+    return write_pieces(path, {0.0: tone(1.0)[0], 9.0: tone(1.0)[0]}, frames=300)
+
+
+def test_sound_past_the_end_is_not_waited_for_in_silence(interrupted_clip):
+    assert load_clip(interrupted_clip).audio.seconds == pytest.approx(10.0, abs=0.03)
+    clip = load_clip(interrupted_clip, end_s=5.0)
+    assert clip.audio.seconds == 5.0
+    assert np.abs(clip.audio.waveform[:15_000]).max() > 0.4
+    assert not clip.audio.waveform[17_000:].any()
+
+
+@pytest.mark.parametrize(("start", "end"), [(3.0, 4.0), (1.5, 8.9)])
+def test_a_range_between_two_sounds_has_none(interrupted_clip, start, end):
+    clip = load_clip(interrupted_clip, start_s=start, end_s=end)
+    assert clip.audio is None
+    assert any("there is no sound between" in note for note in clip.notes)
+
+
+@pytest.mark.parametrize("late_s", [8.0, 4e6])
+def test_sound_that_starts_past_the_end_is_none(clips, late_s):
+    path = write_pieces(clips / f"from{late_s:g}.mkv", {late_s: tone(1.0)[0]}, frames=300)
+    clip = load_clip(path, end_s=5.0)
+    assert clip.audio is None
+    assert any("there is no sound between 0 s and 5 s" in note for note in clip.notes)
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+def test_a_wild_timestamp_ends_a_clip_of_known_length(rate):
+    writer = MonoWriter(5.0)
+    writer.write(np.ones(rate, np.float32), rate, 0.0)
+    writer.write(np.ones(rate, np.float32), rate, 4e6)
+    assert writer.full
+    assert len(writer.finish()) == 80_000
 
 
 def test_cover_art_is_not_video(clips):
