@@ -17,12 +17,42 @@ from seats.errors import SeatsError, SettingsError
 KINDS = (".csv", ".parquet")
 _CHUNK = 2_000
 _FIRST = ("id", "status", "clip.path", "question", "answer", "expected", "right", "error.type", "error.message")
+_MARK = _FIRST[:3]
 
 
 def check_kind(path: Path) -> None:
     """Raises SettingsError for a table that could not be written in the end, before hours of work."""
     if path.suffix.lower() == ".parquet" and find_spec("pyarrow") is None:
         raise SettingsError(f"{path}: Parquet needs pyarrow: pip install pyarrow, or choose .csv")
+
+
+def check_table(path: Path) -> None:
+    """Raises SettingsError where the table would take the place of something that no batch wrote, or of a folder."""
+    try:
+        if not path.exists():
+            return
+        if not path.is_file():
+            raise SettingsError(f"{path}: is not a regular file; choose another --out")
+        if path.stat().st_size and not _is_table(path):
+            raise SettingsError(f"{path}: is there already and is not a table of a batch; choose another --out")
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be a table ({error.strerror}); choose another --out") from None
+
+
+def _is_table(path: Path) -> bool:
+    """By the first columns, which all tables have."""
+    if path.suffix.lower() == ".parquet":
+        from pyarrow import ArrowException
+        from pyarrow.parquet import read_schema
+
+        try:
+            return tuple(read_schema(path).names[: len(_MARK)]) == _MARK
+        except ArrowException:
+            return False
+    mark = ",".join(_MARK).encode()
+    with path.open("rb") as file:
+        begins = file.read(len(mark) + 1)
+    return begins.startswith(mark) and begins[len(mark) :] in (b"", b",", b"\r", b"\n")
 
 
 def write_table(results: Path, table: Path) -> None:

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -154,7 +154,7 @@ def batch(
     if question is not None and not _is_text(question):
         raise WrongUsage("the question is not UTF-8: check the terminal's character set, or use --questions FILE")
     out = Output(output)
-    results, table = _files(batch.out)
+    results, table = _files(batch.out, batch.questions)
     jobs = _jobs(folder, question, batch, out)
     setup = _setup(batch, model, selection, part, answering, memory, out)
     engine = _engine(batch, setup)
@@ -185,17 +185,29 @@ def _is_text(words: str) -> bool:
     return True
 
 
-def _files(out: Path) -> tuple[Path, Path | None]:
-    """The results file, and the table to be made of it."""
-    from seats.batch.tables import KINDS, check_kind
+def _files(out: Path, questions: Path | None) -> tuple[Path, Path | None]:
+    """The results file, and the table to be made of it. Neither may cost the user another file."""
+    from seats.batch.tables import KINDS, check_kind, check_table
 
     kind = out.suffix.lower()
-    if kind in KINDS:
-        check_kind(out)
-        return out.with_suffix(".jsonl"), out
-    if kind not in (".jsonl", ".ndjson"):
+    if kind not in (*KINDS, ".jsonl", ".ndjson"):
         raise WrongUsage(f"--out {out}: choose a name that ends in .jsonl, .csv or .parquet")
-    return out, None
+    table = out if kind in KINDS else None
+    results = out if table is None else out.with_suffix(".jsonl")
+    for path in (results, table):
+        if path is not None and questions is not None and _same_file(path, questions):
+            beside = "" if path == out else f" (its rows go to {path})"
+            raise WrongUsage(f"--out {out}{beside} would overwrite the file of questions: give another name")
+    if table is not None:
+        check_kind(table)
+        check_table(table)
+    return results, table
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    with suppress(OSError, ValueError):
+        return os.path.realpath(one) == os.path.realpath(other) or os.path.samefile(one, other)
+    return False
 
 
 def _jobs(folder: str, question: str | None, options: BatchOptions, out: Output) -> list[Job]:
@@ -203,7 +215,7 @@ def _jobs(folder: str, question: str | None, options: BatchOptions, out: Output)
     from seats.batch.questions import jobs_of, read_questions
 
     shard = None if options.shard is None else Shard.parse(options.shard)
-    asked = question if options.questions is None else read_questions(options.questions)
+    asked = question if options.questions is None else read_questions(options.questions, out.say)
     found = find_clips(folder, recursive=options.recursive)
     jobs, remarks = jobs_of(found, asked or "", shard)
     for remark in [*found.remarks, *remarks]:

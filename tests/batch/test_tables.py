@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from seats.batch.rows import to_line
-from seats.batch.tables import check_kind, write_table
+from seats.batch.tables import check_kind, check_table, write_table
 from seats.errors import SeatsError, SettingsError
 from tests.batch.conftest import make_row
 
@@ -43,8 +43,9 @@ def test_parquet(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     parquet = pytest.importorskip("pyarrow.parquet")
     monkeypatch.setattr("seats.batch.tables._CHUNK", 2)
     table = tmp_path / "r.parquet"
-    check_kind(table)
+    check_table(table)
     write_table(results, table)
+    check_table(table)  # its own it may replace
     rows = parquet.read_table(table).to_pylist()
     assert [row["clip.path"] for row in rows] == ["a.mp4", 'b,"\n.mp4', "c.mp4"]
     assert [row["seed"] for row in rows] == [1.0, 1.5, None]
@@ -64,3 +65,40 @@ def test_a_table_that_cannot_be_written(results: Path, tmp_path: Path) -> None:
     (tmp_path / "r.csv").mkdir()
     with pytest.raises(SeatsError, match=r"r\.jsonl has all rows"):
         write_table(results, tmp_path / "r.csv")
+
+
+@pytest.mark.parametrize("text", ["", "id,status,clip.path\n", "id,status,clip.path,question\r\n1,ok,a.mp4,what?\n"])
+def test_a_table_of_a_batch_may_be_replaced(tmp_path: Path, text: str) -> None:
+    table = tmp_path / "r.csv"
+    table.write_text(text)
+    check_table(table)
+
+
+@pytest.mark.parametrize(
+    "data", [b"clip,question\n", b"id,status\n", b"id,status,clip.pathology\n", b"\xff\n", b"\n\n"]
+)
+def test_another_file_is_no_table(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "r.csv").write_bytes(data)
+    with pytest.raises(SettingsError, match="is not a table of a batch"):
+        check_table(tmp_path / "r.csv")
+
+
+def test_another_parquet_file_is_no_table(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    table = tmp_path / "r.parquet"
+    parquet.write_table(pyarrow.table({"id": ["a"], "status": ["b"], "name": ["c"]}), table)
+    with pytest.raises(SettingsError, match="is not a table of a batch"):
+        check_table(table)
+    table.write_bytes(b"no parquet at all")
+    with pytest.raises(SettingsError, match="is not a table of a batch"):
+        check_table(table)
+
+
+def test_what_is_no_file_is_said_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").mkdir()
+    with pytest.raises(SettingsError, match="is not a regular file"):
+        check_table(tmp_path / "r.csv")
+    with pytest.raises(SettingsError, match="cannot be"):
+        check_table(tmp_path / ("a" * 5000 + ".csv"))

@@ -160,6 +160,35 @@ def test_one_line_for_what_cannot_be(run: Run, clips: Path, tmp_path: Path, opti
     assert not (tmp_path / "r.jsonl").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "out"),
+    [("q.csv", "q.csv"), ("q.csv", "./q.csv"), ("q.csv", "hard.csv"), ("q.jsonl", "q.csv"), ("q.jsonl", "q.jsonl")],
+)
+def test_the_questions_are_never_overwritten(
+    run: Run, clips: Path, tmp_path: Path, options: tuple[object, ...], name: str, out: str
+) -> None:
+    questions = tmp_path / name
+    rows = {"q.csv": "clip,question\nmute.mp4,what ?\n", "q.jsonl": '{"clip": "mute.mp4", "question": "what ?"}\n'}
+    questions.write_text(rows[name])
+    os.link(questions, tmp_path / "hard.csv")
+    ran = run("batch", clips, "--questions", questions, "--out", f"{tmp_path}/{out}", *options)
+    assert ran.code == 2, ran.err
+    assert "the file of questions" in ran.line
+    assert questions.read_text() == rows[name]
+
+
+def test_a_file_that_is_no_table_of_a_batch_is_left_alone(
+    run: Run, clips: Path, tmp_path: Path, options: tuple[object, ...]
+) -> None:
+    mine = tmp_path / "mine.csv"
+    mine.write_text("name,phone\nEve,1\n")
+    ran = run("batch", clips, "what ?", "--out", mine, *options)
+    assert ran.code == 2
+    assert "is not a table of a batch" in ran.line
+    assert mine.read_text() == "name,phone\nEve,1\n"
+    assert not (tmp_path / "mine.jsonl").exists()
+
+
 def test_a_file_that_is_written_to_is_left_alone(
     run: Run, clips: Path, tmp_path: Path, options: tuple[object, ...]
 ) -> None:
