@@ -3,12 +3,13 @@
     python benchmarks/gpu.py                       what there is to run, and what is done
     python benchmarks/gpu.py run 7b                the parts of one model: those whose names begin so
     python benchmarks/gpu.py run                   all that is not done yet, as far as the GPU's memory allows
-    python benchmarks/gpu.py run --budget 540      starts no part that may take longer than what is left of 540 s
+    python benchmarks/gpu.py run --budget 540      ends within 540 s; a part that may not end in time is left
     python benchmarks/gpu.py run 7b --dry          the same parts on a CPU with small models, in seconds
 
-A part is done when its file holds its command, the commit and a success; `--again` runs it anyway. Files are
-written to this folder (`--out`), in the form of `record.py`, and copied to $OUT where that is set. Wheels in a folder
-`wheels/` of the checkout are installed beside everything else, for machines that reach no index.
+A part is done when its file holds its command and a success; `--again` runs it anyway. Files are written to this
+folder (`--out`), in the form of `record.py`, and after every part all of them to $OUT/gpu-records.tar where that is
+set: `tar xf gpu-records.tar -C benchmarks`. Wheels in a folder `wheels/` of the checkout are installed beside
+everything else, for machines that reach no index.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from dataclasses import dataclass
@@ -34,14 +35,17 @@ QUESTION = "What happens in this clip, and what is heard while it happens?"
 KEEPS = (35, 25, 15, 10)
 TESTS = (
     "tests/selection/test_triton_kernels.py",
-    "tests/selection/test_triton_compiled.py",
-    "tests/models/test_fused.py",
+    "tests/models/test_fused.py::test_kernels_do_what_tensor_operations_do",
+    "tests/models/test_fused.py::test_on_a_gpu_in_16_bits",
     "tests/models/test_window_attention.py",
-    "tests/costs/test_memory.py",
-    "tests/costs/test_timers.py",
+    "tests/methods/test_on_a_gpu.py",
+    "tests/costs/test_memory.py::test_cuda_memory",
+    "tests/costs/test_timers.py::test_cuda_steps_take_the_device_s_time_and_do_not_wait",
 )
 LIMIT_S = 530
 """No part may take longer: jobs are often limited to ten minutes."""
+ROUNDS_SHARE = 0.6
+"""Of a part's time, after which no round of measurements begins: those made are written while there is time."""
 
 
 @dataclass(frozen=True)
@@ -80,45 +84,65 @@ class Part:
 
 def parts(dry: bool = False) -> list[Part]:
     """All parts in order of importance. dry: small stand-ins on a CPU."""
-    made = [_kernels(dry)]
+    made = []
     for model in MODELS:
         name = model.small if dry else model.preset
-        common = ("-m", "seats_cli", "bench", "--model", name, "--json", *(("--device", "cpu") if dry else ()))
+        common = (
+            "-m",
+            "seats_cli",
+            "bench",
+            "--model",
+            name,
+            "--json",
+            "--debug",
+            *(("--device", "cpu") if dry else ()),
+        )
         rounds = ("--rounds", "1", "--warmups", "0") if dry else ("--rounds", "5", "--warmups", "2")
         few = ("--rounds", "1", "--warmups", "0") if dry else ("--rounds", "3", "--warmups", "1")
-        methods = [f"--method={one}" for one in (("seats", "random") if dry else _methods())]
         keeps = [f"--keep={keep}%" for keep in ((10,) if dry else KEEPS)]
         size = ("--tokens=60+25+20",) if dry else ()
-        tokens = (*common, *size, "--stock", *methods, *keeps, *rounds, "--new-tokens=4")
-        made.append(Part(f"{model.short}-tokens", tokens, 400, model.gib))
+        large = 2 if model.short == "30b" else 1
+        tokens = (*common, *size, "--stock", "--method=seats", *keeps, *rounds, "--new-tokens=4")
+        made.append(Part(f"{model.short}-tokens", tokens, 90 * large, model.gib))
         clip = "--frames=4 --size=160x120 --seconds=2" if dry else "--frames=128 --size=854x480 --seconds=60"
         frames = (*common, *clip.split(), "--stock", "--keep=10%", *few, "--new-tokens=0")
-        made.append(Part(f"{model.short}-frames", frames, 200, model.gib + 8))
-        made.append(Part(f"{model.short}-first-token", _first_token(name, dry, few), 150, model.gib))
+        made.append(Part(f"{model.short}-first-token", _first_token(name, dry, few), 80 * large, model.gib + 4))
+        made.append(Part(f"{model.short}-frames", frames, 80 * large, model.gib + 8))
+        if model.short == "7b":
+            made.append(_kernels(dry))
+        methods = [f"--method={one}" for one in (("random",) if dry else _methods())]
+        made.append(
+            Part(
+                f"{model.short}-methods",
+                (*common, *size, *methods, *keeps, *few, "--new-tokens=0"),
+                130 * large,
+                model.gib,
+            )
+        )
         hour = ("--tokens=600+500+20",) if dry else ("--tokens=105984+90000+150",)
         once = ("--rounds", "1", "--warmups", "0" if dry else "1")
         if model.short == "7b":
-            made.append(Part("7b-hour", (*common, *hour, "--keep=10%", *once, "--new-tokens=2"), 200, 48))
+            made.append(Part("7b-hour", (*common, *hour, "--keep=10%", *once, "--new-tokens=2"), 100, 48))
     if not dry:
-        made.append(Part("plan-check", ("benchmarks/plan_check.py", "--device", "cuda"), 120, 4))
+        made.append(Part("plan-check", ("benchmarks/plan_check.py", "--device", "cuda"), 60, 4))
     return made
 
 
 def _methods() -> list[str]:
     from seats.methods.registry import BUILT_IN
 
-    return [cls.name for cls in BUILT_IN if cls.name != "full"]
+    return [cls.name for cls in BUILT_IN if cls.name not in ("full", "seats")]
 
 
 def _kernels(dry: bool) -> Part:
     tests = TESTS[-1:] if dry else TESTS
-    return Part("kernels", ("-m", "pytest", "-q", "-p", "no:cacheprovider", *tests), 300, 4, document=False)
+    return Part("kernels", ("-m", "pytest", "-q", "-p", "no:cacheprovider", *tests), 120, 4, document=False)
 
 
 def _first_token(model: str, dry: bool, rounds: tuple[str, ...]) -> tuple[str, ...]:
     small = ("--device", "cpu", "--max-frames", "4", "--max-pixels", "12544", "--end", "3") if dry else ()
-    profile = ("-m", "seats_cli", "profile", str(CLIPS[dry]), QUESTION, "--random-weights", "--model", model, "--json")
-    return (*profile, *small, "--keep", "10%", *rounds, "--new-tokens", "8")
+    profile = ("-m", "seats_cli", "profile", str(CLIPS[dry]), QUESTION, "--random-weights", "--model", model)
+    return (*profile, "--json", "--debug", *small, "--keep", "10%", *rounds, "--new-tokens", "8")
 
 
 @dataclass(frozen=True)
@@ -131,13 +155,19 @@ class Place:
     dry: bool
 
     def record(self, part: Part) -> dict[str, Any] | None:
-        """What was recorded of a part, by this command at this commit; else None."""
+        """What was recorded of a part by this command, failures included; else None."""
         path = self.out / part.file
         if not path.exists():
             return None
         found = json.loads(path.read_text(encoding="utf-8"))
-        same = found["command"] == ["python", *part.command] and found["commit"] == self.commit
-        return found if same and found["exit_code"] == 0 else None
+        return found if found["command"] == ["python", *part.command] else None
+
+    def hand_over(self) -> None:
+        """All records so far in one file, for machines that give back few."""
+        if folder := os.environ.get("OUT"):
+            with tarfile.open(Path(folder) / "gpu-records.tar", "w") as tar:
+                for path in sorted(self.out.glob("gpu-*.json")):
+                    tar.add(path, path.name)
 
 
 def place(out: Path, dry: bool) -> Place:
@@ -159,8 +189,11 @@ def place(out: Path, dry: bool) -> Place:
     return Place(out, env, commit, dry)
 
 
-def run(part: Part, where: Place) -> dict[str, Any]:
-    """Run a part and write what it gave, its failure included."""
+def run(part: Part, where: Place, limit_s: float = LIMIT_S) -> dict[str, Any]:
+    """Run a part and write what it gave, its failure included. limit_s: it is ended then."""
+    machine = _machine()  # before the part: it may leave a GPU that answers nothing
+    limit_s = min(limit_s, LIMIT_S)
+    env = {**where.env, "SEATS_TIME_LIMIT": f"{ROUNDS_SHARE * limit_s:.0f}"}
     began = time.perf_counter()
     clip = CLIPS[where.dry]
     if str(clip) in part.command and not clip.exists():
@@ -172,35 +205,40 @@ def run(part: Part, where: Place) -> dict[str, Any]:
     with tempfile.TemporaryFile() as errors:
         try:
             done = subprocess.run(
-                [sys.executable, *part.command], cwd=ROOT, env=where.env, stdout=subprocess.PIPE, stderr=errors,
-                timeout=LIMIT_S, check=False,
+                [sys.executable, *part.command], cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=errors,
+                timeout=limit_s, check=False,
             )  # fmt: skip
-            code, output = done.returncode, done.stdout.decode()
+            code, output = done.returncode, done.stdout.decode(errors="replace")
         except subprocess.TimeoutExpired as late:
-            code, output = 124, (late.stdout or b"").decode()
+            code, output = 124, (late.stdout or b"").decode(errors="replace")
         errors.seek(0)
         said = errors.read().decode(errors="replace")[-4000:]
+    result = _result(part, code, output)
+    if part.document and not isinstance(result, dict):
+        code, said = code or 1, f"{said}\nno document, but: {output[-2000:]}"
     record = {
         "command": ["python", *part.command],
         "exit_code": code,
         "commit": where.commit,
         "recorded": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(time.perf_counter() - began - seconds_for_clip, 1),
-        "machine": _machine(),
-        "result": _result(part, code, output),
+        "machine": machine,
+        "result": result,
         **({"stderr": said} if code else {}),
     }
     where.out.mkdir(parents=True, exist_ok=True)
     path = where.out / part.file
     path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    if os.environ.get("OUT"):
-        shutil.copy(path, os.environ["OUT"])
+    where.hand_over()
     return record
 
 
 def _result(part: Part, code: int, output: str) -> Any:
     if part.document:
-        return json.loads(output) if output.strip().startswith("{") else None
+        try:
+            return json.loads(output)
+        except ValueError:
+            return None
     lines = output.strip().splitlines()
     return {"summary": lines[-1] if lines else "", "output": output[-20_000:] if code else None}
 
@@ -225,20 +263,19 @@ def figures(records: dict[str, dict[str, Any]]) -> list[str]:
         rows = {row["label"]: row for row in (record["result"] or {}).get("rows", ()) if row["error"] is None}
         ours = rows.get("seats 10%")
         if name.endswith("-tokens") and ours:
-            fast, stock = ours["speedup"]["selection_and_prefill"], ours["speedup"]["over_stock"]
-            share = ours["selection_share_of_full_prefill"]["median"]
-            limits = ours["flops"]["reduction"], ours["flops"]["reduction_over_stock"]
+            speed, limits = ours["speedup"], ours["flops"]
+            share = (ours.get("selection_share_of_full_prefill") or {}).get("median")
             lines.append(
-                f"{name}: at 10 % selection + prefill {fast['median']:.2f} times faster ({fast['low']:.2f} to "
-                f"{fast['high']:.2f}, limit {limits[0]:.2f}), {stock['median']:.2f} times stock's (limit "
-                f"{limits[1]:.2f}); selecting takes {100 * share:.2f} % of the full prefill"
+                f"{name}: at 10 % selection + prefill {times(speed['selection_and_prefill'])} times faster (limit "
+                f"{limits['reduction']:.2f}), with saliency {times(speed['with_saliency'])}; "
+                f"{times(speed['over_stock'])} times stock's prefill (limit {limits['reduction_over_stock']:.2f}); "
+                f"saliency and selection take {'-' if share is None else f'{100 * share:.2f}'} % of the full prefill"
             )
         if name.endswith("-frames") and ours:
             vision, reached = ours["latency_ms"]["encode_video"]["median"], ours["rate_share"]["vision_encoder"]
-            stock = ours["speedup"]["vision_over_stock"]["median"]
             lines.append(
                 f"{name}: vision encoder {vision:.0f} ms, {1 / reached:.2f} times its FLOPs at the measured rate; "
-                f"stock code takes {stock:.2f} times as long"
+                f"stock code takes {times(ours['speedup']['vision_over_stock'])} times as long"
             )
         if name.endswith("-first-token") and ours:
             read, first = record["result"]["clip"]["decode_ms"], ours["latency_ms"]["first_token"]["median"]
@@ -251,6 +288,11 @@ def figures(records: dict[str, dict[str, Any]]) -> list[str]:
         if name == "kernels":
             lines.append(f"{name}: {record['result']['summary']}")
     return lines
+
+
+def times(ratio: dict[str, float] | None) -> str:
+    """A ratio with its spread; a dash where there is none."""
+    return "-" if ratio is None else f"{ratio['median']:.2f} ({ratio['low']:.2f} … {ratio['high']:.2f})"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -273,7 +315,8 @@ def main(arguments: list[str] | None = None) -> int:
     failed = 0
     for part in chosen:
         left = said.budget - (time.perf_counter() - began)
-        state = "done" if where.record(part) and not said.again else "to do"
+        before = where.record(part)
+        state = "done" if before and before["exit_code"] == 0 and not said.again else "to do"
         print(f"{part.name:16} {state:6} about {part.about_s} s, {part.gib:g} GiB", flush=True)
         if said.action == "plan" or state == "done":
             continue
@@ -283,12 +326,12 @@ def main(arguments: list[str] | None = None) -> int:
         if not said.dry and part.gib > free_gib():
             print(f"{'':16} left out: {free_gib():.0f} GiB are free on the GPU", flush=True)
             continue
-        record = run(part, where)
+        record = run(part, where, said.budget - (time.perf_counter() - began))
         failed += record["exit_code"] != 0
         print(f"{'':16} took {record['seconds']:.0f} s, exit {record['exit_code']}", flush=True)
         if record["exit_code"]:
             print(record.get("stderr", "")[-1500:], (record["result"] or {}).get("output") or "", flush=True)
-    print(*figures({part.name: found for part in chosen if (found := where.record(part))}), sep="\n")
+        print(*figures({part.name: record}), sep="\n", flush=True)
     return 1 if failed else 0
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.gpu import FOLDER, MODELS, ROOT, figures
+from benchmarks.gpu import FOLDER, MODELS, ROOT, figures, times
 
 DOCUMENTS = (ROOT / "README.md", ROOT / "seats" / "nano" / "weights" / "README.md")
 MARK = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
@@ -173,7 +173,7 @@ def lengths() -> str:
 def gpu(folder: Path = FOLDER) -> str:
     """Selection + prefill of `seats` on a GPU by model and retention, and the figures that matter of every part."""
     found = {path.stem.removeprefix("gpu-"): json.loads(path.read_text()) for path in sorted(folder.glob("gpu-*.json"))}
-    done = {name: its for name, its in found.items() if its["exit_code"] == 0}
+    done = {name: its for name, its in found.items() if its["result"]}
     if not done:
         return "Not measured yet: `python benchmarks/gpu.py run` on a machine with a GPU makes the records.\n"
     rows = [["selection + prefill, times faster", *(f"{keep} %" for keep in (35, 25, 15, 10))]]
@@ -181,15 +181,11 @@ def gpu(folder: Path = FOLDER) -> str:
         tokens = done.get(f"{model.short}-tokens", {"result": {"rows": []}})["result"]["rows"]
         ours = {its["keep_percent"]: its for its in tokens if its["method"] == "seats" and its["error"] is None}
         for against, name in (("selection_and_prefill", "our full tokens"), ("over_stock", "transformers")):
-            cells = [_times(ours.get(keep, {}).get("speedup", {}).get(against)) for keep in (35, 25, 15, 10)]
+            cells = [times(ours.get(keep, {}).get("speedup", {}).get(against)) for keep in (35, 25, 15, 10)]
             if ours:
                 rows.append([f"{model.preset} than {name}", *cells])
     said = "".join(f"- {line}\n" for line in figures(done))
     return f"{table(rows)}\n{said}" if len(rows) > 1 else said
-
-
-def _times(ratio: dict[str, float] | None) -> str:
-    return "-" if ratio is None else f"{ratio['median']:.2f} ({ratio['low']:.2f} … {ratio['high']:.2f})"
 
 
 TABLES: dict[str, Callable[[], str]] = {

@@ -1,6 +1,8 @@
 """The parts of `benchmarks/gpu.py`: their commands are understood, and they run, with small models on a CPU."""
 
 import json
+import tarfile
+import time
 
 import pytest
 import typer
@@ -19,7 +21,7 @@ def test_the_commands_are_understood(commands, dry):
     parts = gpu.parts(dry)
     assert len({part.name for part in parts}) == len(parts)
     asked = [part.command for part in parts if part.command[:2] == ("-m", "seats_cli")]
-    assert len(asked) == 10
+    assert len(asked) == 13
     for _, _, name, *arguments in asked:
         commands[name].make_context(name, list(arguments))  # raises for an option it does not know
     assert all(part.about_s < gpu.LIMIT_S < 9 * 60 for part in parts)
@@ -28,10 +30,12 @@ def test_the_commands_are_understood(commands, dry):
 def test_every_method_at_every_retention_and_stock_code():
     by_name = {part.name: part.command for part in gpu.parts()}
     for model in ("7b", "3b", "30b"):
-        command = by_name[f"{model}-tokens"]
-        assert {"--method=seats", "--method=omnizip", "--method=divprune-om", "--stock"} <= set(command)
-        assert [word for word in command if word.startswith("--keep")] == [f"--keep={k}%" for k in (35, 25, 15, 10)]
-        assert "--method=full" not in command
+        ours, others = by_name[f"{model}-tokens"], by_name[f"{model}-methods"]
+        assert {"--method=seats", "--stock"} <= set(ours)
+        assert {"--method=omnizip", "--method=divprune-om", "--method=random"} <= set(others)
+        for command in (ours, others):
+            assert [word for word in command if word.startswith("--keep")] == [f"--keep={k}%" for k in (35, 25, 15, 10)]
+            assert "--method=full" not in command  # it always runs
 
 
 def test_the_plan_is_printed_and_nothing_runs(capsys, monkeypatch, tmp_path):
@@ -41,7 +45,7 @@ def test_the_plan_is_printed_and_nothing_runs(capsys, monkeypatch, tmp_path):
     assert "7b-first-token" in out
     assert " done " not in out
     assert gpu.main(["run", "7b", "--budget", "10", "--out", str(tmp_path)]) == 0
-    assert capsys.readouterr().out.count("left for the next call") == 4
+    assert capsys.readouterr().out.count("left for the next call") == 5
     with pytest.raises(SystemExit):
         gpu.main(["run", "70b"])
 
@@ -58,7 +62,8 @@ def test_parts_run_are_recorded_and_not_run_again(tmp_path, capsys, monkeypatch)
     assert "peak memory full" in said
     for name in names:
         record = json.loads((out / f"gpu-{name}.json").read_text())
-        assert record == json.loads((again / f"gpu-{name}.json").read_text())
+        with tarfile.open(again / "gpu-records.tar") as tar:
+            assert record == json.load(tar.extractfile(f"gpu-{name}.json"))
         assert record["exit_code"] == 0
         assert record["command"][0] == "python"
         assert record.keys() >= {"commit", "recorded", "machine", "result", "seconds"}
@@ -77,3 +82,39 @@ def test_what_fails_is_recorded_and_told(tmp_path, capsys, monkeypatch):
     assert (record["exit_code"], record["result"]["summary"]) == (1, "{")
     assert gpu.main(["--dry", "--out", str(tmp_path)]) == 0
     assert "to do" in capsys.readouterr().out  # a failure is not done
+
+
+def test_output_that_is_no_document_is_kept_and_a_failure(tmp_path, monkeypatch):
+    monkeypatch.setattr(gpu, "parts", lambda _: [gpu.Part("odd", ("-c", "print('{broken')"), 1)])
+    assert gpu.main(["run", "--dry", "--out", str(tmp_path)]) == 1
+    record = json.loads((tmp_path / "gpu-odd.json").read_text())
+    assert (record["exit_code"], record["result"]) == (1, None)
+    assert "{broken" in record["stderr"]
+
+
+def test_a_part_ends_with_the_budget(tmp_path, monkeypatch):
+    command = ("-c", "import os, time; print(os.environ['SEATS_TIME_LIMIT'], flush=True); time.sleep(60)")
+    monkeypatch.setattr(gpu, "parts", lambda _: [gpu.Part("long", command, 1, document=False)])
+    began = time.monotonic()
+    assert gpu.main(["run", "--budget", "5", "--dry", "--out", str(tmp_path)]) == 1
+    assert time.monotonic() - began < 30
+    record = json.loads((tmp_path / "gpu-long.json").read_text())
+    assert record["exit_code"] == 124
+    assert 0 < float(record["result"]["summary"]) < 5
+
+
+def test_figures_of_rows_that_lack_something():
+    spread = {"median": 2.0, "low": 1.5, "high": 2.5}
+    row = {
+        "label": "seats 10%",
+        "error": None,
+        "speedup": dict.fromkeys(("selection_and_prefill", "with_saliency", "over_stock", "vision_over_stock")),
+        "flops": {"reduction": 7.8, "reduction_over_stock": 8.4},
+        "latency_ms": {"encode_video": spread},
+        "rate_share": {"vision_encoder": 0.5},
+    }
+    record = {"result": {"rows": [{"label": "full", "error": "out of memory"}, row]}}
+    said = gpu.figures({"30b-tokens": record, "30b-frames": record})
+    assert [line.split(":")[0] for line in said] == ["30b-tokens", "30b-frames"]
+    assert "- times faster (limit 7.80)" in said[0]
+    assert "stock code takes - times as long" in said[1]

@@ -1,0 +1,1 @@
+"""Measurements, and the programs that make them."""
