@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,11 @@ class Line:
     answer: str | None = None
 
 
-def read_questions(path: Path) -> list[Line]:
-    """Read a JSONL, CSV (.csv) or tab-separated (.tsv) file of questions. Raises SettingsError."""
+def read_questions(path: Path, remark: Callable[[str], None] = lambda _: None) -> list[Line]:
+    """Read a JSONL, CSV (.csv) or tab-separated (.tsv) file of questions. Raises SettingsError.
+
+    remark: gets a line about what the file holds and nobody reads.
+    """
     try:
         data = path.read_bytes()
     except (OSError, ValueError) as error:
@@ -39,50 +42,89 @@ def read_questions(path: Path) -> list[Line]:
     kind = path.suffix.lower()
     if kind not in (".csv", ".tsv", ".jsonl", ".json", ".ndjson"):
         raise SettingsError(f"{path}: give questions as .jsonl, .csv or .tsv, with {_EXPECTED}")
+    if not data.strip():
+        raise SettingsError(f"{path}: holds no questions")
     rows = _table(data, path, "\t" if kind == ".tsv" else ",") if kind in (".csv", ".tsv") else _json_lines(data, path)
-    lines = [_line(path, number, row) for number, row in rows]
+    lines, unused = [], dict[str, None]()
+    for number, row in rows:
+        lines.append(_line(path, number, row))
+        unused |= dict.fromkeys(key for key in row if key and key not in _COLUMNS)
     if not lines:
         raise SettingsError(f"{path}: holds no questions")
+    if unused:
+        remark(printable_path(f"{path}: not used: {', '.join(unused)} (what is read: {', '.join(_COLUMNS)})"))
     return lines
 
 
-def _table(data: bytes, path: Path, delimiter: str) -> Iterator[tuple[int, Any]]:
+def _table(data: bytes, path: Path, delimiter: str) -> Iterator[tuple[int, dict[str, Any]]]:
     # names of files may hold bytes that are not UTF-8; questions may not, which `_line` looks at
     text = data.decode("utf-8-sig", "surrogateescape")
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        if not {"clip", "question"} <= set(reader.fieldnames or ()):
-            raise SettingsError(f"{path}: expected {_EXPECTED}")
+        header = list(reader.fieldnames or ())
+        if not {"clip", "question"} <= set(header):
+            found = printable_path(delimiter.join(header))[:100]
+            raise SettingsError(f"{path}: its first line is {found!r}; expected {_EXPECTED}")
         for row in reader:
-            yield reader.line_num, {key: value or None for key, value in row.items() if key in _COLUMNS}
+            if where := _lost_comma(row, header):
+                comma = "comma" if delimiter == "," else "tab"
+                raise SettingsError(
+                    f"{path}, line {reader.line_num}: {where}; put a text with a {comma} in it in double quotes"
+                )
+            yield reader.line_num, {key: value or None for key, value in row.items()}
     except csv.Error as error:
         raise SettingsError(f"{path}, line {reader.line_num}: is not CSV ({error})") from None
 
 
-def _json_lines(data: bytes, path: Path) -> Iterator[tuple[int, Any]]:
+def _lost_comma(row: dict[Any, Any], header: list[str]) -> str | None:
+    """What shows that a comma of a text has divided it; None where nothing does."""
+    if None in row:
+        return f"has {len(header) + len(row[None])} cells, the header {len(header)}"
+    place = header.index("question")
+    following = row[header[place + 1]] if place + 1 < len(header) else None
+    if following and following.startswith(" ") and following.strip() and not (row["question"] or "").startswith(" "):
+        return f"its {header[place + 1] or 'cell after the question'} begins with a space, as if it were the question's"
+    return None
+
+
+def _json_lines(data: bytes, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
         if line.strip():
             try:
-                yield number, json.loads(line)
-            except ValueError as error:
+                row = json.loads(line)
+            except (ValueError, RecursionError) as error:
                 raise SettingsError(f"{path}, line {number}: is not JSON ({error})") from None
+            if not isinstance(row, dict):
+                raise SettingsError(f"{path}, line {number}: is {_kind(row)}; expected {_EXPECTED}")
+            yield number, row
 
 
-def _line(path: Path, number: int, row: Any) -> Line:
-    values = {name: row.get(name) for name in _COLUMNS} if isinstance(row, dict) else {}
+_KINDS = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object", str: "a text"}
+
+
+def _kind(value: Any) -> str:
+    return _KINDS.get(type(value), "nothing")
+
+
+def _line(path: Path, number: int, row: dict[str, Any]) -> Line:
+    where = f"{path}, line {number}"
+    values = {name: row.get(name) for name in _COLUMNS}
     for name in ("id", "answer"):
-        if isinstance(values.get(name), int | float):
+        if isinstance(values[name], int | float):
             values[name] = str(values[name])
-    texts = [value for value in values.values() if value is not None]
-    clip, question = values.get("clip"), values.get("question")
-    if not (clip and question and all(isinstance(text, str) for text in texts) and question.strip()):
-        raise SettingsError(f"{path}, line {number}: expected {_EXPECTED}")
+    for name, value in values.items():
+        if value is not None and not isinstance(value, str):
+            raise SettingsError(f"{where}: its {name} is {_kind(value)}, not a text")
+    for name in ("clip", "question"):
+        if not (values[name] or "").strip():
+            raise SettingsError(f"{where}: has no {name}; every line needs a clip and a question")
+    clip, question = str(values["clip"]), str(values["question"])
     try:
         os.fsencode(clip)
-        for text in texts[1:]:
-            text.encode()
+        for name in ("question", "id", "answer"):
+            (values[name] or "").encode()
     except UnicodeEncodeError:
-        raise SettingsError(f"{path}, line {number}: its text is not UTF-8; save the file as UTF-8") from None
+        raise SettingsError(f"{where}: its text is not UTF-8; save the file as UTF-8") from None
     return Line(clip, question, values["id"], values["answer"])
 
 

@@ -59,12 +59,41 @@ def test_names_of_any_bytes(tmp_path: Path) -> None:
         ("q.jsonl", b'{"clip": 3, "question": "x"}', "line 1"),
         ("q.jsonl", b'{"clip": "\\ud800.mp4", "question": "x"}', "not UTF-8"),
         ("q.txt", b"x", "jsonl"),
+        ("q.csv", b"clip,question\nb.mp4,who?\na.mp4,what, and why?\n", "line 3: has 3 cells, the header 2.*quotes"),
+        ("q.csv", b"clip,question,id\na.mp4,what, and why?\n", "line 2: .*quotes"),
+        ("q.csv", b"clip,question,id\na.mp4,what?\nb.mp4\n", "line 3: has no question"),
+        ("q.csv", b"clip,question\n,what?\n", "line 2: has no clip"),
+        ("q.csv", b"clip;question\na.mp4;what?\n", "first line is 'clip;question'"),
+        ("q.csv", b"Clip,question\na.mp4,what?\n", "first line is 'Clip,question'"),
+        ("q.csv", b"clip, question\na.mp4,what?\n", "first line is 'clip, question'"),
+        ("q.csv", b"", "holds no questions"),
+        ("q.jsonl", b'{"clip": "a.mp4", "question": " "}', "has no question"),
+        ("q.jsonl", b'{"clip": "a.mp4", "question": 7}', "its question is a number, not a text"),
+        ("q.jsonl", b'{"clip": "a.mp4", "question": "x", "answer": ["y"]}', "its answer is a list, not a text"),
+        ("q.jsonl", b'{"clip": "a.mp4", "question": "x", "id": {}}', "its id is an object, not a text"),
     ],
 )
 def test_what_is_no_file_of_questions(tmp_path: Path, name: str, data: bytes, says: str) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(SettingsError, match=says):
         read_questions(tmp_path / name)
+
+
+def test_columns_that_are_not_used_are_named(tmp_path: Path) -> None:
+    (tmp_path / "q.csv").write_text(CSV)
+    (tmp_path / "q.jsonl").write_text(JSONL)
+    for name, unused in (("q.csv", "note"), ("q.jsonl", "type")):
+        said: list[str] = []
+        read_questions(tmp_path / name, remark=said.append)
+        assert len(said) == 1
+        assert f"{name}: not used: {unused}" in said[0]
+    (tmp_path / "q.csv").write_text("clip,question\na.mp4,What?\n")
+    read_questions(tmp_path / "q.csv", remark=lambda line: pytest.fail(line))
+
+
+def test_spaces_after_every_comma_are_no_lost_comma(tmp_path: Path) -> None:
+    (tmp_path / "q.csv").write_text("clip,question,answer\na.mp4, What?, A ring\n")
+    assert read_questions(tmp_path / "q.csv") == [Line("a.mp4", " What?", answer=" A ring")]
 
 
 def test_no_such_file(tmp_path: Path) -> None:
