@@ -59,7 +59,7 @@ def _load(
         if sought:
             sought = _seek(container, stream, start_s + origin - _PREROLL_S)
         mono = MonoWriter(end_s - start_s)
-        damaged, decoded, source_rate, reached = 0, 0, 0, 0.0
+        damaged, wrong, decoded, source_rate, reached = 0, 0, 0, 0, 0.0
         clock: float | None = None
         for packet in _then_none(media.packets(container, stream, deadline)):
             try:
@@ -78,7 +78,11 @@ def _load(
                     return None
                 decoded += 1
                 source_rate, channels = frame.sample_rate, frame.layout.nb_channels
-                mono.write(to_mono(frame), frame.sample_rate, clock - start_s)
+                samples = to_mono(frame)
+                if not np.isfinite(samples).all():  # a single one would spread over everything the resampler gives
+                    wrong += int(np.count_nonzero(~np.isfinite(samples)))
+                    samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
+                mono.write(samples, frame.sample_rate, clock - start_s)
                 clock += frame.samples / frame.sample_rate
                 reached = max(reached, clock)
             if mono.full:
@@ -88,6 +92,8 @@ def _load(
     notes = []
     if damaged:
         notes.append(f"{damaged} damaged piece{'s' * (damaged > 1)} of sound replaced by silence")
+    if wrong:
+        notes.append(f"{wrong} sample{'s' * (wrong > 1)} of the sound not a number, replaced by silence")
     waveform = mono.finish()
     if not len(waveform):
         return None, notes, reached

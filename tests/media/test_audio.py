@@ -215,6 +215,23 @@ def test_a_wild_timestamp_ends_a_clip_of_known_length(rate):
     assert len(writer.finish()) == 80_000
 
 
+@pytest.mark.parametrize("channels", [1, 2])
+def test_samples_that_are_not_a_number_leave_the_rest(clips, channels):
+    path = write_clip(clips / f"nan{channels}.wav", sound=tone(1.0, channels=channels), sound_codec="pcm_f32le")
+    whole = _hear(path).waveform
+    data = bytearray(path.read_bytes())
+    begin = data.index(b"data") + 8
+    for place, value in ((24_000, np.nan), (36_000, np.inf)):
+        at = begin + 4 * channels * place
+        data[at : at + 4] = np.float32(value).tobytes()
+    (clips / f"nan{channels}-hurt.wav").write_bytes(data)
+    clip = load_clip(clips / f"nan{channels}-hurt.wav")
+    assert np.isfinite(clip.audio.waveform).all()
+    np.testing.assert_allclose(clip.audio.waveform[:7_900], whole[:7_900], atol=1e-4)
+    np.testing.assert_allclose(clip.audio.waveform[12_100:], whole[12_100:], atol=1e-4)
+    assert any("2 samples of the sound not a number" in note for note in clip.notes)
+
+
 def test_cover_art_is_not_video(clips):
     clip = load_clip(write_cover_mp3(clips / "cover.mp3"))
     assert clip.video is None
