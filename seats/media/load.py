@@ -171,6 +171,9 @@ def _decode_both(
                 notes += more if audio is not None else [*more, f"there is no sound {span}"]
             except MediaError as error:
                 errors.append(error)
+            except BaseException:
+                deadline.cancel()
+                raise
     deadline.check()
     if errors and video is None and audio is None:
         raise errors[0]

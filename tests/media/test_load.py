@@ -2,9 +2,12 @@
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 
 import av
 import numpy as np
@@ -255,6 +258,27 @@ def test_no_length_in_the_header(clips):
 def test_reading_is_bounded_in_time(plain_clip):
     with pytest.raises(MediaError, match="took longer than"):
         load_clip(plain_clip, timeout_s=1e-6)
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="sends an interrupt to itself")
+def test_an_interrupt_does_not_wait_for_the_sound(plain_clip, monkeypatch):
+    """The sound stands in for hours of it: it goes on for 20 s unless the deadline is cancelled."""
+
+    def listen(path, start_s, end_s, deadline):
+        until = time.monotonic() + 20
+        interrupt.start()
+        while time.monotonic() < until:
+            deadline.check()
+            time.sleep(0.01)
+        return None, [], 0.0
+
+    main = threading.get_ident()
+    interrupt = threading.Timer(0.5, lambda: signal.pthread_kill(main, signal.SIGINT))
+    monkeypatch.setattr("seats.media.load.load_audio", listen)
+    begin = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        load_clip(plain_clip, use_video=False)
+    assert time.monotonic() - begin < 10
 
 
 def test_names_are_taken_literally(tmp_path, plain_clip):
