@@ -55,14 +55,14 @@ def _with_margins(waveform: np.ndarray, end: int, spec: MelSpec) -> np.ndarray:
     """The samples that the frames look at: `n_fft // 2` mirrored ones, the sound, and what follows it up to `end`."""
     before, after = spec.n_fft // 2, max(end - waveform.shape[0], 0)
     mirrored = waveform[1 : before + 1][::-1]
-    following = np.zeros(0) if spec.padded else waveform[::-1][1 : after + 1]
+    following = np.zeros(0, dtype=np.float32) if spec.padded else waveform[::-1][1 : after + 1]
     return np.concatenate(
         [
             np.pad(mirrored, (before - mirrored.shape[0], 0)),
             waveform,
             np.pad(following, (0, after - following.shape[0])),
         ]
-    ).astype(np.float32)
+    ).astype(np.float32, copy=False)
 
 
 @lru_cache(maxsize=4)

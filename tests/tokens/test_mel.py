@@ -1,5 +1,7 @@
 """The spectrogram against WhisperFeatureExtractor, called as the two stock processors call it."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -84,3 +86,15 @@ def test_long_sound_is_whole():
     mel = log_mel(wave, PADDED)
     assert mel.shape == (128, 40_000)
     assert mel[:, 39_000:].std() > 0.1
+
+
+@pytest.mark.parametrize("spec", [PADDED, UNPADDED], ids=["padded", "unpadded"])
+def test_the_sound_is_copied_once(spec):
+    """torch's own memory is not traced: what counts is NumPy's."""
+    wave = waveform(60 * RATE)
+    log_mel(wave[:RATE], spec)
+    tracemalloc.start()
+    log_mel(wave, spec)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.5 * wave.nbytes
