@@ -25,6 +25,9 @@ _STEPS_BACK_S = (0.0, 10.0)
 _MARGIN_S = 1.0
 # Share of packets that may lack a timestamp before the file is taken to have none.
 _FEW_MISSING = 0.05
+# How far rounded timestamps may put the end of the last picture, seconds. More is a different rate, however long the
+# video: pictures and sound would drift apart.
+_ROUNDING_S = 0.005
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,8 +166,9 @@ def choose_frames(
         last_s: How long the last one is shown, seconds; 0 if unknown.
         start_s, end_s: The range, seconds; a picture that appears exactly at the end belongs to it.
         sampling: Rate, fewest and most frames.
-        rates: Frames per second that the header names; one that agrees with the timestamps (1 %) is preferred,
-            because timestamps rounded to milliseconds would otherwise change the number of frames.
+        rates: Frames per second that the header names; one that agrees with the timestamps (5 ms over the whole
+            range) is preferred, because timestamps rounded to milliseconds would otherwise change the number of
+            frames.
 
     At a constant rate these are exactly the frames that the reference takes by index. At a varying rate the
     range is divided into steps of the usual frame time, the rule is applied to the steps, and at each the
@@ -193,7 +197,7 @@ def choose_frames(
     count = max(after - first, 1)
     steps, rate = count, count / covered
     if count * typical > 0.9 * covered:
-        rate = next((hint for hint in rates if abs(count / hint - covered) < 0.01 * covered + 0.002), rate)
+        rate = next((hint for hint in rates if abs(count / hint - covered) < _ROUNDING_S), rate)
         source_fps = rate
     else:
         source_fps = count / (end - max(begin, times[min(first, last)]))

@@ -53,6 +53,16 @@ def test_slides_with_a_burst_are_sampled_by_time():
     assert (choice.indices == 0).sum() >= 48
 
 
+@pytest.mark.parametrize(("minutes", "dropped"), [(1, 15), (10, 40), (60, 500)])
+def test_a_few_dropped_frames_do_not_shift_the_clock(minutes, dropped):
+    """The header says 30; pictures over the time they cover must be `fps`, or sound and pictures drift apart."""
+    seconds = 60 * minutes
+    kept = np.setdiff1d(np.arange(30 * seconds), np.random.default_rng(0).integers(1, 30 * seconds - 1, dropped))
+    choice = choose_frames(np.round(kept / 30, 3), 1 / 30, **_ALL, sampling=FrameSampling(), rates=(30,))
+    assert len(choice.indices) / choice.fps == pytest.approx(seconds, abs=0.01)
+    assert choice.source_fps == pytest.approx(len(kept) / seconds, rel=1e-4)
+
+
 def test_a_still_inside_the_range_is_taken():
     times = np.array([0.0, 1.0, 20.0, 21.0])
     choice = choose_frames(times, 1.0, start_s=5, end_s=10, sampling=FrameSampling())
