@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from seats.errors import MediaError, SettingsError
-from seats.evaluation.matching import LETTERS, named_option, normalised, same_answer, with_options
+from seats.evaluation.matching import LETTERS, answers_with, named_option, normalised, same_answer, with_options
 
 __all__ = ["QAItem", "check_clips", "load_qa", "same_answer"]
 
@@ -41,11 +41,11 @@ class QAItem:
         return with_options(self.question, self.options)
 
     def is_right(self, given: str) -> bool:
-        """Whether an answer is right: it names a right option (`named_option`), or has the words of a right answer."""
+        """Whether an answer names a right option (`named_option`), or says a right answer (`answers_with`)."""
         if self.options:
             index = named_option(given, self.options)
             return index is not None and LETTERS[index] in self.answers
-        return any(same_answer(given, right) for right in self.answers)
+        return any(answers_with(given, right) for right in self.answers)
 
 
 def load_qa(path: Path) -> list[QAItem]:

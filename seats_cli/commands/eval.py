@@ -125,6 +125,10 @@ def eval(  # noqa: A001  (the command's name)
     text, or a list of right ones), and if wanted options (a list; they are added to the question as "A. ...", and the
     answer is a letter or an option), id and type.
 
+    An answer is right if it names a right option by its letter ("B", "B, because ...", "The answer is B.") or whole
+    text, or without options has the words of a right answer and no others; "Yes, it does." says yes. An answer that
+    names several letters is wrong.
+
     [bold]Examples[/bold]
 
     seats eval shapes-and-sounds --method full --method seats --keep 10% --keep 25% --out rows.jsonl

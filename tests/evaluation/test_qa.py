@@ -23,7 +23,7 @@ def test_a_set_is_read_with_clips_beside_it(tmp_path):
 
     assert (first.id, first.clip, first.type, first.answers) == ("x", tmp_path / "a.mp4", "colour", ("red",))
     assert (second.id, second.clip, second.type) == ("2", tmp_path / "sub" / "b.mp4", "")
-    assert [second.is_right(given) for given in ("Thus.", "so", "then")] == [True, True, False]
+    assert [second.is_right(given) for given in ("Thus.", "The answer is so.", "then")] == [True, True, False]
 
 
 def test_options_make_the_prompt_and_judge_the_answer(tmp_path):
