@@ -194,6 +194,7 @@ def choose_frames(
     covered = end - begin
     if covered <= 0:
         return None
+    covered = max(covered, typical)  # of a single picture a sliver may lie in the range; its rate stays its own
     count = max(after - first, 1)
     steps, rate = count, count / covered
     if count * typical > 0.9 * covered:

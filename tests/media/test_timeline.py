@@ -63,6 +63,14 @@ def test_a_few_dropped_frames_do_not_shift_the_clock(minutes, dropped):
     assert choice.source_fps == pytest.approx(len(kept) / seconds, rel=1e-4)
 
 
+def test_a_start_just_before_the_end_has_a_true_rate():
+    times = np.arange(60) / 30
+    choice = choose_frames(times, 1 / 30, start_s=1.999, end_s=float("inf"), sampling=FrameSampling(), rates=(30,))
+    assert set(choice.indices.tolist()) == {59}
+    assert choice.source_fps == pytest.approx(30)
+    assert len(choice.indices) / choice.fps == pytest.approx(1 / 30)
+
+
 def test_a_still_inside_the_range_is_taken():
     times = np.array([0.0, 1.0, 20.0, 21.0])
     choice = choose_frames(times, 1.0, start_s=5, end_s=10, sampling=FrameSampling())
