@@ -21,7 +21,7 @@ from seats.evaluation.statistics import compare
 def rows_by_label(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
     """Answered rows by the setting's name and the question's digest; a question's last row counts."""
     found: dict[str, dict[str, dict[str, Any]]] = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in filter(str.strip, path.read_text(encoding="utf-8").split("\n")):
         row = json.loads(line)
         if row["status"] == "answered":
             found.setdefault(row["label"], {})[row["question"]] = row

@@ -61,7 +61,8 @@ def load_qa(path: Path) -> list[QAItem]:
     Raises SettingsError that names the line for anything else, and for an id that was there before.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        # splitlines() would also cut at separators that a text may hold, such as U+2028.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} cannot be read as a question set: {error}") from error
     items: list[QAItem] = []

@@ -44,7 +44,8 @@ def read_questions(folder: Path) -> Iterator[AskedFile]:
     """Files and questions of a folder's `questions.jsonl`, in its order."""
     found: dict[str, list[Question]] = {}
     tokenizer = build_tokenizer()
-    for line in (folder / "questions.jsonl").read_text().splitlines():
+    # splitlines() would also cut at separators that a text may hold.
+    for line in filter(str.strip, (folder / "questions.jsonl").read_text(encoding="utf-8").split("\n")):
         record = json.loads(line)
         words = tuple(tokenizer.encode(record["question"]).tokens)
         answer = tuple(record["answer"].split())

@@ -26,6 +26,13 @@ def test_a_set_is_read_with_clips_beside_it(tmp_path):
     assert [second.is_right(given) for given in ("Thus.", "The answer is so.", "then")] == [True, True, False]
 
 
+def test_a_text_may_hold_line_separators_that_json_does_not_escape(tmp_path):
+    odd = "What is\u2028it?\x85Say."
+    first, second = load_qa(write(tmp_path, json.dumps({**GOOD, "question": odd}, ensure_ascii=False) + "\r", GOOD))
+
+    assert (first.question, second.line) == (odd, 2)
+
+
 def test_options_make_the_prompt_and_judge_the_answer(tmp_path):
     options = {"options": ["cat", "dog", "3"]}
     by_letter, by_text, by_number = load_qa(

@@ -1,5 +1,7 @@
 """Questions about real files, with the controls that leave something out."""
 
+import json
+
 import pytest
 import torch
 
@@ -20,6 +22,13 @@ def files(tmp_path_factory):
 def test_questions_come_back_as_they_were_written(files):
     assert [len(file.questions) for file in files] == [4, 4]
     assert all(file.path.exists() for file in files)
+
+
+def test_a_line_ends_at_a_line_feed_only(tmp_path):
+    record = {"id": "a\u2028b\x85", "clip": "a.mp4", "question": "which shape is red ?", "answer": "ring", "type": "v"}
+    (tmp_path / "questions.jsonl").write_text(json.dumps(record, ensure_ascii=False) + "\n", encoding="utf-8")
+    (asked,) = read_questions(tmp_path)
+    assert [question.answer for question in asked.questions] == [("ring",)]
 
 
 @pytest.mark.parametrize("control", ["none", "no_picture", "no_sound", "blind"])
