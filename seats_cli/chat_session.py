@@ -15,14 +15,14 @@ from seats.batch.rows import ERROR, OK, error_line, printable_path, to_line
 from seats.errors import SeatsError, SettingsError
 from seats.inference.answer import Answer
 from seats.inference.conversation import Conversation
-from seats.inference.report import answer_json
 from seats.methods import method_class, retention_for
 from seats.methods.registry import method_classes
 from seats_cli.command import error_line as print_error
 from seats_cli.command import unexpected
-from seats_cli.commands.ask import question_of
+from seats_cli.commands.ask import answer_document, question_of
 from seats_cli.options import AnswerOptions, ClipOptions, OutputOptions, SelectionOptions, parse_percent
 from seats_cli.output import Output
+from seats_cli.page_file import check_page, write_page
 from seats_cli.startup import Started
 from seats_cli.text import milliseconds, one_line, seconds
 from seats_cli.transcript import transcript
@@ -125,8 +125,7 @@ class Session:
             answer = self._conversation.ask(
                 question_of(text, self.selection, self.answering), on_text=out.stream, on_end=out.end_stream
             )
-        row = {"id": str(self._asked), "status": OK, **answer_json(answer), "history": earlier}
-        row["clip"]["path"] = printable_path(row["clip"]["path"])
+        row = {"id": str(self._asked), "status": OK, **answer_document(answer), "history": earlier}
         self._answers.append(row)
         if self.options.json:
             self._print_row(row)
@@ -189,11 +188,12 @@ class Session:
 
     def _view(self, said: str) -> None:
         path = self._file(said or "map.html")
+        check_page(path)
         from seats.view.look import look_back
-        from seats.view.page import page
 
         with self.out.working(f"writing {path.name}"):
-            self._write(path, page([look_back(self._conversation)]).encode())
+            seen = look_back(self._conversation)
+            self._writing(path, lambda: write_page([seen], path))
         self.out.reply(f"wrote {path}")
 
     def _save(self, said: str) -> None:
@@ -207,9 +207,10 @@ class Session:
         if path.exists() and path.resolve() not in self._saved:
             raise SettingsError(f"{path} is there already: give another name")
         if path.suffix.lower() == ".md":
-            self._write(path, transcript(self._answers).encode("utf-8", "backslashreplace"))
+            content = transcript(self._answers).encode("utf-8", "backslashreplace")
         else:
-            self._write(path, b"".join(to_line(row) for row in self._answers))
+            content = b"".join(to_line(row) for row in self._answers)
+        self._writing(path, lambda: path.write_bytes(content))
         self._saved.add(path.resolve())
         self.out.reply(f"saved {len(self._answers)} answer{'s' * (len(self._answers) != 1)} to {path}")
 
@@ -226,9 +227,9 @@ class Session:
         return path
 
     @staticmethod
-    def _write(path: Path, content: bytes) -> None:
+    def _writing(path: Path, write: Callable[[], object]) -> None:
         try:
-            path.write_bytes(content)
+            write()
         except OSError as error:
             raise SettingsError(f"{path}: cannot be written ({error.strerror or error}); check the folder") from None
 

@@ -15,21 +15,17 @@ from seats.report import charts, units
 from seats.report.names import PART_NAMES, STEP_NAMES
 from seats.report.results import ResultsError
 from seats.report.summary import PARTS_OF_TOTAL, Comparison, Cost, Group, Ratio, Report
+from seats.web_page import may_be_replaced
 
 
 def write_page(report: Report, path: Path) -> None:
     """Write the page to a file. Raises ResultsError if that fails, or if it would replace a file that is no page."""
     try:
-        if path.is_file() and path.stat().st_size and not _is_page(path):
+        if not may_be_replaced(path):
             raise ResultsError(f"{path} is there already and is not a web page; give the page another name")
         path.write_text(page(report), encoding="utf-8")
     except OSError as error:
         raise ResultsError(f"{path} cannot be written: {error.strerror}") from None
-
-
-def _is_page(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(15).lower() == b"<!doctype html>"
 
 
 def page(report: Report) -> str:

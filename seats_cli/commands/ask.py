@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,9 @@ from seats_cli.output import Output
 from seats_cli.planning import FitOptions, fitting
 from seats_cli.startup import start
 from seats_cli.usage import WrongUsage
+
+if TYPE_CHECKING:
+    from seats.inference.answer import Answer
 
 ORDER = 10
 
@@ -59,13 +62,21 @@ def ask(
             on_end=out.end_stream,
         )
     if output.json:
-        from seats.inference.report import answer_json
-
-        out.document(answer_json(answered))
+        out.document(answer_document(answered))
     if not output.quiet and (not output.json or output.verbose):
         from seats_cli.summary import Summary
 
         out.show(Summary(answered, part, startup_ms=started.startup_ms, verbose=output.verbose))
+
+
+def answer_document(answered: Answer) -> dict[str, Any]:
+    """`answer_json`, with bytes of the clip's path that are not UTF-8 as backslash escapes, as in a batch's rows."""
+    from seats.batch.rows import printable_path
+    from seats.inference.report import answer_json
+
+    document = answer_json(answered)
+    document["clip"]["path"] = printable_path(document["clip"]["path"])
+    return document
 
 
 def question_of(text: str, selection: SelectionOptions, answering: AnswerOptions) -> Any:

@@ -11,9 +11,10 @@ import typer
 
 from seats.errors import MediaError
 from seats_cli.command import command
-from seats_cli.commands.ask import question_of
+from seats_cli.commands.ask import answer_document, question_of
 from seats_cli.options import AnswerOptions, ClipOptions, ModelOptions, OutputOptions, SelectionOptions, option
 from seats_cli.output import Output
+from seats_cli.page_file import check_page, shown, write_page
 from seats_cli.planning import FitOptions, fitting
 from seats_cli.startup import start
 from seats_cli.text import size
@@ -117,7 +118,6 @@ def view(
         check=lambda shape: [each.method_for(shape) for each in _checked(questions(), files)],
         fit=fitting(clip, memory.max_vram, [question], chosen, model, answering, out),
     )
-    from seats.inference.report import answer_json
     from seats.view.look import look
 
     with out.working("looking and listening"):
@@ -130,8 +130,11 @@ def view(
         )
         written = _write(maps, files, out)
     if output.json:
-        paths = {kind: str(path) for kind, path in written.items()}
-        out.document({"schema": SCHEMA, "files": paths, "answers": [answer_json(seen.answer) for seen in maps]})
+        from seats.batch.rows import printable_path
+
+        paths = {kind: printable_path(str(path)) for kind, path in written.items()}
+        answers = [answer_document(seen.answer) for seen in maps]
+        out.document({"schema": SCHEMA, "files": paths, "answers": answers})
     else:
         for path in written.values():
             typer.echo(str(path))
@@ -153,6 +156,8 @@ def _check_files(files: FileOptions, clip: Path) -> None:
         if other := taken.get(path.resolve()):
             raise WrongUsage(f"{name} {path} would overwrite {other}: give another name")
         taken[path.resolve()] = f"what {name} writes"
+    if (page := files.page()) is not None:
+        check_page(page)
 
 
 def _checked(questions: list[Any], files: FileOptions) -> list[Any]:
@@ -171,8 +176,8 @@ def _checked(questions: list[Any], files: FileOptions) -> list[Any]:
 def _write(maps: list[TokenMap], files: FileOptions, out: Output) -> dict[str, Path]:
     """Write each file asked for; the paths by kind."""
     jobs: dict[str, tuple[Path | None, Callable[[Path], object]]] = {
-        "html": (files.page(), lambda path: _write_page(maps, path)),
-        "png": (files.png, lambda path: _write_figure(maps, path)),
+        "html": (files.page(), lambda path: write_page(maps, path)),
+        "png": (files.png, lambda path: _write_figure(shown(maps), path)),
         "mp4": (files.mp4, lambda path: _write_film(maps, path)),
     }
     written = {}
@@ -187,12 +192,6 @@ def _write(maps: list[TokenMap], files: FileOptions, out: Output) -> dict[str, P
         out.detail(f"{path.name}: {size(path.stat().st_size)}")
         written[kind] = path
     return written
-
-
-def _write_page(maps: list[TokenMap], path: Path) -> None:
-    from seats.view.page import page
-
-    path.write_text(page(maps), encoding="utf-8")
 
 
 def _write_figure(maps: list[TokenMap], path: Path) -> None:

@@ -160,6 +160,24 @@ def test_what_is_saved_and_shown(tiny_chat: Run, run: Run, tmp_path: Path, clips
     assert (tmp_path / "mine.md").read_text() == "mine"
 
 
+def test_only_a_page_is_replaced_by_view(tiny_chat: Run) -> None:
+    Path("mine.jsonl").write_text("mine\n")
+    Path("map.html").write_text("<!doctype html>old")
+    ran = tiny_chat("what is red ?\n/view mine.jsonl\n/view\n", "--quiet")
+    assert ran.code == SOME_FAILED
+    assert "mine.jsonl is there already and is not a web page" in ran.err
+    assert Path("mine.jsonl").read_text() == "mine\n"
+    assert "what is red ?" in Path("map.html").read_text()
+
+
+def test_a_name_that_is_not_utf8_in_a_page(chat: Run, clips: Path, tiny: Path, tmp_path: Path) -> None:
+    clip = tmp_path / os.fsdecode(b"caf\xe9.m4a")
+    clip.write_bytes((clips / "sound.m4a").read_bytes())
+    ran = chat("what ?\n/view\n", "--model", tiny, "--max-new-tokens", "2", clip=clip)
+    assert ran.code == 0, ran.err
+    assert "caf\\xe9.m4a" in Path("map.html").read_text()
+
+
 def test_help_and_wrong_settings_at_the_start(tiny_chat: Run, run: Run) -> None:
     ran = tiny_chat("/help\n/method\n/exit\n/quit\nwhat ?\n")
     assert ran.out == ""

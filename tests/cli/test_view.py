@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -82,6 +84,42 @@ def test_the_clip_is_never_overwritten(view: Run, clips: Path) -> None:
     ran = view("mute.mp4", "--mp4", clips / "mute.mp4")
     assert ran.code == 2
     assert "overwrite the clip" in ran.line
+
+
+def test_only_a_page_is_replaced(view: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = Path("results.jsonl")
+    results.write_text('{"id": "hours of work"}\n')
+    ran = view("mute.mp4", "--out", results)
+    assert ran.code == 2
+    assert "is there already and is not a web page" in ran.line
+    monkeypatch.setenv("SEATS_OUT", str(results))  # meant for batch
+    assert view("mute.mp4").code == 2
+    assert results.read_text() == '{"id": "hours of work"}\n'
+    monkeypatch.delenv("SEATS_OUT")
+    for content in ("", "<!DOCTYPE html>\n<p>an older one"):
+        Path("map.html").write_text(content)
+        assert view("sound.m4a", "--quiet").code == 0
+        assert "no pictures" in Path("map.html").read_text(encoding="utf-8")
+
+
+def test_a_name_that_is_not_utf8(view: Run, clips: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.m4a")
+    shutil.copyfile(clips / "sound.m4a", clips / name)
+    try:
+        ran = view(name, "--json")
+    finally:
+        (clips / name).unlink()
+    assert ran.code == 0, ran.err
+    assert "caf\\xe9.m4a" in Path("map.html").read_text(encoding="utf-8")
+    assert json.loads(ran.out)["answers"][0]["clip"]["path"].endswith("caf\\xe9.m4a")
+
+
+def test_a_page_that_cannot_be_made_leaves_the_old_one(view: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("map.html").write_text("<!doctype html>old")
+    monkeypatch.setattr("seats.view.page.page", lambda maps: "<!doctype html>\udcff")
+    assert view("sound.m4a").code == 1
+    assert Path("map.html").read_text() == "<!doctype html>old"
+    assert [path.name for path in Path().iterdir() if path.is_file()] == ["map.html"]
 
 
 def test_figure_without_matplotlib(view: Run, monkeypatch: pytest.MonkeyPatch) -> None:

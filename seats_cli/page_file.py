@@ -1,0 +1,54 @@
+"""The page of `seats view` and of a chat's /view: what it may replace, and how it is written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seats.errors import SettingsError
+from seats.web_page import may_be_replaced
+
+if TYPE_CHECKING:
+    from seats.view.token_map import TokenMap
+
+
+def check_page(path: Path) -> None:
+    """Raises SettingsError for a file that is there and is no web page."""
+    try:
+        fine = may_be_replaced(path)
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be looked into ({error.strerror}); give another name") from None
+    if not fine:
+        raise SettingsError(f"{path} is there already and is not a web page; give another name")
+
+
+def shown(maps: Sequence[TokenMap]) -> list[TokenMap]:
+    """The maps with the clip's path as it can be printed: bytes that are not UTF-8 as backslash escapes."""
+    from seats.batch.rows import printable_path
+
+    made = []
+    for seen in maps:
+        clip = replace(seen.clip, path=Path(printable_path(str(seen.clip.path))))
+        made.append(replace(seen, answer=replace(seen.answer, clip=clip)))
+    return made
+
+
+def write_page(maps: Sequence[TokenMap], path: Path) -> None:
+    """Write the page; an older one goes when the new one is whole. Raises OSError."""
+    from seats.batch.results import name_beside
+    from seats.view.page import page
+
+    content = page(shown(maps)).encode()
+    real = Path(os.path.realpath(path))  # what a link leads to is replaced, not the link
+    if real.exists() and not real.is_file():
+        real.write_bytes(content)
+        return
+    beside = name_beside(real)
+    try:
+        beside.write_bytes(content)
+        os.replace(beside, real)
+    finally:
+        beside.unlink(missing_ok=True)
