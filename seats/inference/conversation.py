@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
@@ -123,7 +124,13 @@ class Conversation:
         encoded, (vision, audio) = self._encoded, self._caught
         with torch.inference_mode(), (timer or StepTimer(thinker.device)).step("selection"):
             if encoded.video is not None and encoded.grid and wants.of_video and wants not in encoded.video.signals:
-                encoded.video.signals[wants] = thinker.vision_signals(vision, encoded.grid, wants)
+                if len(vision["cos"]) < math.prod(encoded.grid):
+                    # Encoded in parts, only the last of which was caught: all would be gigabytes. Rather once more.
+                    again = encode_clip(self.model, encoded.clip, [wants], StepTimer(thinker.device))
+                    assert again.video is not None
+                    encoded.video.signals[wants] = again.video.signals[wants]
+                else:
+                    encoded.video.signals[wants] = thinker.vision_signals(vision, encoded.grid, wants)
             if encoded.audio is not None and wants.of_audio and wants not in encoded.audio.signals:
                 encoded.audio.signals[wants] = thinker.audio_signals(audio, wants)
         return encoded

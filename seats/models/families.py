@@ -6,6 +6,7 @@ Importing it does not import torch, so that a plan can be made from their facts 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from seats.models.signals import EncoderWants, Signals
@@ -16,6 +17,18 @@ if TYPE_CHECKING:
     from torch import nn
 
     from seats.tokens.sequence import SequenceRule
+
+
+@dataclass(frozen=True)
+class GridTables:
+    """What depends on a clip's grid alone.
+
+    order `[T * H * W]`: for each merged video token in sequence order, its row in the vision encoder's inner order.
+    encoder: arguments of the vision encoder that it would make itself.
+    """
+
+    order: torch.Tensor
+    encoder: dict[str, Any]
 
 
 class Family(ABC):
@@ -61,18 +74,18 @@ class Family(ABC):
         captured: dict[str, torch.Tensor],
         grid: tuple[int, int, int],
         wants: EncoderWants,
+        order: torch.Tensor,
     ) -> Signals:
         """What is wanted of the `T * H * W` merged video tokens, in sequence order.
 
         captured: outputs of the last block's projections and its rotary `cos` and `sin`. grid: (T, Hp, Wp) in
-        patches.
+        patches. order: as in `GridTables`.
         """
         from seats.selection import column_mass, mean_query_attention, merge_groups, merge_keys
 
         group = encoder.config.spatial_merge_size**2
         q, k = (_heads(x, encoder.config.num_heads) for x in self._vision_queries_and_keys(captured))
         q, k = (rotate(x, captured["cos"][:, None], captured["sin"][:, None]) for x in (q, k))
-        order = self._sequence_order(encoder, grid).to(k.device)
         saliency = None
         if wants.video_grids is not None:
             window = wants.video_grids * grid[1] * grid[2]
@@ -98,10 +111,31 @@ class Family(ABC):
     def _vision_queries_and_keys(captured: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         """Queries and keys `[T * Hp * Wp, width]` of the last vision block, before rotary positions."""
 
+    def grid_tables(self, encoder: Any, grid: tuple[int, int, int], device: torch.device) -> GridTables:
+        """Tables of a grid (T, Hp, Wp) in patches, made on the host and moved to `device`."""
+        import torch
+        from transformers.vision_utils import get_vision_attention_seqlens, get_vision_position_ids
+
+        thw = torch.tensor([grid])
+        cu_seqlens, longest = get_vision_attention_seqlens(thw, encoder.config)
+        made: dict[str, Any] = {
+            "position_ids": get_vision_position_ids(thw, encoder.spatial_merge_size),
+            "cu_seqlens": cu_seqlens,
+            "max_seqlen": longest,
+            **self._more_tables(encoder, thw),
+        }
+        order = self._sequence_order(encoder, grid).to(device)
+        return GridTables(order, {name: x.to(device) if torch.is_tensor(x) else x for name, x in made.items()})
+
+    @staticmethod
+    @abstractmethod
+    def _more_tables(encoder: Any, thw: torch.Tensor) -> dict[str, Any]:
+        """Tables that only this family's vision encoder takes. thw: int64 `[1, 3]`."""
+
     @staticmethod
     @abstractmethod
     def _sequence_order(encoder: Any, grid: tuple[int, int, int]) -> torch.Tensor:
-        """For each merged video token in sequence order, its row in the encoder's inner order `[T * H * W]`."""
+        """As in `GridTables`, on the host."""
 
     @staticmethod
     def vision_projections(encoder: Any) -> dict[str, nn.Module]:
@@ -137,6 +171,20 @@ class Qwen25Omni(Family):
     @staticmethod
     def _vision_queries_and_keys(captured: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         return captured["q"], captured["k"]
+
+    @staticmethod
+    def _more_tables(encoder: Any, thw: torch.Tensor) -> dict[str, Any]:
+        from transformers.utils.generic import get_max_seqlen
+        from transformers.vision_utils import get_vision_window_index
+
+        index, cu_seqlens = get_vision_window_index(
+            thw,
+            spatial_merge_size=encoder.spatial_merge_size,
+            window_size=encoder.window_size,
+            patch_size=encoder.patch_size,
+        )
+        longest = get_max_seqlen(cu_seqlens, encoder.config)
+        return {"window_index": index, "cu_window_seqlens": cu_seqlens, "max_window_seqlen": longest}
 
     @staticmethod
     def _sequence_order(encoder: Any, grid: tuple[int, int, int]) -> torch.Tensor:
@@ -179,6 +227,19 @@ class Qwen3Omni(Family):
     def _vision_queries_and_keys(captured: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         q, k, _ = captured["qkv"].chunk(3, dim=-1)
         return q, k
+
+    @staticmethod
+    def _more_tables(encoder: Any, thw: torch.Tensor) -> dict[str, Any]:
+        from transformers.vision_utils import get_vision_interpolation_indices_and_weights
+
+        indices, weights = get_vision_interpolation_indices_and_weights(
+            thw,
+            num_grid_per_side=encoder.num_grid_per_side,
+            mode=encoder.interpolation_mode,
+            align_corners=encoder.interpolation_align_corners,
+            spatial_merge_size=encoder.config.spatial_merge_size,
+        )
+        return {"interp_indices": indices, "interp_weights": weights}
 
     @staticmethod
     def _sequence_order(encoder: Any, grid: tuple[int, int, int]) -> torch.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -13,14 +13,17 @@ from torch import nn
 
 from seats.errors import ModelError
 from seats.models import compat
-from seats.models.families import Family, family_of, rotate
+from seats.models.families import Family, GridTables, family_of, rotate
 from seats.models.signals import EncoderWants, Signals
+from seats.models.window_attention import uses_window_attention
 from seats.selection import last_query_relevance, question_relevance
 from seats.tokens.sequence import SequenceRule
 
-PATCHES_AT_ONCE = 65_536
-"""Patches that the vision encoder works on at a time: enough to keep a GPU busy, and little beside a large model (2 GB
-in 16 bits). No attention goes beyond a temporal grid, so that a long clip can be encoded in parts."""
+PATCHES_AT_ONCE = 32_768
+"""Patches that the vision encoder works on at a time: enough to keep a GPU busy, little beside a large model (1 GB in
+16 bits), and for a clip that is still being read soon there. No attention goes beyond a temporal grid, so that a long
+clip can be encoded in parts."""
+_GRIDS_KNOWN = 4
 
 Step = Callable[[str], AbstractContextManager[Any]]
 """Takes the time of a named step, as `StepTimer.step` does."""
@@ -33,6 +36,22 @@ class EncodedVideo:
     embeds: torch.Tensor
     signals: dict[EncoderWants, Signals]
     deepstack: tuple[torch.Tensor, ...] = ()
+
+    @classmethod
+    def joined(cls, parts: list[EncodedVideo]) -> EncodedVideo:
+        """Parts of a clip, in order, as one."""
+        if len(parts) == 1:
+            return parts[0]
+
+        def whole(tensors: list[Any]) -> Any:
+            return None if tensors[0] is None else torch.cat(tensors)
+
+        signals = {}
+        for want in parts[0].signals:
+            found = [part.signals[want] for part in parts]
+            signals[want] = Signals(whole([one.saliency for one in found]), whole([one.keys for one in found]))
+        deepstack = zip(*(part.deepstack for part in parts), strict=True)
+        return cls(whole([part.embeds for part in parts]), signals, tuple(whole(list(one)) for one in deepstack))
 
 
 @dataclass(frozen=True)
@@ -64,6 +83,7 @@ class Thinker:
         self.text = compat.text_model(module)
         self.vision = compat.vision_encoder(module)
         self.audio = compat.audio_encoder(module)
+        self._grids: dict[tuple[int, int, int], GridTables] = {}
 
     @property
     def layers(self) -> Any:
@@ -95,22 +115,28 @@ class Thinker:
         "encode_video" and "saliency".
         """
         area = grid[1] * grid[2]
-        # A window of the saliency must not be cut.
-        window = math.lcm(*(want.video_grids for want in wants if want.video_grids is not None))
-        at_once = max(window, PATCHES_AT_ONCE // area // window * window)
+        at_once = grids_at_once(area, wants)
         parts = []
         for first in range(0, grid[0], at_once):
             grids = min(at_once, grid[0] - first)
             rows = patches[first * area : (first + grids) * area]
-            parts.append(self._encode_grids(rows, (grids, grid[1], grid[2]), wants, step))
-        return parts[0] if len(parts) == 1 else _joined(parts)
+            parts.append(self.encode_grids(rows, (grids, grid[1], grid[2]), *wants, step=step))
+        return EncodedVideo.joined(parts)
 
-    def _encode_grids(
-        self, patches: torch.Tensor, grid: tuple[int, int, int], wants: tuple[EncoderWants, ...], step: Step
+    @torch.inference_mode()
+    def encode_grids(
+        self,
+        patches: torch.Tensor,
+        grid: tuple[int, int, int],
+        *wants: EncoderWants,
+        step: Step = lambda _name: nullcontext(),
     ) -> EncodedVideo:
+        """Run the vision encoder once, as `encode_video` does for every `grids_at_once` grids of a clip."""
         with self.vision_probe(any(want.of_video for want in wants)) as captured, step("encode_video"):
             patches = patches.to(self.device, self.vision.dtype)
-            out = self.vision(patches, grid_thw=torch.tensor([grid], device=self.device))
+            # Stock code makes the tables itself, at every call and partly on the host, which a GPU has to wait for.
+            tables = self._tables_of(grid).encoder if uses_window_attention(self.vision) else {}
+            out = self.vision(patches, grid_thw=torch.tensor([grid], device=self.device), **tables)
         signals = {}
         for want in wants:
             if want.of_video:
@@ -138,7 +164,15 @@ class Thinker:
         self, captured: dict[str, torch.Tensor], grid: tuple[int, int, int], wants: EncoderWants
     ) -> Signals:
         """What is wanted of the `Nv` video tokens, from what `vision_probe` caught. grid: (T, Hp, Wp) in patches."""
-        return self.family.vision_signals(self.vision, captured, grid, wants)
+        return self.family.vision_signals(self.vision, captured, grid, wants, self._tables_of(grid).order)
+
+    def _tables_of(self, grid: tuple[int, int, int]) -> GridTables:
+        """The tables of a grid, kept: a clip has two, that of its parts and that of its last part."""
+        if grid not in self._grids:
+            while len(self._grids) >= _GRIDS_KNOWN:
+                del self._grids[next(iter(self._grids))]
+            self._grids[grid] = self.family.grid_tables(self.vision, grid, self.device)
+        return self._grids[grid]
 
     def audio_signals(self, captured: dict[str, torch.Tensor], wants: EncoderWants) -> Signals:
         """What is wanted of the `Na` audio tokens, from what `audio_probe` caught."""
@@ -208,18 +242,10 @@ def _queries_and_keys(
     return rotate(q, cos[-queries:], sin[-queries:]), rotate(k, cos, sin)
 
 
-def _joined(parts: list[EncodedVideo]) -> EncodedVideo:
-    """Parts of a clip, in order, as one."""
-
-    def whole(tensors: list[Any]) -> Any:
-        return None if tensors[0] is None else torch.cat(tensors)
-
-    signals = {}
-    for want in parts[0].signals:
-        found = [part.signals[want] for part in parts]
-        signals[want] = Signals(whole([one.saliency for one in found]), whole([one.keys for one in found]))
-    deepstack = zip(*(part.deepstack for part in parts), strict=True)
-    return EncodedVideo(whole([part.embeds for part in parts]), signals, tuple(whole(list(one)) for one in deepstack))
+def grids_at_once(area: int, wants: Iterable[EncoderWants]) -> int:
+    """Temporal grids of `area` patches that are encoded together: whole windows of the saliency, at least one."""
+    window = math.lcm(*(want.video_grids for want in wants if want.video_grids is not None))
+    return max(window, PATCHES_AT_ONCE // area // window * window)
 
 
 @contextmanager

@@ -28,6 +28,11 @@ def use_window_attention(*encoders: Any) -> None:
         encoder.config._attn_implementation = NAME
 
 
+def uses_window_attention(encoder: Any) -> bool:
+    """Whether `use_window_attention` was applied, and stands."""
+    return encoder.config._attn_implementation == NAME
+
+
 @dataclass
 class _Windows:
     """Where the windows of one encoder call are. groups: (rows [n, length] or None for all rows in order, length)."""

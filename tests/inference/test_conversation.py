@@ -173,6 +173,20 @@ class Nosy(Seats):
     reads_text_before_llm: ClassVar[bool] = True
 
 
+def test_a_clip_encoded_in_parts_may_be_asked_with_another_method(tiny, files, monkeypatch):
+    """Only the last part's queries and keys are caught, so that for other saliency the encoder runs again."""
+    model = tiny["qwen2.5-omni"]
+    monkeypatch.setattr("seats.models.thinker.PATCHES_AT_ONCE", 1)
+    clip = load_clip(files["both"], sampling=model.sampling)
+    short = Decoding(max_new_tokens=2)
+    conversation = Conversation(model, clip, history=False)
+    for method in ("seats", "visionzip-om", "divprune-om"):
+        asked = Question("what ?", method=method, keep=35.0, decoding=short)
+        mine, alone = conversation.ask(asked), answer(model, clip, asked)
+        assert [drop.kept.tolist() for drop in mine.trace.drops] == [drop.kept.tolist() for drop in alone.trace.drops]
+        assert mine.text == alone.text
+
+
 def test_a_method_that_reads_the_text_chooses_every_time(nano, clip, calls, monkeypatch):
     monkeypatch.setattr("seats.methods.registry.BUILT_IN", (*BUILT_IN, Nosy))
     conversation = Conversation(nano, clip)
