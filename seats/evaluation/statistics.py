@@ -31,6 +31,8 @@ METHODS = {
     "share_of_full": f"percentiles of {RESAMPLES} bootstrap resamples of clips, seed {SEED}",
 }
 """How each 95 % interval is made, for reports."""
+FEW_CLIPS = 20
+"""Below this many clips it is uncertain how much they differ, and intervals that rest on it are too narrow."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,8 @@ def newcombe(both: float, first: float, second: float, neither: float) -> Interv
 def design_effect(values: Sequence[float], clips: Sequence[Hashable]) -> float:
     """Variance of the values' mean with clips as the units drawn, over its variance with values as units; at least 1.
 
-    1 for fewer than two clips, for one question a clip, and where all values are equal.
+    1 for one question a clip, where all values are equal, and for fewer than two clips, which cannot tell; see
+    `few_clips` for what to say then.
     """
     clip, groups = _numbered(clips)
     x = np.asarray(values, dtype=np.float64)
@@ -138,6 +141,16 @@ def design_effect(values: Sequence[float], clips: Sequence[Hashable]) -> float:
     independent = (off**2).sum() * len(x) / (len(x) - 1)
     clustered = (np.bincount(clip, off, groups) ** 2).sum() * groups / (groups - 1)
     return max(1.0, float(clustered / independent)) if independent > 0 else 1.0
+
+
+def few_clips(questions: int, clips: int) -> str:
+    """What is to be said of 95 % intervals of accuracy over so few clips; "" where there are enough, or one question a
+    clip."""
+    if clips >= FEW_CLIPS or questions <= clips:
+        return ""
+    if clips == 1:
+        return "all questions are about one clip: intervals take them as independent, and say nothing of other clips"
+    return f"with {clips} clips, intervals are too narrow"
 
 
 def ratio_interval(method: Sequence[bool], full: Sequence[bool], clips: Sequence[Hashable]) -> Interval | None:

@@ -7,10 +7,7 @@ from typing import Literal
 
 from seats.evaluation.qa import ALL
 from seats.evaluation.results import Results, SettingResult
-from seats.evaluation.statistics import Interval
-
-FEW_CLIPS = 20
-"""Below this many clips a bootstrap over clips gives intervals that are too narrow."""
+from seats.evaluation.statistics import FEW_CLIPS, Interval, few_clips
 
 
 @dataclass(frozen=True)
@@ -87,16 +84,26 @@ def notes(results: Results) -> list[str]:
             lines.append(f"* {r.setting.label}: accuracy is of {r.answered:,} of {r.asked:,} questions{_missing(r)}")
         elif r.failed:
             lines.append(f"{r.setting.label}: all {r.failed:,} questions failed")
-    lines.append(
-        "in brackets 95 % intervals that allow for questions of one clip being alike"
-        + (" (against full: Newcombe's method 10; % of full: bootstrap over clips)" if results.full() else "")
-    )
-    if results.full() and results.clips < FEW_CLIPS:
-        lines.append(f"with {results.clips} clips, the intervals of % of full are too narrow")
+    lines += _intervals(results)
     lines.append(
         "LLM FLOPs: selection + prefill, of what all tokens would cost in %; prefill: selection + prefill, median"
     )
     return lines
+
+
+def _intervals(results: Results) -> list[str]:
+    """How the intervals are made, and what they are worth."""
+    several, full = results.clips > 1, results.full() is not None
+    made = "against full: Newcombe's method 10" + ("; % of full: bootstrap over clips" if several else "")
+    lines = [
+        "in brackets 95 % intervals"
+        + (" that allow for questions of one clip being alike" if several else "")
+        + (f" ({made})" if full else "")
+    ]
+    caution = few_clips(results.questions, results.clips)
+    if not caution and full and several and results.clips < FEW_CLIPS:
+        caution = f"with {results.clips} clips, intervals of % of full are too narrow"
+    return [*lines, caution] if caution else lines
 
 
 def _missing(r: SettingResult) -> str:

@@ -48,9 +48,27 @@ def test_notes_tell_what_is_missing_and_why():
     assert "accuracy is of 10 of 20 questions" in partial
     assert "cannot serve 2 clips (b: no)" in partial
     assert any("Newcombe" in line and "bootstrap" in line for line in said)
-    assert any("4 clips" in line and "too narrow" in line for line in said)
+    assert "with 4 clips, intervals are too narrow" in said
     assert any("all 2 questions failed" in line for line in notes(made({"full": "ff"}, "ab")))
     assert any("; 1 failed" in line for line in notes(made({"full": "1f"}, "ab")))
+
+
+def test_few_clips_are_said_without_full_too():
+    assert "with 2 clips, intervals are too narrow" in notes(made({"seats 10": "1011"}, "aabb"))
+    assert not any("too narrow" in line for line in notes(made({"full": "10" * 20}, "abcdefghijklmnopqrst" * 2)))
+
+
+def test_one_question_a_clip_leaves_only_the_bootstrap_too_narrow():
+    assert "with 2 clips, intervals of % of full are too narrow" in notes(made({"full": "10", "seats 10": "11"}, "ab"))
+    assert not any("too narrow" in line for line in notes(made({"seats 10": "11"}, "ab")))
+
+
+def test_one_clip_is_said_plainly():
+    said = "\n".join(notes(made({"full": "1011", "seats 10": "1010"}, "aaaa")))
+    assert "all questions are about one clip" in said
+    assert "allow for" not in said
+    assert "bootstrap" not in said
+    assert "one clip" not in "\n".join(notes(made({"full": "1"}, "a")))
 
 
 def test_settings_with_one_reason_share_a_line():
