@@ -100,6 +100,8 @@ def _facts(group: Group) -> Iterator[Text | str]:
         low, high = group.accuracy.interval_95
         share = percent(group.accuracy.share)
         yield f"{group.accuracy.right:,} of {group.accuracy.total:,} right, {share} ({percent(low)} to {percent(high)})"
+        if group.accuracy.caution:
+            yield Text(group.accuracy.caution, style="yellow")
     for basis, speedup in group.speedup.items():
         prefill, first = speedup.prefill, speedup.first_token
         said = f"prefill {times(prefill.median)} ({times(prefill.p05)} to {times(prefill.p95)})" if prefill else ""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import heapq
+from array import array
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 from seats.evaluation.statistics import Accuracy
+from seats.report.compare import digest
 from seats.report.rows import MODALITIES, PARTS, Answered, Row
 from seats.report.setting import Label, Setting
 from seats.report.spread import Spread, Values, histogram
@@ -36,7 +38,8 @@ class GroupCollector:
         self.setting = setting
         self.rows = 0
         self._finish: Counter[str] = Counter()
-        self._judged = self._right = self._retried = 0
+        self._retried = 0
+        self._right, self._clips = bytearray(), array("Q")
         self._steps = {name: Values() for name in (*PARTS_OF_TOTAL, "first_token", "per_output_token", "total")}
         self._step_sums: defaultdict[str, float] = defaultdict(float)
         self._time = 0.0
@@ -58,8 +61,9 @@ class GroupCollector:
         self._finish[reason if reason in self._finish or len(self._finish) < _MOST_REASONS else "other"] += 1
         self._retried += answered.retried
         if answered.right is not None:
-            self._judged += 1
-            self._right += answered.right
+            self._right.append(answered.right)
+            # A clip is what its file holds, wherever it lies.
+            self._clips.append(digest(row.content or row.clip))
         self._add_times(row, answered)
         self._add_tokens(answered)
         self._add_costs(answered)
@@ -153,10 +157,10 @@ class GroupCollector:
         )
 
     def _accuracy(self) -> Share | None:
-        if not self._judged:
+        if not self._right:
             return None
-        accuracy = Accuracy(self._right, self._judged)
-        return Share(self._right, self._judged, accuracy.share, accuracy.interval())
+        found = Accuracy.of([bool(right) for right in self._right], self._clips)
+        return Share(found.right, found.total, found.share, found.interval(), len(set(self._clips)))
 
     def _latency(self) -> dict[str, Step]:
         sums = dict(self._step_sums)

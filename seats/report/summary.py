@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from seats.evaluation.statistics import few_clips
 from seats.report.spread import Histogram, Spread
 
 SCHEMA = "seats.report/1"
@@ -42,7 +43,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Retention:
-    """average: over the layers, per row. stages: in the clip, before the LLM, after each layer's drop."""
+    """average: over the layers, per row. stages: in the clip, before the LLM, entering each layer."""
 
     average: Spread | None
     stages: tuple[Stage, ...]
@@ -85,12 +86,19 @@ class Speedup:
 
 @dataclass(frozen=True)
 class Share:
-    """right of total answers, and the 95 % interval of the share."""
+    """right of total answers about `clips` clips, and the 95 % interval of the share, which allows for questions of one
+    clip being alike."""
 
     right: int
     total: int
     share: float
     interval_95: tuple[float, float]
+    clips: int
+
+    @property
+    def caution(self) -> str:
+        """What is to be said of the interval where there are few clips, "" otherwise."""
+        return few_clips(self.total, self.clips)
 
 
 @dataclass(frozen=True)

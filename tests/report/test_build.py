@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from seats.evaluation.statistics import Accuracy
 from seats.report import Report, ResultsError, report
 from seats.report.summary import Group
 from tests.report.make import error_row, full_row, ok_row, write
@@ -147,8 +148,28 @@ def test_right_answers_retries_and_cut_answers(tmp_path: Path) -> None:
     rows = [ok_row(0, right=True), ok_row(1, right=False, retry=retry), ok_row(2, finish_reason="length")]
     group = only_group(report(write(tmp_path / "r.jsonl", *rows)))
     assert (group.accuracy.right, group.accuracy.total) == (1, 2)  # type: ignore[union-attr]
+    assert group.accuracy.clips == 2  # type: ignore[union-attr]
     assert group.retried == 1
     assert group.finish_reasons == {"stop": 2, "length": 1}
+
+
+def test_questions_of_one_clip_widen_the_interval_of_accuracy(tmp_path: Path) -> None:
+    """Three clips all right, three all wrong: 6 observations of 24 answers."""
+    right = [clip < 3 for clip in range(6) for _ in range(4)]
+    clips = [{"path": f"clips/{clip}.mp4"} for clip in range(6) for _ in range(4)]
+    rows = [ok_row(i, right=r, clip=clip) for i, (r, clip) in enumerate(zip(right, clips, strict=True))]
+    accuracy = only_group(report(write(tmp_path / "r.jsonl", *rows))).accuracy
+    expected = Accuracy.of(right, [clip["path"] for clip in clips])
+    assert expected.design_effect > 4
+    assert accuracy is not None
+    assert (accuracy.interval_95, accuracy.clips) == (expected.interval(), 6)
+    assert accuracy.caution == "with 6 clips, intervals are too narrow"
+
+    # The same files under other names: what they hold says which clip it is.
+    rows = [row | {"clip": {"path": f"{i}.mp4"}, "content": {"hash": row["clip"]["path"]}} for i, row in enumerate(rows)]
+    accuracy = only_group(report(write(tmp_path / "c.jsonl", *rows))).accuracy
+    assert accuracy is not None
+    assert (accuracy.interval_95, accuracy.clips) == (expected.interval(), 6)
 
 
 def test_missing_fields_notes_and_repeated_ids(tmp_path: Path) -> None:
