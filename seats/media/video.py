@@ -16,6 +16,7 @@ from av.sidedata.sidedata import Type as SideDataType
 from seats.errors import MediaError
 from seats.media import container as media
 from seats.media.clip import Video
+from seats.media.reading import Arriving
 from seats.media.sampling import FrameSampling, frame_size
 from seats.media.timeline import Choice, Timeline, choose_frames, read_timeline, seek_to
 
@@ -37,9 +38,17 @@ class _NotExactError(Exception):
 
 
 def load_video(
-    path: Path, start_s: float, end_s: float, sampling: FrameSampling, deadline: media.Deadline
+    path: Path,
+    start_s: float,
+    end_s: float,
+    sampling: FrameSampling,
+    deadline: media.Deadline,
+    arriving: Arriving | None = None,
 ) -> tuple[Video | None, list[str], float]:
     """Take the frames of a file's video stream between two times; seconds from the file's start.
+
+    Args:
+        arriving: Told of the frames as they come.
 
     Returns:
         The video (None if no picture is shown in the range), notes for the user, and the time at which the
@@ -61,10 +70,10 @@ def load_video(
     if choice is None:
         return None, [], read_until
     try:
-        with _Frames(path, choice, timeline, sampling) as frames:
+        with _Frames(path, choice, timeline, sampling, arriving) as frames:
             _decode(path, timeline, frames, deadline, leave_out=timeline.timestamped)
     except _NotExactError:
-        with _Frames(path, choice, timeline, sampling) as frames:
+        with _Frames(path, choice, timeline, sampling, arriving) as frames:
             _decode(path, timeline, frames, deadline, leave_out=False)
     pixels, count = frames.finish()
     times = timeline.times[choice.indices[:count]] - start_s
@@ -93,7 +102,9 @@ class _Frames:
     A context: what is left to resize is done at its end, or dropped when it ends by an exception.
     """
 
-    def __init__(self, path: Path, choice: Choice, timeline: Timeline, sampling: FrameSampling) -> None:
+    def __init__(
+        self, path: Path, choice: Choice, timeline: Timeline, sampling: FrameSampling, arriving: Arriving | None
+    ) -> None:
         distinct, self._copies = np.unique(choice.indices, return_counts=True)
         self.wanted: list[int] = timeline.ticks[distinct].tolist()
         self.taken = 0
@@ -102,6 +113,7 @@ class _Frames:
         self.notes: list[str] = []
         self._path = path
         self._sampling = sampling
+        self._arriving = arriving
         self._filled = 0
         self._turn = (False, False, False)
         # filled by NumPy: a torch copy of this size starts threads, which costs more than the copy
@@ -109,7 +121,7 @@ class _Frames:
         self._pool = ThreadPoolExecutor(min(_RESIZING_THREADS, os.cpu_count() or 1), "seats-resize")
         self._at_once = 1
         self._last: tuple[Any, Future[None], np.ndarray] | None = None
-        self._resizing: deque[Future[None]] = deque()
+        self._resizing: deque[tuple[Future[None], int]] = deque()  # with the frames that there are after each
 
     def __enter__(self) -> _Frames:
         return self
@@ -119,7 +131,7 @@ class _Frames:
         self._last = None
         if kind is None:
             while self._resizing:
-                self._resizing.popleft().result()
+                self._resized()
 
     @property
     def done(self) -> bool:
@@ -137,6 +149,8 @@ class _Frames:
             total = int(self._copies.sum())
             size = frame_size(self.height, self.width, total, self._sampling)
             self._pixels = np.empty((total, 3, *size), dtype=np.uint8)
+            if self._arriving is not None:
+                self._arriving.begin(self._pixels)
             transfer = _HDR_TRANSFERS.get(getattr(frame, "color_trc", 0))  # PyAV 15 does not say it
             if transfer:
                 self.notes.append(f"the video is HDR ({transfer}); its colours are read without tone mapping")
@@ -147,11 +161,24 @@ class _Frames:
         if self._last is not None and frame is self._last[0]:  # PyAV's frames are not for two threads at a time
             self._last[1].result()
             place[:] = self._last[2][0]
+            while self._resizing:
+                self._resized()
+            self._tell(self._filled)
             return
-        if len(self._resizing) == self._at_once:
-            self._resizing.popleft().result()
+        while self._resizing and (len(self._resizing) == self._at_once or self._resizing[0][0].done()):
+            self._resized()
         self._last = frame, self._pool.submit(self._keep, frame, place), place
-        self._resizing.append(self._last[1])
+        self._resizing.append((self._last[1], self._filled))
+
+    def _resized(self) -> None:
+        """Wait for the first of those that are being resized."""
+        resizing, count = self._resizing.popleft()
+        resizing.result()
+        self._tell(count)
+
+    def _tell(self, count: int) -> None:
+        if self._arriving is not None:
+            self._arriving.reach(count)
 
     def _keep(self, frame: Any, place: np.ndarray) -> None:
         """Fill `place`, uint8 `[copies, 3, H, W]`, with a frame."""

@@ -1,0 +1,106 @@
+"""A clip that is being read: its first frames are of use before the last one is there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from threading import Condition, Thread
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from seats.media.clip import Clip
+
+
+class Arriving:
+    """The frames of a clip as they come, for a thread that reads and another that uses them."""
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._pixels: np.ndarray | None = None
+        self._ready = self._attempt = 0
+        self._over = False
+
+    def begin(self, pixels: np.ndarray) -> None:
+        """For the reader: frames will be filled into uint8 `[F, 3, H, W]`. A second call starts over."""
+        with self._changed:
+            self._pixels, self._ready = pixels, 0
+            self._attempt += 1
+            self._changed.notify_all()
+
+    def reach(self, count: int) -> None:
+        """For the reader: the first `count` frames are filled, and stay as they are."""
+        with self._changed:
+            self._ready = count
+            self._changed.notify_all()
+
+    def end(self) -> None:
+        """For the reader: no more will come, be it that all are there or that reading failed."""
+        with self._changed:
+            self._over = True
+            self._changed.notify_all()
+
+    def parts(self, frames: Callable[[int, int], int]) -> Iterator[tuple[int, torch.Tensor]]:
+        """For the user: whole parts, in order, as soon as each is there; ends with the reading.
+
+        frames: how many make a part, given height and width in pixels. Yields (attempt, uint8 `[frames, 3, H, W]`).
+        When `attempt` changes, the parts before are void. What is left at the end makes no whole part.
+        """
+        import torch
+
+        attempt = first = 0
+        while True:
+            with self._changed:
+                if self._attempt != attempt:
+                    attempt, first = self._attempt, 0
+                count = 0 if self._pixels is None else frames(*self._pixels.shape[2:])
+                if self._pixels is None or self._ready < first + count:
+                    if self._over:
+                        return
+                    self._changed.wait()
+                    continue
+                part = torch.from_numpy(self._pixels[first : first + count])
+            first += count
+            yield attempt, part
+
+
+class ReadingClip:
+    """A clip that is read on a thread of its own, which ends with the process.
+
+    frames: those that are there. seconds: what reading took, once `result` has returned. ended: when it did, on the
+    clock of `time.perf_counter`.
+    """
+
+    def __init__(self, read: Callable[[Arriving], Clip]) -> None:
+        self.frames = Arriving()
+        self.seconds = self.ended = 0.0
+        self._clip: Clip | None = None
+        self._error: BaseException | None = None
+        self._thread = Thread(target=self._run, args=(read,), daemon=True, name="seats-decode")
+        self._thread.start()
+
+    def _run(self, read: Callable[[Arriving], Clip]) -> None:
+        began = time.perf_counter()
+        try:
+            self._clip = read(self.frames)
+        except BaseException as error:  # told to whoever asks for the result
+            self._error = error
+        finally:
+            self.ended = time.perf_counter()
+            self.seconds = self.ended - began
+            self.frames.end()
+
+    @property
+    def done(self) -> bool:
+        """Whether reading has ended, well or not."""
+        return not self._thread.is_alive()
+
+    def result(self) -> Clip:
+        """Wait for the whole clip. Raises what reading it raised: MediaError, SettingsError."""
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        assert self._clip is not None
+        return self._clip
