@@ -19,7 +19,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.gpu import FOLDER, MODELS, ROOT, figures, times
 
-DOCUMENTS = (ROOT / "README.md", ROOT / "seats" / "nano" / "weights" / "README.md")
+DOCUMENTS = tuple(
+    ROOT / name for name in ("README.md", "docs/methods.md", "docs/speed.md", "seats/nano/weights/README.md")
+)
 MARK = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 CONTROLS = {

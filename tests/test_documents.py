@@ -18,7 +18,15 @@ from seats_cli.main import build_app
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(
-    path for path in (ROOT / "README.md", *ROOT.glob("docs/*.md"), ROOT / "benchmarks/README.md") if path.exists()
+    path
+    for path in (
+        ROOT / "README.md",
+        *ROOT.glob("docs/*.md"),
+        ROOT / "benchmarks/README.md",
+        ROOT / "samples/README.md",
+        ROOT / "seats/nano/weights/README.md",
+    )
+    if path.exists()
 )
 
 
@@ -58,9 +66,25 @@ def test_the_python_of_the_api_page_and_the_readme_runs(
     assert said.startswith("circle ")
     assert len(said.splitlines()) >= 5
     assert namespace["attached"].trace.retention("audio") < 1
-    first, attaching, _ = blocks(ROOT / "README.md", "python")  # the third has a test of its own
+    first, attaching = blocks(ROOT / "README.md", "python")
     assert first == page[0]
+    capsys.readouterr()
     exec(compile(attaching, "README.md", "exec"), namespace)
+    assert 0 < float(capsys.readouterr().out) < 1
+
+
+@pytest.mark.slow
+def test_the_first_python_of_the_readme_prints_what_its_box_shows(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    exec(compile(blocks(ROOT / "README.md", "python")[0], "README.md", "exec"), {})
+    answer, video, reduction = capsys.readouterr().out.split()
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"prints `{answer}`, {float(video):.3f} and {float(reduction):.2f}, as in the box" in text
+    box = next(block for block in blocks(ROOT / "README.md", "") if block.startswith("$ seats ask "))
+    assert f"layer average {100 * float(video):.1f} %" in " ".join(box.split())
+    assert f"{float(reduction):.2f}\N{MULTIPLICATION SIGN} fewer" in box
 
 
 def test_every_public_name_is_on_the_api_page_and_says_what_it_is() -> None:
