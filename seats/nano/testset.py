@@ -5,11 +5,15 @@ SHA-256 is checked against `CHECKSUMS`; the coded bytes of a clip can differ bet
 """
 
 import argparse
+import fcntl
 import hashlib
 import json
 import logging
 import random
+import re
+import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +26,10 @@ from seats.nano.world import ClipDescription, Split, describe_clip, seed_of
 log = logging.getLogger("seats.nano.testset")
 CLIPS = 320
 QUESTIONS_PER_CLIP = 7
+VERSION = 1
+"""Of what the clips' files hold. To be raised whenever the same clip becomes another file in more than its bytes: when
+descriptions are drawn, rendered or coded otherwise. Clips that were made before are made anew then."""
+_CLIP_NAME = re.compile(r"(?:test|validation)-\d{6}\.(?:mp4|m4a)")
 CHECKSUMS: dict[tuple[Split, int, int], str] = {
     ("test", CLIPS, QUESTIONS_PER_CLIP): "f9e2d8d3348add8bc5340736f70bdf773ceb33edc7a4eb6d0c4470cd1338a382",
 }
@@ -74,7 +82,8 @@ def question_lines(test: TestClip) -> str:
 
 
 def write_test_set(folder: Path, split: Split = "test", clips: int = CLIPS, questions: int = QUESTIONS_PER_CLIP) -> str:
-    """Write the clips and `questions.jsonl`; clips that are there already are kept.
+    """Write the clips and `questions.jsonl`; clips of this `VERSION` that are there already are kept. Several
+    processes may do so at once.
 
     Returns:
         The SHA-256 of `questions.jsonl`.
@@ -83,18 +92,19 @@ def write_test_set(folder: Path, split: Split = "test", clips: int = CLIPS, ques
         MediaError: the questions are not those that this version of the package is known to make.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    _remove_outdated(folder)
     lines = []
     for number, test in enumerate(held_out_clips(split, clips, questions), start=1):
         path = folder / test.file
         if not path.exists():
-            part = path.with_name(f"part-{path.name}")
-            write_clip(test.clip, part, test.crf, test.audio_bit_rate)
-            part.replace(path)
+            with _in_whole(path) as part:
+                write_clip(test.clip, part, test.crf, test.audio_bit_rate)
         lines.append(question_lines(test))
         if number % 20 == 0:
             log.info("%d of %d clips", number, clips)
     text = "".join(lines)
-    (folder / "questions.jsonl").write_text(text)
+    with _in_whole(folder / "questions.jsonl") as part:
+        part.write_text(text, encoding="utf-8")
     found = hashlib.sha256(text.encode()).hexdigest()
     expected = CHECKSUMS.get((split, clips, questions), found)
     if found != expected:
@@ -103,6 +113,35 @@ def write_test_set(folder: Path, split: Split = "test", clips: int = CLIPS, ques
             "other random numbers; use the Python and NumPy that the package is tested with"
         )
     return found
+
+
+def _remove_outdated(folder: Path) -> None:
+    """Remove the clips of another version than `VERSION`, and note in the folder which version it holds now. A folder
+    without a note holds the first, which was made before there were notes."""
+    with (folder / "version").open("a+", encoding="ascii") as note:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(note, fcntl.LOCK_EX)  # or another process would remove what this one makes
+        note.seek(0)
+        found = note.read().strip()
+        if (found or "1") != str(VERSION):
+            for path in folder.iterdir():
+                if _CLIP_NAME.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
+        if found != str(VERSION):
+            note.truncate(0)
+            note.write(str(VERSION))
+
+
+@contextmanager
+def _in_whole(path: Path) -> Iterator[Path]:
+    """Another path to write to, which becomes `path` at the end, or nothing if that fails. Its name is no other
+    process's."""
+    part = path.with_name(f"part-{uuid.uuid4().hex[:12]}-{path.name}")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def main() -> None:

@@ -68,6 +68,54 @@ def test_the_test_set_is_made_again_identically(tmp_path):
         assert record["answer"]
 
 
+def test_two_may_write_the_test_set_at_once(tmp_path, monkeypatch):
+    written = []
+
+    def write(clip, path, *rest):
+        path.write_bytes(b"clip")
+        written.append(path)
+        if len(written) == 1:  # meanwhile another run does all of it
+            write_test_set(tmp_path, "validation", 2, 4)
+
+    monkeypatch.setattr("seats.nano.testset.write_clip", write)
+    write_test_set(tmp_path, "validation", 2, 4)
+    assert len(written) == 3
+    clips = {"validation-000000.mp4", "validation-000001.mp4"}
+    assert {path.name for path in tmp_path.iterdir()} == {*clips, "questions.jsonl", "version"}
+
+
+def test_a_clip_that_fails_leaves_no_part_behind(tmp_path, monkeypatch):
+    def write(clip, path, *rest):
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("seats.nano.testset.write_clip", write)
+    with pytest.raises(KeyboardInterrupt):
+        write_test_set(tmp_path, "validation", 2, 4)
+    assert [path.name for path in tmp_path.iterdir()] == ["version"]
+
+
+def test_clips_of_another_version_are_made_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr("seats.nano.testset.write_clip", lambda clip, path, *rest: path.write_bytes(b"new"))
+    old, mine = tmp_path / "validation-000001.mp4", tmp_path / "holiday-2.mp4"
+    for path in (old, mine, tmp_path / "validation-000009.m4a"):
+        path.write_bytes(b"old")
+
+    write_test_set(tmp_path, "validation", 2, 4)
+    assert old.read_bytes() == b"old"  # from before versions were written down: of the first
+
+    monkeypatch.setattr("seats.nano.testset.VERSION", 2)
+    write_test_set(tmp_path, "validation", 1, 4)
+    assert mine.read_bytes() == b"old"
+    clips = {path.name for path in tmp_path.glob("validation*")}
+    assert clips == {"validation-000000.mp4"}  # none of the old ones stays, also where few are wanted
+
+    (tmp_path / "validation-000000.mp4").write_bytes(b"kept")
+    write_test_set(tmp_path, "validation", 2, 4)
+    assert (tmp_path / "validation-000000.mp4").read_bytes() == b"kept"
+    assert old.read_bytes() == b"new"
+
+
 def test_the_full_test_set_is_large_enough_and_unchanged():
     tests = list(held_out_clips())
     assert len(tests) >= 300
