@@ -166,7 +166,13 @@ def _write_json(path: Path, value: dict[str, object]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m seats.nano.export", description=__doc__)
     parser.add_argument("checkpoint", type=Path, help="checkpoint.pt of a training run")
-    parser.add_argument("--out", type=Path, default=WEIGHTS)
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="model folder; seats.json in it is made anew, without the borders that seats analyze measures",
+    )
     options = parser.parse_args()
     thinker = build_thinker()
     thinker.load_state_dict(torch.load(options.checkpoint, weights_only=True)["thinker"])

@@ -10,7 +10,7 @@ from transformers import AutoTokenizer, Qwen2_5OmniThinkerForConditionalGenerati
 
 from seats.nano.config import LAYERS, build_thinker
 from seats.nano.examples import make_batch
-from seats.nano.export import SPECIAL_ATTRIBUTES, WEIGHTS, export
+from seats.nano.export import SPECIAL_ATTRIBUTES, WEIGHTS, export, main
 from seats.nano.packing import PackedForward, encode_audio, encode_video
 from seats.nano.vocabulary import TOKEN_IDS, encode_words
 from seats.nano.world import describe_clip
@@ -100,3 +100,11 @@ def test_the_shipped_model_answers(tmp_path):
 
     accuracy = evaluate(PackedForward(loaded), held_out_batches(lengths=(4, 6), clips=4))
     assert accuracy.of() > 0.35
+
+
+def test_where_to_export_to_must_be_said(monkeypatch, capsys):
+    """The shipped model, whose borders are measured, is not what an unsaid folder may stand for."""
+    monkeypatch.setattr("sys.argv", ["export", "no-such-checkpoint.pt"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "--out" in capsys.readouterr().err
