@@ -12,7 +12,6 @@ from seats.nano.vocabulary import TOKEN_IDS, encode_words
 SECONDS_PER_CHUNK = 2
 AUDIO_TOKENS_PER_SECOND = 25
 VIDEO_TOKENS_PER_SECOND = TOKENS_PER_SIDE**2
-MEL_FRAMES_PER_SECOND = 100
 SYSTEM_WORDS = ("<|im_start|>", "system", "you", "are", "a", "helpful", "assistant", ".", "<|im_end|>")
 ANSWER_START = ("<|im_end|>", "<|im_start|>", "assistant")
 
