@@ -27,6 +27,7 @@ from seats.inference.answer import Answer, Question, answer_encoded
 from seats.inference.encode import encode_clip
 from seats.inference.generate import Decoding
 from seats.inference.report import answer_json
+from seats.integrations.results_file import check_results, own_file
 from seats.media import Clip, FrameSampling, load_clip
 from seats.models.checkpoint import BUILT_IN, find_checkpoint
 from seats.models.omni import load_model
@@ -80,8 +81,8 @@ class Seats(lmms):
         if str(batch_size) != "1" or max_batch_size not in (None, 1):
             raise SettingsError(f"--model seats answers one question at a time: --batch_size 1, not {batch_size}")
         self.results = None if results is None else Path(results)
-        if self.results is not None and self.results.exists():
-            raise SettingsError(f"results={results} is there already: choose another name")
+        if self.results is not None:
+            check_results(self.results)
         self.question = Question(
             text="",
             method=method,
@@ -118,7 +119,8 @@ class Seats(lmms):
         failures: list[BaseException] = []
         with ExitStack() as stack:
             bar = stack.enter_context(tqdm(total=len(requests), disable=self.rank != 0, desc="seats"))
-            file = None if self.results is None else stack.enter_context(self._results_file().open("xb"))
+            own = None if self.results is None else own_file(self.results, self.rank, self.world_size)
+            file = None if own is None else stack.enter_context(own.open("xb"))
             for path, loading in self._clips(list(by_clip)):
                 places = by_clip[path]
                 asked = [requests[place].args for place in places]
@@ -201,11 +203,6 @@ class Seats(lmms):
             if name not in _IGNORED and not plain:
                 raise SettingsError(f"the task asks for {name}={value!r}, which --model seats does not do")
         return replace(decoding, max_new_tokens=generation.get("max_new_tokens") or decoding.max_new_tokens)
-
-    def _results_file(self) -> Path:
-        assert self.results is not None
-        part = f".{self.rank}" if self.world_size > 1 else ""
-        return self.results.with_name(f"{self.results.stem}{part}{self.results.suffix}")
 
 
 def _row(name: str, path: Path, question: str, said: Answer | BaseException) -> dict[str, Any]:

@@ -162,6 +162,8 @@ def test_what_it_cannot_do_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").touch()
     with pytest.raises(SettingsError, match="is there already"):
         lm(results=tmp_path / "rows.jsonl")
+    with pytest.raises(SettingsError, match="there is no folder"):
+        lm(results=tmp_path / "none" / "rows.jsonl", pretrained="no-such-model")
     model = lm()
     with pytest.raises(NotImplementedError, match="no loglikelihood"):
         model.loglikelihood([])
