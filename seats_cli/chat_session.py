@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -63,7 +64,7 @@ class Session:
         self._asked = 0
         self._answers: list[dict[str, Any]] = []
         self._notes: set[str] = set()
-        self._saved: set[Path] = set()
+        self._saved: set[str] = set()
         self._commands = {
             "/keep": _Command("25%", "share of tokens alive, from the next question on", self._keep),
             "/method": _Command("NAME", "how they are chosen, from the next question on", self._method),
@@ -101,11 +102,11 @@ class Session:
             self._fail(error, None if line.startswith("/") else line)
         return True
 
-    def stopped(self) -> None:
-        """An answer was interrupted."""
+    def stopped(self, line: str) -> None:
+        """What a line asked for was interrupted."""
         sys.stdout.write("\n")
         sys.stdout.flush()
-        self.out.say("stopped; the question is not part of the conversation")
+        self.out.say("stopped" if line.startswith("/") else "stopped; the question is not part of the conversation")
 
     def completions(self, line: str) -> list[str]:
         """Words that the last word of a line could become: commands, and names of methods."""
@@ -204,14 +205,14 @@ class Session:
             raise SettingsError(f"{path}: end the name in .jsonl, or in .md for a text to read")
         if not self._answers:
             raise SettingsError("nothing to save yet: ask a question first")
-        if path.exists() and path.resolve() not in self._saved:
+        if path.exists() and os.path.realpath(path) not in self._saved:
             raise SettingsError(f"{path} is there already: give another name")
         if path.suffix.lower() == ".md":
             content = transcript(self._answers).encode("utf-8", "backslashreplace")
         else:
             content = b"".join(to_line(row) for row in self._answers)
         self._writing(path, lambda: path.write_bytes(content))
-        self._saved.add(path.resolve())
+        self._saved.add(os.path.realpath(path))
         self.out.reply(f"saved {len(self._answers)} answer{'s' * (len(self._answers) != 1)} to {path}")
 
     def _file(self, said: str) -> Path:
@@ -222,7 +223,7 @@ class Session:
             raise SettingsError(f"{path} is a folder: give the name of a file")
         if not path.absolute().parent.is_dir():
             raise SettingsError(f"{path}: its folder does not exist; make it first")
-        if path.resolve() == self.started.clip.path.resolve():
+        if os.path.realpath(path) == os.path.realpath(self.started.clip.path):
             raise SettingsError(f"{path} is the clip: give another name")
         return path
 

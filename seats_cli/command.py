@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from copy import copy
 from dataclasses import fields, is_dataclass
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
@@ -14,8 +16,10 @@ import typer
 
 from seats.errors import SeatsError, SettingsError
 from seats_cli.options import OutputOptions
-from seats_cli.text import one_line
+from seats_cli.text import one_line, short
 from seats_cli.usage import FAILED, INTERRUPTED, READER_GONE, WRONG_USAGE, WrongUsage
+
+_BAD_PATHS = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES)
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:
@@ -81,9 +85,11 @@ def guarded(work: Callable[[], None], debug: bool) -> None:
         error_line("interrupted", label="")
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
-        # Python flushes standard output once more at the end; that must find somewhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(READER_GONE) from None
+        raise typer.Exit(reader_gone()) from None
+    except SystemExit as ending:
+        if not isinstance(ending.__context__, BrokenPipeError):  # Rich's word for it
+            raise
+        raise typer.Exit(reader_gone()) from None
     except SeatsError as error:
         _traceback(debug)
         error_line(str(error))
@@ -94,8 +100,20 @@ def guarded(work: Callable[[], None], debug: bool) -> None:
         raise typer.Exit(FAILED) from None
 
 
+def reader_gone() -> int:
+    """The exit code for it. Python flushes standard output once more at the end; that must find somewhere to go."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return READER_GONE
+
+
 def unexpected(error: Exception, debug: bool) -> str:
-    """The line for an error that nobody foresaw."""
+    """The line for an error that nobody foresaw, or that any path or output may end in."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        where = f"{short(error.filename)}: " if error.filename else ""
+        return f"{where}{error.strerror}: make room where the output goes"
+    if isinstance(error, OSError) and error.errno in _BAD_PATHS and error.filename:
+        return f"{short(error.filename)}: {error.strerror}; check the path"
     said = one_line(str(error))
     hint = "" if debug else "; run it again with --debug for the details"
     return f"unexpected {type(error).__name__}{': ' if said else ''}{said}{hint}"
@@ -110,8 +128,8 @@ def _traceback(debug: bool) -> None:
 
 def error_line(message: str, label: str = "error: ") -> None:
     """Print one line on standard error, red where colours are wanted."""
-    from rich.console import Console
     from rich.text import Text
 
-    line = Text.assemble((label, "bold red"), one_line(message))
-    Console(stderr=True, highlight=False).print(line, soft_wrap=True)
+    from seats_cli.consoles import Messages
+
+    Messages().print(Text.assemble((label, "bold red"), one_line(message)), soft_wrap=True)

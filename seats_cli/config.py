@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from seats_cli.text import short
 from seats_cli.usage import WrongUsage
 
 
@@ -16,10 +17,14 @@ def settings_file() -> Path | None:
     Raises click's UsageError if `$SEATS_CONFIG` names no file.
     """
     if said := os.environ.get("SEATS_CONFIG"):
-        path = Path(said).expanduser()
-        if not path.is_file():
-            raise WrongUsage(f"SEATS_CONFIG names {path}, which is not a file")
-        return path
+        try:
+            path = Path(said).expanduser()
+            if path.is_file():
+                return path
+            why = "which is not a file"
+        except (RuntimeError, OSError, ValueError) as error:
+            why = f"which cannot be read ({getattr(error, 'strerror', None) or error})"
+        raise WrongUsage(f"SEATS_CONFIG names {short(said)}, {why}")
     home = os.environ.get("XDG_CONFIG_HOME")
     try:
         path = (Path(home) if home else Path.home() / ".config") / "seats" / "config.toml"
@@ -60,7 +65,7 @@ def _parse(path: Path) -> dict[str, Any]:
 
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # tomllib's own, not UTF-8, and numbers that Python takes for an attack
         raise WrongUsage(f"{path} is not valid TOML: {error}") from error
     except OSError as error:
         raise WrongUsage(f"{path} cannot be read: {error.strerror}") from error

@@ -15,6 +15,7 @@ def prepare() -> None:
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_VERBOSITY": "error",
     }
+    _open_missing()
     if not _is_terminal(sys.stderr):
         defaults["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     for name, value in defaults.items():
@@ -27,6 +28,23 @@ def prepare() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+
+
+def _open_missing() -> None:
+    """Standard streams that whoever started us has closed (`>&-`) lead nowhere, as /dev/null does. Their numbers are
+    taken too, so that no other file gets them and what foreign code prints."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is not None:
+            continue
+        try:
+            os.fstat(number)
+        except OSError:
+            handle = os.open(os.devnull, os.O_RDWR)
+            if handle != number:
+                os.dup2(handle, number)
+                os.close(handle)
+            os.set_inheritable(number, True)
+        setattr(sys, name, open(os.devnull, "w" if number else "r", encoding="utf-8"))  # noqa: SIM115  (to the end)
 
 
 def _is_terminal(stream: object) -> bool:

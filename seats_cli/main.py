@@ -1,4 +1,4 @@
-"""The entry point: finds the commands, layers the settings, and turns what goes wrong into an exit code.
+"""The entry point, which imports next to nothing: Ctrl-C in the first moments, spent on imports, must end in order.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a batch with failures, 130 interrupted, 141 the reader of standard
 output has gone (as if ended by SIGPIPE).
@@ -9,111 +9,32 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
-from importlib import import_module
-from pkgutil import iter_modules
-from typing import Annotated, Any
-
-import typer
-
-from seats_cli import commands, environment
-from seats_cli.command import error_line
-from seats_cli.config import read_settings
-from seats_cli.usage import INTERRUPTED, ReportedError
-
-EPILOG = (
-    "Every option can also stand in a TOML file (~/.config/seats/config.toml, or $SEATS_CONFIG) as 'keep = \"25%\"', "
-    "or in the environment as SEATS_KEEP=25%. Flags win over the environment, and that over the file."
-)
-
-
-def build_app() -> typer.Typer:
-    """The Typer app with one command per module of `seats_cli.commands`.
-
-    A module holds a function of its own name, decorated with `@command`, and `ORDER`, its place in the help.
-    """
-    app = typer.Typer(
-        name="seats",
-        help="Ask questions about a video and its sound, with fewer tokens.",
-        epilog=EPILOG,
-        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-        pretty_exceptions_enable=False,
-    )
-    app.callback()(_root)
-    modules = [import_module(f"{commands.__name__}.{found.name}") for found in iter_modules(commands.__path__)]
-    for module in sorted(modules, key=lambda module: module.ORDER):
-        name = module.__name__.rpartition(".")[2]
-        app.command(name.replace("_", "-"))(getattr(module, name))
-    return app
+from typing import Any
 
 
 def main() -> None:
     """Run the command line and end the process."""
-    code = run(sys.argv[1:])
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(BrokenPipeError):
-            stream.flush()
+    try:
+        from seats_cli.app import finished
+
+        code = finished(run(sys.argv[1:]))
+    except KeyboardInterrupt:
+        with suppress(OSError):
+            os.write(2, b"interrupted\n")
+        code = 130
     # Taking torch and transformers down in good order takes a second, and a clip may still be decoding on a thread.
     os._exit(code)
 
 
+def build_app() -> Any:
+    """The Typer app; see `seats_cli.app`."""
+    from seats_cli.app import build_app
+
+    return build_app()
+
+
 def run(arguments: list[str]) -> int:
     """Run one command; returns the exit code. Usage errors are printed as one line."""
-    environment.prepare()
-    group: Any = typer.main.get_command(build_app())
-    try:
-        if _show_help(group, arguments):
-            return 0
-        settings = {} if "_SEATS_COMPLETE" in os.environ else read_settings(group)
-        code = group.main(args=arguments or ["--help"], prog_name="seats", standalone_mode=False, default_map=settings)
-    except typer.Abort:
-        return INTERRUPTED
-    except typer.Exit as ending:
-        return ending.exit_code
-    except ReportedError as error:
-        error_line(_usage_message(error))
-        return getattr(error, "exit_code", 2)
-    return code if isinstance(code, int) else 0
+    from seats_cli.app import run
 
-
-def _show_help(group: Any, arguments: list[str]) -> bool:
-    """Print the page of `seats COMMAND --help`. Parsing would do, but typer imports pydantic for that: 0.1 s."""
-    if len(arguments) != 2 or arguments[1] not in ("-h", "--help") or arguments[0] not in group.commands:
-        return False
-    above = typer.Context(group, info_name="seats", **group.context_settings)
-    command = group.commands[arguments[0]]
-    typer.echo(command.get_help(typer.Context(command, info_name=arguments[0], parent=above)))
-    return True
-
-
-def _usage_message(error: Any) -> str:
-    """click's message with where the value came from, and where to read more."""
-    message = " ".join(error.format_message().split()).rstrip(".")
-    context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
-    if context is None:
-        return message
-    if parameter is not None and parameter.name:
-        source = context.get_parameter_source(parameter.name)
-        if source is not None and source.name == "ENVIRONMENT":
-            message += f" (from {parameter.envvar} in the environment)"
-        elif source is not None and source.name == "DEFAULT_MAP":
-            message += " (from the settings file)"
-    return f"{message}; see {context.command_path} --help"
-
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version
-
-        typer.echo(f"seats {version('seats')}")
-        raise typer.Exit
-
-
-def _root(
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", help="Show the version and exit.", callback=_show_version, is_eager=True, metavar=" "
-        ),
-    ] = False,
-) -> None:
-    """Ask questions about a video and its sound, with fewer tokens."""
+    return run(arguments)

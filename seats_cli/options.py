@@ -9,13 +9,33 @@ from typing import Annotated, Any
 
 import typer
 
+from seats_cli.text import short
+
+
+def parse_text(value: Any) -> str:
+    """Words all of whose bytes made characters."""
+    words = str(value)
+    try:
+        words.encode()
+    except UnicodeEncodeError:
+        raise typer.BadParameter("the text is not UTF-8: check the terminal's character set") from None
+    return words
+
+
+def parse_question(value: Any) -> str:
+    """Words that ask something."""
+    words = parse_text(value)
+    if not words.strip():
+        raise typer.BadParameter("the question is empty: put it in quotes")
+    return words
+
 
 def parse_percent(value: Any) -> float:
     """Percent in (0, 100] from "10%", "10" or "12.5 %". A number below 1 without the sign could mean a share."""
     text = str(value).strip()
     number = _number(text.removesuffix("%"))
     if number is None:
-        raise typer.BadParameter(f"{text!r} is not a percentage: write 10 or 10%")
+        raise typer.BadParameter(f"{short(text)!r} is not a percentage: write 10 or 10%")
     if not text.endswith("%") and 0 < number < 1:
         raise typer.BadParameter(f"{text} could mean {text}% or {100 * number:g}%: write the % sign")
     if not 0 < number <= 100:
@@ -32,7 +52,9 @@ def parse_time(value: Any) -> float:
     for place, number in enumerate(found):
         whole = place == len(found) - 1 or (number is not None and number.is_integer())
         if number is None or len(parts) > 3 or not whole or (place > 0 and number >= 60):
-            raise typer.BadParameter(f"{text!r} is not a time: write seconds (90), mm:ss (1:30) or h:mm:ss (1:02:30)")
+            raise typer.BadParameter(
+                f"{short(text)!r} is not a time: write seconds (90), mm:ss (1:30) or h:mm:ss (1:02:30)"
+            )
         seconds = 60 * seconds + number
     return seconds
 
@@ -40,24 +62,25 @@ def parse_time(value: Any) -> float:
 def parse_pixels(value: Any) -> int:
     """Pixels from "200704" or "448x448"."""
     text = str(value).strip()
-    found = re.fullmatch(r"(\d+)(?:\s*[xX]\s*(\d+))?", text)
+    found = re.fullmatch(r"(\d{1,18})(?:\s*[xX]\s*(\d{1,18}))?", text)  # so many digits fit any machine's numbers
     pixels = int(found[1]) * int(found[2] or 1) if found else 0
     if pixels < 1:
-        raise typer.BadParameter(f"{text!r} is not a size: write pixels (200704) or width x height (448x448)")
+        raise typer.BadParameter(f"{short(text)!r} is not a size: write pixels (200704) or width x height (448x448)")
     return pixels
 
 
 def _number(text: str) -> float | None:
     """A plain number at least 0: no sign, no exponent, no "nan"."""
     text = text.strip()
-    return float(text) if re.fullmatch(r"\d+(\.\d*)?|\.\d+", text) else None
+    number = float(text) if re.fullmatch(r"\d+(\.\d*)?|\.\d+", text) else None
+    return None if number is None or math.isinf(number) else number  # 400 digits make it infinite
 
 
 def parse_positive(value: Any) -> float:
     """A number above 0."""
     number = _number(str(value))
-    if not number or math.isinf(number):
-        raise typer.BadParameter(f"{value!r} is not a number above 0")
+    if not number:
+        raise typer.BadParameter(f"{short(value)!r} is not a number above 0")
     return number
 
 
@@ -82,6 +105,9 @@ def flag(*names: str, panel: str, text: str) -> Any:
     return option(*names, panel=panel, text=text, metavar=" ")
 
 
+QUESTION: Any = typer.Argument(
+    help="What to ask, in quotes.", metavar="QUESTION", show_default=False, parser=parse_question
+)
 METHOD_TEXT = (
     "seats (default), seats+, full for all tokens, random, saliency, fastv, fastv-om, visionzip, visionzip-om, "
     "divprune, divprune-om, dycoke, fastvid, omnizip, or one that another package adds."
@@ -239,7 +265,14 @@ class AnswerOptions:
     """How the answer is made."""
 
     system: Annotated[
-        str | None, option("--system", panel=_ANSWER, text="System prompt, instead of the model's own.", metavar="TEXT")
+        str | None,
+        option(
+            "--system",
+            panel=_ANSWER,
+            text="System prompt, instead of the model's own.",
+            metavar="TEXT",
+            parser=parse_text,
+        ),
     ] = None
     max_new_tokens: Annotated[
         int,

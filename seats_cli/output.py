@@ -26,10 +26,10 @@ class Output:
 
     @cached_property
     def console(self) -> Console:
-        """Of standard error; drops its colours for NO_COLOR and away from a terminal."""
-        from rich.console import Console
+        """Of standard error."""
+        from seats_cli.consoles import Messages
 
-        return Console(stderr=True, highlight=False)
+        return Messages()
 
     def say(self, line: str) -> None:
         """One line on standard error, unless --quiet."""

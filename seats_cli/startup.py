@@ -11,17 +11,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from seats.errors import MediaError, ModelError
 from seats_cli.options import ClipOptions, ModelOptions
 from seats_cli.output import Output
-from seats_cli.text import milliseconds, size
+from seats_cli.text import milliseconds, short, size
 from seats_cli.usage import WrongUsage
 
 if TYPE_CHECKING:
-    from seats.media import Clip, FrameSampling
+    from seats.media import Clip, FrameSampling, ReadingClip
+    from seats.media.reading import Arriving
     from seats.methods import ModelShape
     from seats.models.checkpoint import Checkpoint
     from seats.models.omni import OmniModel
@@ -38,12 +38,24 @@ _TINY = 2**26
 
 @dataclass(frozen=True)
 class Started:
-    """decode_ms: time the clip took. startup_ms: imports, downloads and weights, without waiting for the clip."""
+    """reading: the clip, which may be not all there yet. read: begins to read it again. startup_ms: imports, downloads
+    and weights, without waiting for the clip."""
 
     model: OmniModel
-    clip: Clip
-    decode_ms: float
+    reading: ReadingClip
+    read: Callable[[], ReadingClip]
     startup_ms: float
+
+    @property
+    def clip(self) -> Clip:
+        """The whole clip, waited for. Raises MediaError or SettingsError."""
+        return self.reading.result()
+
+    @property
+    def decode_ms(self) -> float:
+        """Time the whole clip took."""
+        self.reading.result()
+        return 1e3 * self.reading.seconds
 
 
 def start(
@@ -53,11 +65,13 @@ def start(
     output: Output,
     check: Callable[[ModelShape], object],
     fit: Callable[[Checkpoint, ClipOptions], ClipOptions] | None = None,
+    whole: bool = True,
 ) -> Started:
     """Decode a clip and load a model. Raises SeatsError, or click's UsageError.
 
     check: looks at what else was asked for, given the model, and raises before anything is decoded or loaded.
-    fit: lowers frames and pixels to what the memory allows (`seats_cli.planning.fitting`).
+    fit: lowers frames and pixels to what the memory allows (`seats_cli.planning.fitting`). whole: wait for the whole
+    clip also where the model could take its frames as they come.
     """
     began = time.perf_counter()
     check_clip(path, clip_options)
@@ -66,15 +80,21 @@ def start(
     if fit is not None:
         clip_options = fit(checkpoint, clip_options)
     with output.working("starting"):
+        from seats.inference.encode import encodes_beside_reading
+        from seats.media import ReadingClip
         from seats.models.omni import import_model_code, load_model, model_shape, thinker_bytes
 
         import_model_code(checkpoint)
         check(model_shape(checkpoint))
         imported = time.perf_counter()
         output.now("reading the clip")
-        decoding = Background(lambda: decode(path, clip_options, checkpoint))
+
+        def read() -> ReadingClip:
+            return ReadingClip(lambda arriving: decode(path, clip_options, checkpoint, arriving))
+
+        reading = read()
         if thinker_bytes(checkpoint) < _LARGE:
-            decoding.result()
+            reading.result()
         decoded = time.perf_counter()
         fit_threads(checkpoint)
         output.now("loading the model")
@@ -86,7 +106,8 @@ def start(
             announce=output.say,
         )
         loaded = time.perf_counter()
-        clip = decoding.result()
+        if whole or not encodes_beside_reading(model.thinker.device):
+            reading.result()
     done = time.perf_counter()
     waited = (decoded - imported) + (done - loaded)
     startup_ms = 1e3 * (done - began - waited)
@@ -94,7 +115,7 @@ def start(
         f"start-up {milliseconds(startup_ms)}: imports {milliseconds(1e3 * (imported - began))}, "
         f"weights {milliseconds(1e3 * (loaded - decoded))}"
     )
-    return Started(model, clip, 1e3 * decoding.seconds, startup_ms)
+    return Started(model, reading, read, startup_ms)
 
 
 def fit_threads(checkpoint: Checkpoint) -> None:
@@ -111,16 +132,24 @@ def fit_threads(checkpoint: Checkpoint) -> None:
         torch.set_num_threads(1)
 
 
-def check_clip(path: Path, options: ClipOptions) -> None:
-    """What can be said of a clip without opening it."""
+def check_part(options: ClipOptions) -> None:
+    """What can be said of the options alone. Raises WrongUsage."""
     if options.no_video and options.no_audio:
         raise WrongUsage("--no-video and --no-audio together leave nothing to ask about: drop one of them")
     if options.end is not None and options.end <= (options.start or 0.0):
         raise WrongUsage(f"--end ({options.end:g} s) must be later than --start ({options.start or 0:g} s)")
+
+
+def check_clip(path: Path, options: ClipOptions) -> None:
+    """What can be said of a clip and its part without opening it."""
+    check_part(options)
+    if not path.parts:  # "" and "." are the same to pathlib
+        raise MediaError("the clip's name is empty, or means this folder: give a video or sound file")
     try:
         missing = not path.exists()
     except (OSError, ValueError) as error:
-        raise MediaError(f"{str(path)!r} is not a usable path: {error}") from None
+        why = getattr(error, "strerror", None) or error
+        raise MediaError(f"{short(path)!r} is not a usable path: {why}") from None
     if missing:
         raise MediaError(f"{path}: no such file; check the path")
 
@@ -200,7 +229,7 @@ def with_options(sampling: FrameSampling, options: ClipOptions) -> FrameSampling
     return replace(sampling, **said)
 
 
-def decode(path: Path, options: ClipOptions, checkpoint: Checkpoint) -> Clip:
+def decode(path: Path, options: ClipOptions, checkpoint: Checkpoint, arriving: Arriving | None = None) -> Clip:
     """The clip as the checkpoint's model wants it. Raises MediaError or SettingsError."""
     from seats.media import load_clip
 
@@ -212,34 +241,5 @@ def decode(path: Path, options: ClipOptions, checkpoint: Checkpoint) -> Clip:
         use_video=not options.no_video,
         use_audio=not options.no_audio,
         timeout_s=options.timeout,
+        arriving=arriving,
     )
-
-
-class Background:
-    """Work on a thread that ends with the process. seconds: what it took, once `result` has returned."""
-
-    def __init__(self, work: Callable[[], Any]) -> None:
-        self.seconds = 0.0
-        self._value: Any = None
-        self._error: BaseException | None = None
-        self._thread = Thread(target=self._run, args=(work,), daemon=True, name="seats-decode")
-        self._thread.start()
-
-    def _run(self, work: Callable[[], Any]) -> None:
-        began = time.perf_counter()
-        try:
-            self._value = work()
-        except BaseException as error:
-            self._error = error
-        self.seconds = time.perf_counter() - began
-
-    def check(self) -> None:
-        """Raise what the work raised, if it has ended by now."""
-        if not self._thread.is_alive() and self._error is not None:
-            raise self._error
-
-    def result(self) -> Any:
-        """Wait for the work; its value, or what it raised."""
-        self._thread.join()
-        self.check()
-        return self._value

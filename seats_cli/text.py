@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
 
 def one_line(text: str) -> str:
     """The text on one line, control characters (which could steer a terminal) replaced."""
     return printable(" ".join(text.split()))
+
+
+def short(text: object, most: int = 80) -> str:
+    """What a user typed, as much of it as a message has room for."""
+    said = os.fsdecode(text) if isinstance(text, bytes) else str(text)
+    return said if len(said) <= most else f"{said[: most - 1]}\u2026"
 
 
 def printable(text: str) -> str:

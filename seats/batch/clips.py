@@ -49,6 +49,8 @@ def find_clips(where: str, *, recursive: bool = False) -> Found:
     to the current folder), or a single clip. Names are not opened here: what is wrong with a file is found when it is
     its turn. Raises MediaError where there is nothing.
     """
+    if not where:
+        raise MediaError("the folder's name is empty: write . for the current one")
     if where == STANDARD_INPUT:
         return _listed("", sys.stdin.buffer.read(), "standard input")
     path = Path(where)

@@ -1,1 +1,1 @@
-"""One module per command; `seats_cli.main` finds them by themselves."""
+"""One module per command; `seats_cli.app` finds them by themselves."""

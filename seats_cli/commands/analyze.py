@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seats_cli.command import command
-from seats_cli.options import AnswerOptions, ClipOptions, ModelOptions, OutputOptions, flag, option, parse_percent
+from seats_cli.options import (
+    AnswerOptions,
+    ClipOptions,
+    ModelOptions,
+    OutputOptions,
+    flag,
+    option,
+    parse_percent,
+    parse_text,
+)
 from seats_cli.output import Output
 from seats_cli.planning import FitOptions, fitted_parts
 from seats_cli.startup import checkpoint_for, decode, fit_threads
@@ -62,7 +71,14 @@ class AnalyzeOptions:
         ),
     ] = 5.0
     system: Annotated[
-        str | None, option("--system", panel=_PANEL, text="System prompt, instead of the model's own.", metavar="TEXT")
+        str | None,
+        option(
+            "--system",
+            panel=_PANEL,
+            text="System prompt, instead of the model's own.",
+            metavar="TEXT",
+            parser=parse_text,
+        ),
     ] = None
     max_new_tokens: Annotated[
         int,

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seats_cli.command import command
-from seats_cli.options import AnswerOptions, ClipOptions, ModelOptions, OutputOptions, SelectionOptions
+from seats_cli.options import QUESTION, AnswerOptions, ClipOptions, ModelOptions, OutputOptions, SelectionOptions
 from seats_cli.output import Output
 from seats_cli.planning import FitOptions, fitting
 from seats_cli.startup import start
-from seats_cli.usage import WrongUsage
 
 if TYPE_CHECKING:
     from seats.inference.answer import Answer
@@ -23,7 +22,7 @@ ORDER = 10
 @command
 def ask(
     clip: Annotated[Path, typer.Argument(help="A video or sound file.", metavar="CLIP", show_default=False)],
-    question: Annotated[str, typer.Argument(help="What to ask, in quotes.", metavar="QUESTION", show_default=False)],
+    question: Annotated[str, QUESTION],
     model: ModelOptions,
     selection: SelectionOptions,
     part: ClipOptions,
@@ -39,8 +38,6 @@ def ask(
 
     seats ask lecture.mkv "Sum this up." --start 25:00 --keep 25% --json
     """
-    if not question.strip():
-        raise WrongUsage("the question is empty: put it in quotes after the clip")
     out = Output(output)
     started = start(
         clip,
@@ -49,15 +46,15 @@ def ask(
         out,
         check=lambda shape: question_of(question, selection, answering).method_for(shape),
         fit=fitting(clip, memory.max_vram, [question], [selection], model, answering, out),
+        whole=False,
     )
     from seats.inference.answer import answer
 
     with out.working("looking and listening"):
         answered = answer(
             started.model,
-            started.clip,
+            started.reading,
             question_of(question, selection, answering),
-            decode_ms=started.decode_ms,
             on_text=out.stream,
             on_end=out.end_stream,
         )

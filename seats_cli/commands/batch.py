@@ -23,6 +23,7 @@ from seats_cli.options import (
     choice,
     flag,
     option,
+    parse_question,
 )
 from seats_cli.output import Output
 from seats_cli.planning import FitOptions
@@ -130,7 +131,8 @@ def batch(
     memory: FitOptions,
     output: OutputOptions,
     question: Annotated[
-        str | None, typer.Argument(help="What to ask about every clip, in quotes.", metavar="QUESTION")
+        str | None,
+        typer.Argument(help="What to ask about every clip, in quotes.", metavar="QUESTION", parser=parse_question),
     ] = None,
 ) -> None:
     """Ask about many clips. A row per clip and question goes to a results file; the same command again goes on where
@@ -149,10 +151,6 @@ def batch(
     """
     if (question is None) == (batch.questions is None):
         raise WrongUsage("give one question for all clips, in quotes, or --questions FILE")
-    if question is not None and not question.strip():
-        raise WrongUsage("the question is empty: put it in quotes after the folder")
-    if question is not None and not _is_text(question):
-        raise WrongUsage("the question is not UTF-8: check the terminal's character set, or use --questions FILE")
     out = Output(output)
     results, table = _files(batch.out, batch.questions)
     jobs = _jobs(folder, question, batch, out)
@@ -174,15 +172,6 @@ def batch(
         raise typer.Exit(INTERRUPTED)
     if outcome.failed or outcome.failed_before:
         raise typer.Exit(SOME_FAILED)
-
-
-def _is_text(words: str) -> bool:
-    """Whether all bytes of an argument made characters."""
-    try:
-        words.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _files(out: Path, questions: Path | None) -> tuple[Path, Path | None]:
@@ -234,9 +223,9 @@ def _setup(
 ) -> Setup:
     from seats.batch import settings
     from seats.costs.memory import parse_size
-    from seats_cli.startup import check_clip, checkpoint_for, sampling_for
+    from seats_cli.startup import check_part, checkpoint_for, sampling_for
 
-    check_clip(Path(), part)  # what can be said of the options without a clip
+    check_part(part)
     checkpoint = checkpoint_for(model, out)
     limit = None
     if memory.max_vram is not None:
@@ -310,7 +299,8 @@ def _stoppable() -> Iterator[threading.Event]:
         if stop.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
         stop.set()
-        os.write(2, b"\nstopping after the row in hand; Ctrl-C once more stops at once\n")
+        with suppress(OSError):  # the same Ctrl-C may have ended who reads it, such as `tee`
+            os.write(2, b"\nstopping after the row in hand; Ctrl-C once more stops at once\n")
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -210,11 +210,10 @@ def bench(model: SizeOptions, load: LoadOptions, measured: RunOptions, output: O
     if output.json:
         out.document(document)
     else:
-        from rich.console import Console
-
+        from seats_cli.consoles import Results
         from seats_cli.measurements import tables
 
-        Console(highlight=False).print(_title(document), tables(document))
+        Results().print(_title(document), tables(document))
     exit_for(document, output.debug)
 
 

@@ -109,4 +109,4 @@ def _talk(session: Session) -> None:
             if not session.take(line):
                 return
         except KeyboardInterrupt:
-            session.stopped()
+            session.stopped(line)

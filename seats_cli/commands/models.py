@@ -76,10 +76,11 @@ def models(
             }
         )
         return
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(highlight=False)
+    from seats_cli.consoles import Results
+
+    console = Results()
     console.print(_table(known))
     console.print()
     console.print(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seats_cli.command import command
-from seats_cli.options import AnswerOptions, ClipOptions, ModelOptions, OutputOptions, SelectionOptions
+from seats_cli.options import AnswerOptions, ClipOptions, ModelOptions, OutputOptions, SelectionOptions, parse_question
 from seats_cli.output import Output
 from seats_cli.planning import FitOptions, ask_for, clip_for, model_for, place_for
 from seats_cli.startup import check_clip
@@ -30,7 +30,9 @@ def plan(
     output: OutputOptions,
     question: Annotated[
         str | None,
-        typer.Argument(help="What would be asked, for its length.", metavar="QUESTION", show_default=False),
+        typer.Argument(
+            help="What would be asked, for its length.", metavar="QUESTION", show_default=False, parser=parse_question
+        ),
     ] = None,
 ) -> None:
     """What an answer would take: frames, tokens, FLOPs and memory, with all tokens and with the chosen method.
@@ -73,11 +75,10 @@ def plan(
         document["clip"] = {"path": str(clip), "duration_s": facts.duration_s, **document["clip"]}
         out.document(document)
         return
-    from rich.console import Console
-
+    from seats_cli.consoles import Results
     from seats_cli.plan_table import PlanTable
 
-    Console(highlight=False).print(PlanTable(made, facts, room, (run_fits, full_fits), changes, output.verbose))
+    Results().print(PlanTable(made, facts, room, (run_fits, full_fits), changes, output.verbose))
 
 
 def _smaller(one: PlannedModel, other: PlannedModel) -> bool:

@@ -13,6 +13,7 @@ import typer
 from seats_cli.command import command
 from seats_cli.measuring import TIME_LIMIT, exit_for
 from seats_cli.options import (
+    QUESTION,
     AnswerOptions,
     ClipOptions,
     ModelOptions,
@@ -57,6 +58,14 @@ class ProfileOptions:
     ] = "keep"
     rounds: Annotated[int, option("--rounds", panel=_RUN, text="Counted rounds (3).", metavar="N", min=1)] = 3
     warmups: Annotated[int, option("--warmups", panel=_RUN, text="Rounds before them (1).", metavar="N", min=0)] = 1
+    from_file: Annotated[
+        bool,
+        flag(
+            "--from-file",
+            panel=_RUN,
+            text="Also time the whole way from the file to the first token; on a GPU reading and encoding overlap.",
+        ),
+    ] = False
     time_limit: Annotated[float | None, TIME_LIMIT] = None
     new_tokens: Annotated[
         int, option("--new-tokens", panel=_RUN, text="Longest answer, tokens (16).", metavar="N", min=1)
@@ -81,9 +90,7 @@ def profile(
     measured: ProfileOptions,
     memory: FitOptions,
     output: OutputOptions,
-    question: Annotated[
-        str, typer.Argument(help="What to ask, in quotes.", metavar="QUESTION", show_default=False)
-    ] = "What happens in this clip?",
+    question: Annotated[str, QUESTION] = "What happens in this clip?",
 ) -> None:
     """Measure time by step, FLOPs and memory of methods against full tokens, on one clip, in alternation.
 
@@ -123,16 +130,16 @@ def profile(
             warmups=measured.warmups,
             decode_ms=started.decode_ms,
             limit_s=measured.time_limit or math.inf,
+            read=started.read if measured.from_file else None,
             announce=out.now,
         )
     if output.json:
         out.document(document)
     else:
-        from rich.console import Console
-
+        from seats_cli.consoles import Results
         from seats_cli.measurements import tables
 
-        Console(highlight=False).print(_title(document), tables(document))
+        Results().print(_title(document), tables(document))
     exit_for(document, output.debug)
 
 
@@ -150,7 +157,7 @@ def _with_random_weights(
 
         from seats.bench.presets import find_preset
         from seats.bench.stand_in import random_model, sampling_of
-        from seats.media import load_clip
+        from seats.media import ReadingClip, read_clip
         from seats.models.omni import DTYPES, device_named
 
         _known(methods)
@@ -161,16 +168,21 @@ def _with_random_weights(
         made = random_model(preset, device, dtype, seed)
         out.now("reading the clip")
         ready = time.perf_counter()
-        decoded = load_clip(
-            path,
-            start_s=part.start,
-            end_s=part.end,
-            sampling=with_options(sampling_of(preset), part),
-            use_video=not part.no_video,
-            use_audio=not part.no_audio,
-            timeout_s=part.timeout,
-        )
-    return Started(made, decoded, 1e3 * (time.perf_counter() - ready), 1e3 * (ready - began))
+
+        def read() -> ReadingClip:
+            return read_clip(
+                path,
+                start_s=part.start,
+                end_s=part.end,
+                sampling=with_options(sampling_of(preset), part),
+                use_video=not part.no_video,
+                use_audio=not part.no_audio,
+                timeout_s=part.timeout,
+            )
+
+        reading = read()
+        reading.result()
+    return Started(made, reading, read, 1e3 * (ready - began))
 
 
 def _known(methods: list[str]) -> None:

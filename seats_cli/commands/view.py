@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -12,7 +13,15 @@ import typer
 from seats.errors import MediaError
 from seats_cli.command import command
 from seats_cli.commands.ask import answer_document, question_of
-from seats_cli.options import AnswerOptions, ClipOptions, ModelOptions, OutputOptions, SelectionOptions, option
+from seats_cli.options import (
+    QUESTION,
+    AnswerOptions,
+    ClipOptions,
+    ModelOptions,
+    OutputOptions,
+    SelectionOptions,
+    option,
+)
 from seats_cli.output import Output
 from seats_cli.page_file import check_page, shown, write_page
 from seats_cli.planning import FitOptions, fitting
@@ -84,7 +93,7 @@ class FileOptions:
 @command
 def view(
     clip: Annotated[Path, typer.Argument(help="A video or sound file.", metavar="CLIP", show_default=False)],
-    question: Annotated[str, typer.Argument(help="What to ask, in quotes.", metavar="QUESTION", show_default=False)],
+    question: Annotated[str, QUESTION],
     files: FileOptions,
     model: ModelOptions,
     selection: ViewedOptions,
@@ -101,8 +110,6 @@ def view(
 
     seats view match.mp4 "Who scores?" --method seats --method fastv --keep 25% --png figure.pdf --mp4 mask.mp4
     """
-    if not question.strip():
-        raise WrongUsage("the question is empty: put it in quotes after the clip")
     _check_files(files, clip)
     out = Output(output)
     chosen = selection.each()
@@ -143,7 +150,7 @@ def view(
 def _check_files(files: FileOptions, clip: Path) -> None:
     """What can be said of the files to write before anything heavy is imported. Raises WrongUsage or MediaError."""
     wanted = [("--out", files.page(), None), ("--png", files.png, None), ("--mp4", files.mp4, ".mp4")]
-    taken: dict[Path, str] = {clip.resolve(): "the clip"}
+    taken: dict[str, str] = {os.path.realpath(clip): "the clip"}
     for name, path, suffix in wanted:
         if path is None:
             continue
@@ -153,9 +160,9 @@ def _check_files(files: FileOptions, clip: Path) -> None:
             raise WrongUsage(f"{name} {path}: the name must end in {suffix}")
         if not path.absolute().parent.is_dir():
             raise MediaError(f"{path}: its folder does not exist; make it first")
-        if other := taken.get(path.resolve()):
+        if other := taken.get(os.path.realpath(path)):
             raise WrongUsage(f"{name} {path} would overwrite {other}: give another name")
-        taken[path.resolve()] = f"what {name} writes"
+        taken[os.path.realpath(path)] = f"what {name} writes"
     if (page := files.page()) is not None:
         check_page(page)
 

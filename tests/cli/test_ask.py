@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -196,3 +197,11 @@ def test_qwen3(run: Run, clips: Path, tmp_path: Path) -> None:
     ran = run("ask", clips / "both.mp4", "what ?", "--model", folder, *SHORT, "--json")
     assert ran.code == 0, ran.err
     assert json.loads(ran.out)["retention"]["overall"] < 0.5
+
+
+def test_json_of_a_name_that_is_not_utf8(run: Run, clips: Path, tiny: Path, tmp_path: Path) -> None:
+    clip = tmp_path / os.fsdecode(b"caf\xe9.m4a")
+    clip.write_bytes((clips / "sound.m4a").read_bytes())
+    ran = run("ask", clip, "what ?", "--model", tiny, "--max-new-tokens", "2", "--json")
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out)["clip"]["path"].endswith("/caf\\xe9.m4a")

@@ -139,6 +139,32 @@ def test_a_signal_finishes_the_row_in_hand(
     assert {row["status"] for row in rows} == {"ok"}
 
 
+@pytest.mark.slow
+def test_a_reader_of_the_messages_that_dies_first_costs_no_row(
+    clips: Path, tmp_path: Path, options: tuple[object, ...]
+) -> None:
+    """As Ctrl-C does to `seats batch ... 2>&1 | tee log`: tee is gone before the batch says anything."""
+    folder, table = tmp_path / "clips", tmp_path / "r.csv"
+    folder.mkdir()
+    for n in range(40):
+        (folder / f"{n}.m4a").write_bytes((clips / "sound.m4a").read_bytes())
+    arguments = [str(folder), QUESTIONS[0], "--out", str(table), "--verbose", *map(str, options)]
+    command = [sys.executable, "-m", "seats_cli", "batch", *arguments]
+    results = tmp_path / "r.jsonl"
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as batch:
+        assert batch.stdout is not None
+        while batch.poll() is None and not (results.exists() and results.stat().st_size):
+            time.sleep(0.02)
+        batch.stdout.close()
+        written = len(rows_of(results))
+        batch.send_signal(signal.SIGINT)
+        assert batch.wait(timeout=120) == 130
+    rows = rows_of(results)
+    assert written <= len(rows) < 40
+    with table.open(encoding="utf-8", newline="") as file:
+        assert len(list(csv.DictReader(file))) == len(rows)
+
+
 def test_one_line_for_what_cannot_be(run: Run, clips: Path, tmp_path: Path, options: tuple[object, ...]) -> None:
     out = ("--out", tmp_path / "r.jsonl")
     for code, says, arguments in (

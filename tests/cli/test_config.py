@@ -75,3 +75,14 @@ def test_bad_environment_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
     ran = run("ask", "clip.mp4", "what ?")
     assert ran.code == 2
     assert "SEATS_KEEP" in ran.line
+
+
+@pytest.mark.parametrize("said", ["~nosuchuser/x", "a" * 5000, "/nowhere/at/all", "/"])
+def test_a_bad_settings_file_is_one_line_and_not_for_help(run: Run, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    monkeypatch.setenv("SEATS_CONFIG", said)
+    ran = run("ask", "clip.mp4", "what ?")
+    assert ran.code == 2
+    assert "SEATS_CONFIG" in ran.line
+    assert len(ran.line) < 300
+    for arguments in ([], ["--help"], ["ask", "--help"], ["--version"], ["ask", "-h", "--json"]):
+        assert run(*arguments).code == 0

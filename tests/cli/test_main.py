@@ -157,6 +157,101 @@ def test_closed_pipe_ends_quietly(clips: Path, tiny: Path) -> None:
     assert err == ""
 
 
+@pytest.mark.parametrize(
+    ("command", "code", "says"),
+    [
+        ("models >&-", 0, ""),
+        ("models 2>&-", 0, ""),
+        ("--version <&- >&- 2>&-", 0, ""),
+        ("batch - what <&-", 1, "standard input: lists no clips"),
+        ("--help >/dev/full", 1, "No space left on device"),
+        ("ask --help >/dev/full", 1, "No space left on device"),
+        ("--version >/dev/full", 1, "No space left on device"),
+        ("models >/dev/full", 1, "No space left on device"),
+        ("models 2>/dev/full", 0, ""),
+        ("ask gone.mp4 what 2>/dev/full", 1, ""),
+    ],
+)
+def test_standard_streams_that_are_closed_or_full(command: str, code: int, says: str) -> None:
+    ran = subprocess.run(
+        f"exec {sys.executable} -m seats_cli {command}", shell=True, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == code, ran.stderr
+    assert len(ran.stderr.splitlines()) == bool(says), ran.stderr
+    assert says in ran.stderr
+
+
+@pytest.mark.parametrize("command", ["models", "models --json", "--help", "ask --help", "--version"])
+def test_a_reader_that_is_gone_is_141(command: str) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    ran = subprocess.run(
+        [sys.executable, "-m", "seats_cli", *command.split()], stdout=theirs, stderr=subprocess.PIPE, check=False
+    )
+    os.close(theirs)
+    assert (ran.returncode, ran.stderr) == (141, b"")
+
+
+def test_interrupted_while_it_starts() -> None:
+    """At the first import that is not Python's own."""
+    code = (
+        "import os, signal, sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'typer':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "from seats_cli.main import main\nmain()\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "interrupted\n")
+
+
+@pytest.mark.parametrize("words", [("ask",), ("view",), ("plan",), ("profile",), ("batch",)])
+def test_questions_that_are_none(run: Run, clips: Path, words: tuple[str, ...]) -> None:
+    for question, says in ((" \n", "the question is empty"), ("caf\udce9 ?", "is not UTF-8")):
+        ran = run(*words, clips / "both.mp4", question)
+        assert ran.code == 2
+        assert says in ran.line
+
+
+@pytest.mark.parametrize("words", [("ask", "what ?"), ("view", "what ?"), ("plan",), ("chat",), ("batch", "what ?")])
+def test_a_system_prompt_that_is_not_utf8(run: Run, clips: Path, words: tuple[str, ...]) -> None:
+    command, *question = words
+    ran = run(command, clips / "both.mp4", *question, "--system", "caf\udce9")
+    assert ran.code == 2
+    assert "is not UTF-8" in ran.line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["view", "clip.mp4", "what ?", "--out", "a" * 300], "name too long"),
+        (["view", "clip.mp4", "what ?", "--png", "a" * 300 + ".png"], "name too long"),
+        (["models", "a" * 300], "name too long"),
+        (["ask", "clip.mp4", "what ?", "--model", "a" * 300], "name too long"),
+        (["ask", "a" * 300, "what ?"], "name too long"),
+        (["view", "loop.mp4", "what ?"], "no such file"),
+        (["ask", "", "what ?"], "clip's name is empty"),
+        (["ask", "clip.mp4", "what ?", "--start", "9" * 400], "is not a time"),
+        (["ask", "clip.mp4", "what ?", "--max-pixels", "9" * 5000], "is not a size"),
+        (["ask", "clip.mp4", "what ?", "--keep", "9" * 400], "is not a percentage"),
+        (["batch", "", "what ?"], "the folder's name is empty"),
+    ],
+)
+def test_arguments_beyond_measure(run: Run, clips: Path, tmp_path: Path, arguments: list[str], says: str) -> None:
+    loop = tmp_path / "loop.mp4"
+    loop.symlink_to(loop)
+    names = {"clip.mp4": str(clips / "both.mp4"), "loop.mp4": str(loop)}
+    ran = run(*(names.get(argument, argument) for argument in arguments))
+    assert ran.code in (1, 2)
+    assert says in ran.line
+    assert "unexpected" not in ran.line
+    assert len(ran.line) < 300
+    assert not ran.out
+
+
 def test_completion_script(shell: Run) -> None:
     ran = shell(env={**os.environ, "_SEATS_COMPLETE": "complete_bash", "COMP_WORDS": "seats do", "COMP_CWORD": "1"})
     assert ran.out.strip() == "doctor"

@@ -1,0 +1,42 @@
+"""Rich's consoles as this command line wants them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from typing import Any
+
+from rich.console import Console
+
+_ANY_WIDTH = 500
+
+
+class Messages(Console):
+    """Of standard error; drops its colours for NO_COLOR and away from a terminal. Where nobody reads it any more, or it
+    has no room, what is said is lost and nothing else: a batch goes on when `tee` has died of the Ctrl-C meant for it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(stderr=True, highlight=False)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        with suppress(OSError):
+            super().print(*objects, **options)
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+class Results(Console):
+    """Of standard output, for tables; away from a terminal with all columns, however wide."""
+
+    def __init__(self) -> None:
+        super().__init__(highlight=False)
+        if not self.is_terminal:
+            self.width = _ANY_WIDTH
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
