@@ -89,7 +89,10 @@ def plan_json(plan: Plan, room: Room, fitting: tuple[bool, bool], changes: Seque
             "reserve_bytes": reserve_for(ask.device),
             "run": fitting[0],
             "full": fitting[1],
-            "suggestions": [{"flags": change.flags, "total_bytes": change.plan.needed_bytes} for change in changes],
+            "suggestions": [
+                {"flags": change.flags, "without": list(change.without), "total_bytes": change.plan.needed_bytes}
+                for change in changes
+            ],
         },
         "notes": list(plan.notes),
     }

@@ -97,20 +97,21 @@ class _Counter:
         self.fused = self.on_gpu and self.b < 4  # `seats.models.fused`
         self.patches = math.prod(setting.grid) if setting.grid else 0
         self.part = self._part()
-        self.patch_bytes = self.patches * vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
+        self.part_values = self.part * vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
 
     def plan(self) -> MemoryPlan:
         s = self.s
         steps = {}
         kept = 0
         if s.grid is not None:
-            # The frames are copied to a GPU, where their patches take their place.
-            steps["prepare_video"] = (self.pixels if self.on_gpu else 0) + self._patchify()
             kept += self._video_out()
-            several = self.part < self.patches
-            # Features of the parts before wait for the last one, and all are put together at the end.
-            encoded = max(self._vision() + kept, 2 * kept) if several else self._vision()
-            steps["encode_video"] = self.patch_bytes * self.b + encoded
+            # Features of the parts before the last whole one wait for it.
+            before = kept * (self.patches // self.part - 1) * self.part // self.patches
+            # A part's frames are copied to a GPU, where their patches take their place.
+            pixels = self.pixels * self.part // self.patches if self.on_gpu else 0
+            steps["prepare_video"] = pixels + self._patchify() + before
+            together = 2 * kept if self.part < self.patches else 0
+            steps["encode_video"] = max(self.part_values * self.b + self._vision() + before, together)
         if s.mel_frames:
             if not self.on_gpu:
                 steps["prepare_audio"] = kept + self._mel()
@@ -152,10 +153,10 @@ class _Counter:
         return vision.hidden_size // vision.num_heads
 
     def _patchify(self) -> int:
-        """The patches, and two float32 copies of a block's pixels."""
+        """The patches of a part, and two float32 copies of a block's pixels."""
         assert self.s.grid is not None
-        share = min(_GRIDS_A_BLOCK, self.s.grid[0]) / self.s.grid[0]
-        return int(self.patch_bytes * (self.b + 8 * share))
+        grids = self.part // (self.s.grid[1] * self.s.grid[2])
+        return int(self.part_values * (self.b + 8 * min(_GRIDS_A_BLOCK, grids) / grids))
 
     def _vision(self) -> int:
         """The worst of a block's rotary step, its attention and its MLP, and of the signals read at the end, of the

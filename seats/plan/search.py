@@ -21,10 +21,16 @@ _FEWEST = 2
 
 @dataclass(frozen=True)
 class Suggestion:
-    """Settings that fit. flags: as on the command line; plan: with them."""
+    """Settings that fit. flags: as on the command line; plan: with them. without: flags that must go from it."""
 
     flags: str
     plan: Plan
+    without: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """What to do, in words."""
+        return self.flags + (f", without {' and '.join(self.without)}" if self.without else "")
 
 
 def reserve_for(device: str) -> int:
@@ -45,10 +51,10 @@ def suggestions(plan: Plan, clip: ClipFacts, limit: int, others: Sequence[Planne
     model, ask = plan.model, plan.ask
     found: list[Suggestion] = []
 
-    def add(flags: str, changed: Ask, which: PlannedModel = model) -> None:
+    def add(flags: str, changed: Ask, which: PlannedModel = model, without: tuple[str, ...] = ()) -> None:
         made = _try(which, clip, changed)
         if made is not None and fits(made, limit):
-            found.append(Suggestion(flags, made))
+            found.append(Suggestion(flags, made, without))
 
     frames = _most_frames(plan, clip, ask, limit)
     if frames:
@@ -62,9 +68,11 @@ def suggestions(plan: Plan, clip: ClipFacts, limit: int, others: Sequence[Planne
     if ask.method == "full":
         add("--method seats --keep 10%", replace(ask, method="seats", keep=10.0))
     else:
+        own = (("--keep-video", ask.keep_video), ("--keep-audio", ask.keep_audio))
+        without = tuple(flag for flag, share in own if share is not None)
         for keep in (keep for keep in _KEEPS if keep < ask.keep):
             before = len(found)
-            add(f"--keep {keep:g}%", replace(ask, keep=keep, keep_video=None, keep_audio=None))
+            add(f"--keep {keep:g}%", replace(ask, keep=keep, keep_video=None, keep_audio=None), without=without)
             if len(found) > before:
                 break
     if ask.dtype_bytes > 2:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from seats.errors import OutOfMemoryError
@@ -73,3 +75,18 @@ def test_suggestions_fit_and_are_as_large_as_can_be(clip, large):
     frames = int(found[0].flags.split()[1])
     more = make_plan(large, clip, Ask(**{**vars(ASK), "max_frames": frames + 2}))
     assert not fits(more, limit)
+
+
+def test_a_lower_keep_names_the_flags_that_must_go(clip, large):
+    """It is computed without them: beside them on the command line it would change little or nothing."""
+    asked = Ask(device="cuda", dtype_bytes=2, method="fastv", keep=50.0, keep_video=0.9, keep_audio=0.9)
+    smaller = replace(asked, keep=25.0, keep_video=None, keep_audio=None)
+    limit = make_plan(large, clip, smaller).needed_bytes + reserve_for("cuda")
+    plan = make_plan(large, clip, asked)
+    (keep,) = [one for one in suggestions(plan, clip, limit) if one.flags.startswith("--keep")]
+    assert keep.without == ("--keep-video", "--keep-audio")
+    assert keep.text == f"{keep.flags}, without --keep-video and --keep-audio"
+    assert (keep.plan.ask.keep_video, keep.plan.ask.keep_audio) == (None, None)
+
+    plan = make_plan(large, clip, replace(asked, keep_audio=None))
+    assert {one.without for one in suggestions(plan, clip, limit)} == {(), ("--keep-video",)}
