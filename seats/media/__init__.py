@@ -1,8 +1,9 @@
 """A file on disk → `Clip`: sampled frames and a 16 kHz waveform on one clock, read with PyAV alone."""
 
 from seats.media.clip import SAMPLE_RATE, Audio, Clip, Video
-from seats.media.load import load_clip
+from seats.media.load import load_clip, read_clip
 from seats.media.probe import AudioInfo, MediaInfo, VideoInfo, probe
+from seats.media.reading import ReadingClip
 from seats.media.sampling import FrameSampling, frame_size, smart_nframes, smart_resize
 
 __all__ = [
@@ -12,11 +13,13 @@ __all__ = [
     "Clip",
     "FrameSampling",
     "MediaInfo",
+    "ReadingClip",
     "Video",
     "VideoInfo",
     "frame_size",
     "load_clip",
     "probe",
+    "read_clip",
     "smart_nframes",
     "smart_resize",
 ]

@@ -6,12 +6,15 @@ import math
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from seats.errors import MediaError, SettingsError
 from seats.media import container as media
 from seats.media.audio import SAMPLE_RATE, load_audio
 from seats.media.clip import Audio, Clip, Video
+from seats.media.estimates import is_estimated
 from seats.media.probe import count_duration, no_streams
+from seats.media.reading import Arriving, ReadingClip
 from seats.media.sampling import FrameSampling
 from seats.media.video import load_video
 from seats.media.wav import promised_seconds
@@ -26,6 +29,7 @@ def load_clip(
     use_video: bool = True,
     use_audio: bool = True,
     timeout_s: float | None = None,
+    arriving: Arriving | None = None,
 ) -> Clip:
     """Read a clip: sampled, resized frames and the sound at 16 kHz, on one clock that begins at `start_s`.
 
@@ -39,6 +43,7 @@ def load_clip(
         sampling: Which frames to take and their size; the rule of qwen-omni-utils if None.
         use_video, use_audio: Whether to read the pictures and the sound; at least one.
         timeout_s: Give up after this many seconds, > 0; None for no limit.
+        arriving: Told of the frames as they come (see `read_clip`).
 
     Raises:
         MediaError: The file cannot be read, has nothing in the asked range, or takes too long.
@@ -54,9 +59,10 @@ def load_clip(
         videos, audios = media.video_streams(container), media.audio_streams(container)
         if not videos and not audios:
             raise no_streams(path, container)
-        announced = media.duration_of(container)
+        estimated = is_estimated(path, container)
+        announced = None if estimated else media.duration_of(container)
         used = [*(videos[:1] if use_video else []), *(audios[:1] if use_audio else [])]
-        promised = media.announced_end(container, used)
+        promised = None if estimated else media.announced_end(container, used)
         if container.format.name == "wav" and used:
             promised = promised_seconds(path) or promised
     notes = _stream_notes(path, len(videos), len(audios), use_video, use_audio)
@@ -72,6 +78,7 @@ def load_clip(
         bool(videos) and use_video,
         bool(audios) and use_audio,
         deadline,
+        arriving,
     )
     notes += more
     if video is None and audio is None:
@@ -95,6 +102,14 @@ def load_clip(
         audio=audio,
         notes=tuple(notes),
     )
+
+
+def read_clip(path: str | os.PathLike[str], **settings: Any) -> ReadingClip:
+    """Begin to read a clip on a thread; `settings` and what `result` raises are those of `load_clip`.
+
+    A model on a GPU may be given it in place of the clip: then its frames are encoded while the next are decoded.
+    """
+    return ReadingClip(lambda arriving: load_clip(path, **settings, arriving=arriving))
 
 
 def _checked_range(start_s: float | None, end_s: float | None) -> float:
@@ -143,6 +158,7 @@ def _decode_both(
     with_video: bool,
     with_audio: bool,
     deadline: media.Deadline,
+    arriving: Arriving | None,
 ) -> tuple[Video | None, Audio | None, list[str], float]:
     """Decode sound on a second thread while this one decodes pictures; one failing leaves the other."""
     notes: list[str] = []
@@ -157,7 +173,7 @@ def _decode_both(
             sound = pool.submit(load_audio, path, start_s, end_s, deadline)
         if with_video:
             try:
-                video, notes, video_until = load_video(path, start_s, end_s, sampling, deadline)
+                video, notes, video_until = load_video(path, start_s, end_s, sampling, deadline, arriving)
                 if video is None:
                     notes.append(f"no picture is shown {span}")
             except MediaError as error:

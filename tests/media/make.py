@@ -118,6 +118,22 @@ def _write_sound(out, stream, samples: np.ndarray, rate: int, start_s: float) ->
     out.mux(stream.encode())
 
 
+def write_bare(path: Path, loud_s: tuple[float, float]) -> Path:
+    """Write 20 s of sound without a header that covers the file: few bits of silence, and noise between two times."""
+    rate = 44_100
+    sound = np.zeros((1, 20 * rate), np.float32)
+    begin, end = (round(at * rate) for at in loud_s)
+    sound[0, begin:end] = np.random.default_rng(0).uniform(-0.5, 0.5, end - begin)
+    bare = {"aac": ("aac", "adts", {}), "mp3": ("libmp3lame", "mp3", {"write_xing": "0", "id3v2_version": "0"})}
+    codec, container, options = bare[path.suffix[1:]]
+    with av.open(str(path), "w", format=container, options=options) as out:
+        stream = out.add_stream(codec, rate=rate, layout="mono")
+        if codec == "libmp3lame":
+            stream.options = {"flags": "+qscale", "global_quality": "236"}  # a varying bit rate
+        _write_sound(out, stream, sound, rate, 0.0)
+    return path
+
+
 def write_pieces(path: Path, pieces: dict[float, np.ndarray], *, rate: int = 48_000, frames: int = 0) -> Path:
     """Write pieces of 16-bit mono sound, float32 `[N]`, each at its time in seconds, beside pictures at 30 Hz."""
     with av.open(str(path), "w") as out:

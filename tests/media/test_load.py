@@ -15,7 +15,7 @@ import pytest
 
 from seats.errors import MediaError, SettingsError
 from seats.media import Clip, FrameSampling, load_clip, probe
-from tests.media.make import numbers, tone, write_clip
+from tests.media.make import numbers, tone, write_bare, write_clip
 
 
 def test_a_clip_has_both_on_one_clock(plain_clip):
@@ -253,6 +253,33 @@ def test_no_length_in_the_header(clips):
     info = probe(path)
     assert info.duration_counted
     assert info.duration_s == pytest.approx(3.0, abs=0.05)
+
+
+@pytest.mark.parametrize("loud_s", [(0, 4), (16, 20)])
+@pytest.mark.parametrize("name", ["bare.aac", "bare.mp3"])
+def test_a_length_guessed_from_the_bit_rate_is_not_taken_as_true(tmp_path, name, loud_s):
+    path = write_bare(tmp_path / name, loud_s)
+    with av.open(str(path)) as source:
+        assert abs(source.duration / av.time_base - 20) > 3  # the guess that is not to be believed
+    info, whole = probe(path), load_clip(path)
+    assert info.duration_counted
+    assert info.duration_s == whole.duration_s == whole.end_s == pytest.approx(20, abs=0.1)
+    assert whole.notes == ("no pictures in the file; only the sound is used",)
+    part = load_clip(path, start_s=18.0, end_s=19.0)
+    assert part.duration_s == pytest.approx(20, abs=0.1)
+    assert part.notes == whole.notes
+    assert (np.abs(part.audio.waveform).max() > 0.2) == (loud_s[0] == 16)
+    with pytest.raises(MediaError, match=r"lasts 20\.\d+ s"):
+        load_clip(path, start_s=20.5)
+
+
+def test_an_mp3_that_says_its_length_is_believed(tmp_path):
+    path = write_clip(tmp_path / "tagged.mp3", sound=tone(20.0, 44_100), sound_rate=44_100, sound_codec="libmp3lame")
+    assert not probe(path).duration_counted
+    path.write_bytes(path.read_bytes()[:80_000])
+    clip = load_clip(path)
+    assert clip.duration_s == pytest.approx(20, abs=0.1)
+    assert any("ends early" in note for note in clip.notes)
 
 
 def test_reading_is_bounded_in_time(plain_clip):

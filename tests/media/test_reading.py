@@ -1,0 +1,92 @@
+"""Frames of a clip that is still being read: the right ones, in order, and an end in every case."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from seats.errors import MediaError
+from seats.media import FrameSampling, load_clip, read_clip
+from seats.media import video as video_module
+from seats.media.reading import Arriving
+from tests.media.make import tone, write_clip
+
+
+def _two(_height, _width):
+    return 2
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return write_clip(tmp_path_factory.mktemp("clips") / "clip.mp4", frames=90, sound=tone(3.0))
+
+
+def test_parts_are_the_clip_s_frames(path):
+    reading = read_clip(path, sampling=FrameSampling(fps=5), timeout_s=60)
+    parts = list(reading.frames.parts(lambda _h, _w: 4))
+    clip, alone = reading.result(), load_clip(path, sampling=FrameSampling(fps=5))
+    assert reading.done
+    assert reading.seconds > 0
+    assert torch.equal(clip.video.pixels, alone.video.pixels)
+    assert [len(part) for _, part in parts] == [4] * (len(alone.video.pixels) // 4)
+    assert {attempt for attempt, _ in parts} == {1}
+    whole = torch.cat([part for _, part in parts])
+    assert torch.equal(whole, alone.video.pixels[: len(whole)])
+
+
+def test_a_part_comes_before_the_last_frame_is_read(path, monkeypatch):
+    keep, go_on = video_module._Frames._keep, threading.Event()
+    done = []
+
+    def slow(self, frame, place):
+        keep(self, frame, place)
+        done.append(frame)
+        if len(done) == 5:
+            assert go_on.wait(30)
+
+    monkeypatch.setattr(video_module, "_RESIZING_THREADS", 1)
+    monkeypatch.setattr(video_module._Frames, "_keep", slow)
+    reading = read_clip(path, sampling=FrameSampling(fps=5), use_audio=False, timeout_s=60)
+    parts = reading.frames.parts(_two)
+    assert len(next(parts)[1]) == 2
+    assert not reading.done
+    go_on.set()
+    assert sum(len(part) for _, part in parts) + 2 == len(reading.result().video.pixels)
+
+
+def test_what_begins_anew_makes_the_parts_before_void():
+    arriving = Arriving()
+    pixels = np.arange(4, dtype=np.uint8)[:, None, None, None] * np.ones((1, 3, 2, 2), np.uint8)
+    arriving.begin(pixels)
+    arriving.reach(2)
+    parts = arriving.parts(_two)
+    attempt, part = next(parts)
+    assert (attempt, part[:, 0, 0, 0].tolist()) == (1, [0, 1])
+    arriving.begin(pixels + 10)
+    arriving.reach(4)
+    arriving.end()
+    assert [(attempt, part[:, 0, 0, 0].tolist()) for attempt, part in parts] == [(2, [10, 11]), (2, [12, 13])]
+
+
+def test_a_file_that_cannot_be_read_ends_the_parts_too(tmp_path):
+    path = tmp_path / "broken.mp4"
+    path.write_bytes(b"no video at all" * 100)
+    reading = read_clip(path)
+    assert list(reading.frames.parts(_two)) == []
+    with pytest.raises(MediaError, match=r"broken\.mp4"):
+        reading.result()
+
+
+def test_without_pictures_there_are_no_parts(tmp_path):
+    reading = read_clip(write_clip(tmp_path / "sound.m4a", sound=tone(2.0)))
+    assert list(reading.frames.parts(_two)) == []
+    assert reading.result().audio.seconds == pytest.approx(2.0, abs=0.1)
+
+
+def test_the_user_may_come_late(path):
+    reading = read_clip(path, timeout_s=60)
+    while not reading.done:
+        time.sleep(0.01)
+    assert sum(len(part) for _, part in reading.frames.parts(_two)) == len(reading.result().video.pixels)
