@@ -44,6 +44,7 @@ def tables(document: dict[str, Any]) -> Group:
     left_out = [Text(f"{row['label']}: {row['error']}", style="yellow") for row in rows if row["error"] is not None]
     shown = [row for row in rows if row["error"] is None]
     times = [(name, _at("latency_ms", key, _median)) for key, name in _STEPS.items()]
+    times.append(("first token from the file", _at("from_file_ms", "first_token", _median)))
     faster = [(name, _at("speedup", key, _with_spread)) for key, name in _RATIOS.items()]
     costs: list[tuple[str, Cell]] = [
         ("FLOPs", _at("flops", "selection_and_prefill", lambda value: flops(value, ""))),

@@ -11,20 +11,17 @@ from typing import Any
 
 import torch
 
-from seats.bench.measure import Run, Setting, alternate, counted
+from seats.bench.measure import Run, Setting, Spread, alternate, counted
 from seats.bench.rate import matmul_rate, synchronise
-from seats.bench.report import machine_json, rows_json
+from seats.bench.report import machine_json, rows_json, spread_json
 from seats.costs.flops import flops_report
 from seats.costs.memory import kv_cache_bytes, peak_device_bytes
 from seats.costs.timers import StepTimer
-from seats.errors import MediaError
 from seats.inference.answer import Question
-from seats.inference.encode import EncodedClip, build_prompt
+from seats.inference.encode import build_prompt, encode_clip
 from seats.inference.generate import generate
-from seats.media import Clip
+from seats.media import Clip, ReadingClip
 from seats.models.omni import OmniModel
-from seats.models.signals import EncoderWants
-from seats.tokens import log_mel, mel_frames, patchify
 
 SCHEMA = "seats.profile/1"
 
@@ -39,13 +36,15 @@ def profile(
     warmups: int,
     decode_ms: float | None = None,
     limit_s: float = math.inf,
+    read: Callable[[], ReadingClip] | None = None,
     announce: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Answer `question` with every setting, the first of which is full tokens, in alternation; a document of schema
     `seats.profile/1`.
 
     question: its method and retention are replaced by each setting's. rounds: counted ones, after `warmups`.
-    decode_ms: time the clip took to decode, which is done once. limit_s: no round begins later. A setting that does
+    decode_ms: time the clip took to decode, which is done once. limit_s: no round begins later. read:
+    begins to read the clip again; given, the way from the file to the first token is measured too. A setting that does
     not fit, or that its method refuses, is told in its row. Raises MediaError for a clip too short for a token.
     """
     rates = []
@@ -58,6 +57,12 @@ def profile(
         settings, lambda setting: _run(model, clip, _asked(question, setting)), rounds, warmups, on_round, limit_s
     )
     rate = statistics.median(rates)
+    told = rows_json(rows, rate, encoders=True)
+    if read is not None:
+        announce("from the file")
+        for row, made in zip(rows, told, strict=True):
+            if row.done:
+                made["from_file_ms"] = _from_file(model, read, _asked(question, row.setting), counted(rows))
     return {
         "schema": SCHEMA,
         "model": {"name": model.name},
@@ -77,8 +82,30 @@ def profile(
         "rounds": counted(rows),
         "warmups": warmups,
         "seed": question.decoding.seed,
-        "rows": rows_json(rows, rate, encoders=True),
+        "rows": told,
     }
+
+
+def _from_file(
+    model: OmniModel, read: Callable[[], ReadingClip], asked: Question, rounds: int
+) -> dict[str, dict[str, float] | None]:
+    """From the opening of the file to the first token, the model loaded, on the host's clock: `first_token`; of that
+    `read`, and `hidden`, how much of preparing and encoding passed beside reading. One more round is not counted."""
+    method = asked.method_for(model.shape)
+    found: dict[str, list[float]] = {"first_token": [], "read": [], "hidden": []}
+    for _ in range(rounds + 1):
+        timer = StepTimer(model.thinker.device)
+        synchronise(model.thinker.device)
+        began = time.perf_counter()
+        clip = read()
+        encoded = encode_clip(model, clip, [method.wants], timer)
+        prompt = build_prompt(model, encoded, asked.text, asked.system, asked.decoding.max_new_tokens, method.wants)
+        ready = time.perf_counter()
+        made = generate(model, prompt, method, asked.decoding, timer, asked.kv)
+        found["first_token"].append(1e3 * (ready - began) + made.first_token_ms)
+        found["read"].append(1e3 * clip.seconds)
+        found["hidden"].append(encoded.hidden_ms)
+    return {name: spread_json(Spread.of(values[1:])) for name, values in found.items()}
 
 
 def _asked(question: Question, setting: Setting) -> Question:
@@ -95,7 +122,7 @@ def _run(model: OmniModel, clip: Clip, question: Question) -> Run:
         torch.cuda.reset_peak_memory_stats(thinker.device)
     synchronise(thinker.device)
     began = time.perf_counter()
-    encoded = _encode(model, clip, method.wants, timer)
+    encoded = encode_clip(model, clip, [method.wants], timer, saliency_apart=True)
     with timer.step("prepare"):
         reserve = question.decoding.max_new_tokens
         prompt = build_prompt(model, encoded, question.text, question.system, reserve, method.wants)
@@ -113,28 +140,3 @@ def _run(model: OmniModel, clip: Clip, question: Question) -> Run:
         trace=made.trace,
         flops=flops_report(thinker.config, made.trace, encoded.workload, method.wants, thinker.family),
     )
-
-
-def _encode(model: OmniModel, clip: Clip, wants: EncoderWants, timer: StepTimer) -> EncodedClip:
-    thinker = model.thinker
-    video = audio = grid = None
-    frames = 0
-    if clip.video is not None:
-        with timer.step("prepare"):
-            pixels = clip.video.pixels.to(thinker.device)
-            patches, grid = patchify(pixels, model.patches, thinker.vision.dtype)
-            del pixels
-        video = thinker.encode_video(patches, grid, wants, step=timer.step)
-        del patches
-    if clip.audio is not None:
-        frames = mel_frames(len(clip.audio.waveform), model.mel)
-        if thinker.family.audio_tokens(frames, thinker.config):
-            with timer.step("prepare"):
-                mel = log_mel(clip.audio.waveform, model.mel)
-            audio = thinker.encode_audio(mel, wants, step=timer.step)
-        else:
-            frames = 0
-    if video is None and audio is None:
-        raise MediaError(f"{clip.path}: nothing to look at or listen to in the part asked about")
-    seconds = model.patches.temporal_patch_size / clip.video.fps if clip.video is not None else 1.0
-    return EncodedClip(clip, video, audio, grid, frames, seconds)

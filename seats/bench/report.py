@@ -73,22 +73,22 @@ def _row(row: Row, full: Row, stock: Row | None, rate: float | None, encoders: b
     last = row.runs[-1]
     made["tokens"] = _tokens(last)
     made["latency_ms"] = {
-        **{name: _spread(spread(row, lambda run, name=name: run.steps_ms.get(name))) for name in STEPS},  # type: ignore[misc]
-        "selection_and_prefill": _spread(spread(row, lambda run: run.prefill_ms)),
-        "first_token": _spread(spread(row, lambda run: run.first_token_ms)),
-        "per_output_token": _spread(spread(row, lambda run: run.per_token_ms)),
+        **{name: spread_json(spread(row, lambda run, name=name: run.steps_ms.get(name))) for name in STEPS},  # type: ignore[misc]
+        "selection_and_prefill": spread_json(spread(row, lambda run: run.prefill_ms)),
+        "first_token": spread_json(spread(row, lambda run: run.first_token_ms)),
+        "per_output_token": spread_json(spread(row, lambda run: run.per_token_ms)),
     }
     made["speedup"] = {
-        "selection_and_prefill": _spread(ratios(full, row, lambda run: run.prefill_ms)),
-        "with_saliency": _spread(ratios(full, row, _with_saliency)),
-        "first_token": _spread(ratios(full, row, lambda run: run.first_token_ms)),
-        "per_output_token": _spread(ratios(full, row, lambda run: run.per_token_ms)),
-        "over_stock": _spread(ratios(stock, row, lambda run: run.prefill_ms)) if stock else None,
-        "vision_over_stock": _spread(ratios(stock, row, _vision)) if stock else None,
+        "selection_and_prefill": spread_json(ratios(full, row, lambda run: run.prefill_ms)),
+        "with_saliency": spread_json(ratios(full, row, _with_saliency)),
+        "first_token": spread_json(ratios(full, row, lambda run: run.first_token_ms)),
+        "per_output_token": spread_json(ratios(full, row, lambda run: run.per_token_ms)),
+        "over_stock": spread_json(ratios(stock, row, lambda run: run.prefill_ms)) if stock else None,
+        "vision_over_stock": spread_json(ratios(stock, row, _vision)) if stock else None,
     }
     if full.done:
         whole = statistics.median(run.prefill_ms for run in full.runs)
-        made["selection_share_of_full_prefill"] = _spread(spread(row, lambda run: _selecting(run) / whole))
+        made["selection_share_of_full_prefill"] = spread_json(spread(row, lambda run: _selecting(run) / whole))
     made["memory_bytes"] = {
         "peak_device": max(run.peak_bytes for run in row.runs),
         "kv_cache": last.kv_cache_bytes,
@@ -165,5 +165,6 @@ def _shares(row: Row, rate: float) -> dict[str, Any]:
     }
 
 
-def _spread(value: Spread | None) -> dict[str, float] | None:
+def spread_json(value: Spread | None) -> dict[str, float] | None:
+    """Median, low and high."""
     return None if value is None else asdict(value)

@@ -14,7 +14,7 @@ from seats.inference.attach import KvPolicy
 from seats.inference.encode import EncodedClip, Prompt, build_prompt, encode_clip
 from seats.inference.generate import Decoding, Generation, generate
 from seats.inference.trace import Trace
-from seats.media import Clip
+from seats.media import Clip, ReadingClip
 from seats.methods import Full, Method, ModelShape, Retention, method_class, retention_for
 from seats.models.omni import OmniModel, Turn
 
@@ -92,21 +92,24 @@ class Answer:
 
 def answer(
     model: OmniModel,
-    clip: Clip,
+    clip: Clip | ReadingClip,
     question: Question,
     *,
     decode_ms: float | None = None,
     on_text: Callable[[str], None] = lambda _: None,
     on_end: Callable[[], None] = lambda: None,
 ) -> Answer:
-    """Answer one question about a decoded clip.
+    """Answer one question about a decoded clip, or one that is being read (`read_clip`).
 
-    decode_ms: time the clip took to decode, for the report. on_text: gets the answer's pieces as they come. on_end: is
-    called after the last one, before anything else is measured. Raises SeatsError.
+    decode_ms: time the clip took to decode, for the report; one that is being read knows it itself. on_text: gets the
+    answer's pieces as they come. on_end: is called after the last one, before anything else is measured. Raises
+    SeatsError.
     """
     timer = StepTimer(model.thinker.device)
     method = question.method_for(model.shape)
     encoded = encode_clip(model, clip, [method.wants], timer)
+    if isinstance(clip, ReadingClip):
+        decode_ms = 1e3 * clip.seconds
     return answer_encoded(model, encoded, question, timer, decode_ms=decode_ms, on_text=on_text, on_end=on_end)
 
 
@@ -133,7 +136,7 @@ def answer_encoded(
     on_end()
     config = model.thinker.config
     flops = flops_report(config, made.trace, encoded.workload, method.wants, model.thinker.family)
-    latency = _latency(timer.ms(), made, decode_ms)
+    latency = _latency(timer.ms(), made, decode_ms, encoded.hidden_ms)
     if question.compare and not isinstance(method, Full):
         speedup = _measured(model, prompt, method, question, latency)
     else:
@@ -164,10 +167,13 @@ def _time_note(prompt: Prompt) -> tuple[str, ...]:
     return (f"the clip is longer than the model's time range: times were compressed to {100 * scale:.0f} %",)
 
 
-def _latency(steps: dict[str, float], made: Generation, decode_ms: float | None) -> dict[str, float | None]:
-    """Milliseconds per step. first_token: all steps up to it, the model's loading left out."""
-    before = (decode_ms or 0.0) + sum(steps.get(name, 0.0) for name in ("prepare", "encode_video", "encode_audio"))
-    first = before + made.first_token_ms
+def _latency(
+    steps: dict[str, float], made: Generation, decode_ms: float | None, hidden_ms: float
+) -> dict[str, float | None]:
+    """Milliseconds per step. first_token: all steps up to it, less `hidden_ms` that passed while the clip was read; the
+    model's loading left out."""
+    encoding = sum(steps.get(name, 0.0) for name in ("prepare", "encode_video", "encode_audio"))
+    first = (decode_ms or 0.0) + encoding - hidden_ms + made.first_token_ms
     rest = (made.per_token_ms or 0.0) * (len(made.ids) - 1)
     return {
         "decode_clip": decode_ms,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -11,10 +12,11 @@ from seats.costs.flops import Workload
 from seats.costs.timers import StepTimer
 from seats.errors import MediaError
 from seats.inference.attach import Prepared
-from seats.media import Clip
+from seats.media import Clip, ReadingClip
+from seats.media.reading import Arriving
 from seats.models.omni import OmniModel, Turn
 from seats.models.signals import EncoderWants
-from seats.models.thinker import EncodedAudio, EncodedVideo
+from seats.models.thinker import EncodedAudio, EncodedVideo, grids_at_once
 from seats.tokens import Modality, build_sequence, log_mel, mel_frames, patchify
 from seats.tokens import Sequence as TokenSequence
 
@@ -24,7 +26,8 @@ class EncodedClip:
     """Encoder outputs of one clip.
 
     video, audio: None where the clip has none. grid: (T, Hp, Wp) in patches, None without video. mel_frames: 100 a
-    second, 0 without sound. seconds_per_grid: from the true frame rate. notes: remarks a user must see.
+    second, 0 without sound. seconds_per_grid: from the true frame rate. notes: remarks a user must see. hidden_ms: how
+    much of the time of preparing and encoding went by while the clip was still being read.
     """
 
     clip: Clip
@@ -34,6 +37,7 @@ class EncodedClip:
     mel_frames: int
     seconds_per_grid: float
     notes: tuple[str, ...] = ()
+    hidden_ms: float = 0.0
 
     @property
     def workload(self) -> Workload:
@@ -49,30 +53,43 @@ class Prompt:
     prepared: Prepared
 
 
-def encode_clip(model: OmniModel, clip: Clip, wants: Collection[EncoderWants], timer: StepTimer) -> EncodedClip:
+def encode_clip(
+    model: OmniModel,
+    clip: Clip | ReadingClip,
+    wants: Collection[EncoderWants],
+    timer: StepTimer,
+    saliency_apart: bool = False,
+) -> EncodedClip:
     """Run the encoders; steps "prepare", "encode_video" and "encode_audio" go to `timer`.
 
-    wants: what each method that will be used wants of the encoders. Raises MediaError if neither pictures nor sound
-    are long enough for a single token.
+    clip: one that is still being read is encoded as its frames come, unless both would be the CPU's work. wants: what
+    each method that will be used wants of the encoders. saliency_apart: whether reading it off them is a step of its
+    own, "saliency". Raises MediaError if neither pictures nor sound are long enough for a single token, and what
+    reading raised.
     """
+    thinker, began = model.thinker, time.perf_counter()
+    encode = _VideoEncoder(model, wants, timer, saliency_apart)
+    reading = None
+    if isinstance(clip, ReadingClip):
+        reading = clip
+        if encodes_beside_reading(thinker.device):
+            encode.arriving(reading.frames)
+        clip = reading.result()
     notes: list[str] = []
     video = audio = grid = None
     frames = 0
     if clip.video is not None:
-        with timer.step("prepare"):
-            pixels = clip.video.pixels.to(model.thinker.device)
-            patches, grid = patchify(pixels, model.patches, model.thinker.vision.dtype)
-            del pixels  # an hour of frames takes half a gigabyte of a GPU, its patches twice that
-        with timer.step("encode_video"):
-            video = model.thinker.encode_video(patches, grid, *wants)
-        del patches
+        video, grid = encode.rest(clip.video.pixels)
     if clip.audio is not None:
         frames = mel_frames(len(clip.audio.waveform), model.mel)
-        if model.thinker.family.audio_tokens(frames, model.thinker.config):
+        if thinker.family.audio_tokens(frames, thinker.config):
             with timer.step("prepare"):
                 mel = log_mel(clip.audio.waveform, model.mel)
-            with timer.step("encode_audio"):
-                audio = model.thinker.encode_audio(mel, *wants)
+            if saliency_apart:
+                audio = thinker.encode_audio(mel, *wants, step=timer.step)
+            else:
+                with timer.step("encode_audio"):
+                    audio = thinker.encode_audio(mel, *wants)
         else:
             notes.append(f"sound of {clip.audio.seconds:.3f} s is too short for a single token and was left out")
             frames = 0
@@ -80,7 +97,59 @@ def encode_clip(model: OmniModel, clip: Clip, wants: Collection[EncoderWants], t
         raise MediaError(f"{clip.path}: nothing to look at or listen to in the part asked about")
     fps = clip.video.fps if clip.video is not None else 1.0
     seconds_per_grid = model.patches.temporal_patch_size / fps
-    return EncodedClip(clip, video, audio, grid, frames, seconds_per_grid, tuple(notes))
+    hidden_ms = 0.0
+    if reading is not None and reading.ended > began:
+        spent = sum(timer.ms().get(step, 0.0) for step in ("prepare", "encode_video", "encode_audio", "saliency"))
+        hidden_ms = max(0.0, spent - 1e3 * (time.perf_counter() - reading.ended))  # the timer has waited for the device
+    return EncodedClip(clip, video, audio, grid, frames, seconds_per_grid, tuple(notes), hidden_ms)
+
+
+def encodes_beside_reading(device: torch.device) -> bool:
+    """Whether a clip is encoded while it is read: on a CPU the two would take each other's time."""
+    return device.type != "cpu"
+
+
+class _VideoEncoder:
+    """Encodes a clip's frames part by part, each of `grids_at_once` grids but the last, whether they are all there or
+    come one after another: the result is the same to the bit."""
+
+    def __init__(self, model: OmniModel, wants: Collection[EncoderWants], timer: StepTimer, apart: bool) -> None:
+        self._model, self._wants, self._timer, self._apart = model, wants, timer, apart
+        self._parts: list[EncodedVideo] = []
+        self._frames = 0
+        self._attempt = 0
+
+    def arriving(self, frames: Arriving) -> None:
+        """Encode whole parts as they come, until reading ends."""
+        for attempt, pixels in frames.parts(self._at_once):
+            if attempt != self._attempt:
+                self._parts, self._frames, self._attempt = [], 0, attempt
+            self._encode(pixels)
+
+    def rest(self, pixels: torch.Tensor) -> tuple[EncodedVideo, tuple[int, int, int]]:
+        """Encode what is left of the clip's frames uint8 `[F, 3, H, W]`; all of them, and their grid (T, Hp, Wp)."""
+        while self._frames < len(pixels):
+            self._encode(pixels[self._frames : self._frames + self._at_once(*pixels.shape[2:])])
+        patches = self._model.patches
+        height, width = (side // patches.patch_size for side in pixels.shape[2:])
+        return EncodedVideo.joined(self._parts), (-(-len(pixels) // patches.temporal_patch_size), height, width)
+
+    def _at_once(self, height: int, width: int) -> int:
+        patches = self._model.patches
+        area = (height // patches.patch_size) * (width // patches.patch_size)
+        return patches.temporal_patch_size * grids_at_once(area, self._wants)
+
+    def _encode(self, pixels: torch.Tensor) -> None:
+        thinker, step = self._model.thinker, self._timer.step
+        with step("prepare"):
+            patches, grid = patchify(pixels.to(thinker.device), self._model.patches, thinker.vision.dtype)
+        if self._apart:
+            made = thinker.encode_grids(patches, grid, *self._wants, step=step)
+        else:
+            with step("encode_video"):
+                made = thinker.encode_grids(patches, grid, *self._wants)
+        self._parts.append(made)
+        self._frames += len(pixels)
 
 
 @torch.inference_mode()

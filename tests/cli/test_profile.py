@@ -51,13 +51,17 @@ def test_an_unknown_method_is_refused_before_the_clip_is_read(folder, capsys):
 def test_random_weights_need_no_model(folder, capsys):
     arguments = ["profile", str(folder / "clip.mp4"), "what is red ?", "--random-weights", "--max-frames", "2"]
     arguments += ["--rounds", "1", "--warmups", "0", "--new-tokens", "2", "--device", "cpu", "--max-pixels", "12544"]
-    assert run([*arguments, "--model", "small", "--json", "--quiet"]) == 0
+    assert run([*arguments, "--model", "small", "--json", "--quiet", "--from-file"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["model"]["name"] == "small with random weights"
     assert document["clip"]["decode_ms"] > 0
     rows = {row["label"]: row for row in document["rows"]}
     assert rows["full"]["tokens"]["full"][1:] == [20, 100]
     assert rows["seats 10%"]["latency_ms"]["first_token"]["median"] > 0
+    for row in rows.values():
+        whole = row["from_file_ms"]
+        assert whole["first_token"]["median"] > whole["read"]["median"] > 0
+        assert whole["hidden"]["median"] == 0  # on a CPU
     assert run(arguments) == 2
     assert "--random-weights needs --model" in capsys.readouterr().err
     assert run([*arguments, "--model", "small", "--max-vram", "4G"]) == 2

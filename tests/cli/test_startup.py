@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 from collections.abc import Callable
@@ -13,7 +14,6 @@ from seats.models.hub import FetchPlan
 from seats_cli import choose
 from seats_cli.options import OutputOptions
 from seats_cli.output import Output
-from seats_cli.startup import Background
 from tests.cli.conftest import Ran
 from tests.cli.hub_server import serve_hub
 
@@ -63,15 +63,6 @@ def test_device_cpu_wants_no_gpu() -> None:
     assert "--device cpu" in choose.choose_model("cpu", offline=True).line
 
 
-def test_background_hands_over_values_and_errors() -> None:
-    assert Background(lambda: 3).result() == 3
-    failing = Background(lambda: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        failing.result()
-    with pytest.raises(ZeroDivisionError):
-        failing.check()
-
-
 def test_clip_decodes_beside_large_weights(run: Run, clips: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("seats_cli.startup._LARGE", 0)
     flags = ("--model", tiny, "--max-new-tokens", "2", "--quiet")
@@ -80,6 +71,19 @@ def test_clip_decodes_beside_large_weights(run: Run, clips: Path, tiny: Path, mo
     ran = run("ask", clips / "text.mp4", "what ?", *flags)
     assert ran.code == 1
     assert "text.mp4" in ran.line
+
+
+def test_ask_takes_frames_as_they_come(run: Run, clips: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU with a large model: the question does not wait for the whole clip."""
+    monkeypatch.setattr("seats_cli.startup._LARGE", 0)
+    monkeypatch.setattr("seats.inference.encode.encodes_beside_reading", lambda _: True)
+    flags = ("--model", tiny, "--max-new-tokens", "2", "--json")
+    beside = run("ask", clips / "both.mp4", "what ?", *flags)
+    assert beside.code == 0
+    monkeypatch.undo()
+    alone = run("ask", clips / "both.mp4", "what ?", *flags)
+    assert json.loads(beside.out)["answer"] == json.loads(alone.out)["answer"]
+    assert json.loads(beside.out)["latency_ms"]["decode_clip"] > 0
 
 
 def test_status_is_silent_away_from_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,128 @@
+"""Clips through the encoders: whole, in parts, and while they are being read."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import torch
+
+from seats.costs.timers import StepTimer
+from seats.errors import MediaError
+from seats.inference import encode
+from seats.inference.answer import Question, answer
+from seats.inference.encode import encode_clip
+from seats.inference.generate import Decoding
+from seats.media import load_clip, read_clip
+from seats.media import video as video_module
+from seats.methods import Seats
+from seats.models.checkpoint import find_checkpoint
+from seats.models.omni import load_model
+from tests.checkpoints import save_tiny_checkpoint
+from tests.media.make import tone, write_clip
+from tests.tiny import FAMILIES
+
+STEPS = ("prepare", "encode_video", "encode_audio")
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def model(request, tmp_path_factory):
+    folder = save_tiny_checkpoint(tmp_path_factory.mktemp("model"), request.param)
+    return load_model(find_checkpoint(str(folder)), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return write_clip(tmp_path_factory.mktemp("clips") / "clip.mp4", frames=150, sound=tone(5.0))
+
+
+@pytest.fixture
+def as_on_a_gpu(monkeypatch):
+    """Frames are encoded as they come, two grids at a time."""
+    monkeypatch.setattr(encode, "encodes_beside_reading", lambda _: True)
+    monkeypatch.setattr("seats.models.thinker.PATCHES_AT_ONCE", 1)
+
+
+def wants_of(model):
+    return [Question("", keep=25.0).method_for(model.shape).wants]
+
+
+def same(one, other):
+    assert one.grid == other.grid
+    assert torch.equal(one.video.embeds, other.video.embeds)
+    assert torch.equal(one.audio.embeds, other.audio.embeds)
+    assert all(map(torch.equal, one.video.deepstack, other.video.deepstack))
+    for want, signals in one.video.signals.items():
+        assert torch.equal(signals.saliency, other.video.signals[want].saliency)
+
+
+def test_frames_are_encoded_as_they_come(model, path, as_on_a_gpu, monkeypatch):
+    keep, encoded, waits = video_module._Frames._keep, [], []
+
+    def slow(self, frame, place):
+        keep(self, frame, place)
+        waits.append(len(encoded))
+        time.sleep(0.1)
+
+    monkeypatch.setattr(video_module._Frames, "_keep", slow)
+    monkeypatch.setattr(video_module, "_RESIZING_THREADS", 1)
+    handle = model.thinker.vision.register_forward_hook(lambda *_: encoded.append(1))
+    timer = StepTimer()
+    try:
+        made = encode_clip(model, read_clip(path, sampling=model.sampling, timeout_s=60), wants_of(model), timer)
+    finally:
+        handle.remove()
+    assert waits[-1] > 0  # something was encoded before the last frame was read
+    assert len(encoded) == -(-made.grid[0] // 2)
+    assert 0 < made.hidden_ms <= sum(timer.ms()[step] for step in STEPS)
+    same(made, encode_clip(model, load_clip(path, sampling=model.sampling), wants_of(model), StepTimer()))
+
+
+def test_on_a_cpu_reading_comes_first(model, path, monkeypatch):
+    monkeypatch.setattr(encode._VideoEncoder, "arriving", lambda *_: pytest.fail("encoded beside reading"))
+    reading = read_clip(path, sampling=model.sampling, timeout_s=60)
+    made = encode_clip(model, reading, wants_of(model), StepTimer())
+    assert made.clip is reading.result()
+    same(made, encode_clip(model, load_clip(path, sampling=model.sampling), wants_of(model), StepTimer()))
+
+
+def test_reading_that_begins_anew_voids_what_was_encoded(model, path, as_on_a_gpu, monkeypatch):
+    """A stream whose frames cannot be left out exactly is decoded a second time, whole."""
+    needed = video_module._needed_frames
+
+    def breaks_off(*args):
+        for number, frame in enumerate(needed(*args)):
+            if number == 100:
+                time.sleep(0.5)
+                return
+            yield frame
+
+    monkeypatch.setattr(video_module, "_needed_frames", breaks_off)
+    encoded = []
+    handle = model.thinker.vision.register_forward_hook(lambda *_: encoded.append(1))
+    try:
+        made = encode_clip(model, read_clip(path, sampling=model.sampling), wants_of(model), StepTimer())
+    finally:
+        handle.remove()
+    assert len(encoded) > -(-made.grid[0] // 2)
+    monkeypatch.setattr(video_module, "_needed_frames", needed)
+    same(made, encode_clip(model, load_clip(path, sampling=model.sampling), wants_of(model), StepTimer()))
+
+
+def test_a_file_that_breaks_is_told(model, tmp_path, as_on_a_gpu):
+    path = tmp_path / "text.mp4"
+    path.write_text("no clip")
+    with pytest.raises(MediaError, match=r"text\.mp4"):
+        encode_clip(model, read_clip(path), [Seats.wants], StepTimer())
+
+
+def test_an_answer_about_a_clip_that_is_being_read(model, path, as_on_a_gpu):
+    asked = Question("what ?", keep=25.0, decoding=Decoding(max_new_tokens=3))
+    reading = read_clip(path, sampling=model.sampling, timeout_s=60)
+    made, alone = answer(model, reading, asked), answer(model, load_clip(path, sampling=model.sampling), asked)
+    assert made.text == alone.text
+    assert made.clip is reading.result()
+    latency = made.latency_ms
+    assert latency["decode_clip"] == pytest.approx(1e3 * reading.seconds)
+    summed = sum(latency[step] for step in ("decode_clip", *STEPS, "selection", "prefill"))
+    assert latency["decode_clip"] < latency["first_token"] < summed + 100
