@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from xml.etree import ElementTree
 
 TIMEOUT_S = 3.0
+_QUERY = ("--query-gpu=index,uuid,name,memory.total,memory.free", "--format=csv,noheader,nounits")
 
 
 @dataclass(frozen=True)
@@ -21,23 +25,74 @@ class PresentGpu:
 
 
 def present_gpus() -> list[PresentGpu]:
-    """NVIDIA GPUs that CUDA_VISIBLE_DEVICES shows, in its order; empty without a driver or if it does not answer."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return []
-    query = ["--query-gpu=index,name,memory.total,memory.free", "--format=csv,noheader,nounits"]
-    try:
-        said = subprocess.run([tool, *query], capture_output=True, text=True, timeout=TIMEOUT_S, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return []
-    found = {}
-    for line in said.splitlines():
-        try:
-            index, name, total, free = (cell.strip() for cell in line.split(","))
-            found[index] = PresentGpu(int(index), name, int(total) * 2**20, int(free) * 2**20)
-        except ValueError:  # a GPU that does not tell, such as a partitioned one
+    """NVIDIA GPUs that CUDA_VISIBLE_DEVICES shows, in its order; empty without a driver or if it does not answer.
+
+    It may name them by index or UUID, and parts of a GPU (MIG) by UUID. An index is taken as nvidia-smi counts, which
+    is how CUDA counts with CUDA_DEVICE_ORDER=PCI_BUS_ID; without it CUDA puts the fastest first, so that where GPUs
+    of different kinds are in one machine, another one may be meant.
+    """
+    by_index: dict[str, PresentGpu | None] = {}
+    by_uuid: dict[str, PresentGpu | None] = {}
+    for line in _said(*_QUERY).splitlines():
+        cells = [cell.strip() for cell in line.split(",")]
+        if len(cells) != 5:  # words, such as that there is none
             continue
+        index, uuid, name = cells[:3]
+        try:
+            total, free = (int(mebibytes) * 2**20 for mebibytes in cells[3:])
+            by_index[index] = by_uuid[uuid] = PresentGpu(int(index), name, total, free)
+        except ValueError:  # a GPU that does not tell, such as a partitioned one
+            by_index[index] = by_uuid[uuid] = None
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
-        return list(found.values())
-    return [found[place.strip()] for place in visible.split(",") if place.strip() in found]
+        return [gpu for gpu in by_index.values() if gpu is not None]
+    if "MIG-" in visible:
+        by_uuid |= _parts()
+    gpus = []
+    for place in map(str.strip, visible.split(",")):
+        meant = [by_index[place]] if place in by_index else _beginning(place, by_uuid)
+        if len(meant) != 1:  # CUDA, too, leaves out all that comes after one it does not know
+            break
+        gpus += [gpu for gpu in meant if gpu is not None]
+    return gpus
+
+
+def _beginning(place: str, by_uuid: Mapping[str, PresentGpu | None]) -> list[PresentGpu | None]:
+    """GPUs whose UUID begins so."""
+    return [gpu for uuid, gpu in by_uuid.items() if place.startswith(("GPU-", "MIG-")) and uuid.startswith(place)]
+
+
+def _parts() -> dict[str, PresentGpu]:
+    """Parts of partitioned GPUs by UUID: one list of the tool has their UUIDs, another their memory."""
+    try:
+        log = ElementTree.fromstring(_said("-q", "-x") or "<none/>")
+    except ElementTree.ParseError:
+        return {}
+    parts = {}
+    for gpu, number, uuid, part in _listed():
+        for device in log.iterfind(f"gpu[uuid='{gpu}']/mig_devices/mig_device[index='{number}']/fb_memory_usage"):
+            total, free = (re.fullmatch(r"(\d+) MiB", device.findtext(name, "")) for name in ("total", "free"))
+            if total and free:
+                parts[uuid] = replace(part, total_bytes=int(total[1]) * 2**20, free_bytes=int(free[1]) * 2**20)
+    return parts
+
+
+def _listed() -> Iterator[tuple[str, str, str, PresentGpu]]:
+    """UUID of the GPU, number within it, UUID, and index and name of each part."""
+    gpu, index, name = "", 0, ""
+    for line in _said("-L").splitlines():
+        if whole := re.fullmatch(r"GPU (\d+): (.*) \(UUID: (\S+)\)", line.strip()):
+            index, name, gpu = int(whole[1]), whole[2], whole[3]
+        elif part := re.fullmatch(r"(MIG \S+)\s+Device\s+(\d+): \(UUID: (\S+)\)", line.strip()):
+            yield gpu, part[2], part[3], PresentGpu(index, f"{name} {part[1]}", 0, 0)
+
+
+def _said(*arguments: str) -> str:
+    """What nvidia-smi says, nothing where it is not there or fails."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return ""
+    try:
+        return subprocess.run([tool, *arguments], capture_output=True, text=True, timeout=TIMEOUT_S, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
