@@ -93,7 +93,10 @@ class Seats(lmms):
             system=None if system_prompt is None else self._resolve_system_prompt(str(system_prompt)),
             decoding=Decoding(seed=seed),
         )
-        self.use: dict[str, Any] = {"use_audio": not _flag("no_audio", no_audio), "use_video": not _flag("no_video", no_video)}
+        self.use: dict[str, Any] = {
+            "use_audio": not _flag("no_audio", no_audio),
+            "use_video": not _flag("no_video", no_video),
+        }
         checkpoint = find_checkpoint(str(pretrained), revision=None if revision is None else str(revision))
         device = _own_device(device or "auto")
         self.model = load_model(checkpoint, device=device, dtype=dtype, quantize=quantize, announce=logger.warning)

@@ -166,7 +166,9 @@ def test_questions_of_one_clip_widen_the_interval_of_accuracy(tmp_path: Path) ->
     assert accuracy.caution == "with 6 clips, intervals are too narrow"
 
     # The same files under other names: what they hold says which clip it is.
-    rows = [row | {"clip": {"path": f"{i}.mp4"}, "content": {"hash": row["clip"]["path"]}} for i, row in enumerate(rows)]
+    rows = [
+        row | {"clip": {"path": f"{i}.mp4"}, "content": {"hash": row["clip"]["path"]}} for i, row in enumerate(rows)
+    ]
     accuracy = only_group(report(write(tmp_path / "c.jsonl", *rows))).accuracy
     assert accuracy is not None
     assert (accuracy.interval_95, accuracy.clips) == (expected.interval(), 6)
