@@ -14,6 +14,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -40,7 +41,8 @@ class Trainer:
         batch_encoder_windows(self.thinker)
         self.forward = PackedForward(self.thinker)
         self.step = 0
-        self.seconds = 0.0
+        self.seconds = self.waited = 0.0
+        self.averages = Averages()
         self._optimizers = self._make_optimizers()
 
     def _make_optimizers(self) -> list[torch.optim.Optimizer]:
@@ -118,6 +120,8 @@ class Trainer:
                 "settings": self.settings.as_dict(),
                 "step": self.step,
                 "seconds": self.seconds,
+                "waited": self.waited,
+                "averages": self.averages.values,
                 "thinker": self.thinker.state_dict(),
                 "heads": self.heads.state_dict(),
                 "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
@@ -135,7 +139,11 @@ class Trainer:
         trainer.heads.load_state_dict(state["heads"])
         for optimizer, saved in zip(trainer._optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
-        trainer.step, trainer.seconds = state["step"], state["seconds"]
+        matrices, *_ = trainer._optimizers
+        for group in matrices.param_groups:  # the saved optimiser's would stand, whatever the settings say
+            group["weight_decay"] = trainer.settings.weight_decay
+        trainer.step, trainer.seconds, trainer.waited = state["step"], state["seconds"], state.get("waited", 0.0)
+        trainer.averages = Averages(state.get("averages", {}))
         return trainer
 
 
@@ -163,21 +171,20 @@ def train(trainer: Trainer, folder: Path, eval_minutes: float = 4.0, until: floa
         worker_init_fn=_yield_to_training,
     )
     held_out = held_out_batches()
-    averages = Averages()
-    began, since, waited = time.monotonic(), time.monotonic(), 0.0
+    began = since = time.monotonic()
     first_step, before = trainer.step, trainer.seconds
     last_note = time.monotonic()
     trainer.thinker.train()
     asked = time.monotonic()
     for step in loader:
-        waited += time.monotonic() - asked
-        averages.add(trainer.train_step(step))
+        trainer.waited += time.monotonic() - asked
+        trainer.averages.add(trainer.train_step(step))
         now = time.monotonic()
         trainer.seconds = before + now - began
         if now - last_note > 30 or trainer.step == settings.steps:
             last_note = now
             pace = (now - began) / (trainer.step - first_step)
-            losses = " ".join(f"{name} {value:.3f}" for name, value in averages.values.items())
+            losses = " ".join(f"{name} {value:.3f}" for name, value in trainer.averages.values.items())
             log.info(
                 "step %d/%d, %.2f s a step, %.0f min left: %s",
                 trainer.step,
@@ -188,24 +195,27 @@ def train(trainer: Trainer, folder: Path, eval_minutes: float = 4.0, until: floa
             )
         ended = trainer.step == settings.steps or (now - began) / 60 > until
         if (now - since) / 60 > eval_minutes or ended:
-            _report(trainer, folder, held_out, averages, waited)
+            _report(trainer, folder, held_out)
             since = time.monotonic()
         if ended:
             break
         asked = time.monotonic()
 
 
-def _report(trainer: Trainer, folder: Path, held_out: list, averages: Averages, waited: float) -> None:
+def _report(trainer: Trainer, folder: Path, held_out: list) -> None:
     trainer.thinker.eval()
     accuracy = evaluate(trainer.forward, held_out, trainer.heads)
     trainer.thinker.train()
+    settings = trainer.settings
+    for_encoders = min(trainer.step, settings.encoder_steps)
     record = {
         "step": trainer.step,
         "minutes": round(trainer.seconds / 60, 2),
-        "clips": trainer.step * trainer.settings.clips,
+        "clips": (trainer.step - for_encoders) * settings.clips,
+        "encoder_clips": for_encoders * settings.encoder_clips,
         "learning_rate": trainer.learning_rate(),
-        "waited_s": round(waited, 1),
-        "losses": {name: round(value, 4) for name, value in averages.values.items()},
+        "waited_s": round(trainer.waited, 1),
+        "losses": {name: round(value, 4) for name, value in trainer.averages.values.items()},
         "accuracy": accuracy.summary(),
         "by_type": accuracy.by_type(),
         "facts": accuracy.facts(),
@@ -236,7 +246,7 @@ def _setting(text: str) -> tuple[str, float]:
     return name, int(value) if value.isdigit() else float(value)
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m seats.nano.train", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/nano"), help="folder of the log and the checkpoint")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
@@ -244,22 +254,28 @@ def main() -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="another of the settings, new or on resuming"
     )
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, help="of weights and clips; 0 if not given")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so long; --resume goes on")
     parser.add_argument("--eval-minutes", type=float, default=4.0)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     torch.set_num_threads(options.threads)
     _keep_freed_memory()
     checkpoint = options.out / "checkpoint.pt"
-    changes = dict(_setting(text) for text in options.set)
+    if options.resume and not checkpoint.exists():
+        parser.error(f"{checkpoint} is not there: leave out --resume to begin, or check --out")
+    if not options.resume and (checkpoint.exists() or (options.out / "log.jsonl").exists()):
+        parser.error(f"{options.out} holds a run: go on with --resume, or choose another --out")
+    if options.resume and options.seed is not None:
+        parser.error("--seed is that of the run: leave it out with --resume")
+    changes: dict[str, Any] = dict(_setting(text) for text in options.set)
     if options.steps:
         changes["steps"] = options.steps
-    if options.resume and checkpoint.exists():
+    if options.resume:
         trainer = Trainer.load(checkpoint, **changes)
     else:
-        trainer = Trainer(TrainSettings(**{"seed": options.seed, **changes}))
+        trainer = Trainer(TrainSettings(**{"seed": options.seed or 0, **changes}))
     parameters = sum(parameter.numel() for parameter in trainer.thinker.parameters())
     log.info("%.2f M parameters, from step %d", parameters / 1e6, trainer.step)
     train(trainer, options.out, options.eval_minutes, options.minutes)

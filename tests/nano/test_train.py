@@ -7,7 +7,7 @@ import torch
 
 from seats.nano.curriculum import Curriculum, TrainSettings, kept_tokens
 from seats.nano.losses import token_relevance
-from seats.nano.train import Trainer
+from seats.nano.train import Trainer, main
 
 SMALL = TrainSettings(steps=8, clips=2, questions=4, encoder_steps=2, encoder_clips=2, biased_until=0.6, warmup=4)
 
@@ -37,12 +37,40 @@ def test_a_resumed_run_equals_one_that_never_stopped(tmp_path):
     _run(whole, range(5))
     part = Trainer(SMALL)
     _run(part, range(3))
+    part.averages.add({"answer": 2.0})
+    part.waited = 7.0
     part.save(tmp_path / "checkpoint.pt")
     resumed = Trainer.load(tmp_path / "checkpoint.pt")
-    assert resumed.step == 3
+    assert (resumed.step, resumed.waited, resumed.averages.values) == (3, 7.0, {"answer": 2.0})
     _run(resumed, range(3, 5))
     for one, two in zip(whole.thinker.parameters(), resumed.thinker.parameters(), strict=True):
         assert torch.allclose(one, two, atol=1e-6)
+
+
+def test_settings_changed_on_resuming_hold(tmp_path):
+    trainer = Trainer(SMALL)
+    trainer.save(tmp_path / "checkpoint.pt")
+    resumed = Trainer.load(tmp_path / "checkpoint.pt", weight_decay=0.5)
+    assert resumed.settings.weight_decay == 0.5
+    matrices, others = resumed._optimizers
+    assert {group["weight_decay"] for group in matrices.param_groups} == {0.5}
+    assert {group["weight_decay"] for group in others.param_groups} == {0.0}
+
+
+def test_no_run_is_begun_over_another_nor_resumed_from_nothing(tmp_path, capsys):
+    (tmp_path / "log.jsonl").write_text("{}\n")
+    for arguments, said in (
+        (["--out", str(tmp_path)], "holds a run: go on with --resume"),
+        (["--out", str(tmp_path / "other"), "--resume"], "is not there"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == 2
+        assert said in capsys.readouterr().err
+    (tmp_path / "checkpoint.pt").touch()
+    with pytest.raises(SystemExit):
+        main(["--out", str(tmp_path), "--resume", "--seed", "3"])
+    assert "leave it out" in capsys.readouterr().err
 
 
 @pytest.mark.slow
