@@ -14,14 +14,15 @@ import soxr
 from seats.errors import MediaError
 from seats.media import container as media
 from seats.media.clip import SAMPLE_RATE, Audio
+from seats.media.clock import FALL_S, LONGEST_PAUSE_S, Clock
 
 # Timestamps and the count of samples may differ by one audio token before silence is put in or sound is cut
 # out: containers round timestamps, and correcting every rounding would crackle.
 _DRIFT_S = 0.04
 # Decoders need some sound before the place asked about (MP3's bit reservoir, Opus' 80 ms).
 _PREROLL_S = 1.0
-# Where the length is unknown, a longer gap is taken for a wrong timestamp and not filled, seconds.
-_LONGEST_GAP_S = 86_400
+# A longer pause within the sound is said, seconds.
+_LONG_GAP_S = 10.0
 # Resampling in pieces of this length keeps Python out of the way, seconds.
 _PIECE_S = 1.0
 
@@ -61,6 +62,8 @@ def _load(
         mono = MonoWriter(end_s - start_s)
         damaged, wrong, decoded, source_rate, reached = 0, 0, 0, 0, 0.0
         clock: float | None = None
+        watch, skipped, restarted = Clock(), 0.0, False
+        notes = []
         for packet in _then_none(media.packets(container, stream, deadline)):
             try:
                 frames = stream.codec_context.decode(packet)
@@ -72,6 +75,15 @@ def _load(
             for frame in frames:
                 if frame.pts is not None:
                     clock = float(frame.pts * frame.time_base) - origin
+                    step = watch.step(clock)
+                    if step < -FALL_S:
+                        notes.append(_restarts(reached, "only the part before it is used"))
+                        restarted = True
+                        break
+                    if step > LONGEST_PAUSE_S:
+                        notes.append(_restarts(reached, "what follows is joined to it"))
+                        skipped += step
+                    clock -= skipped
                 elif clock is None:
                     clock = 0.0
                 if sought and not decoded and clock > start_s:
@@ -84,12 +96,18 @@ def _load(
                     samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
                 mono.write(samples, frame.sample_rate, clock - start_s)
                 clock += frame.samples / frame.sample_rate
-                reached = max(reached, clock)
-            if mono.full:
+                if decoded == 1 or clock - reached < LONGEST_PAUSE_S:
+                    reached = max(reached, clock)
+            if mono.full or restarted:
                 break
     if not decoded and damaged:
         raise MediaError(f"{path}: its sound ({codec}) cannot be decoded; get an undamaged copy")
-    notes = []
+    if mono.pauses:
+        begin, end = mono.pauses[0]
+        more = f" (and {len(mono.pauses) - 1} more such pauses)" if len(mono.pauses) > 1 else ""
+        notes.append(
+            f"no sound in the file between {start_s + begin:.1f} s and {start_s + end:.1f} s{more}; silence stands in"
+        )
     if damaged:
         notes.append(f"{damaged} damaged piece{'s' * (damaged > 1)} of sound replaced by silence")
     if wrong:
@@ -98,6 +116,10 @@ def _load(
     if not len(waveform):
         return None, notes, reached
     return Audio(waveform, source_rate=source_rate, channels=channels, codec=codec), notes, reached
+
+
+def _restarts(at_s: float, outcome: str) -> str:
+    return f"the clock of the sound restarts at {at_s:.1f} s; {outcome}"
 
 
 def _seek(container: Any, stream: Any, time_s: float) -> bool:
@@ -133,6 +155,10 @@ class MonoWriter:
     Args:
         length_s: Sound from 0 to this time is kept, seconds; may be infinite.
 
+    Attributes:
+        full: Nothing more is taken: the length is reached.
+        pauses: Where each of the long pauses filled with silence begins and ends, seconds.
+
     Resampling is soxr's "HQ", which librosa.resample uses unless told otherwise; librosa itself is not
     imported, because that takes seconds.
     """
@@ -149,6 +175,7 @@ class MonoWriter:
         self._waiting_samples = 0
         self._started = False
         self.full = False
+        self.pauses: list[tuple[float, float]] = []
 
     def write(self, samples: np.ndarray, rate: int, at_s: float) -> None:
         """Add mono sound, float32 `[N]` at `rate` Hz, beginning at `at_s` seconds of the clip (also < 0)."""
@@ -165,8 +192,8 @@ class MonoWriter:
             self.full = True
             return
         if not self._started:
-            self._started = True
             self._pass_to(at)
+            self._started = True
         elif at - self._position > _DRIFT_S * rate:
             self._pass_to(at)
         elif self._position - at > _DRIFT_S * rate:
@@ -191,10 +218,15 @@ class MonoWriter:
         return round((self._length_s - self._begin_s) * self._rate)
 
     def _pass_to(self, at: int) -> None:
-        """Put silence from the position to `at`, not past the limit, in pieces, as far as it lies in the clip."""
-        if math.isinf(self._length_s) and at - self._position > _LONGEST_GAP_S * self._rate:
+        """Put silence from the position to `at`, not past the limit, in pieces, as far as it lies in the clip.
+
+        Where the length is unknown, silence of a day and more is left out: the timestamp is taken for a wrong one.
+        """
+        if math.isinf(self._length_s) and at - self._position > LONGEST_PAUSE_S * self._rate:
             return
         left = at - max(self._position, 0)
+        if self._started and left > _LONG_GAP_S * self._rate:
+            self.pauses.append((self._begin_s + (at - left) / self._rate, self._begin_s + at / self._rate))
         while left > 0:
             piece = np.zeros(min(left, 10 * self._rate), dtype=np.float32)
             self._push(piece)

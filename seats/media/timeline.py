@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from seats.media import container as media
+from seats.media.clock import FALL_S, LONGEST_PAUSE_S, Clock
 from seats.media.sampling import FrameSampling, smart_nframes
 
 # A seek is only worth it (and its small risk only taken) this far into a file, seconds.
@@ -43,6 +44,8 @@ class Timeline:
         packet_keys: bool `[P]`: decoding can start at this packet.
         timestamped: False if `ticks` are only counted.
         sought_s: Where to seek before reading the packets, seconds from the file's start; None for no seek.
+        restart_s: Where the stream's clock begins anew, seconds from the file's start; nothing behind it is listed.
+            None if it doesn't.
     """
 
     ticks: np.ndarray
@@ -53,6 +56,7 @@ class Timeline:
     packet_keys: np.ndarray
     timestamped: bool
     sought_s: float | None
+    restart_s: float | None = None
 
 
 NO_PICTURE = -(2**63)
@@ -108,11 +112,13 @@ def read_timeline(path: Path, start_s: float, end_s: float, deadline: media.Dead
 def _read(path: Path, end_s: float, deadline: media.Deadline, *, sought_s: float | None) -> Timeline:
     ticks: list[int] = []
     keys: list[bool] = []
+    lengths: list[int] = []
     missing = 0
-    last = (NO_PICTURE, 0)
+    clock, latest, restarted = Clock(), 0, False
     with media.open_media(path, deadline) as container:
         stream = media.video_streams(container)[0]
         base, origin = stream.time_base, media.start_of(container)
+        seconds = float(base)
         if sought_s is not None and not seek_to(container, stream, sought_s):
             sought_s = None
         stop = (end_s + origin + _MARGIN_S) / float(base)
@@ -121,8 +127,13 @@ def _read(path: Path, end_s: float, deadline: media.Deadline, *, sought_s: float
             missing += packet.pts is None
             ticks.append(tick)
             keys.append(packet.is_keyframe)
-            if tick != NO_PICTURE:
-                last = max(last, (tick, packet.duration or 0))
+            lengths.append(packet.duration or 0)
+            if packet.dts is not None and not packet.is_discard:
+                restarted = not -FALL_S <= clock.step(packet.dts * seconds) <= LONGEST_PAUSE_S
+                if restarted:  # with the packet before this one
+                    del ticks[latest:], keys[latest:], lengths[latest:]
+                    break
+                latest = len(ticks) - 1
             # no later packet can hold a picture shown before its own decoding time
             if packet.dts is not None and packet.dts > stop and not missing:
                 break
@@ -137,15 +148,17 @@ def _read(path: Path, end_s: float, deadline: media.Deadline, *, sought_s: float
     else:
         shown = np.arange(len(ticks), dtype=np.int64)
         times = shown * frame_s
+    last_s = lengths[int(np.argmax(packet_ticks))] * float(base) if timestamped and len(shown) else frame_s
     return Timeline(
         ticks=shown,
         times=times,
-        last_s=last[1] * float(base) if timestamped else frame_s,
+        last_s=last_s,
         rates=rates,
         packet_ticks=packet_ticks,
         packet_keys=np.asarray(keys, dtype=bool),
         timestamped=timestamped,
         sought_s=sought_s,
+        restart_s=float(times[-1]) + last_s if restarted and len(times) else None,
     )
 
 

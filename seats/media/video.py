@@ -67,14 +67,20 @@ def load_video(
         rates=timeline.rates,
     )
     read_until = float(timeline.times[-1]) + timeline.last_s if len(timeline.times) else 0.0
+    restart = []
+    if timeline.restart_s is not None:
+        restart.append(
+            f"the clock of the pictures restarts at {timeline.restart_s:.1f} s; only the part before it is used"
+        )
     if choice is None:
-        return None, [], read_until
+        return None, restart, read_until
     try:
         with _Frames(path, choice, timeline, sampling, arriving) as frames:
             _decode(path, timeline, frames, deadline, leave_out=timeline.timestamped)
     except _NotExactError:
         with _Frames(path, choice, timeline, sampling, arriving) as frames:
             _decode(path, timeline, frames, deadline, leave_out=False)
+    frames.notes.extend(restart)
     pixels, count = frames.finish()
     times = timeline.times[choice.indices[:count]] - start_s
     if count < len(choice.indices):

@@ -282,6 +282,62 @@ def test_an_mp3_that_says_its_length_is_believed(tmp_path):
     assert any("ends early" in note for note in clip.notes)
 
 
+@pytest.fixture(scope="module")
+def joined(clips):
+    """Make one file of several whose clocks begin at given times, as `cat` does; kept by these times."""
+
+    def join(*parts):
+        whole = clips / f"joined{'-'.join(f'{start:g}+{seconds:g}' for start, seconds in parts)}.ts"
+        with whole.open("wb") as out:
+            for start, seconds in parts:
+                piece = clips / f"part{start:g}+{seconds:g}.ts"
+                if not piece.exists():
+                    times = {"video_start_s": start, "sound_start_s": start}
+                    write_clip(piece, frames=round(30 * seconds), sound=tone(seconds), **times)
+                out.write(piece.read_bytes())
+        return whole
+
+    return join
+
+
+@pytest.mark.parametrize("second", [5.0, 8.0])
+def test_a_clock_that_restarts_ends_the_clip_and_is_said(joined, second):
+    clip = load_clip(joined((0.0, 5.0), (0.0, second)))
+    assert len(clip.video.pixels) == 10
+    assert numbers(clip.video)[-1] == 149
+    assert clip.video.fps == pytest.approx(2.0)
+    assert clip.audio.seconds == pytest.approx(5.0, abs=0.1)
+    assert clip.end_s == pytest.approx(5.0, abs=0.1)
+    for kind in ("pictures", "sound"):
+        assert f"the clock of the {kind} restarts at 5.0 s; only the part before it is used" in clip.notes
+
+
+def test_a_restart_past_the_end_is_not_said(joined):
+    clip = load_clip(joined((0.0, 5.0), (0.0, 8.0)), end_s=3.0)
+    assert clip.notes == ()
+    assert clip.audio.seconds == 3.0
+
+
+def test_a_clock_set_back_before_the_first_time_is_said(joined):
+    """FFmpeg adds 26.5 hours to what lies before the first timestamp."""
+    clip = load_clip(joined((100.0, 5.0), (0.0, 5.0)))
+    assert numbers(clip.video)[-1] == 149
+    assert clip.video.fps == pytest.approx(2.0)
+    assert clip.audio.seconds == pytest.approx(10.0, abs=0.2)
+    assert clip.end_s < 11
+    assert "the clock of the pictures restarts at 5.0 s; only the part before it is used" in clip.notes
+    assert "the clock of the sound restarts at 5.0 s; what follows is joined to it" in clip.notes
+
+
+def test_a_long_pause_of_the_sound_is_said(joined):
+    clip = load_clip(joined((0.0, 5.0), (60.0, 5.0)))
+    assert clip.audio.seconds == pytest.approx(65.0, abs=0.2)
+    assert clip.notes == ("no sound in the file between 5.0 s and 60.0 s; silence stands in",)
+    part = load_clip(joined((0.0, 5.0), (60.0, 5.0)), start_s=2.0, end_s=30.0)
+    assert part.audio.seconds == 28.0
+    assert "no sound in the file between 5.0 s and 30.0 s; silence stands in" in part.notes
+
+
 def test_reading_is_bounded_in_time(plain_clip):
     with pytest.raises(MediaError, match="took longer than"):
         load_clip(plain_clip, timeout_s=1e-6)
