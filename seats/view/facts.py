@@ -110,9 +110,10 @@ def _of_full(run: float, full: float) -> str:
 
 
 def window_rows(seen: TokenMap) -> list[list[str]]:
-    """The budget as a table: per window its seconds, then per modality the tokens in it and left after each moment."""
+    """The budget as a table: per window its seconds in the file, then per modality the tokens in it and left after
+    each moment."""
     rows = []
-    starts = seen.window_starts
+    starts = seen.start + seen.window_starts
     for window in range(len(starts) - 1):
         row = [str(window + 1), f"{starts[window]:.1f}–{starts[window + 1]:.1f} s"]
         for tokens in seen.modalities().values():

@@ -12,7 +12,7 @@ from seats.errors import SettingsError
 from seats.view.pictures import spectrogram
 from seats.view.shade import Shade, shades
 from seats.view.token_map import TokenMap
-from seats.view.words import percent, shortened
+from seats.view.words import in_file, percent, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,6 +26,8 @@ _COLUMNS = 8
 _STEP = 8
 """Levels of a frame's colours that are made one: not seen at this size, and noise takes most of a file."""
 _HATCHES = {"rise": "/////", "fall": "\\\\\\\\\\", "dots": "....", "cross": "+++++"}
+_TIMES = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200)
+"""Seconds between the times along an axis."""
 _STAYED, _GREY = "#2367a8", "#5a616c"
 
 
@@ -151,7 +153,7 @@ def _pictures(axis: Axes, seen: TokenMap, columns: int, rows: int) -> None:
     axis.set_yticks([(row + 0.5) * (height + gap) for row in range(len(labels))], labels)
     axis.set_xticks(
         [(column + 0.5) * (width + gap) for column in range(len(grids))],
-        [f"{grid * seen.seconds_per_grid:.3g} s" for grid in grids],
+        [in_file(seen.start + grid * seen.seconds_per_grid, seen.seconds_per_grid) for grid in grids],
     )
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
@@ -171,22 +173,22 @@ def _sound(axis: Axes, seen: TokenMap, columns: int, rows: int) -> None:
     assert seen.audio is not None
     grey = spectrogram(audio.waveform, seen.answer.model.mel, 1000) // 32 * 36
     how: Any = {"cmap": "gray", "vmin": 0, "vmax": 255, "interpolation": "nearest", "aspect": "auto"}
-    axis.imshow(255 - grey, extent=(0, audio.seconds, 0, 1), **how)
+    axis.imshow(255 - grey, extent=(seen.start, seen.start + audio.seconds, 0, 1), **how)
     step = audio.seconds / len(seen.audio)
     for number, shade in enumerate(shades(seen.moments)):
         spans = _spans(seen.audio.left == number)
-        pieces = [(start * step, (end - start) * step) for start, end in spans]
+        pieces = [(seen.start + start * step, (end - start) * step) for start, end in spans]
         if pieces and shade.pattern == "frame":
             axis.broken_barh(pieces, (0, 0.08), facecolor=shade.colour)
         elif pieces:
             axis.broken_barh(pieces, (0, 1), **_fill(shade))
-    axis.set(yticks=[], ylabel="sound", xlim=(0, seen.seconds))
-    axis.xaxis.set_major_formatter("{x:g} s")
+    axis.set(yticks=[], ylabel="sound")
+    _times(axis, seen, columns)
 
 
 def _budget(axis: Axes, seen: TokenMap, columns: int, rows: int) -> None:
     """Tokens per window, video up and audio down, by the stage at which they left, on a square-root scale."""
-    starts, widths = seen.window_starts[:-1], np.diff(seen.window_starts)
+    starts, widths = seen.start + seen.window_starts[:-1], np.diff(seen.window_starts)
     for name, tokens in seen.modalities().items():
         sign = -1 if name == "audio" and seen.video is not None else 1
         counts = [
@@ -201,14 +203,24 @@ def _budget(axis: Axes, seen: TokenMap, columns: int, rows: int) -> None:
         axis.bar(starts, levels[-1], widths * 0.92, align="edge", color=_STAYED)
         axis.text(1.005, 0.75 if sign > 0 else 0.25, f"{name}\nof {top:,}", transform=axis.transAxes, va="center")
     axis.axhline(0, color="black", linewidth=0.6)
-    axis.set(yticks=[], ylabel="tokens per\nwindow (√)", xlim=(0, seen.seconds))
-    axis.xaxis.set_major_formatter("{x:g} s")
+    axis.set(yticks=[], ylabel="tokens per\nwindow (√)")
+    _times(axis, seen, columns)
     axis.spines[["top", "right", "left"]].set_visible(False)
     handles = _legend(seen)
     wide = min(len(handles), 4 if columns == _COLUMNS else 2)
     rowwise = [handle for column in range(wide) for handle in handles[column::wide]]  # legends fill columns first
     box: Any = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.25), "frameon": False}
     axis.legend(handles=rowwise, title="tokens that left", ncols=max(wide, 1), **box)
+
+
+def _times(axis: Axes, seen: TokenMap, columns: int) -> None:
+    """An axis of the times in the file that the tokens cover, about as many as there are frames above."""
+    from matplotlib.ticker import MultipleLocator
+
+    step = next((step for step in _TIMES if seen.seconds / step <= columns), _TIMES[-1])
+    axis.set(xlim=(seen.start, seen.start + seen.seconds))
+    axis.xaxis.set_major_locator(MultipleLocator(step))
+    axis.xaxis.set_major_formatter(lambda time, _: in_file(time, step))
 
 
 def _legend(seen: TokenMap) -> list[Any]:

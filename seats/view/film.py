@@ -19,6 +19,7 @@ from seats.view.letters import written
 from seats.view.pictures import spectrogram
 from seats.view.shade import Shade, shade_picture, shades
 from seats.view.token_map import TokenMap
+from seats.view.words import in_file
 
 _PIECE_S = 8.0
 """Seconds of pictures decoded at a time, so that memory stays small."""
@@ -129,9 +130,9 @@ class _Panel:
             scale = min(_WIDTH / width, _MOST_HEIGHT / height)
             self.width, self.picture_height = round(width * scale / 2) * 2, round(height * scale / 2) * 2
         self.sound = self._sound_strip() if seen.audio is not None else None
-        parts = [
-            _line(self.width, f"{seen.name}: {'veiled is what has left' if seen.moments else 'every token stays'}")
-        ]
+        # A film's own clock begins at 0.
+        name = seen.name + (f", from {in_file(seen.start, 1.0)}" if seen.start else "")
+        parts = [_line(self.width, f"{name}: {'veiled is what has left' if seen.moments else 'every token stays'}")]
         if self.picture_height:
             parts.append(_blank(self.picture_height, self.width))
         if self.sound is not None:

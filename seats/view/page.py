@@ -75,6 +75,7 @@ def page_data(maps: Sequence[TokenMap]) -> dict[str, Any]:
         sound = data_uri(jpeg(np.repeat(grey[:, :, None], 3, axis=2)))
     return {
         "layers": first.layers,
+        "start": first.start,
         "seconds": first.seconds,
         "soundSeconds": clip.audio.seconds if first.audio is not None and clip.audio is not None else 0.0,
         "grid": first.grid,

@@ -85,6 +85,11 @@ class TokenMap:
         return len(self.answer.trace.layers)
 
     @property
+    def start(self) -> float:
+        """Where in the file the tokens begin, seconds. All other times count from there."""
+        return self.clip.start_s
+
+    @property
     def seconds(self) -> float:
         """Length of what the tokens cover."""
         return float(self.window_starts[-1])

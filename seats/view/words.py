@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 def clock(seconds: float) -> str:
     """8.4 s below a minute, then 12:34 or 1:02:03."""
@@ -10,6 +12,18 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def in_file(seconds: float, step: float) -> str:
+    """A time of a file where times `step` seconds apart stand beside each other: 8.5 s below a minute, then 25:00 as a
+    clock shows it, with as many decimals as it takes."""
+    digits = 0 if step > 0.99 else 1 if step > 0.099 else 2
+    if seconds < 59.995:
+        return f"{round(seconds, 2):g} s"
+    minutes, rest = divmod(math.floor(seconds * 10**digits + 1e-3) / 10**digits, 60)
+    hours, minutes = divmod(int(minutes), 60)
+    said = f"{rest:0{digits + 3 if digits else 2}.{digits}f}"
+    return f"{hours}:{minutes:02d}:{said}" if hours else f"{minutes}:{said}"
 
 
 def milliseconds(ms: float) -> str:

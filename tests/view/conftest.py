@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,15 @@ def look_at(model: OmniModel) -> Look:
         return look(model, clip_of(28, **clip), [question(method, text) for method in methods or ("seats",)])
 
     return call
+
+
+@pytest.fixture(scope="session")
+def late(look_at: Look) -> TokenMap:
+    """A map of 25:00.5 and on of a long file."""
+    (seen,) = look_at("seats")
+    start = 1500.5
+    clip = replace(seen.clip, start_s=start, end_s=start + seen.seconds, duration_s=3600.0)
+    return replace(seen, answer=replace(seen.answer, clip=clip))
 
 
 @pytest.fixture(scope="session")

@@ -226,3 +226,14 @@ def test_phone(opened: Open, maps: dict[str, TokenMap], scheme: str) -> None:
     assert (background == "rgb(16, 18, 22)") == (scheme == "dark")
     page.locator("#strip").tap(position={"x": 60, "y": 80})
     assert page.is_visible("#tip")
+
+
+def test_times_are_those_of_the_file(opened: Open, late: TokenMap) -> None:
+    page = opened([late])
+    page.focus("#scroller")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Home")
+    tip = page.inner_text("#tip")
+    assert "25:00.50 to 25:01.50" in tip
+    page.hover("#budget canvas", position={"x": 45, "y": 40})
+    assert "25:00.5" in page.inner_text("#tip")

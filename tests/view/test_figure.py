@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from seats.errors import SettingsError
 from seats.view.figure import DPI, check_figure, write_figure
 from seats.view.token_map import TokenMap
+from seats.view.words import in_file
 from tests.view.conftest import Look
 
 
@@ -37,6 +39,39 @@ def test_one_modality(look_at: Look, tmp_path: Path, clip: dict) -> None:
     pytest.importorskip("matplotlib")
     write_figure(look_at(**clip), tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 10_000
+
+
+def labels(seen: TokenMap, path: Path) -> list[str]:
+    """Texts of a figure; in an .svg each stands as a comment beside its shapes."""
+    write_figure([seen], path)
+    return re.findall(r"<!-- (.*?) -->", path.read_text())
+
+
+def test_times_are_those_of_the_file(late: TokenMap, maps: dict[str, TokenMap], tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    said = labels(late, tmp_path / "late.svg")
+    assert {"25:00", "25:01", "25:02", "25:03.5"} <= set(said)
+    assert not [text for text in said if text.endswith(" s") or "e+" in text]
+    assert {"0 s", "1 s", "2 s"} <= set(labels(maps["seats"], tmp_path / "first.svg"))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "step", "text"),
+    [
+        (0.0, 1.0, "0 s"),
+        (12.5, 0.5, "12.5 s"),
+        (59.96, 1.0, "59.96 s"),
+        (59.999, 1.0, "1:00"),
+        (62.0, 1.0, "1:02"),
+        (62.5, 0.5, "1:02.5"),
+        (1234.5, 2.0, "20:34"),
+        (3599.97, 0.5, "59:59.9"),
+        (3600.0, 0.5, "1:00:00.0"),
+        (5400.04, 0.04, "1:30:00.04"),
+    ],
+)
+def test_times_in_words(seconds: float, step: float, text: str) -> None:
+    assert in_file(seconds, step) == text
 
 
 def test_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

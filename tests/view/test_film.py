@@ -87,6 +87,14 @@ def test_two_methods_stand_beside_each_other(model: OmniModel, tmp_path: Path) -
     assert _reads(picture[-2 * LINE :], "Stage I, before the LLM")
 
 
+def test_a_part_of_a_file_says_from_when_it_is(model: OmniModel, tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mp4", frames=90, rate=1, picture=white)
+    clip = load_clip(path, start_s=75.0, end_s=77.0, sampling=model.sampling)
+    write_film(look(model, clip, [question()]), tmp_path / "film.mp4")
+    pictures, *_ = read(tmp_path / "film.mp4")
+    assert _reads(pictures[0][:LINE], "seats 35%, from 1:15: veiled")
+
+
 def _reads(part: np.ndarray, text: str) -> bool:
     """Whether a line of text stands somewhere in a part of a picture, as far as compression leaves it alone."""
     ink, bright = written(text), part.mean(axis=2) > 120

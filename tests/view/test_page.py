@@ -114,3 +114,11 @@ def test_128_frames_take_less_than_5_mb(maps: dict[str, TokenMap]) -> None:
         window_starts=np.arange(33) * 2.0,
     )
     assert len(page([large, large]).encode()) < 5_000_000
+
+
+def test_times_are_those_of_the_file(late: TokenMap, maps: dict[str, TokenMap]) -> None:
+    html = page([late])
+    assert data_of(html)["start"] == 1500.5
+    assert data_of(page([maps["seats"]]))["start"] == 0
+    assert "<td>1500.5–" in html  # noqa: RUF001  (the table of windows)
+    assert "from 25:00" in html

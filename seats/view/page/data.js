@@ -59,10 +59,14 @@ function ranks(values) {
   return ranked.get(values);
 }
 
-const clock = (seconds) => {
+// A time of the file, of seconds from where the page's clip begins in it; digits: decimals from a minute on.
+const clock = (since, digits = 0) => {
+  const seconds = DATA.start + since;
   if (seconds < 60) return seconds.toFixed(seconds < 10 ? 2 : 1) + " s";
-  const whole = Math.floor(seconds);
-  return Math.floor(whole / 60) + ":" + String(whole % 60).padStart(2, "0");
+  const cut = Math.floor(seconds * 10 ** digits + 1e-3) / 10 ** digits;
+  const rest = (cut % 60).toFixed(digits).padStart(digits ? digits + 3 : 2, "0");
+  const minutes = Math.floor(cut / 60), hours = Math.floor(minutes / 60);
+  return hours ? `${hours}:${String(minutes % 60).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
 };
 const short = (value) => (value >= 0.01 ? value.toFixed(2) : value === 0 ? "0" : value.toExponential(1));
 
@@ -74,7 +78,7 @@ function describe({ kind, method: number, index }) {
   const last = first + (kind === "video" ? DATA.secondsPerGrid : soundStep());
   const window = windowOf[kind][index];
   rows.push(["window", `${window + 1} of ${windowStarts.length - 1}`]);
-  rows.push(["time", `${clock(first)} to ${clock(last)}`]);
+  rows.push(["time", `${clock(first, 2)} to ${clock(last, 2)}`]);
   if (kind === "video") {
     const place = index % patches(), width = DATA.grid[2];
     rows.push(["patch", `row ${Math.floor(place / width) + 1}, column ${(place % width) + 1}`]);

@@ -40,8 +40,11 @@ function drawCharts() {
 function drawTimes(context, x, tall) {
   context.fillStyle = theme.soft;
   const step = [0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200].find((s) => x(s) - x(0) > 52) || 14400;
-  for (let time = 0; time <= DATA.seconds; time += step)
-    if (x(time) < x(DATA.seconds) - 18) context.fillText(time < 60 ? `${time} s` : clock(time), x(time), tall - 4);
+  for (let n = Math.ceil(DATA.start / step - 1e-6); n * step <= DATA.start + DATA.seconds; n++) {
+    const time = n * step, at = x(time - DATA.start);
+    if (at < x(DATA.seconds) - 18)
+      context.fillText(time < 60 ? `${time} s` : clock(time - DATA.start, step < 1 ? 1 : 0), at, tall - 4);
+  }
 }
 
 // Tokens per window: in the clip, and there at the chosen layer. Kept per method and moment.
@@ -163,7 +166,7 @@ function showWindow(canvas, number, event) {
   const method = methods[number], row = scoredRow(method);
   let index = 0;
   while (index + 2 < windowStarts.length && windowStarts[index + 1] <= time) index++;
-  const rows = [["time", `${clock(windowStarts[index])} to ${clock(windowStarts[index + 1])}`]];
+  const rows = [["time", `${clock(windowStarts[index], 1)} to ${clock(windowStarts[index + 1], 1)}`]];
   for (const kind in method.tokens) {
     rows.push([kind, `${perWindow(method, kind, happened(method))[index]} of ${perWindow(method, kind, 0)[index]} tokens`]);
     if (row >= 0) {
