@@ -13,6 +13,7 @@ import soxr
 
 from seats.errors import MediaError
 from seats.media import container as media
+from seats.media.adts import unsaid_seconds
 from seats.media.clip import SAMPLE_RATE, Audio
 from seats.media.clock import FALL_S, LONGEST_PAUSE_S, Clock
 
@@ -64,6 +65,7 @@ def _load(
         clock: float | None = None
         watch, skipped, restarted = Clock(), 0.0, False
         notes = []
+        raw_aac = container.format.name == "aac"
         for packet in _then_none(media.packets(container, stream, deadline)):
             try:
                 frames = stream.codec_context.decode(packet)
@@ -71,7 +73,7 @@ def _load(
                 continue
             except (av.error.FFmpegError, OSError):
                 damaged += 1
-                continue
+                frames = []
             for frame in frames:
                 if frame.pts is not None:
                     clock = float(frame.pts * frame.time_base) - origin
@@ -98,6 +100,8 @@ def _load(
                 clock += frame.samples / frame.sample_rate
                 if decoded == 1 or clock - reached < LONGEST_PAUSE_S:
                     reached = max(reached, clock)
+            if raw_aac and packet is not None:  # its timestamps are counts of what came before
+                skipped -= unsaid_seconds(packet)
             if mono.full or restarted:
                 break
     if not decoded and damaged:

@@ -11,6 +11,7 @@ import av.error
 
 from seats.errors import MediaError
 from seats.media import container as media
+from seats.media.adts import unsaid_seconds
 from seats.media.estimates import is_estimated
 from seats.media.video import orientation
 
@@ -117,16 +118,20 @@ def count_duration(path: Path, deadline: media.Deadline) -> float | None:
         MediaError: The file cannot be opened or the time is up.
     """
     ends: dict[int, int] = {}
+    unsaid = 0.0
     with media.open_media(path, deadline) as container:
         streams = [*media.video_streams(container)[:1], *media.audio_streams(container)[:1]]
+        raw_aac = container.format.name == "aac"
         for packet in media.packets(container, streams, deadline):
+            if raw_aac:
+                unsaid += unsaid_seconds(packet)
             if packet.pts is not None:
                 index, ticks = packet.stream_index, packet.pts + (packet.duration or 0)
                 ends[index] = max(ends.get(index, ticks), ticks)
         bases = {stream.index: stream.time_base for stream in streams}
         end = max((float(ticks * bases[index]) for index, ticks in ends.items()), default=None)
         origin = media.start_of(container)
-    return None if end is None or end <= origin else end - origin
+    return None if end is None or end <= origin else end - origin + unsaid
 
 
 def no_streams(path: Path, container: Any) -> MediaError:

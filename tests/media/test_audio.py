@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from seats.media import load_clip
+from seats.media import load_clip, probe
 from seats.media.audio import MonoWriter
 from tests.media.make import tone, write_clip, write_cover_mp3, write_pieces
 
@@ -230,6 +230,27 @@ def test_samples_that_are_not_a_number_leave_the_rest(clips, channels):
     np.testing.assert_allclose(clip.audio.waveform[:7_900], whole[:7_900], atol=1e-4)
     np.testing.assert_allclose(clip.audio.waveform[12_100:], whole[12_100:], atol=1e-4)
     assert any("2 samples of the sound not a number" in note for note in clip.notes)
+
+
+@pytest.mark.parametrize(("first", "second"), [(48_000, 24_000), (22_050, 44_100)])
+def test_raw_sound_may_change_its_rate(clips, first, second):
+    """As a radio recording does; FFmpeg times all of it by the first rate."""
+    path = clips / f"{first}-{second}.aac"
+    with path.open("wb") as whole:
+        for rate, hertz in ((first, 440), (second, 880)):
+            part = clips / f"rate{rate}-{hertz}.aac"
+            sound = tone(3.0, rate, hertz)
+            write_clip(part, sound=sound, sound_rate=rate, sound_codec="aac", container_format="adts")
+            whole.write(part.read_bytes())
+    assert probe(path).duration_s == pytest.approx(6.0, abs=0.2)
+    audio = _hear(path)
+    assert audio.seconds == pytest.approx(6.0, abs=0.2)
+    for at, hertz in ((1.0, 440), (2.5, 440), (3.5, 880), (5.0, 880)):
+        heard = np.abs(np.fft.rfft(audio.waveform[round(at * 16_000) :][:4_000]))
+        assert np.argmax(heard) * 4 == pytest.approx(hertz, abs=4)
+    late = _hear(path, start_s=5.0, end_s=5.5)
+    assert late.seconds == 0.5
+    assert np.abs(late.waveform).max() == pytest.approx(0.5, abs=0.1)
 
 
 def test_cover_art_is_not_video(clips):
