@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from importlib import import_module
@@ -172,3 +173,20 @@ def test_the_answer_that_the_readme_shows_is_the_one_there_is(
         return " · ".join(re.sub(" ?[█▏▎▍▌▋▊▉]+", "", line) for line in inner[first:last])
 
     assert lasting(summary) == lasting(said.err.splitlines())
+
+
+@pytest.mark.slow
+def test_the_memory_that_the_readme_tells_is_what_seats_models_plans(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from seats_cli.main import run
+
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/nowhere")
+    assert run(["models", "--json"]) == 0
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for model in json.loads(capsys.readouterr().out)["models"]:
+        if model["name"] == "seats-nano":
+            continue
+        row = next(line for line in text.splitlines() if line.startswith(f"| `{model['name']}` |"))
+        kept = ", ".join(f"{size / 2**30:.1f}" for size in model["weights"].values())
+        assert f"| {kept} | {model['needs'] / 2**30:.1f} ({model['needs_full'] / 2**30:.1f}) |" in row
