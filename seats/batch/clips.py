@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import glob
 import hashlib
 import os
@@ -40,14 +41,16 @@ class Found:
         return str(Path(self.base, name))
 
 
-def find_clips(where: str, *, recursive: bool = False) -> Found:
+def find_clips(where: str, *, recursive: bool = False, needed: bool = True) -> Found:
     """The clips that `where` stands for.
 
     where: a folder (its files with a media file's extension; with `recursive` also those of the folders in it, but not
-    of linked ones), a pattern with * or ? (all that match), a list (.txt, .lst, .list or .m3u, a path a line, relative
-    to the list; or separated by NUL, as `find -print0` writes them), "-" for such a list on standard input (relative
-    to the current folder), or a single clip. Names are not opened here: what is wrong with a file is found when it is
-    its turn. Raises MediaError where there is nothing.
+    of linked or hidden ones), a pattern with * or ? (all that match), a list (.txt, .lst, .list or .m3u, a path a
+    line, relative to the list; or separated by NUL, as `find -print0` writes them), "-" for such a list on standard
+    input (relative to the current folder), or a single clip. Names are not opened here: what is wrong with a file is
+    found when it is its turn. needed: False where a folder is only what names of clips are relative to, and may hold
+    none itself.
+    Raises MediaError where there is nothing.
     """
     if not where:
         raise MediaError("the folder's name is empty: write . for the current one")
@@ -56,14 +59,15 @@ def find_clips(where: str, *, recursive: bool = False) -> Found:
     path = Path(where)
     try:
         if path.is_dir():
-            return _in_folder(where, recursive)
+            return _in_folder(where, recursive, needed)
         if path.is_file():
             if path.suffix.lower() in LISTS:
                 return _listed(str(path.parent), path.read_bytes(), where)
             return Found("", [str(path)])
         there = os.path.lexists(where)
     except (OSError, ValueError) as error:
-        raise MediaError(f"{where}: cannot be read ({error}); check the path") from None
+        why = getattr(error, "strerror", None) or error
+        raise MediaError(f"{where[:200]}: cannot be read ({why}); check the path") from None
     if not there and glob.has_magic(where):
         names = sorted(str(Path(found)) for found in glob.glob(where, recursive=True) if not os.path.isdir(found))
         if not names:
@@ -75,6 +79,7 @@ def find_clips(where: str, *, recursive: bool = False) -> Found:
 
 
 def _listed(base: str, content: bytes, where: str) -> Found:
+    content = content.removeprefix(codecs.BOM_UTF8)
     separator = b"\0" if b"\0" in content else b"\n"
     lines = (line if separator == b"\0" else line.removesuffix(b"\r") for line in content.split(separator))
     comment = b"#" if where.lower().endswith(".m3u") else None
@@ -86,18 +91,19 @@ def _listed(base: str, content: bytes, where: str) -> Found:
     return Found(base, once, [f"{where}: {repeated} of its lines repeat a path and are left out"] if repeated else [])
 
 
-def _in_folder(folder: str, recursive: bool) -> Found:
+def _in_folder(folder: str, recursive: bool, needed: bool) -> Found:
     found = Found(folder)
     others: Counter[str] = Counter()
-    linked, inner, closed = 0, 0, []
+    linked, inner, hidden, closed = 0, 0, 0, []
 
     def note(error: OSError) -> None:
         closed.append(f"{error.filename}: cannot be looked into ({error.strerror})")
 
     for place, folders, files in os.walk(folder, onerror=note):
+        hidden += sum(name.startswith(".") for name in folders)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         linked += sum(os.path.islink(os.path.join(place, name)) for name in folders)
         inner += len(folders)
-        folders.sort()
         for name in files:
             suffix = os.path.splitext(name)[1].lower()
             if name.startswith(".") or suffix not in MEDIA:
@@ -108,6 +114,8 @@ def _in_folder(folder: str, recursive: bool) -> Found:
             break
     found.names.sort(key=os.fsencode)
     found.remarks.extend(closed)
+    if not found.names and not needed:
+        return found
     if others:
         total = sum(others.values())
         kinds = ", ".join(f"{count} {kind}" for kind, count in others.most_common(5))
@@ -118,6 +126,8 @@ def _in_folder(folder: str, recursive: bool) -> Found:
         found.remarks.append(f"{inner} {are} not entered; --recursive does that")
     elif linked:
         found.remarks.append(f"{linked} linked {'folder is' if linked == 1 else 'folders are'} not entered")
+    if hidden and recursive:
+        found.remarks.append(f"{hidden} hidden {'folder is' if hidden == 1 else 'folders are'} not entered")
     if not found.names:
         raise MediaError("; ".join([f"{folder}: holds no clips", *found.remarks]))
     return found

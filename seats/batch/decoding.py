@@ -16,6 +16,7 @@ from seats.media import Clip
 
 _START_S = 300.0
 _OUTGREW = f"exit code {MEMORY_EXIT}"
+_KILLED = "SIGKILL"
 _GRACE_S = 2.0
 """The child knows the time limit too and says better what was slow; it is ended when it cannot."""
 
@@ -27,13 +28,15 @@ class DecoderError(Exception):
 @dataclass(frozen=True)
 class Decoded:
     """content: None where the file could not be read. clip: None where it could not be decoded, then error says why.
-    ms: time that decoding took. lowered: frames and pixels where the device's memory limit asked for fewer."""
+    ms: time that decoding took. lowered: frames and pixels where the device's memory limit asked for fewer. trace: the
+    traceback of an error that nobody foresaw."""
 
     content: Content | None
     clip: Clip | None
     error: SeatsError | None
     ms: float = 0.0
     lowered: dict[str, int] | None = None
+    trace: str | None = None
 
 
 class Decoder:
@@ -51,9 +54,10 @@ class Decoder:
         self._served = 0
         self._ensure_child()
 
-    def decode(self, path: str, settings: ClipSettings) -> Decoded:
-        """Read a clip. What goes wrong with it is in the result. Raises DecoderError for what no clip is to blame
-        for."""
+    def decode(self, path: str, settings: ClipSettings, *, again: bool = True) -> Decoded:
+        """Read a clip. What goes wrong with it is in the result. again: try once more where the child was killed, which
+        is what the kernel does to a large process when others want the memory. Raises DecoderError for what no clip is
+        to blame for."""
         content: Content | None = None
         ended = "it was closed"
         child = self._ensure_child()
@@ -75,12 +79,14 @@ class Decoder:
                 elif isinstance(reply, Loaded):
                     return Decoded(content, receive_clip(child.connection), None, reply.ms, reply.lowered)
                 elif isinstance(reply, Failed):
-                    return Decoded(content, None, reply.error)
+                    return Decoded(content, None, reply.error, trace=reply.trace)
         except (EOFError, OSError):
             ended = child.ending()
         self._drop(child)
         if ended == _OUTGREW and self._served > 1:
-            return self.decode(path, settings)  # by a child in which no other clip has left anything behind
+            return self.decode(path, settings, again=again)  # in a child in which no other clip left anything behind
+        if ended == _KILLED and again:
+            return self.decode(path, settings, again=False)
         return Decoded(content, None, _why(path, ended, settings.timeout_s, self._memory))
 
     def close(self) -> None:
@@ -134,5 +140,10 @@ def _why(path: str, ended: str, timeout_s: float, memory: int) -> MediaError:
         return MediaError(
             f"{path}: reading took more than {memory / 2**30:.2g} GiB of memory; allow more, or lower "
             "the frames or their size"
+        )
+    if ended == _KILLED:
+        return MediaError(
+            f"{path}: the decoder was killed twice while it read this, perhaps for lack of memory: use fewer workers "
+            "or decoders, or --decode-memory, and ask again with --retry-failed"
         )
     return MediaError(f"{path}: the decoder crashed on it ({ended}); check it in a player or convert it to mp4")

@@ -7,6 +7,7 @@ import gc
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -41,9 +42,10 @@ class Identified:
 
 @dataclass(frozen=True)
 class Failed:
-    """Last reply about a file that cannot be decoded."""
+    """Last reply about a file that cannot be decoded. trace: the traceback of an error that nobody foresaw."""
 
     error: SeatsError
+    trace: str | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,8 @@ def _serve(connection: Connection, request: Request) -> None:
     except MemoryError:
         os._exit(MEMORY_EXIT)
     except Exception as error:  # a file that finds a hole in the decoder must not end it
-        connection.send(Failed(MediaError(f"{path}: cannot be read, {error_line(error)}; convert it to mp4")))
+        said = MediaError(f"{path}: cannot be read, {error_line(error)}; convert it to mp4")
+        connection.send(Failed(said, traceback.format_exc()))
     else:
         try:
             packed = pack(clip)

@@ -103,7 +103,8 @@ class ResultsFile:
         if bad and not good:
             raise SettingsError(f"{self.path}: is not a results file of a batch; choose another --out")
         if bad:
-            self.remarks.append(f"{self.path}: {bad} line{'s' * (bad > 1)} that are no rows of a batch are left alone")
+            are = "line is not a row of a batch and is" if bad == 1 else "lines are not rows of a batch and are"
+            self.remarks.append(f"{self.path}: {bad} {are} left as {'it is' if bad == 1 else 'they are'}")
 
     def append(self, row: Row) -> None:
         """Write a row; when this returns, it survives the end of this process."""

@@ -71,13 +71,15 @@ class AnswerSettings:
 
 @dataclass(frozen=True)
 class Setup:
-    """Everything a worker needs. decoders: processes that decode the next clips. digest: of what answers depend on."""
+    """Everything a worker needs. decoders: processes that decode the next clips. digest: of what answers depend on.
+    debug: whether tracebacks of errors that nobody foresaw go to standard error."""
 
     model: ModelSettings
     clip: ClipSettings
     answer: AnswerSettings
     digest: str
     decoders: int = 1
+    debug: bool = False
 
     @classmethod
     def of(cls, model: ModelSettings, clip: ClipSettings, answer: AnswerSettings, decoders: int = 1) -> Setup:

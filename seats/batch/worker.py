@@ -7,9 +7,12 @@ says: all of them decode or wait with a decoded clip in hand, while one thread r
 from __future__ import annotations
 
 import queue
+import sys
 import threading
+import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -21,7 +24,7 @@ from seats.batch.jobs import Asked, Event, Finished, Job, Made, Started
 from seats.batch.rows import Context, Row, error_row, ok_row
 from seats.batch.settings import ClipSettings, Setup, planned_ask, question_of
 from seats.costs.timers import StepTimer
-from seats.errors import OutOfMemoryError
+from seats.errors import OutOfMemoryError, SeatsError
 from seats.inference.answer import answer_encoded
 from seats.inference.encode import encode_clip
 from seats.inference.report import answer_json
@@ -130,9 +133,12 @@ class Worker:
     def _decode(self, path: str, settings: ClipSettings) -> Decoded:
         decoder = self._idle.get()
         try:
-            return decoder.decode(path, settings)
+            decoded = decoder.decode(path, settings)
         finally:
             self._idle.put(decoder)
+        if decoded.trace is not None:
+            self._show(decoded.trace)
+        return decoded
 
     def _context(self, clip: str, asked: Asked, decoded: Decoded, retry: Mapping[str, Any] | None) -> Context:
         content = decoded.content.as_json() if decoded.content is not None else None
@@ -207,7 +213,15 @@ class Worker:
             )
         if isinstance(error, getattr(torch, "AcceleratorError", ())):
             raise DeviceError(said) from None
+        if not isinstance(error, SeatsError):
+            self._show("".join(traceback.format_exception(error)))
         return error.with_traceback(None)
+
+    def _show(self, trace: str) -> None:
+        """A traceback, where it was asked for: the row has but a line of it, and this process no one to raise it to."""
+        if self._setup.debug:
+            with suppress(OSError):
+                sys.stderr.write(trace)
 
 
 def _smaller(settings: ClipSettings, clip: Clip | None) -> ClipSettings | None:

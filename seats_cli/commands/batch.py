@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -82,7 +82,7 @@ class BatchOptions:
         option(
             "--workers",
             panel=_BATCH,
-            text="Processes with a model each (one per GPU, or 1).",
+            text="Processes with a model each (one per GPU, or 1; with --engine ray 1).",
             metavar="N",
             min=1,
         ),
@@ -154,7 +154,7 @@ def batch(
     out = Output(output)
     results, table = _files(batch.out, batch.questions)
     jobs = _jobs(folder, question, batch, out)
-    setup = _setup(batch, model, selection, part, answering, memory, out)
+    setup = replace(_setup(batch, model, selection, part, answering, memory, out), debug=output.debug)
     engine = _engine(batch, setup)
     from seats.batch.run import run_batch
     from seats_cli.batch_progress import Progress
@@ -205,7 +205,7 @@ def _jobs(folder: str, question: str | None, options: BatchOptions, out: Output)
 
     shard = None if options.shard is None else Shard.parse(options.shard)
     asked = question if options.questions is None else read_questions(options.questions, out.say)
-    found = find_clips(folder, recursive=options.recursive)
+    found = find_clips(folder, recursive=options.recursive, needed=options.questions is None)
     jobs, remarks = jobs_of(found, asked or "", shard)
     for remark in [*found.remarks, *remarks]:
         out.say(remark)
@@ -260,19 +260,21 @@ def _setup(
         seed=answering.seed,
         compare=selection.compare,
     )
-    threads = _threads(checkpoint, options.workers or 1)
+    threads = _threads(checkpoint, options, model.device)
     loading = settings.ModelSettings(checkpoint, model.device, model.dtype, model.quantize, threads)
     return settings.Setup.of(loading, clip, answer, options.decoders)
 
 
-def _threads(checkpoint: Checkpoint, workers: int) -> int | None:
+def _threads(checkpoint: Checkpoint, options: BatchOptions, device: str) -> int | None:
     """CPU threads of a worker's model; None for torch's choice, which goes by OMP_NUM_THREADS where that is set."""
+    from seats.batch.local import devices_for
     from seats.costs.memory import checkpoint_bytes
 
     if "OMP_NUM_THREADS" in os.environ:
         return None
     if checkpoint_bytes(checkpoint.folder) < _SMALL:
         return 1
+    workers = (options.workers or 1) if options.engine == "ray" else len(devices_for(device, options.workers))
     return None if workers == 1 else max(1, (os.cpu_count() or 1) // workers)
 
 

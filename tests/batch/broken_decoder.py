@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import signal
 import time
 from multiprocessing.connection import Connection
 from typing import Any
@@ -24,6 +26,11 @@ def main(connection: Connection) -> None:
 def load_or_break(path: str, **options: Any) -> Any:
     if "crash" in path:
         ctypes.string_at(0)
+    if "reaped" in path:  # as the kernel does where memory is short
+        os.kill(os.getpid(), signal.SIGKILL)
+    if "first-time" in path and not os.path.exists(f"{path}.seen"):
+        open(f"{path}.seen", "w").close()
+        os.kill(os.getpid(), signal.SIGKILL)
     if "grip" in path:
         ctypes.PyDLL(None).sleep(1000)  # hangs and lets no other thread run Python
     if "hang" in path:

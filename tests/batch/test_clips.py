@@ -41,6 +41,25 @@ def test_recursive_folder_with_loops_and_special_files(folder: Path) -> None:
     assert "1 linked folder is not entered" in found.remarks[-1]
 
 
+def test_hidden_folders_are_not_entered(folder: Path) -> None:
+    for name in (".cache/x.mp4", ".cache/in/y.mp4", "in/.trash/z.mp4"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    found = find_clips(str(folder), recursive=True)
+    assert set(found.names) == {*ODD, "b.mp4", "in/c.mov", "in/deep/d.mp3"}
+    assert "2 hidden folders are not entered" in found.remarks[-1]
+    assert find_clips(str(folder / ".cache"), recursive=True).names == ["in/y.mp4", "x.mp4"]  # named, so meant
+    assert "1 folder in it is not entered" in find_clips(str(folder)).remarks[-1]
+
+
+def test_a_folder_that_is_only_a_place_need_hold_no_clips(folder: Path) -> None:
+    (folder / "in" / "c.mov").unlink()
+    found = find_clips(str(folder / "in"), needed=False)
+    assert (found.base, found.names, found.remarks) == (str(folder / "in"), [], [])
+    with pytest.raises(MediaError):
+        find_clips(str(folder / "nowhere"), needed=False)
+
+
 def test_pattern(folder: Path) -> None:
     found = find_clips(str(folder / "*.mp4"))
     assert {os.path.basename(name) for name in found.names} == {ODD[0], "b.mp4"}
@@ -58,6 +77,8 @@ def test_list(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.path("b.mp4") == str(folder / "b.mp4")
     assert found.path(found.names[-1]) == str(folder / "x.mp4")
     assert "1 of its lines" in found.remarks[0]
+    listed.write_bytes(b"\xef\xbb\xbfb.mp4\n")  # as some editors begin a file
+    assert find_clips(str(listed)).names == ["b.mp4"]
     listed.write_bytes(b"line\nfeed.MKV\0b.mp4\0")
     assert find_clips(str(listed)).names == ["line\nfeed.MKV", "b.mp4"]
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"in/c.mov\n")))

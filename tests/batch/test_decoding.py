@@ -126,6 +126,28 @@ def test_breaking_files_cost_only_themselves(breaking: Decoder, clip: str, tmp_p
     assert breaking.decode(clip, replace(SETTINGS, timeout_s=60)).error is None
 
 
+def test_a_decoder_that_was_killed_tries_once_more(breaking: Decoder, clip: str, tmp_path: Path) -> None:
+    once, killed = tmp_path / "first-time.mp4", tmp_path / "reaped.mp4"
+    for file in (once, killed):
+        file.write_bytes(Path(clip).read_bytes())
+    got = breaking.decode(str(once), SETTINGS)
+    assert got.error is None
+    assert got.clip is not None
+    assert (tmp_path / "first-time.mp4.seen").exists()
+    failed = breaking.decode(str(killed), SETTINGS)
+    assert "killed twice" in str(failed.error)
+    assert "perhaps for lack of memory" in str(failed.error)
+
+
+def test_a_hole_in_the_decoder_shows_where_it_is(breaking: Decoder, clip: str, tmp_path: Path) -> None:
+    bad = tmp_path / "hole.mp4"
+    bad.write_bytes(Path(clip).read_bytes())
+    failed = breaking.decode(str(bad), SETTINGS)
+    assert "unexpected IndexError" in str(failed.error)
+    assert failed.trace is not None
+    assert "load_or_break" in failed.trace
+
+
 @pytest.mark.slow
 def test_no_clip_pays_for_what_others_left_behind(breaking: Decoder, clip: str, tmp_path: Path) -> None:
     leaky = tmp_path / "leak.mp4"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -208,3 +209,18 @@ def test_stopping_finishes_the_row_in_hand(setup: Setup, clip: str) -> None:
 def test_settings_that_do_not_fit_the_model(setup: Setup) -> None:
     with pytest.raises(SettingsError):
         Worker(Setup.of(setup.model, setup.clip, AnswerSettings(method="magic")))
+
+
+@pytest.mark.parametrize("debug", [True, False])
+def test_debug_shows_where_what_nobody_foresaw_happened(
+    worker: Worker, sound: str, debug: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise IndexError("of a list")
+
+    monkeypatch.setattr(module, "answer_encoded", broken)
+    monkeypatch.setattr(worker, "_setup", replace(worker._setup, debug=debug))
+    (row,) = rows_of(run(worker, sound, QUESTIONS[0]))
+    assert row["error"] == {"type": "IndexError", "message": "unexpected IndexError: of a list"}
+    said = capsys.readouterr().err
+    assert ("in broken" in said and "Traceback" in said) == debug

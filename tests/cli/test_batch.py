@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -213,6 +214,50 @@ def test_a_file_that_is_no_table_of_a_batch_is_left_alone(
     assert "is not a table of a batch" in ran.line
     assert mine.read_text() == "name,phone\nEve,1\n"
     assert not (tmp_path / "mine.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("large", "workers", "engine", "devices", "threads"),
+    [
+        (False, None, "local", ["cuda:0", "cuda:1"], 1),
+        (True, None, "local", ["cuda:0", "cuda:1"], 4),
+        (True, 4, "local", ["cpu"] * 4, 2),
+        (True, None, "local", ["auto"], None),
+        (True, None, "ray", ["cuda:0", "cuda:1"], None),
+        (True, 2, "ray", [], 4),
+    ],
+)
+def test_workers_share_the_cores(
+    monkeypatch: pytest.MonkeyPatch,
+    large: bool,
+    workers: int | None,
+    engine: str,
+    devices: list[str],
+    threads: int | None,
+) -> None:
+    from seats_cli.commands.batch import BatchOptions, _threads
+
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    monkeypatch.setattr("seats.costs.memory.checkpoint_bytes", lambda _: 2**34 if large else 2**20)
+    monkeypatch.setattr("seats.batch.local.devices_for", lambda device, count: devices)
+    checkpoint: Any = SimpleNamespace(folder=Path())
+    assert _threads(checkpoint, BatchOptions(workers=workers, engine=engine), "auto") == threads
+
+
+@pytest.mark.slow
+def test_questions_about_clips_in_folders_below(
+    run: Run, clips: Path, tmp_path: Path, options: tuple[object, ...]
+) -> None:
+    (tmp_path / "in").mkdir()
+    shutil.copyfile(clips / "sound.m4a", tmp_path / "in" / "s.m4a")
+    questions = tmp_path / "q.csv"
+    questions.write_text(f"clip,question,kind\nin/s.m4a,{QUESTIONS[0]},a\n")
+    ran = run("batch", tmp_path, "--questions", questions, "--out", tmp_path / "r.jsonl", *options)
+    assert ran.code == 0, ran.err
+    assert [row["id"] for row in rows_of(tmp_path / "r.jsonl")] == ["in/s.m4a"]
+    assert "not used: kind" in ran.err
+    assert "not entered" not in ran.err
 
 
 def test_a_file_that_is_written_to_is_left_alone(
