@@ -132,7 +132,8 @@ class Seats(Method):
         if state.layer == self.late_layer - 1:
             return Selection(remove_late(layout.modality), counts=Counts(text, 0, 0))
         ratio = self._keep_ratios()[self.drop_layers.index(state.layer)]
-        chosen = choose_relevant(self.score(state), layout.modality, layout.window, ratio, ratio, self.temperature)
+        # As published: what one modality alone goes on with is one window, however long it lasts.
+        chosen = choose_relevant(self.score(state), layout.modality, layout.stretch, ratio, ratio, self.temperature)
         return Selection(chosen.keep, counts=Counts(text, chosen.video, chosen.audio))
 
     def choose(

@@ -209,7 +209,8 @@ def _mel_frames(model: PlannedModel, part: Part) -> tuple[int, tuple[str, ...]]:
 
 
 def _windows(model: PlannedModel, part: Part, grid: tuple[int, int, int] | None, audio: int) -> int:
-    """Windows of the interleaved sequence; of a very long one, as many as its seconds fill."""
+    """Windows of the interleaved sequence as `TokenLayout.stretch` has them; of a very long one, as many as its seconds
+    fill."""
     rule = model.family.time_rule(_Timed(model))
     vision = model.config.vision_config
     merge, per_grid = vision.spatial_merge_size, vision.temporal_patch_size / part.fps
@@ -218,14 +219,20 @@ def _windows(model: PlannedModel, part: Part, grid: tuple[int, int, int] | None,
         return _laid_out(rule, merged, per_grid, audio)
     chunk_s = rule.seconds_per_chunk
     heard = math.ceil(audio / (rule.positions_per_second * chunk_s))
-    if grid is None:
-        return heard
-    return max(math.ceil(grid[0] * per_grid / chunk_s), heard) if rule.interleaving == "chunk" else grid[0]
+    if grid is None or not audio:
+        return 1
+    seen = math.ceil(grid[0] * per_grid / chunk_s) if rule.interleaving == "chunk" else grid[0]
+    return min(seen, heard) + 1 if rule.interleaving == "chunk" else seen
 
 
 @lru_cache(maxsize=256)
 def _laid_out(rule: TimeRule, merged: tuple[int, int, int] | None, per_grid: float, audio: int) -> int:
-    return len(np.unique(interleave(merged, per_grid, audio, rule).window))
+    block = interleave(merged, per_grid, audio, rule)
+    windows, where = np.unique(block.window, return_inverse=True)
+    kinds = np.zeros(len(windows), dtype=np.int64)
+    np.bitwise_or.at(kinds, where, np.where(block.is_audio, 2, 1))
+    ends, begins = np.where(kinds & 2, 2, 1), np.where(kinds & 1, 1, 2)  # pictures come before the sound
+    return len(windows) - int((ends[:-1] == begins[1:]).sum())
 
 
 class _Timed:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from seats.errors import SettingsError
 from seats.methods import ModelShape, Retention, Seats
 from seats.methods.base import AfterLayer
-from seats.selection import decay_schedule, feasible
+from seats.selection import choose_relevant, decay_schedule, feasible, run_windows
 from seats.selection.diversity import keep_count
 from seats.tokens import Modality
 from tests.methods.layouts import layout_of, random_state
@@ -166,14 +166,14 @@ def test_what_may_be_dropped(case):
             assert (after.video, after.audio) == (0, 0)
             break
         budget = [max(1, round(kappas[number] * n)) if n else 0 for n in (before.video, before.audio)]
-        windows = alive.window[alive.modality != int(Modality.TEXT)].unique()
+        windows = alive.stretch[alive.modality != int(Modality.TEXT)].unique()
         floors = 2 * len(windows)
         assert sum(budget) <= after.video + after.audio <= max(sum(budget), floors)
         if 0 in budget or len(windows) == 1:
             assert [after.video, after.audio] == budget
         for kind in (Modality.VIDEO, Modality.AUDIO):
-            had = alive.window[alive.is_modality(kind)].unique().tolist()
-            has = chosen.window[chosen.is_modality(kind)].unique().tolist()
+            had = alive.stretch[alive.is_modality(kind)].unique().tolist()
+            has = chosen.stretch[chosen.is_modality(kind)].unique().tolist()
             if 0 not in budget and len(windows) > 1:
                 assert has == had
         alive = chosen
@@ -190,6 +190,20 @@ def test_stage_two_keeps_the_most_relevant_of_each_window():
             kept, gone = scores[here & keep], scores[here & ~keep]
             assert len(gone) > 0
             assert kept.min() > gone.max()
+
+
+@pytest.mark.parametrize("family", ["qwen2.5-omni", "qwen3-omni"])
+@pytest.mark.parametrize("heard", [5, 20, 60])
+def test_windows_are_the_published_ones_where_sound_ends_early(family, heard):
+    """What is seen after its end is one window; of as many as its seconds fill, the sound would lose its budget."""
+    layout = layout_of(family, (60, 3, 3), heard * (25 if family == "qwen2.5-omni" else 13))
+    method = Seats(0.4, 0.4, num_layers=8, drop_layers=(2,), late_layer=6, pre_llm_scale=2.2)
+    scores = torch.rand(len(layout), generator=torch.Generator().manual_seed(0)) / len(layout)
+    keep = method.after_layer(AfterLayer(2, torch.zeros(len(layout), 4), layout, lambda: scores, lambda: scores)).keep
+    (ratio,) = method._keep_ratios()
+    published = choose_relevant(scores, layout.modality, run_windows(layout.modality), ratio, ratio, method.temperature)
+    assert torch.equal(keep, published.keep)
+    assert keep[layout.is_modality(Modality.AUDIO)].float().mean() > 0.9 * ratio
 
 
 def test_the_temperature_decides_how_much_the_best_window_gets():
