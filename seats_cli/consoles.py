@@ -31,11 +31,11 @@ class Messages(Console):
 
 
 class Results(Console):
-    """Of standard output, for tables; away from a terminal with all columns, however wide."""
+    """Of standard output, for tables; away from a terminal with all columns, unless COLUMNS says how wide."""
 
     def __init__(self) -> None:
         super().__init__(highlight=False)
-        if not self.is_terminal:
+        if not self.is_terminal and not os.environ.get("COLUMNS"):
             self.width = _ANY_WIDTH
 
     def on_broken_pipe(self) -> None:

@@ -4,10 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from copy import copy
+from dataclasses import dataclass
+from textwrap import fill
 from typing import Any
 
 from rich import box
-from rich.console import Group
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -64,16 +68,55 @@ def tables(document: dict[str, Any]) -> Group:
     )
 
 
-def _table(title: str, columns: Iterable[tuple[str, Cell]], rows: list[dict[str, Any]]) -> Table:
-    made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="dim")
-    made.add_column("", no_wrap=True)
-    filled = [(name, [cell(row) for row in rows]) for name, cell in columns]
-    filled = [(name, cells) for name, cells in filled if any(cells)]
-    for name, _ in filled:
-        made.add_column(name, justify="right")
-    for index, row in enumerate(rows):
-        made.add_row(row["label"], *(cells[index] or "-" for _, cells in filled))
-    return made
+def _table(title: str, columns: Iterable[tuple[str, Cell]], rows: list[dict[str, Any]]) -> _Table:
+    filled = [(name, [cell(row) or "" for row in rows]) for name, cell in columns]
+    return _Table(title, [row["label"] for row in rows], [column for column in filled if any(column[1])])
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A table that breaks lines between the words of a heading only, and goes on below where the width is used up.
+
+    columns: heading, and a cell for each label."""
+
+    title: str
+    labels: list[str]
+    columns: list[tuple[str, list[str]]]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        whole = self._of(self.columns, self.title)
+        if _width(console, options, whole) <= options.max_width:
+            yield whole
+            return
+        title = self.title
+        left = [(_narrow(name), [cell.replace(" (", "\n(") for cell in cells]) for name, cells in self.columns]
+        while left:
+            many = len(left)
+            while many > 1 and _width(console, options, self._of(left[:many], title)) > options.max_width:
+                many -= 1
+            yield self._of(left[:many], title)
+            title, left = "", left[many:]
+
+    def _of(self, columns: list[tuple[str, list[str]]], title: str) -> Table:
+        made = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", title_style="dim")
+        made.add_column("", no_wrap=True)
+        for name, _ in columns:
+            made.add_column(name, justify="right", no_wrap=True)
+        for index, label in enumerate(self.labels):
+            made.add_row(label, *(cells[index] or "-" for _, cells in columns))
+        return made
+
+
+def _narrow(heading: str) -> str:
+    """Over several lines, as wide as its longest word."""
+    return fill(heading, max(map(len, heading.split())))
+
+
+def _width(console: Console, options: ConsoleOptions, table: Table) -> int:
+    """Characters of the table alone; its title may take several lines."""
+    bare = copy(table)
+    bare.title = None
+    return Measurement.get(console, options.update(max_width=10_000), bare).maximum
 
 
 def _at(group: str, key: str, show: Callable[[Any], str | None]) -> Cell:

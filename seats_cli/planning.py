@@ -102,7 +102,7 @@ def model_for(options: ModelOptions, place: Place, limit: int | None) -> tuple[P
     """The model to plan for, and a line about the choice where the user made none."""
     from seats.models.checkpoint import BUILT_IN
     from seats.plan.model import planned_model
-    from seats_cli.choose import CHOICES
+    from seats_cli.choose import CHOICES, ONLY_KNOWS
 
     if options.model is not None:
         return planned_model(options.model, revision=options.revision), None
@@ -113,7 +113,7 @@ def model_for(options: ModelOptions, place: Place, limit: int | None) -> tuple[P
     if wanted:
         return planned_model(wanted), f"model: {wanted} (for {size(memory)}; choose another with --model)"
     why = "no CUDA GPU here" if place.device == "cpu" else f"{size(memory)} are too few for Qwen2.5-Omni"
-    return planned_model(BUILT_IN), f"model: {BUILT_IN} ({why}; choose another with --model)"
+    return planned_model(BUILT_IN), f"model: {BUILT_IN} ({why}; choose another with --model); {ONLY_KNOWS}"
 
 
 def ask_for(

@@ -124,8 +124,8 @@ class LoadOptions:
         ),
     ] = None
     text_tokens: Annotated[
-        int, option("--text-tokens", panel=_LOAD, text="Text tokens beside a clip (150).", metavar="N", min=10)
-    ] = 150
+        int | None, option("--text-tokens", panel=_LOAD, text="Text tokens beside a clip (150).", metavar="N", min=10)
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -177,6 +177,10 @@ def bench(model: SizeOptions, load: LoadOptions, measured: RunOptions, output: O
     """
     if load.frames is not None and load.tokens is not None:
         raise WrongUsage("--tokens gives the encoders' outputs and --frames runs the encoders: choose one of them")
+    if load.frames is None:
+        for name, said in (("--size", load.size), ("--seconds", load.seconds), ("--text-tokens", load.text_tokens)):
+            if said is not None:
+                raise WrongUsage(f"{name} is of a clip that goes through the encoders: give --frames as well")
     out = Output(output)
     with out.working("starting"):
         import torch
@@ -238,7 +242,7 @@ def _load(options: LoadOptions, preset: Preset) -> Load:
     if options.frames is not None:
         seconds = options.seconds if options.seconds is not None else max(1.0, options.frames / 2)
         size = options.size or Size(854, 480)
-        return media_load(preset, options.frames, size.width, size.height, seconds, options.text_tokens)
+        return media_load(preset, options.frames, size.width, size.height, seconds, options.text_tokens or TEXT)
     if options.tokens is not None:
         tokens = options.tokens
         return token_load(preset, tokens.video, tokens.audio, tokens.text)

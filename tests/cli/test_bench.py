@@ -35,6 +35,9 @@ def test_size():
         ["--method", "no-such"],
         ["--frames", "3"],
         ["--tokens", "5"],
+        ["--size", "640x360"],
+        ["--seconds", "4", "--tokens", "100"],
+        ["--text-tokens", "20"],
     ],
 )
 def test_wrong_usage(arguments, capsys):
@@ -77,3 +80,34 @@ def test_the_result_is_on_standard_output(capsys):
     out, _ = capsys.readouterr()
     assert "fastv-om 20%" in out
     assert "fastv-om 10%: fastv-om cannot keep 6 %" in " ".join(out.split())
+
+
+def test_a_table_breaks_no_word_and_loses_no_column_in_a_pipe(monkeypatch, capsys):
+    from seats_cli.consoles import Results
+    from seats_cli.measurements import tables
+
+    spread = {"median": 1234.5, "low": 1234.5, "high": 1234.5}
+    steps = ("prepare", "encode_video", "encode_audio", "saliency", "selection", "prefill", "selection_and_prefill")
+    row = {
+        "label": "divprune-om 12.5%",
+        "error": None,
+        "latency_ms": dict.fromkeys((*steps, "first_token", "per_output_token"), spread),
+        "speedup": dict.fromkeys(("selection_and_prefill", "over_stock", "vision_over_stock", "first_token"), spread),
+        "flops": {"selection_and_prefill": 1e12, "reduction": 8.0, "reduction_over_stock": 8.0},
+        "rate_share": {"vision_encoder": 0.5, "prefill": 0.5},
+        "selection_share_of_full_prefill": spread,
+        "memory_bytes": {"kv_cache": 2**30, "peak_device": 2**34},
+    }
+    monkeypatch.delenv("COLUMNS")
+    Results().print(tables({"rows": [row]}))
+    piped = capsys.readouterr().out
+    for heading in ("selection + prefill", "first token", "selecting, of full prefill", "peak memory"):
+        assert heading in piped
+    monkeypatch.setenv("COLUMNS", "100")
+    Results().print(tables({"rows": [row]}))
+    narrow = capsys.readouterr().out
+    assert max(map(len, narrow.splitlines())) <= 100
+    words = set(narrow.split())
+    for name in ("prepare", "vision", "saliency", "selection", "prefill", "first", "token", "selecting,", "memory"):
+        assert name in words
+    assert {"divprune-om", "12.5%"} <= words

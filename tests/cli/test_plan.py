@@ -129,3 +129,13 @@ def test_an_impossible_limit_is_one_line(run: Run, clips: Path, tiny: Path) -> N
     assert ran.code == 1
     assert "weights" in ran.line
     assert "raise --max-vram" in ran.line
+
+
+def test_the_choice_of_the_built_in_model_says_what_it_knows(
+    run: Run, clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seats.plan.gpu.present_gpus", list)
+    ran = run("plan", clips / "mute.mp4", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.line.startswith("model: seats-nano (no CUDA GPU here")
+    assert ran.line.endswith("it only knows shapes-and-sounds clips")
