@@ -198,6 +198,12 @@ def _check_memory(
             f"{checkpoint.name} needs {needed / 2**30:.1f} GiB for its weights, {device} has {free / 2**30:.1f} GiB "
             "free: choose a smaller --model, --quantize 4bit, or another --device"
         )
+    # Quantised weights go to the GPU one by one, others all together by way of the host.
+    if device.type == "cuda" and quantize is None and needed > (free := available_bytes("cpu")):
+        raise OutOfMemoryError(
+            f"{checkpoint.name} goes to {device} by way of main memory: {needed / 2**30:.1f} GiB of it are needed, "
+            f"{free / 2**30:.1f} GiB are free: free some, choose a smaller --model, or --quantize 4bit"
+        )
 
 
 def _load_thinker(

@@ -9,6 +9,7 @@ import torch
 import seats.costs.memory
 from seats.errors import ModelError, OutOfMemoryError, SettingsError
 from seats.methods import Retention, Seats
+from seats.models import omni
 from seats.models.checkpoint import Checkpoint
 from seats.models.omni import load_model, thinker_bytes
 from seats.models.window_attention import NAME
@@ -189,6 +190,17 @@ def test_memory_is_checked_before_loading(saved, monkeypatch):
     )
     with pytest.raises(OutOfMemoryError, match=r"needs .* GiB for its weights, cpu has .*choose a smaller --model"):
         load(saved["qwen2.5-omni"])
+
+
+def test_the_host_s_memory_is_checked_where_weights_pass_through_it(saved, monkeypatch):
+    free = {"cpu": 10_000, "cuda": 2**40}
+    monkeypatch.setattr(seats.costs.memory, "available_bytes", lambda device: free[torch.device(device).type])
+    given = Checkpoint("m", saved["qwen2.5-omni"]), torch.device("cuda"), torch.bfloat16
+    with pytest.raises(OutOfMemoryError, match="by way of main memory"):
+        omni._check_memory(*given, None, 2**20)
+    omni._check_memory(*given, "4bit", 2**20)
+    free["cpu"] = 2**30
+    omni._check_memory(*given, None, 2**20)
 
 
 def test_its_own_settings_reach_the_method(saved, broken):
