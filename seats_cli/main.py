@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
-from typing import Any
+
+TYPE_CHECKING = False  # as in typing, which would have to be imported
+if TYPE_CHECKING:
+    import typer
 
 
 def main() -> None:
@@ -19,14 +21,16 @@ def main() -> None:
 
         code = finished(run(sys.argv[1:]))
     except KeyboardInterrupt:
+        code = 130
+        from contextlib import suppress
+
         with suppress(OSError):
             os.write(2, b"interrupted\n")
-        code = 130
     # Taking torch and transformers down in good order takes a second, and a clip may still be decoding on a thread.
     os._exit(code)
 
 
-def build_app() -> Any:
+def build_app() -> typer.Typer:
     """The Typer app; see `seats_cli.app`."""
     from seats_cli.app import build_app
 
