@@ -315,6 +315,17 @@ def test_a_terminal_remembers_and_never_needs_to(terminal: Callable[..., Termina
     assert (folder / "chat_history").stat().st_mode & 0o777 == 0o600
 
 
+def test_what_was_stopped_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    from seats_cli.chat_session import Session
+
+    said: list[str] = []
+    session: Any = SimpleNamespace(out=SimpleNamespace(say=said.append))
+    Session.stopped(session, "what is red ?")
+    Session.stopped(session, "/view map.html")
+    assert said == ["stopped; the question is not part of the conversation", "stopped"]
+    assert capsys.readouterr().out == "\n\n"
+
+
 def test_the_history_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from seats_cli import prompt
 
