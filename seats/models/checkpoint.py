@@ -71,6 +71,11 @@ class Checkpoint:
         return nested or self._json("video_preprocessor_config.json")
 
     @cached_property
+    def image_processor(self) -> dict[str, Any]:
+        """Settings of the image processor."""
+        return self._json("processor_config.json").get("image_processor") or self._json("preprocessor_config.json")
+
+    @cached_property
     def chat_template(self) -> str | None:
         """The processor's chat template, None if only the tokenizer has one."""
         file = self.folder / "chat_template.jinja"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from seats.media import FrameSampling
 from seats.models.checkpoint import Checkpoint
 
@@ -23,13 +25,26 @@ def frame_sampling(checkpoint: Checkpoint) -> FrameSampling:
     factor = vision.get("patch_size", default) * vision.get("spatial_merge_size", _MERGE_SIZE)
     defaults = FrameSampling.for_factor(factor)
     said = checkpoint.video_processor
-    size = said.get("size") or {}
+    size = _edges(said)
+    if size == _edges(checkpoint.image_processor):
+        # A processor that was loaded without settings for videos has those for images, and is saved with them.
+        size = (None, None)
+    least, most = size
     return FrameSampling(
         fps=said.get("fps") or defaults.fps,
         min_frames=said.get("min_frames") or defaults.min_frames,
         max_frames=said.get("max_frames") or defaults.max_frames,
         factor=factor,
-        min_pixels=size.get("shortest_edge") or defaults.min_pixels,
-        max_pixels=size.get("longest_edge") or defaults.max_pixels,
+        min_pixels=least or defaults.min_pixels,
+        max_pixels=most or defaults.max_pixels,
         total_pixels=defaults.total_pixels,
+    )
+
+
+def _edges(said: dict[str, Any]) -> tuple[int | None, int | None]:
+    """Least and most pixels of a picture, by the names that either processor gives them."""
+    size = said.get("size") or {}
+    return (
+        size.get("shortest_edge") or said.get("min_pixels"),
+        size.get("longest_edge") or said.get("max_pixels"),
     )
