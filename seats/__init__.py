@@ -26,6 +26,7 @@ _LAZY = {
     "load_clip": "seats.media",
     "load_model": "seats.models.omni",
     "method_class": "seats.methods.registry",
+    "read_clip": "seats.media",
     "stream": "seats.inference.stream",
 }
 
@@ -50,6 +51,7 @@ __all__ = [
     "load_clip",
     "load_model",
     "method_class",
+    "read_clip",
     "stream",
 ]
 
