@@ -38,6 +38,8 @@ class Subject:
         self.thinker, self.preset, self.load = thinker, preset, load
         self.kv, self.new_tokens, self.seed = kv, new_tokens, seed
         self.sequence = sequence_of(load, preset, thinker.config)
+        # Made here, as each of them makes a whole configuration: milliseconds of a run.
+        self._patch_spec, self._mel_spec = patch_spec(preset), mel_spec(preset)
         torch.manual_seed(seed)
         device = thinker.device
         self._ids = self.sequence.ids.to(device)
@@ -62,7 +64,7 @@ class Subject:
             "audio": counts.audio,
             "text": counts.text,
             "grid": self.load.grid and list(self.load.grid),
-            "frames": self.load.grid and self.load.grid[0] * patch_spec(self.preset).temporal_patch_size,
+            "frames": self.load.grid and self.load.grid[0] * self._patch_spec.temporal_patch_size,
             "mel_frames": self.load.mel_frames,
             "seconds_per_grid": self.load.seconds_per_grid,
             "encoders": self.load.encoders,
@@ -153,13 +155,13 @@ class Subject:
         else:
             if self._pixels is not None:
                 with timer.step("prepare"):
-                    patches, grid = patchify(self._pixels, patch_spec(self.preset), thinker.vision.dtype)
+                    patches, grid = patchify(self._pixels, self._patch_spec, thinker.vision.dtype)
                 video = thinker.encode_video(patches, grid, wants, step=timer.step)
                 del patches
                 features[Modality.VIDEO], deepstack = (video.embeds, video.signals), video.deepstack
             if self._waveform is not None and load.mel_frames:
                 with timer.step("prepare"):
-                    mel = log_mel(self._waveform, mel_spec(self.preset))[:, : load.mel_frames]
+                    mel = log_mel(self._waveform, self._mel_spec)[:, : load.mel_frames]
                 audio = thinker.encode_audio(mel, wants, step=timer.step)
                 features[Modality.AUDIO] = (audio.embeds, audio.signals)
         with timer.step("prepare"):
