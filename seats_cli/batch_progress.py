@@ -61,7 +61,8 @@ class Progress:
         before = planned.done + planned.failed
         if before:
             failed = f" ({planned.failed} of them failed; --retry-failed asks them again)" if planned.failed else ""
-            self._line(f"{before} questions have a row from before{failed}; {planned.pending} clips to do")
+            known = "1 question has" if before == 1 else f"{before} questions have"
+            self._line(f"{known} a row from before{failed}; {planned.pending} clips to do")
         console = self._output.console
         if not planned.pending or self._output.options.quiet or not console.is_terminal:
             return

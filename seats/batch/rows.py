@@ -43,7 +43,7 @@ from typing import Any
 
 from seats.batch.jobs import Asked
 from seats.errors import SeatsError
-from seats.evaluation.qa import same_answer
+from seats.evaluation.matching import answers_with
 
 OK, ERROR = "ok", "error"
 Row = dict[str, Any]
@@ -68,7 +68,7 @@ def ok_row(context: Context, answer: Mapping[str, Any]) -> Row:
     row["clip"] = {**answer["clip"], "path": printable_path(context.clip)}
     expected = context.asked.expected
     if expected is not None:
-        row |= {"expected": expected, "right": same_answer(answer["answer"], expected)}
+        row |= {"expected": expected, "right": answers_with(answer["answer"], expected)}
     return row | _ending(context)
 
 
@@ -133,7 +133,7 @@ def with_asked(row: Row, asked: Asked) -> Row:
     if asked.expected is not None:
         told["expected"] = asked.expected
         if row["status"] == OK:
-            told["right"] = same_answer(row["answer"], asked.expected)
+            told["right"] = answers_with(row["answer"], asked.expected)
     return told
 
 

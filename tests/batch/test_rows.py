@@ -51,6 +51,12 @@ def test_error_row_has_one_line_of_utf8() -> None:
     assert "unexpected KeyError" in error_row(Context("a", Asked("1", "q"), None, "s"), KeyError(3))["error"]["message"]
 
 
+def test_expected_answers_are_judged_as_in_an_evaluation() -> None:
+    row = make_row("a.mp4", expected="a ring") | {"answer": "Yes, it does."}
+    assert with_asked(row, Asked("1", "is it ?", "yes"))["right"] is True
+    assert with_asked(row, Asked("1", "is it ?", "no"))["right"] is False
+
+
 def test_expected_answers_are_compared() -> None:
     row = make_row("a.mp4", expected="a ring")
     assert row["right"] is True
