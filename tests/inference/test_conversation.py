@@ -82,7 +82,7 @@ def calls(monkeypatch):
 
         monkeypatch.setattr(owner, name, wrapper)
 
-    count(Thinker, "encode_video")
+    count(Thinker, "encode_grids")
     count(Thinker, "encode_audio")
     count(Seats, "before_llm")
     return counted
@@ -104,12 +104,12 @@ def assert_same(made, alone):
 def test_later_questions_neither_decode_nor_encode(nano, clip, calls):
     conversation = Conversation(nano, clip, decode_ms=12.5)
     answers = [conversation.ask(text) for text in ASKED]
-    assert calls == {"encode_video": 1, "encode_audio": 1, "before_llm": 1}
+    assert calls == {"encode_grids": 1, "encode_audio": 1, "before_llm": 1}
     first, *later = (made.latency_ms for made in answers)
     assert first["decode_clip"] == 12.5
-    assert min(first["encode_video"], first["encode_audio"]) > 0
+    assert min(first["encode_grids"], first["encode_audio"]) > 0
     for latency in later:
-        assert (latency["decode_clip"], latency["encode_video"], latency["encode_audio"]) == (0, 0, 0)
+        assert (latency["decode_clip"], latency["encode_grids"], latency["encode_audio"]) == (0, 0, 0)
         steps = ("prepare", "selection", "prefill")
         assert sum(latency[step] for step in steps) <= latency["first_token"] * 1.001
     assert len({made.text for made in answers}) > 1
@@ -131,7 +131,7 @@ def test_settings_may_change_from_question_to_question(nano, clip, calls):
     ]
     asked = [Question(ASKED[i % len(ASKED)], **said) for i, said in enumerate(settings)]
     answers = [conversation.ask(question) for question in asked]
-    assert (calls["encode_video"], calls["encode_audio"]) == (1, 1)
+    assert (calls["encode_grids"], calls["encode_audio"]) == (1, 1)
     assert calls["before_llm"] == 5  # the same choice was asked for once only where nothing lay between
     for question, made in zip(asked, answers, strict=True):
         assert_same(made, answer(nano, clip, question))
@@ -156,7 +156,7 @@ def test_clips_that_lack_one_modality(tiny, files, kind):
     model = tiny["qwen3-omni"]
     clip = load_clip(files[kind], sampling=model.sampling)
     conversation = Conversation(model, clip, decode_ms=3.0, history=False)
-    missing, there = ("encode_audio", "encode_video") if kind == "no sound" else ("encode_video", "encode_audio")
+    missing, there = ("encode_audio", "encode_grids") if kind == "no sound" else ("encode_grids", "encode_audio")
     for text in ("what ?", "what is red ?"):
         question = Question(text, keep=25.0, decoding=Decoding(3))
         made = conversation.ask(question)
