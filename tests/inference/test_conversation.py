@@ -107,9 +107,9 @@ def test_later_questions_neither_decode_nor_encode(nano, clip, calls):
     assert calls == {"encode_grids": 1, "encode_audio": 1, "before_llm": 1}
     first, *later = (made.latency_ms for made in answers)
     assert first["decode_clip"] == 12.5
-    assert min(first["encode_grids"], first["encode_audio"]) > 0
+    assert min(first["encode_video"], first["encode_audio"]) > 0
     for latency in later:
-        assert (latency["decode_clip"], latency["encode_grids"], latency["encode_audio"]) == (0, 0, 0)
+        assert (latency["decode_clip"], latency["encode_video"], latency["encode_audio"]) == (0, 0, 0)
         steps = ("prepare", "selection", "prefill")
         assert sum(latency[step] for step in steps) <= latency["first_token"] * 1.001
     assert len({made.text for made in answers}) > 1
@@ -156,7 +156,7 @@ def test_clips_that_lack_one_modality(tiny, files, kind):
     model = tiny["qwen3-omni"]
     clip = load_clip(files[kind], sampling=model.sampling)
     conversation = Conversation(model, clip, decode_ms=3.0, history=False)
-    missing, there = ("encode_audio", "encode_grids") if kind == "no sound" else ("encode_grids", "encode_audio")
+    missing, there = ("encode_audio", "encode_video") if kind == "no sound" else ("encode_video", "encode_audio")
     for text in ("what ?", "what is red ?"):
         question = Question(text, keep=25.0, decoding=Decoding(3))
         made = conversation.ask(question)
