@@ -16,7 +16,7 @@ import typer
 
 from seats.errors import SeatsError, SettingsError
 from seats_cli.options import OutputOptions
-from seats_cli.text import one_line, short
+from seats_cli.text import LONG_PATH, one_line, short
 from seats_cli.usage import FAILED, INTERRUPTED, READER_GONE, WRONG_USAGE, WrongUsage
 
 _BAD_PATHS = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES)
@@ -110,10 +110,10 @@ def reader_gone() -> int:
 def unexpected(error: Exception, debug: bool) -> str:
     """The line for an error that nobody foresaw, or that any path or output may end in."""
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        where = f"{short(error.filename)}: " if error.filename else ""
+        where = f"{short(error.filename, LONG_PATH)}: " if error.filename else ""
         return f"{where}{error.strerror}: make room where the output goes"
     if isinstance(error, OSError) and error.errno in _BAD_PATHS and error.filename:
-        return f"{short(error.filename)}: {error.strerror}; check the path"
+        return f"{short(error.filename, LONG_PATH)}: {error.strerror}; check the path"
     said = one_line(str(error))
     hint = "" if debug else "; run it again with --debug for the details"
     return f"unexpected {type(error).__name__}{': ' if said else ''}{said}{hint}"

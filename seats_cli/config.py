@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from seats_cli.text import short
+from seats_cli.text import LONG_PATH, short
 from seats_cli.usage import WrongUsage
 
 
@@ -24,7 +24,7 @@ def settings_file() -> Path | None:
             why = "which is not a file"
         except (RuntimeError, OSError, ValueError) as error:
             why = f"which cannot be read ({getattr(error, 'strerror', None) or error})"
-        raise WrongUsage(f"SEATS_CONFIG names {short(said)}, {why}")
+        raise WrongUsage(f"SEATS_CONFIG names {short(said, LONG_PATH)}, {why}")
     home = os.environ.get("XDG_CONFIG_HOME")
     try:
         path = (Path(home) if home else Path.home() / ".config") / "seats" / "config.toml"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from seats.errors import MediaError, ModelError
 from seats_cli.options import ClipOptions, ModelOptions
 from seats_cli.output import Output
-from seats_cli.text import milliseconds, short, size
+from seats_cli.text import LONG_PATH, milliseconds, short, size
 from seats_cli.usage import WrongUsage
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def check_clip(path: Path, options: ClipOptions) -> None:
         missing = not path.exists()
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise MediaError(f"{short(path)!r} is not a usable path: {why}") from None
+        raise MediaError(f"{short(path, LONG_PATH)!r} is not a usable path: {why}") from None
     if missing:
         raise MediaError(f"{path}: no such file; check the path")
 

@@ -10,6 +10,10 @@ def one_line(text: str) -> str:
     return printable(" ".join(text.split()))
 
 
+LONG_PATH = 255
+"""Characters of a path that are shown; longer ones are hardly meant."""
+
+
 def short(text: object, most: int = 80) -> str:
     """What a user typed, as much of it as a message has room for."""
     said = os.fsdecode(text) if isinstance(text, bytes) else str(text)
