@@ -133,11 +133,12 @@ class _Frames:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=kind is not None)
-        self._last = None
-        if kind is None:
-            while self._resizing:
+        try:
+            while kind is None and self._resizing:
                 self._resized()
+        finally:
+            self._pool.shutdown(cancel_futures=True)  # something is left only where something failed
+            self._last = None
 
     @property
     def done(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -93,13 +94,14 @@ def test_reading_that_begins_anew_voids_what_was_encoded(model, path, as_on_a_gp
     def breaks_off(*args):
         for number, frame in enumerate(needed(*args)):
             if number == 100:
-                time.sleep(0.5)
+                assert first.wait(30)
                 return
+            time.sleep(0.01)  # so that what was taken before is resized by now
             yield frame
 
     monkeypatch.setattr(video_module, "_needed_frames", breaks_off)
-    encoded = []
-    handle = model.thinker.vision.register_forward_hook(lambda *_: encoded.append(1))
+    encoded, first = [], threading.Event()
+    handle = model.thinker.vision.register_forward_hook(lambda *_: encoded.append(1) or first.set())
     try:
         made = encode_clip(model, read_clip(path, sampling=model.sampling), wants_of(model), StepTimer())
     finally:
