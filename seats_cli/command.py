@@ -130,6 +130,6 @@ def error_line(message: str, label: str = "error: ") -> None:
     """Print one line on standard error, red where colours are wanted."""
     from rich.text import Text
 
-    from seats_cli.consoles import Messages
+    from seats_cli.consoles import ErrorConsole
 
-    Messages().print(Text.assemble((label, "bold red"), one_line(message)), soft_wrap=True)
+    ErrorConsole().print(Text.assemble((label, "bold red"), one_line(message)), soft_wrap=True)

@@ -9,10 +9,11 @@ from typing import Any
 
 from rich.console import Console
 
-_ANY_WIDTH = 500
+ANY_WIDTH = 500
+"""Columns enough for every table."""
 
 
-class Messages(Console):
+class ErrorConsole(Console):
     """Of standard error; drops its colours for NO_COLOR and away from a terminal. Where nobody reads it any more, or it
     has no room, what is said is lost and nothing else: a batch goes on when `tee` has died of the Ctrl-C meant for it.
     """
@@ -30,13 +31,13 @@ class Messages(Console):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
-class Results(Console):
+class OutputConsole(Console):
     """Of standard output, for tables; away from a terminal with all columns, unless COLUMNS says how wide."""
 
     def __init__(self) -> None:
         super().__init__(highlight=False)
         if not self.is_terminal and not os.environ.get("COLUMNS"):
-            self.width = _ANY_WIDTH
+            self.width = ANY_WIDTH
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError

@@ -11,17 +11,15 @@ from rich.text import Text
 from seats.evaluation.qa import ALL
 from seats.evaluation.results import Results
 from seats.evaluation.table import LEVELS, Column, main_table, notes, title, type_tables
+from seats_cli.consoles import ANY_WIDTH, OutputConsole
 
 FEW_SETTINGS = 6
 """Up to so many settings, accuracy by question type is shown without being asked for."""
-_ANY_WIDTH = 500
 
 
 def show_results(results: Results, *, by_type: bool) -> None:
     """Print the tables on standard output; away from a terminal with all columns, however wide."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_ANY_WIDTH)
+    console = OutputConsole()
     console.print(Text(title(results), style="bold"))
     for level in range(len(LEVELS)):
         table = _main(results, level)
@@ -71,4 +69,4 @@ def _table(columns: list[Column], total_row: str | None = None) -> Table:
 
 
 def _width(console: Console, table: Table) -> int:
-    return Measurement.get(console, console.options.update(max_width=_ANY_WIDTH), table).maximum
+    return Measurement.get(console, console.options.update(max_width=ANY_WIDTH), table).maximum

@@ -27,9 +27,9 @@ class Output:
     @cached_property
     def console(self) -> Console:
         """Of standard error."""
-        from seats_cli.consoles import Messages
+        from seats_cli.consoles import ErrorConsole
 
-        return Messages()
+        return ErrorConsole()
 
     def say(self, line: str) -> None:
         """One line on standard error, unless --quiet."""

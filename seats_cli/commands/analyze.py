@@ -302,9 +302,9 @@ def _report(analysis: Analysis, wanted: AnalyzeOptions, output: OutputOptions, o
 
         out.document(document(analysis))
     else:
-        from rich.console import Console
+        from seats_cli.consoles import OutputConsole
 
-        console = Console(highlight=False)
+        console = OutputConsole()
         console.print(_table(analysis))
         for line in _said(analysis):
             console.print(line, soft_wrap=True)

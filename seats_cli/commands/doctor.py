@@ -49,9 +49,9 @@ def doctor(options: DoctorOptions, output: OutputOptions) -> None:
     if output.json:
         out.document({"schema": SCHEMA, "ok": not machine.problems, **asdict(machine)})
     else:
-        from rich.console import Console
+        from seats_cli.consoles import OutputConsole
 
-        Console(highlight=False).print(_table(machine))
+        OutputConsole().print(_table(machine))
     if machine.problems:
         raise typer.Exit(FAILED)
 

@@ -78,9 +78,9 @@ def models(
         return
     from rich.text import Text
 
-    from seats_cli.consoles import Results
+    from seats_cli.consoles import OutputConsole
 
-    console = Results()
+    console = OutputConsole()
     console.print(_table(known))
     console.print()
     console.print(

@@ -75,10 +75,10 @@ def plan(
         document["clip"] = {"path": str(clip), "duration_s": facts.duration_s, **document["clip"]}
         out.document(document)
         return
-    from seats_cli.consoles import Results
+    from seats_cli.consoles import OutputConsole
     from seats_cli.plan_table import PlanTable
 
-    Results().print(PlanTable(made, facts, room, (run_fits, full_fits), changes, output.verbose))
+    OutputConsole().print(PlanTable(made, facts, room, (run_fits, full_fits), changes, output.verbose))
 
 
 def _smaller(one: PlannedModel, other: PlannedModel) -> bool:

@@ -136,10 +136,10 @@ def profile(
     if output.json:
         out.document(document)
     else:
-        from seats_cli.consoles import Results
+        from seats_cli.consoles import OutputConsole
         from seats_cli.measurements import tables
 
-        Results().print(_title(document), tables(document))
+        OutputConsole().print(_title(document), tables(document))
     exit_for(document, output.debug)
 
 

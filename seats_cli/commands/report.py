@@ -74,8 +74,7 @@ def report(
     if output.json:
         out.document(made.document())
         return
-    from rich.console import Console
-
+    from seats_cli.consoles import OutputConsole
     from seats_cli.report_view import ReportView
 
-    Console(highlight=False).print(ReportView(made))
+    OutputConsole().print(ReportView(made))

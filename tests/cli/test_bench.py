@@ -83,7 +83,7 @@ def test_the_result_is_on_standard_output(capsys):
 
 
 def test_a_table_breaks_no_word_and_loses_no_column_in_a_pipe(monkeypatch, capsys):
-    from seats_cli.consoles import Results
+    from seats_cli.consoles import OutputConsole
     from seats_cli.measurements import tables
 
     spread = {"median": 1234.5, "low": 1234.5, "high": 1234.5}
@@ -99,12 +99,12 @@ def test_a_table_breaks_no_word_and_loses_no_column_in_a_pipe(monkeypatch, capsy
         "memory_bytes": {"kv_cache": 2**30, "peak_device": 2**34},
     }
     monkeypatch.delenv("COLUMNS")
-    Results().print(tables({"rows": [row]}))
+    OutputConsole().print(tables({"rows": [row]}))
     piped = capsys.readouterr().out
     for heading in ("selection + prefill", "first token", "selecting, of full prefill", "peak memory"):
         assert heading in piped
     monkeypatch.setenv("COLUMNS", "100")
-    Results().print(tables({"rows": [row]}))
+    OutputConsole().print(tables({"rows": [row]}))
     narrow = capsys.readouterr().out
     assert max(map(len, narrow.splitlines())) <= 100
     words = set(narrow.split())

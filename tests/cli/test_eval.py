@@ -37,7 +37,8 @@ def evaluate(run: Run, questions: Path, tiny: Path) -> Run:
     return call
 
 
-def test_the_table_is_on_stdout_and_says_it_all(evaluate: Run) -> None:
+def test_the_table_is_on_stdout_and_says_it_all(evaluate: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS")
     ran = evaluate("--method", "full", "--method", "random", "--method", "fastv", "--keep", "15%")
     assert ran.code == 0, ran.err
     head, *_ = ran.out.splitlines()
