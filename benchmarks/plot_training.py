@@ -33,29 +33,8 @@ def main() -> None:
     axis.set(xlabel="step", ylabel="held-out answers right, %", ylim=(0, 100), xlim=(0, None))
     axis.grid(alpha=0.3)
     axis.legend(loc="lower right", frameon=False)
-    minutes = axis.secondary_xaxis("top", functions=_minutes_of(records))
-    minutes.set_xlabel("minutes of training")
     figure.savefig(out, dpi=150)
     print(out)
-
-
-def _minutes_of(records: list[dict]) -> tuple:
-    """Step to minutes and back, between the records by straight lines."""
-    import numpy as np
-
-    steps = np.array([0, *(r["step"] for r in records)], float)
-    minutes = np.array([0, *(r["minutes"] for r in records)], float)
-    pace = minutes[-1] / steps[-1]
-
-    def forth(step: np.ndarray) -> np.ndarray:
-        beyond = np.maximum(np.asarray(step, float) - steps[-1], 0)
-        return np.interp(step, steps, minutes) + pace * beyond
-
-    def back(minute: np.ndarray) -> np.ndarray:
-        beyond = np.maximum(np.asarray(minute, float) - minutes[-1], 0)
-        return np.interp(minute, minutes, steps) + beyond / pace
-
-    return forth, back
 
 
 if __name__ == "__main__":
