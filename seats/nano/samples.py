@@ -1,7 +1,8 @@
 """The clips in `samples/`: `python -m seats.nano.samples DIR` makes them again.
 
 Each is the first clip of the sample split with the property it is named for, and its questions are the first ones
-drawn, but for the two types that seats-nano is weakest at (`WEAK`): examples of what it can do, no measure of it.
+drawn, but for two types that an earlier seats-nano was weak at (`LEFT_OUT`): examples of what it can do, no measure of
+it.
 """
 
 import argparse
@@ -18,8 +19,8 @@ from seats.nano.world import ClipDescription, describe_clip
 
 QUESTIONS_PER_CLIP = 4
 CRF = 31
-WEAK = ("v_count", "v_second")
-"""Types that seats-nano gets less than 90 % right (its card has the table); the test set has them all."""
+LEFT_OUT = ("v_count", "v_second")
+"""Types that seats-nano had less than 90 % of right when the samples were drawn; the test set has them all."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def write_samples(folder: Path) -> None:
         index, clip = describe_sample(sample)
         write_clip(clip, folder / sample.file, CRF)
         drawn = draw_questions(clip, clip_rng("sample", index), 3 * QUESTIONS_PER_CLIP)
-        for question in [one for one in drawn if one.type not in WEAK][:QUESTIONS_PER_CLIP]:
+        for question in [one for one in drawn if one.type not in LEFT_OUT][:QUESTIONS_PER_CLIP]:
             record = {
                 "clip": sample.file,
                 "question": question.text,
