@@ -14,8 +14,8 @@ from seats.selection import (
     choose_relevant,
     decay_schedule,
     diverse_count,
+    diverse_macs,
     feasible_scale,
-    keep_count,
     remove_late,
     select_diverse,
 )
@@ -127,14 +127,10 @@ class Seats(Method):
 
     def after_layer(self, state: AfterLayer) -> Selection:
         """Stage II at a drop layer, Stage III before the late layer."""
-        layout = state.layout
-        text = layout.counts().text
         if state.layer == self.late_layer - 1:
-            return Selection(remove_late(layout.modality), counts=Counts(text, 0, 0))
-        ratio = self._keep_ratios()[self.drop_layers.index(state.layer)]
-        # As published: what one modality alone goes on with is one window, however long it lasts.
-        chosen = choose_relevant(self.score(state), layout.modality, layout.stretch, ratio, ratio, self.temperature)
-        return Selection(chosen.keep, counts=Counts(text, chosen.video, chosen.audio))
+            layout = state.layout
+            return Selection(remove_late(layout.modality), counts=Counts(layout.counts().text, 0, 0))
+        return self.prune(state, self._keep_ratios()[self.drop_layers.index(state.layer)])
 
     def choose(
         self, kind: Modality, embeds: torch.Tensor, saliency: torch.Tensor | None, window: int, share: float
@@ -143,14 +139,16 @@ class Seats(Method):
 
         embeds `[N, D]`, saliency `[N]` or None. window: tokens. share: of a window to keep, in (0, 1].
         """
-        size = min(window, len(embeds))
-        needs_distances = keep_count(size, share) < size
-        macs = -(-len(embeds) // size) * size**2 * embeds.shape[1] if needs_distances else 0
-        return select_diverse(embeds, saliency, window, share), macs
+        return select_diverse(embeds, saliency, window, share), diverse_macs(
+            len(embeds), embeds.shape[1], window, share
+        )
 
-    def score(self, state: AfterLayer) -> torch.Tensor:
-        """How relevant Stage II takes each of the `[S]` tokens to be."""
-        return state.relevance()
+    def prune(self, state: AfterLayer, ratio: float) -> Selection:
+        """Stage II at one drop layer. ratio: share of the video and audio tokens there to keep, in (0, 1]."""
+        layout = state.layout
+        # As published: what one modality alone goes on with is one window, however long it lasts.
+        chosen = choose_relevant(state.relevance(), layout.modality, layout.stretch, ratio, ratio, self.temperature)
+        return Selection(chosen.keep, counts=Counts(layout.counts().text, chosen.video, chosen.audio))
 
     def _keep_ratios(self) -> tuple[float, ...]:
         """Keep ratio per drop step; the target cancels out, so both modalities share it."""

@@ -8,28 +8,30 @@ from typing import ClassVar
 
 import torch
 
-from seats.methods.base import AfterLayer, ModelShape, Retention
+from seats.methods.base import AfterLayer, ModelShape, Retention, Selection
 from seats.methods.seats import Seats
-from seats.selection import diverse_count, feasible_scale, select_even
-from seats.tokens.layout import Modality
+from seats.selection import diverse_count, diverse_macs, feasible_scale, select_diverse, select_even
+from seats.tokens.layout import Counts, Modality
 
 FREE_AFTER = "removal_free_after"
 """Key of a model's `seats.json`: the decoder layer, 1-based, from after which removing all video and audio costs
 nothing, as `seats analyze` measures it."""
-REMOVED = 0.5
+REMOVED = 0.3
 """Share of the tokens behind Stage I that the drop layers remove, where all of them are removed early."""
+WINDOW = 128
+"""Tokens of one modality among which a drop layer chooses."""
 
 
 @dataclass(frozen=True)
 class SeatsPlus(Seats):
-    """`seats` that weighs saliency more, hears evenly, asks the whole question, and lets go as early as it may.
+    """`seats` that weighs saliency more, hears evenly, prunes a little by the whole question, and lets go early.
 
     Stage I multiplies distances of video tokens with the square of the saliency, and keeps audio tokens at even
-    distances in time. Stage II scores by the attention that all text
-    behind the clip is about to pay in the next layer, where `seats` takes that of the last token alone, with the
-    weights of the layer that has run. Stage III comes after the layer from which on removal is measured to be free,
-    where the model's `seats.json` tells it and the layers before it can hold the target; what late layers no longer
-    hold, early ones do, so that the retention is the same. Fields are those of `seats`.
+    distances in time. Stage II chooses as Stage I does, tokens unlike one another in what the last layer made of them,
+    weighed by the attention that all text behind the clip is about to pay them in the next layer. Stage III comes after
+    the layer from which on removal is measured to be free, where the model's `seats.json` tells it and the layers
+    before it can hold the target; what late layers no longer hold, early ones do, so that the retention is the same.
+    Fields are those of `seats`.
     """
 
     name: ClassVar[str] = "seats+"
@@ -57,5 +59,15 @@ class SeatsPlus(Seats):
             return select_even(len(embeds), count, embeds.device), 0
         return super().choose(kind, embeds, None if saliency is None else saliency.square(), window, share)
 
-    def score(self, state: AfterLayer) -> torch.Tensor:
-        return state.question_relevance()
+    def prune(self, state: AfterLayer, ratio: float) -> Selection:
+        layout, relevance = state.layout, state.question_relevance()
+        counts = layout.counts()
+        keep = layout.is_modality(Modality.TEXT)
+        kept, macs = {Modality.VIDEO: 0, Modality.AUDIO: 0}, 0
+        for kind, n in ((Modality.VIDEO, counts.video), (Modality.AUDIO, counts.audio)):
+            where = layout.positions(kind)
+            keep[where] = select_diverse(state.hidden[where], relevance[where], WINDOW, ratio)
+            kept[kind] = diverse_count(n, WINDOW, ratio)
+            macs += diverse_macs(n, state.hidden.shape[1], WINDOW, ratio)
+        counts = Counts(counts.text, kept[Modality.VIDEO], kept[Modality.AUDIO])
+        return Selection(keep, macs=macs, counts=counts)

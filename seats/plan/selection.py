@@ -25,7 +25,7 @@ _PAIRS = {
 _BORDERS = {"qwen2.5-omni": (28, (16, 18, 20), 24), "qwen3-omni": (48, (27, 31, 35), 40)}
 _SCALE = 1.4
 # As in `seats.methods.seats_plus`.
-_FREE_AFTER, _REMOVED = "removal_free_after", 0.5
+_FREE_AFTER, _REMOVED, _AMONG = "removal_free_after", 0.3, 128
 _WINDOW = 50
 _CONTEXTUAL = 0.05
 
@@ -149,7 +149,7 @@ def _full(scene: Scene, video: float, audio: float) -> Selected:
 def _seats(scene: Scene, video: float, audio: float) -> Selected:
     drops, late = stage_borders(scene)
     wished = min(scene.settings.get("pre_llm_scale", _SCALE), 1 / max(video, audio))
-    return _in_stages(scene, video, audio, drops, late, wished, queries=1)
+    return _in_stages(scene, video, audio, drops, late, wished)
 
 
 def _seats_plus(scene: Scene, video: float, audio: float) -> Selected:
@@ -162,9 +162,7 @@ def _seats_plus(scene: Scene, video: float, audio: float) -> Selected:
         drops = tuple(layer for layer in drops if layer < late - 1)
         low, high = (_schedule(scene.num_layers, drops, late, extreme)[0] for extreme in (0.0, math.inf))
         scale = 1 / ((1 - _REMOVED) / low + _REMOVED / high)
-    return _in_stages(
-        scene, video, audio, drops, late, min(scale, 1 / max(video, audio)), queries=scene.question, even=True
-    )
+    return _in_stages(scene, video, audio, drops, late, min(scale, 1 / max(video, audio)), plus=True)
 
 
 def _in_stages(
@@ -174,9 +172,9 @@ def _in_stages(
     drops: tuple[int, ...],
     late: int,
     scale: float,
-    queries: int,
-    even: bool = False,
+    plus: bool = False,
 ) -> Selected:
+    """plus: as `seats+` chooses."""
     scale, ratios = _schedule(scene.num_layers, drops, late, scale)
     full, macs, kept = scene.full, 0, []
     for what, n, window, share in (
@@ -190,21 +188,34 @@ def _in_stages(
             )
         size, share = min(window, n), min(1.0, share)
         kept.append(_share_of_windows(n, size, share))
-        if n and _rounded(size, share) < size and not (even and what == "audio"):
-            macs += -(-n // size) * size**2 * scene.hidden
+        if not (plus and what == "audio"):
+            macs += _distances(scene, n, size, share)
     alive = Tokens(full.text, *kept)
     layers, scored, slack = [], [], 0
     before_removal = dict(zip([d for d in drops if d < late - 1], ratios, strict=False))
     for layer in range(1, scene.num_layers + 1):
         layers.append(alive)
         if layer in before_removal:
-            scored.append(Scored(layer, alive.total, queries))
-            alive, more = _dropped(alive, before_removal[layer], scene.windows)
-            slack += more
+            ratio = before_removal[layer]
+            scored.append(Scored(layer, alive.total, scene.question if plus else 1))
+            if plus:
+                macs += sum(_distances(scene, n, _AMONG, ratio) for n in (alive.video, alive.audio))
+                alive = Tokens(
+                    full.text, *(_share_of_windows(n, min(_AMONG, n), ratio) for n in (alive.video, alive.audio))
+                )
+            else:
+                alive, more = _dropped(alive, ratio, scene.windows)
+                slack += more
         if layer == late - 1:
             alive = Tokens(full.text, 0, 0)
     wants = EncoderWants(video_grids=2, audio="blocks")
     return Selected(tuple(layers), tuple(scored), macs, wants, slack=slack)
+
+
+def _distances(scene: Scene, n: int, window: int, share: float) -> int:
+    """Multiply-adds of choosing a share of every window of `n` tokens by diversity."""
+    size = min(window, n)
+    return -(-n // size) * size**2 * scene.hidden if n and _rounded(size, share) < size else 0
 
 
 def _dropped(alive: Tokens, ratio: float, windows: int) -> tuple[Tokens, int]:

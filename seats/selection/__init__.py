@@ -2,7 +2,7 @@
 
 from seats.selection.budget import choose_relevant, keep_counts, remove_late, run_windows, select_relevant
 from seats.selection.density import peak_scores
-from seats.selection.diversity import diverse_count, keep_count, select_diverse, select_even
+from seats.selection.diversity import diverse_count, diverse_macs, keep_count, select_diverse, select_even
 from seats.selection.farthest import farthest_macs, select_farthest
 from seats.selection.reallocation import audio_intact, random_mask, top_mask
 from seats.selection.relevance import last_query_relevance, question_relevance
@@ -16,6 +16,7 @@ __all__ = [
     "column_mass",
     "decay_schedule",
     "diverse_count",
+    "diverse_macs",
     "farthest_macs",
     "feasible",
     "feasible_scale",

@@ -78,6 +78,12 @@ def diverse_count(T: int, window: int, ratio: float) -> int:
     return whole * keep_count(size, ratio) + (keep_count(rest, ratio) if rest else 0)
 
 
+def diverse_macs(T: int, D: int, window: int, ratio: float) -> int:
+    """Multiply-adds of the distances that `select_diverse` needs for T tokens of size D: none where all stay."""
+    size = min(window, T)
+    return 0 if diverse_count(T, window, ratio) == T else -(-T // size) * size**2 * D
+
+
 def select_even(T: int, count: int, device: torch.device | str = "cpu") -> Tensor:
     """Bool [T]: `count` of T tokens, 1..T, in the middle of as many equal stretches. Never waits for the device."""
     at = (2 * torch.arange(count, device=device) + 1) * T // (2 * count)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from seats.methods import AfterLayer, ModelShape, Retention, Seats, SeatsPlus, retention_for
-from seats.selection import choose_relevant, decay_schedule, diverse_count, feasible, select_diverse
+from seats.selection import decay_schedule, diverse_count, feasible, select_diverse
 from seats.tokens import Modality
 from tests.methods.layouts import layout_of, random_state
 
@@ -61,15 +61,32 @@ def test_stage_one_weighs_pictures_with_squared_saliency_and_hears_evenly():
     assert steps.max() - steps.min() <= 1
 
 
-def test_stage_two_asks_the_whole_question():
-    layout = layout_of("qwen2.5-omni", (4, 3, 4), 100)
+def test_stage_two_keeps_diverse_tokens_by_the_attention_of_the_whole_question():
+    layout = layout_of("qwen2.5-omni", (12, 3, 4), 300)
     method = plus(10, OWN)
-    scores = torch.rand(len(layout), generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    hidden, scores = torch.randn(len(layout), 8, generator=generator), torch.rand(len(layout), generator=generator)
 
     def wrong():
         raise AssertionError("the last token was asked")
 
-    chosen = method.after_layer(AfterLayer(4, torch.zeros(len(layout), 4), layout, wrong, lambda: scores))
     ratio = method._keep_ratios()[0]
-    expected = choose_relevant(scores, layout.modality, layout.window, ratio, ratio, method.temperature)
-    assert torch.equal(chosen.keep, expected.keep)
+    assert 0.8 < ratio < 1
+    chosen = method.after_layer(AfterLayer(4, hidden, layout, wrong, lambda: scores))
+    assert chosen.counts is not None
+    macs = 0
+    for kind, count in ((Modality.VIDEO, chosen.counts.video), (Modality.AUDIO, chosen.counts.audio)):
+        at = layout.positions(kind)
+        expected = select_diverse(hidden[at], scores[at], 128, ratio)
+        assert torch.equal(chosen.keep[at], expected)
+        assert not torch.equal(expected, select_diverse(hidden[at], None, 128, ratio))
+        assert count == expected.sum() == pytest.approx(ratio * len(at), abs=1 + len(at) // 128)
+        macs += -(-len(at) // min(128, len(at))) * min(128, len(at)) ** 2 * 8
+    assert chosen.macs == macs
+    assert chosen.keep[layout.positions(Modality.TEXT)].all()
+
+
+def test_little_of_what_enters_the_llm_is_pruned_on_the_way():
+    method = plus(10, OWN)
+    levels = decay_schedule(10, method.drop_layers, method.late_layer, 0.06, method.pre_llm_scale).levels()
+    assert levels[0] > levels[4] > levels[5] >= 0.6 * levels[0] > levels[6] == 0
