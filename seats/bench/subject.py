@@ -18,7 +18,8 @@ from seats.bench.workload import Load, mel_spec, patch_spec, random_frames, sequ
 from seats.costs.flops import flops_report
 from seats.costs.memory import kv_cache_bytes, peak_device_bytes
 from seats.costs.timers import StepTimer
-from seats.inference.attach import KvPolicy, Prepared, attach
+from seats.inference.attach import KvPolicy, attach
+from seats.inference.prepared import Prepared
 from seats.methods import Method, method_class, retention_for
 from seats.models.fused import stock_blocks
 from seats.models.signals import EncoderWants, Signals

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -15,47 +15,14 @@ from transformers.modeling_outputs import MoeModelOutputWithPast
 
 from seats.costs.timers import StepTimer
 from seats.errors import SettingsError
+from seats.inference.prepared import Prepared, watched
 from seats.inference.trace import Drop, Scored, Trace
 from seats.methods.base import AfterLayer, BeforeLLM, Method, Selection
 from seats.models import compat
-from seats.models.signals import Signals
 from seats.models.thinker import Thinker
-from seats.selection import run_windows
-from seats.tokens.interleave import interleave
 from seats.tokens.layout import Counts, Modality, TokenLayout, positions_of
 
 KvPolicy = Literal["keep", "drop"]
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """What the engine must know about a prompt beside its embeddings.
-
-    layout: of all `S` tokens. saliency, keys: as in `BeforeLLM`. deepstack: per injected layer `[Nv, D]`, rows in
-    encoder order (Qwen3-Omni).
-    """
-
-    layout: TokenLayout
-    saliency: torch.Tensor | None = None
-    deepstack: tuple[torch.Tensor, ...] = ()
-    keys: Mapping[Modality, torch.Tensor] = field(default_factory=dict)
-
-    @classmethod
-    def of(
-        cls, layout: TokenLayout, signals: Mapping[Modality, Signals], deepstack: tuple[torch.Tensor, ...] = ()
-    ) -> Prepared:
-        """Put what was read off each encoder at the tokens' places in the sequence."""
-        saliency, keys = None, {}
-        for modality, found in signals.items():
-            where = layout.positions(modality)
-            rows = layout.row[where]
-            if found.saliency is not None:
-                if saliency is None:
-                    saliency = torch.zeros(len(layout), device=rows.device)
-                saliency[where] = found.saliency[rows]
-            if found.keys is not None:
-                keys[modality] = found.keys[rows]
-        return cls(layout, saliency, deepstack, keys)
 
 
 class Attachment:
@@ -110,7 +77,8 @@ def attach(
     every layer's cache, as the published code does. prepared: layout and saliency if the caller encoded the clip
     itself; else they are taken from the inputs of the thinker's forward. timer: gets the steps "selection" and
     "prefill".
-    Raises SettingsError inside `generate()` for batches, padding, or more than one video.
+    Raises SettingsError for eager attention, and inside `generate()` for batches, padding, more than one video or
+    sound, and caches of a fixed length; ValueError there for a prompt that `prepared` is not of.
 
         with seats.attach(thinker, method) as attached:
             ids = thinker.generate(**inputs)
@@ -119,13 +87,16 @@ def attach(
     wrapped = thinker if isinstance(thinker, Thinker) else Thinker(thinker)
     if kv not in ("keep", "drop"):
         raise SettingsError(f"kv policy {kv!r} is unknown: choose keep or drop")
+    attention = wrapped.text.config._attn_implementation
+    if attention != "sdpa" and "flash" not in attention:
+        # Both know causality by themselves: a mask of a whole prompt would be larger than the prompt.
+        raise SettingsError(f'token selection needs SDPA or flash attention, not {attention}: load with "sdpa"')
     attached = Attachment(method)
     engine = _Engine(wrapped, method, kv, timer or StepTimer(wrapped.device), attached)
-    observed = nullcontext() if prepared is not None else engine.observing()
-    engine.prepared = prepared
+    watching = nullcontext(lambda: prepared) if prepared is not None else watched(wrapped, method.wants)
     patched = "forward" in wrapped.text.__dict__
     previous = wrapped.text.__dict__.get("forward")
-    with observed, _attention_of_any_length(wrapped.device):
+    with watching as engine.prompts, _attention_of_any_length(wrapped.device):
         wrapped.text.forward = engine.forward
         try:
             yield attached
@@ -190,9 +161,7 @@ class _Engine:
 
     def __init__(self, thinker: Thinker, method: Method, kv: KvPolicy, timer: StepTimer, attached: Attachment) -> None:
         self.thinker, self.method, self.kv, self.timer, self.attached = thinker, method, kv, timer, attached
-        self.prepared: Prepared | None = None
-        self._seen: dict[str, Any] = {}
-        self._captured: tuple[dict, dict] = ({}, {})
+        self.prompts: Callable[[], Prepared]
 
     def forward(
         self,
@@ -218,6 +187,8 @@ class _Engine:
             use_cache = self.thinker.text.config.use_cache
         if use_cache and past_key_values is None:
             past_key_values = DynamicCache(config=self.thinker.text.config)
+        if past_key_values is not None and not isinstance(past_key_values, DynamicCache):
+            raise SettingsError("token selection needs a cache that grows: leave out cache_implementation")
         positions = position_ids[-3:]
         past = past_key_values.get_seq_length() if past_key_values is not None else 0
         if past or inputs_embeds.shape[1] == 1:
@@ -234,7 +205,7 @@ class _Engine:
         hidden, new = embeds, embeds.shape[1]
         for index, layer in enumerate(self.thinker.layers):
             mask = None
-            if new > 1:
+            if new > 1 and self.thinker.text.config._attn_implementation == "sdpa":
                 cached = cache.get_seq_length(index)
                 mask = torch.ones(new, cached + new, dtype=torch.bool, device=embeds.device).tril(cached)[None, None]
             hidden = self._run(layer, hidden, mask, rotary, cache)
@@ -250,8 +221,10 @@ class _Engine:
         visual: torch.Tensor | None,
         deepstack: tuple[torch.Tensor, ...],
     ) -> torch.Tensor:
-        prepared = self.prepared or self._prepare()
+        prepared = self.prompts()
         layout = prepared.layout
+        if len(layout) != embeds.shape[1]:
+            raise ValueError(f"prepared is of {len(layout)} tokens, the prompt has {embeds.shape[1]}")
         if prepared.deepstack:
             visual, deepstack = layout.is_modality(Modality.VIDEO), prepared.deepstack
         trace = Trace(layout.counts(), layout, saliency=prepared.saliency)
@@ -344,59 +317,6 @@ class _Engine:
         )
         return compat.layer_output(output)
 
-    @contextmanager
-    def observing(self) -> Iterator[None]:
-        """Watch the thinker's own inputs and encoders, for callers who bring stock inputs."""
-
-        def remember_inputs(_module: nn.Module, _args: tuple, kwargs: dict[str, Any]) -> None:
-            if kwargs.get("input_ids") is not None:
-                self._seen.update(kwargs)
-
-        def remember_grid(_module: nn.Module, _args: tuple, kwargs: dict[str, Any]) -> None:
-            self._seen["grid_thw"] = kwargs.get("grid_thw")
-
-        wants = self.method.wants
-        handles = [
-            self.thinker.module.register_forward_pre_hook(remember_inputs, with_kwargs=True),
-            self.thinker.vision.register_forward_pre_hook(remember_grid, with_kwargs=True),
-        ]
-        try:
-            with (
-                self.thinker.vision_probe(wants.of_video) as vision,
-                self.thinker.audio_probe(wants.of_audio) as audio,
-            ):
-                self._captured = (vision, audio)
-                yield
-        finally:
-            for handle in handles:
-                handle.remove()
-
-    def _prepare(self) -> Prepared:
-        """Layout and signals of a prompt made by the stock processor; forgets what it used, so that no prompt meets
-        the signals of the one before it."""
-        seen, self._seen = self._seen, {}
-        vision, audio = (dict(captured) for captured in self._captured)
-        for captured in self._captured:
-            captured.clear()
-        if "input_ids" not in seen:
-            raise SettingsError("token selection needs the prompt's input_ids: pass them to generate()")
-        ids, rule = seen["input_ids"][0], self.thinker.rule
-        grid = None
-        if bool((ids == rule.video).any()):
-            grids = seen.get("grid_thw")
-            merge = self.thinker.vision.config.spatial_merge_size
-            if grids is None or len(grids) != 1 or int(grids[0].prod()) != merge**2 * int((ids == rule.video).sum()):
-                raise SettingsError("token selection works on one video a prompt: leave out the other ones")
-            grid = tuple(grids[0].tolist())
-        seconds = seen.get("video_second_per_grid")
-        layout = _layout_of(self.thinker, ids, grid, 1.0 if seconds is None else float(seconds[0]))
-        signals = {}
-        if grid is not None and vision:
-            signals[Modality.VIDEO] = self.thinker.vision_signals(vision, grid, self.method.wants)
-        if audio:
-            signals[Modality.AUDIO] = self.thinker.audio_signals(audio, self.method.wants)
-        return Prepared.of(layout, signals)
-
 
 class _Cuts:
     """What each layer's cache loses where dropped tokens leave it too: every drop after the layer, in one copy."""
@@ -435,33 +355,3 @@ def _counted(keep: torch.Tensor, layout: TokenLayout, said: Counts | None) -> Co
     if said is not None and said != counts:
         raise ValueError(f"a method said it keeps {said}, but its mask keeps {counts}")
     return counts
-
-
-def _layout_of(
-    thinker: Thinker, ids: torch.Tensor, grid: tuple[int, ...] | None, seconds_per_grid: float
-) -> TokenLayout:
-    """The layout of stock ids `[S]`.
-
-    Windows are those of `interleave`; where the ids are laid out otherwise (sound beside the video instead of in it),
-    runs of video and audio are the windows.
-    """
-    rule = thinker.rule
-    is_video, is_audio = ids == rule.video, ids == rule.audio
-    modality = (is_video * int(Modality.VIDEO) + is_audio * int(Modality.AUDIO)).to(torch.int8)
-    video_row, audio_row = is_video.cumsum(0) - 1, is_audio.cumsum(0) - 1
-    row = torch.where(is_video, video_row, torch.where(is_audio, audio_row, -1))
-    place = torch.full((len(ids), 3), -1, device=ids.device)
-    time_s = torch.where(is_audio, audio_row / rule.time.positions_per_second, -1.0)
-    if grid is not None:
-        merge = thinker.vision.config.spatial_merge_size
-        height, width = grid[1] // merge, grid[2] // merge
-        in_grid = torch.stack([row // (height * width), row // width % height, row % width], dim=1)
-        place = torch.where(is_video[:, None], in_grid, place)
-        time_s = torch.where(is_video, place[:, 0] * seconds_per_grid, time_s)
-    window, in_clip = run_windows(modality), is_video | is_audio
-    if bool(in_clip.any()):
-        merged = None if grid is None else (grid[0], height, width)
-        block = interleave(merged, seconds_per_grid, int(is_audio.sum()), rule.time)
-        if torch.equal(torch.from_numpy(block.is_audio), is_audio[in_clip].cpu()):
-            window[in_clip] = torch.from_numpy(block.window.astype("int64")).to(ids.device)
-    return TokenLayout(modality, window, row, place, time_s, torch.arange(len(ids), device=ids.device))

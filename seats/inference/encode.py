@@ -11,7 +11,7 @@ import torch
 from seats.costs.flops import Workload
 from seats.costs.timers import StepTimer
 from seats.errors import MediaError
-from seats.inference.attach import Prepared
+from seats.inference.prepared import Prepared
 from seats.media import Clip, ReadingClip
 from seats.media.reading import Arriving
 from seats.models.omni import OmniModel, Turn

@@ -1,6 +1,5 @@
 """The patched prefill against stock generation where nothing is dropped, and against masks where something is."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -8,8 +7,8 @@ import pytest
 import torch
 
 import seats
-from seats.errors import SettingsError
-from seats.inference.attach import Prepared, attach
+from seats.inference.attach import attach
+from seats.inference.prepared import Prepared
 from seats.methods import Full, Method, Random, Seats, SeatsPlus, Selection
 from seats.models import compat
 from seats.models.thinker import Thinker
@@ -385,69 +384,3 @@ class TestSeveralPrompts:
         _, _, layout, saliency, _ = prepared_by_hand(thinkers[family], family, inputs, SEATS)
         torch.testing.assert_close(attached.trace.saliency, saliency)
         assert (saliency[layout.is_modality(Modality.TEXT)] == 0).all()
-
-
-def doubled(inputs: dict) -> dict:
-    return {
-        key: value.repeat(2, *[1] * (value.ndim - 1)) if isinstance(value, torch.Tensor) else value
-        for key, value in inputs.items()
-    }
-
-
-def padded(inputs: dict) -> dict:
-    pad = torch.zeros(1, 3, dtype=torch.long)
-    return {
-        **inputs,
-        "input_ids": torch.cat([pad, inputs["input_ids"]], 1),
-        "attention_mask": torch.cat([pad, inputs["attention_mask"]], 1),
-    }
-
-
-def two_videos(inputs: dict) -> dict:
-    """A second clip, without sound, after the first."""
-    ids = inputs["input_ids"]
-    return {
-        **inputs,
-        "input_ids": torch.cat([ids, ids], 1),
-        "attention_mask": torch.cat([inputs["attention_mask"]] * 2, 1),
-        "pixel_values_videos": torch.cat([inputs["pixel_values_videos"]] * 2),
-        "video_grid_thw": torch.cat([inputs["video_grid_thw"]] * 2),
-        "video_second_per_grid": torch.cat([inputs["video_second_per_grid"]] * 2),
-    }
-
-
-class TestRefusals:
-    @both_families
-    @pytest.mark.parametrize(
-        ("change", "settings", "said"),
-        [
-            (doubled, {}, "one prompt at a time"),
-            (padded, {}, "without padding"),
-            (dict, {"num_beams": 2}, "without a batch or beams"),
-            (two_videos, {}, "one video a prompt"),
-        ],
-        ids=["batch", "padding", "beams", "two videos"],
-    )
-    def test_what_it_cannot_do_is_said(self, thinkers, family, change: Callable, settings, said):
-        inputs = change(tiny_inputs(family, mel_frames=0))
-        before = fingerprint(thinkers[family])
-        with pytest.raises(SettingsError, match=said) as caught, attach(thinkers[family], SEATS):
-            thinkers[family].generate(**inputs, max_new_tokens=2, do_sample=False, **settings)
-        assert "\n" not in str(caught.value)
-        assert fingerprint(thinkers[family]) == before
-
-    def test_prompts_without_ids(self, thinkers):
-        thinker = thinkers["qwen2.5-omni"]
-        with pytest.raises(SettingsError, match="input_ids"), attach(thinker, SEATS):
-            thinker(
-                inputs_embeds=torch.zeros(1, 4, 48),
-                attention_mask=torch.ones(1, 4, dtype=torch.long),
-                position_ids=torch.arange(4).expand(3, 1, 4),
-            )
-
-    def test_unknown_cache_policy(self, thinkers):
-        with (
-            pytest.raises(SettingsError, match="choose keep or drop"),
-            attach(thinkers[FAMILIES[0]], SEATS, kv="half"),
-        ):
-            pass

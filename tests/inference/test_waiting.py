@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from seats.inference import attach as engine
-from seats.inference.attach import Prepared, attach
+from seats.inference.attach import attach
+from seats.inference.prepared import Prepared
 from seats.methods import Full, Seats
 from tests.inference.test_attach import prepared_by_hand
 from tests.tiny import FAMILIES, tiny_inputs, tiny_thinker

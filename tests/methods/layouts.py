@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from seats.inference.attach import Prepared
+from seats.inference.prepared import Prepared
 from seats.methods.base import BeforeLLM
 from seats.models.families import FAMILIES
 from seats.models.signals import Signals

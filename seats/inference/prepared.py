@@ -1,0 +1,151 @@
+"""A prompt as the engine takes it: its layout, and what was read off the encoders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from seats.errors import SettingsError
+from seats.models.signals import EncoderWants, Signals
+from seats.models.thinker import Thinker
+from seats.selection import run_windows
+from seats.tokens.interleave import interleave
+from seats.tokens.layout import Modality, TokenLayout
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What the engine must know about a prompt beside its embeddings.
+
+    layout: of all `S` tokens. saliency, keys: as in `BeforeLLM`. deepstack: per injected layer `[Nv, D]`, rows in
+    encoder order (Qwen3-Omni).
+    """
+
+    layout: TokenLayout
+    saliency: torch.Tensor | None = None
+    deepstack: tuple[torch.Tensor, ...] = ()
+    keys: Mapping[Modality, torch.Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, layout: TokenLayout, signals: Mapping[Modality, Signals], deepstack: tuple[torch.Tensor, ...] = ()
+    ) -> Prepared:
+        """Put what was read off each encoder at the tokens' places in the sequence."""
+        saliency, keys = None, {}
+        for modality, found in signals.items():
+            where = layout.positions(modality)
+            rows = layout.row[where]
+            if found.saliency is not None:
+                if saliency is None:
+                    saliency = torch.zeros(len(layout), device=rows.device)
+                saliency[where] = found.saliency[rows]
+            if found.keys is not None:
+                keys[modality] = found.keys[rows]
+        return cls(layout, saliency, deepstack, keys)
+
+
+@contextmanager
+def watched(thinker: Thinker, wants: EncoderWants) -> Iterator[Callable[[], Prepared]]:
+    """Watch a thinker's own inputs and encoders, for callers who bring what the stock processor made.
+
+    Gives what returns the prompt that is passing, to be called from within the thinker's forward. That raises
+    SettingsError for prompts without ids, and for more than one video or sound.
+    """
+    seen: dict[str, Any] = {}
+
+    def remember_inputs(_module: nn.Module, _args: tuple, kwargs: dict[str, Any]) -> None:
+        if kwargs.get("input_ids") is not None:
+            seen.update(kwargs)
+
+    def remember_grid(_module: nn.Module, _args: tuple, kwargs: dict[str, Any]) -> None:
+        seen["grid_thw"] = kwargs.get("grid_thw")
+
+    handles = [
+        thinker.module.register_forward_pre_hook(remember_inputs, with_kwargs=True),
+        thinker.vision.register_forward_pre_hook(remember_grid, with_kwargs=True),
+    ]
+    try:
+        with thinker.vision_probe(wants.of_video) as vision, thinker.audio_probe(wants.of_audio) as audio:
+
+            def passing() -> Prepared:
+                # Forgets what it used, so that no prompt meets the signals of the one before it.
+                taken = [dict(found) for found in (seen, vision, audio)]
+                for found in (seen, vision, audio):
+                    found.clear()
+                return _prepare(thinker, wants, *taken)
+
+            yield passing
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _prepare(
+    thinker: Thinker,
+    wants: EncoderWants,
+    seen: dict[str, Any],
+    vision: dict[str, torch.Tensor],
+    audio: dict[str, torch.Tensor],
+) -> Prepared:
+    """Layout and signals of a prompt made by the stock processor. seen: inputs of the thinker's forward; vision, audio:
+    what the probes caught."""
+    if "input_ids" not in seen:
+        raise SettingsError("token selection needs the prompt's input_ids: pass them to generate()")
+    ids, rule = seen["input_ids"][0], thinker.rule
+    grid = None
+    if bool((ids == rule.video).any()):
+        grids = seen.get("grid_thw")
+        if grids is None:
+            raise SettingsError(
+                "a prompt came without its pictures: pass what the processor made, and leave the cache on"
+            )
+        merge = thinker.vision.config.spatial_merge_size
+        if len(grids) != 1 or int(grids[0].prod()) != merge**2 * int((ids == rule.video).sum()):
+            raise SettingsError("token selection works on one video a prompt: leave out the other ones")
+        grid = tuple(grids[0].tolist())
+    sounds = seen.get("input_features")
+    if sounds is not None and len(sounds) > 1:
+        raise SettingsError("token selection works on one sound a prompt: leave out the other ones")
+    seconds = seen.get("video_second_per_grid")
+    layout = _layout_of(thinker, ids, grid, 1.0 if seconds is None else float(seconds[0]))
+    signals = {}
+    if grid is not None and vision:
+        signals[Modality.VIDEO] = thinker.vision_signals(vision, grid, wants)
+    if audio:
+        signals[Modality.AUDIO] = thinker.audio_signals(audio, wants)
+    return Prepared.of(layout, signals)
+
+
+def _layout_of(
+    thinker: Thinker, ids: torch.Tensor, grid: tuple[int, ...] | None, seconds_per_grid: float
+) -> TokenLayout:
+    """The layout of stock ids `[S]`.
+
+    Windows are those of `interleave`; where the ids are laid out otherwise (sound beside the video instead of in it),
+    runs of video and audio are the windows.
+    """
+    rule = thinker.rule
+    is_video, is_audio = ids == rule.video, ids == rule.audio
+    modality = (is_video * int(Modality.VIDEO) + is_audio * int(Modality.AUDIO)).to(torch.int8)
+    video_row, audio_row = is_video.cumsum(0) - 1, is_audio.cumsum(0) - 1
+    row = torch.where(is_video, video_row, torch.where(is_audio, audio_row, -1))
+    place = torch.full((len(ids), 3), -1, device=ids.device)
+    time_s = torch.where(is_audio, audio_row / rule.time.positions_per_second, -1.0)
+    if grid is not None:
+        merge = thinker.vision.config.spatial_merge_size
+        height, width = grid[1] // merge, grid[2] // merge
+        in_grid = torch.stack([row // (height * width), row // width % height, row % width], dim=1)
+        place = torch.where(is_video[:, None], in_grid, place)
+        time_s = torch.where(is_video, place[:, 0] * seconds_per_grid, time_s)
+    window, in_clip = run_windows(modality), is_video | is_audio
+    if bool(in_clip.any()):
+        merged = None if grid is None else (grid[0], height, width)
+        block = interleave(merged, seconds_per_grid, int(is_audio.sum()), rule.time)
+        if torch.equal(torch.from_numpy(block.is_audio), is_audio[in_clip].cpu()):
+            window[in_clip] = torch.from_numpy(block.window.astype("int64")).to(ids.device)
+    return TokenLayout(modality, window, row, place, time_s, torch.arange(len(ids), device=ids.device))

@@ -1,0 +1,130 @@
+"""What the patched prefill cannot do is said in one line, and the model is left as it was."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from seats.errors import SettingsError
+from seats.inference.attach import attach
+from seats.inference.prepared import Prepared
+from seats.methods import Full, Seats
+from tests.inference.test_attach import fingerprint
+from tests.tiny import FAMILIES, tiny_inputs, tiny_thinker
+
+both_families = pytest.mark.parametrize("family", FAMILIES)
+SEATS = Seats(0.45, 0.5, num_layers=8, drop_layers=(2, 4, 5), late_layer=7, pre_llm_scale=1.7)
+
+
+@pytest.fixture(scope="module")
+def thinkers():
+    return {family: tiny_thinker(family) for family in FAMILIES}
+
+
+def doubled(inputs: dict) -> dict:
+    return {
+        key: value.repeat(2, *[1] * (value.ndim - 1)) if isinstance(value, torch.Tensor) else value
+        for key, value in inputs.items()
+    }
+
+
+def padded(inputs: dict) -> dict:
+    pad = torch.zeros(1, 3, dtype=torch.long)
+    return {
+        **inputs,
+        "input_ids": torch.cat([pad, inputs["input_ids"]], 1),
+        "attention_mask": torch.cat([pad, inputs["attention_mask"]], 1),
+    }
+
+
+def two_videos(inputs: dict) -> dict:
+    """A second clip, without sound, after the first."""
+    ids = inputs["input_ids"]
+    return {
+        **inputs,
+        "input_ids": torch.cat([ids, ids], 1),
+        "attention_mask": torch.cat([inputs["attention_mask"]] * 2, 1),
+        "pixel_values_videos": torch.cat([inputs["pixel_values_videos"]] * 2),
+        "video_grid_thw": torch.cat([inputs["video_grid_thw"]] * 2),
+        "video_second_per_grid": torch.cat([inputs["video_second_per_grid"]] * 2),
+    }
+
+
+def two_sounds(family: str) -> dict:
+    inputs = tiny_inputs(family, grid=None)
+    along = {"input_ids": 1, "attention_mask": 1}
+    return {key: torch.cat([value] * 2, along.get(key, 0)) for key, value in inputs.items()}
+
+
+@both_families
+@pytest.mark.parametrize(
+    ("change", "settings", "said"),
+    [
+        (doubled, {}, "one prompt at a time"),
+        (padded, {}, "without padding"),
+        (dict, {"num_beams": 2}, "without a batch or beams"),
+        (two_videos, {}, "one video a prompt"),
+        (dict, {"use_cache": False}, "leave the cache on"),
+    ],
+    ids=["batch", "padding", "beams", "two videos", "no cache"],
+)
+def test_what_it_cannot_do_is_said(thinkers, family, change: Callable, settings, said):
+    refuses(thinkers[family], change(tiny_inputs(family, mel_frames=0)), said, **settings)
+
+
+@both_families
+def test_two_sounds(thinkers, family):
+    refuses(thinkers[family], two_sounds(family), "one sound a prompt")
+
+
+def refuses(thinker, inputs, said, **settings):
+    before = fingerprint(thinker)
+    with pytest.raises(SettingsError, match=said) as caught, attach(thinker, SEATS):
+        thinker.generate(**inputs, max_new_tokens=3, do_sample=False, **settings)
+    assert "\n" not in str(caught.value)
+    assert fingerprint(thinker) == before
+
+
+@both_families
+def test_a_cache_of_a_fixed_length(family):
+    thinker = tiny_thinker(family)  # which generate() leaves the cache on
+    with pytest.raises(SettingsError, match="a cache that grows"), attach(thinker, SEATS):
+        thinker.generate(**tiny_inputs(family), max_new_tokens=2, cache_implementation="static")
+
+
+@both_families
+def test_attention_that_needs_a_mask(family):
+    thinker = tiny_thinker(family)
+    thinker.set_attn_implementation("eager")
+    with pytest.raises(SettingsError, match="not eager"), attach(thinker, Full()):
+        pass
+
+
+def test_a_prompt_that_prepared_is_not_of(thinkers):
+    thinker = thinkers["qwen2.5-omni"]
+    with attach(thinker, SEATS) as attached:
+        thinker.generate(**tiny_inputs("qwen2.5-omni"), max_new_tokens=1)
+    prepared = Prepared(attached.trace.layout, attached.trace.saliency)
+    with (
+        pytest.raises(ValueError, match="the prompt has"),
+        attach(thinker, SEATS, prepared=prepared),
+    ):
+        thinker.generate(**tiny_inputs("qwen2.5-omni", grid=(4, 6, 8)), max_new_tokens=1)
+
+
+def test_prompts_without_ids(thinkers):
+    thinker = thinkers["qwen2.5-omni"]
+    with pytest.raises(SettingsError, match="input_ids"), attach(thinker, SEATS):
+        thinker(
+            inputs_embeds=torch.zeros(1, 4, 48),
+            attention_mask=torch.ones(1, 4, dtype=torch.long),
+            position_ids=torch.arange(4).expand(3, 1, 4),
+        )
+
+
+def test_unknown_cache_policy(thinkers):
+    with (
+        pytest.raises(SettingsError, match="choose keep or drop"),
+        attach(thinkers[FAMILIES[0]], SEATS, kv="half"),
+    ):
+        pass
