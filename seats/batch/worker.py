@@ -23,6 +23,7 @@ from seats.batch.decoding import Decoded, Decoder
 from seats.batch.jobs import Asked, Event, Finished, Job, Made, Started
 from seats.batch.rows import Context, Row, error_row, ok_row
 from seats.batch.settings import ClipSettings, Setup, planned_ask, question_of
+from seats.costs.memory import reset_peak_device_bytes
 from seats.costs.timers import StepTimer
 from seats.errors import OutOfMemoryError, SeatsError
 from seats.inference.answer import answer_encoded
@@ -161,8 +162,7 @@ class Worker:
         encoded, shared_ms = None, {}
         if decoded.clip is not None:
             try:
-                if self._device.type == "cuda":
-                    torch.cuda.reset_peak_memory_stats(self._device)
+                reset_peak_device_bytes(self._device)
                 timer = StepTimer(self._device)
                 encoded = encode_clip(self._model, decoded.clip, [self._wants], timer)
                 shared_ms = {"decode_clip": decoded.ms, **timer.ms()}

@@ -15,6 +15,7 @@ import torch
 
 from seats.costs.flops import FlopsReport
 from seats.errors import OutOfMemoryError, SeatsError
+from seats.inference.shortage import lacks_memory
 from seats.inference.trace import Trace
 
 STOCK = "stock"
@@ -152,7 +153,7 @@ def spread(row: Row, value: Callable[[Run], float | None]) -> Spread | None:
 
 def is_out_of_memory(error: Exception) -> bool:
     """Whether a device or the host had no room for a tensor."""
-    return isinstance(error, (torch.OutOfMemoryError, OutOfMemoryError)) or "can't allocate memory" in str(error)
+    return isinstance(error, OutOfMemoryError) or lacks_memory(error)
 
 
 def _said(error: Exception) -> str:

@@ -9,13 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from seats.bench.measure import Run, Setting, Spread, alternate, counted
 from seats.bench.rate import matmul_rate, synchronise
 from seats.bench.report import machine_json, rows_json, spread_json
 from seats.costs.flops import flops_report
-from seats.costs.memory import kv_cache_bytes, peak_device_bytes
+from seats.costs.memory import kv_cache_bytes, peak_device_bytes, reset_peak_device_bytes
 from seats.costs.timers import StepTimer
 from seats.inference.answer import Question
 from seats.inference.encode import build_prompt, encode_clip
@@ -118,8 +116,7 @@ def _run(model: OmniModel, clip: Clip, question: Question) -> Run:
     thinker = model.thinker
     method = question.method_for(model.shape)
     timer = StepTimer(thinker.device)
-    if thinker.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(thinker.device)
+    reset_peak_device_bytes(thinker.device)
     synchronise(thinker.device)
     began = time.perf_counter()
     encoded = encode_clip(model, clip, [method.wants], timer, saliency_apart=True)

@@ -16,7 +16,7 @@ from seats.bench.presets import Preset
 from seats.bench.rate import synchronise
 from seats.bench.workload import Load, mel_spec, patch_spec, random_frames, sequence_of
 from seats.costs.flops import flops_report
-from seats.costs.memory import kv_cache_bytes, peak_device_bytes
+from seats.costs.memory import kv_cache_bytes, peak_device_bytes, reset_peak_device_bytes
 from seats.costs.timers import StepTimer
 from seats.inference.attach import KvPolicy, attach
 from seats.inference.prepared import Prepared
@@ -89,8 +89,7 @@ class Subject:
     def _measured(self, method: Method | None) -> Run:
         """One run with a method, or without one of the stock code."""
         timer = StepTimer(self.thinker.device)
-        if self.thinker.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self.thinker.device)
+        reset_peak_device_bytes(self.thinker.device)
         synchronise(self.thinker.device)
         began = time.perf_counter()
         embeds, prepared = self._encode(method.wants if method else EncoderWants(), timer)

@@ -53,6 +53,14 @@ def peak_device_bytes(device: torch.device | str) -> int:
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
+def reset_peak_device_bytes(device: torch.device | str) -> None:
+    """On CUDA let `peak_device_bytes` begin anew; the peak of a process can't be reset."""
+    if _kind(device) == "cuda":
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(device)
+
+
 def available_bytes(device: torch.device | str) -> int:
     """Memory that can still be taken on a device.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from seats.costs.flops import FlopsReport, flops_report
-from seats.costs.memory import kv_cache_bytes, peak_device_bytes
+from seats.costs.memory import kv_cache_bytes, peak_device_bytes, reset_peak_device_bytes
 from seats.costs.timers import StepTimer
 from seats.inference.attach import KvPolicy
 from seats.inference.encode import EncodedClip, Prompt, build_prompt, encode_clip
@@ -69,9 +69,9 @@ class Answer:
 
     finish_reason: "stop", or "length" where it was cut after `question.decoding.max_new_tokens`. trace: tokens of each
     modality in every decoder layer, and where they left. flops: by part, two per multiply-add. latency_ms: by step,
-    milliseconds; None where a step has no meaning. speedup: against full tokens. peak_device_bytes: on a CPU those of
-    the process. kv_cache_bytes: at the end of the prefill. time_scale: factor in (0, 1] by which times were compressed,
-    1 where the clip fits the model's range. notes: remarks that a user should see.
+    milliseconds; None where a step has no meaning. speedup: against full tokens. peak_device_bytes: since the question
+    was put; on a CPU of the process. kv_cache_bytes: at the end of the prefill. time_scale: factor in (0, 1] by which
+    times were compressed, 1 where the clip fits the model's range. notes: remarks that a user should see.
     """
 
     question: Question
@@ -106,6 +106,7 @@ def answer(
     SeatsError.
     """
     timer = StepTimer(model.thinker.device)
+    reset_peak_device_bytes(model.thinker.device)
     method = question.method_for(model.shape)
     encoded = encode_clip(model, clip, [method.wants], timer)
     if isinstance(clip, ReadingClip):
@@ -134,6 +135,7 @@ def answer_encoded(
         prompt = build_prompt(model, encoded, question.text, question.system, reserve, method.wants, question.history)
     made = generate(model, prompt, running or method, question.decoding, timer, question.kv, on_text)
     on_end()
+    peak = peak_device_bytes(model.thinker.device)  # before full tokens are measured beside it
     config = model.thinker.config
     flops = flops_report(config, made.trace, encoded.workload, method.wants, model.thinker.family)
     latency = _latency(timer.ms(), made, decode_ms, encoded.hidden_ms)
@@ -153,7 +155,7 @@ def answer_encoded(
         flops=flops,
         latency_ms=latency,
         speedup=speedup,
-        peak_device_bytes=peak_device_bytes(model.thinker.device),
+        peak_device_bytes=peak,
         kv_cache_bytes=kv_cache_bytes(config, cache_tokens, model.thinker.dtype.itemsize),
         time_scale=prompt.sequence.time_scale,
         notes=(*encoded.clip.notes, *encoded.notes, *_time_note(prompt)),

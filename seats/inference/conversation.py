@@ -9,10 +9,12 @@ from typing import Any, ClassVar
 
 import torch
 
+from seats.costs.memory import reset_peak_device_bytes
 from seats.costs.timers import StepTimer
-from seats.errors import OutOfMemoryError, SettingsError
+from seats.errors import SettingsError
 from seats.inference.answer import Answer, Question, answer_encoded
 from seats.inference.encode import EncodedClip, encode_clip
+from seats.inference.shortage import shortage_told
 from seats.inference.stream import AnswerStream
 from seats.media import Clip
 from seats.methods import Method, ModelShape, Retention
@@ -75,7 +77,8 @@ class Conversation:
         asked = replace(asked, history=self.turns)
         method = asked.method_for(self.model.shape)
         timer = StepTimer(self.model.thinker.device)
-        try:
+        reset_peak_device_bytes(self.model.thinker.device)
+        with shortage_told("the question and the clip do", self.model.thinker.device):
             encoded = self.encoded_with(method.wants, timer)
             for step, ms in self._encoder_ms.items():
                 timer.add(step, ms)
@@ -89,13 +92,6 @@ class Conversation:
                 on_end=on_end,
                 running=self._running(method),
             )
-        except (RuntimeError, MemoryError) as error:
-            if not _lacks_memory(error):
-                raise
-            raise OutOfMemoryError(
-                f"the question does not fit into {self.model.thinker.device} beside the clip: lower --max-frames, "
-                "--max-pixels or --keep, or take a shorter part with --start/--end"
-            ) from error
         if self.history:
             self._turns.append(Turn(asked.text, made.text))
         self.last = made
@@ -204,8 +200,3 @@ def _among(chosen: Selection, state: BeforeLLM) -> Selection:
         embeds[where] = chosen.embeds
     counts = None if chosen.counts is None else replace(chosen.counts, text=state.layout.counts().text)
     return replace(chosen, keep=keep, embeds=embeds, counts=counts)
-
-
-def _lacks_memory(error: BaseException) -> bool:
-    """Whether a device or the machine has no memory left; on a CPU, torch says so in words only."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)

@@ -12,6 +12,7 @@ from seats.costs.flops import Workload
 from seats.costs.timers import StepTimer
 from seats.errors import MediaError
 from seats.inference.prepared import Prepared
+from seats.inference.shortage import shortage_told
 from seats.media import Clip, ReadingClip
 from seats.media.reading import Arriving
 from seats.models.omni import OmniModel, Turn
@@ -64,8 +65,8 @@ def encode_clip(
 
     clip: one that is still being read is encoded as its frames come, unless both would be the CPU's work. wants: what
     each method that will be used wants of the encoders. saliency_apart: whether reading it off them is a step of its
-    own, "saliency". Raises MediaError if neither pictures nor sound are long enough for a single token, and what
-    reading raised.
+    own, "saliency". Raises OutOfMemoryError, MediaError if neither pictures nor sound are long enough for a single
+    token, and what reading raised.
     """
     thinker, began = model.thinker, time.perf_counter()
     encode = _VideoEncoder(model, wants, timer, saliency_apart)
@@ -83,13 +84,14 @@ def encode_clip(
     if clip.audio is not None:
         frames = mel_frames(len(clip.audio.waveform), model.mel)
         if thinker.family.audio_tokens(frames, thinker.config):
-            with timer.step("prepare"):
-                mel = log_mel(clip.audio.waveform, model.mel)
-            if saliency_apart:
-                audio = thinker.encode_audio(mel, *wants, step=timer.step)
-            else:
-                with timer.step("encode_audio"):
-                    audio = thinker.encode_audio(mel, *wants)
+            with shortage_told("the clip's sound does", thinker.device):
+                with timer.step("prepare"):
+                    mel = log_mel(clip.audio.waveform, model.mel)
+                if saliency_apart:
+                    audio = thinker.encode_audio(mel, *wants, step=timer.step)
+                else:
+                    with timer.step("encode_audio"):
+                        audio = thinker.encode_audio(mel, *wants)
         else:
             notes.append(f"sound of {clip.audio.seconds:.3f} s is too short for a single token and was left out")
             frames = 0
@@ -122,9 +124,14 @@ class _VideoEncoder:
     def arriving(self, frames: Arriving) -> None:
         """Encode whole parts as they come, until reading ends."""
         for attempt, pixels in frames.parts(self._at_once):
-            if attempt != self._attempt:
-                self._parts, self._frames, self._attempt = [], 0, attempt
+            self._turn_to(attempt)
             self._encode(pixels)
+        self._turn_to(frames.attempt)  # the last one may have ended before it filled a part
+
+    def _turn_to(self, attempt: int) -> None:
+        """Forget what was encoded of an attempt at reading that has been given up."""
+        if attempt != self._attempt:
+            self._parts, self._frames, self._attempt = [], 0, attempt
 
     def rest(self, pixels: torch.Tensor) -> tuple[EncodedVideo, tuple[int, int, int]]:
         """Encode what is left of the clip's frames uint8 `[F, 3, H, W]`; all of them, and their grid (T, Hp, Wp)."""
@@ -141,13 +148,14 @@ class _VideoEncoder:
 
     def _encode(self, pixels: torch.Tensor) -> None:
         thinker, step = self._model.thinker, self._timer.step
-        with step("prepare"):
-            patches, grid = patchify(pixels.to(thinker.device), self._model.patches, thinker.vision.dtype)
-        if self._apart:
-            made = thinker.encode_grids(patches, grid, *self._wants, step=step)
-        else:
-            with step("encode_video"):
-                made = thinker.encode_grids(patches, grid, *self._wants)
+        with shortage_told("the clip's pictures do", thinker.device):
+            with step("prepare"):
+                patches, grid = patchify(pixels.to(thinker.device), self._model.patches, thinker.vision.dtype)
+            if self._apart:
+                made = thinker.encode_grids(patches, grid, *self._wants, step=step)
+            else:
+                with step("encode_video"):
+                    made = thinker.encode_grids(patches, grid, *self._wants)
         self._parts.append(made)
         self._frames += len(pixels)
 

@@ -13,9 +13,10 @@ from transformers import GenerationConfig
 from transformers.generation.streamers import TextStreamer
 
 from seats.costs.timers import StepTimer
-from seats.errors import OutOfMemoryError, SettingsError
+from seats.errors import SettingsError
 from seats.inference.attach import KvPolicy, attach
 from seats.inference.encode import Prompt
+from seats.inference.shortage import shortage_told
 from seats.inference.trace import Trace
 from seats.methods.base import Method
 from seats.models.omni import OmniModel
@@ -25,7 +26,8 @@ from seats.models.omni import OmniModel
 class Decoding:
     """How the answer is generated.
 
-    max_new_tokens: >= 1. temperature: >= 0; 0 takes the most likely token. seed: of the sampling. Raises SettingsError
+    max_new_tokens: >= 1. temperature: >= 0; 0 takes the token with the highest score, which the checkpoint's
+    generation_config.json may have changed (by a repetition penalty, say). seed: of the sampling. Raises SettingsError
     for a value outside its range.
     """
 
@@ -79,22 +81,19 @@ def generate(
     streamer = _Streamer(model.tokenizer, on_text)
     if decoding.temperature > 0:
         torch.manual_seed(decoding.seed)
-    try:
-        with attach(thinker, method, kv=kv, prepared=prompt.prepared, timer=timer) as attached:
-            start = time.perf_counter()
-            out = thinker.module.generate(
-                input_ids=ids,
-                inputs_embeds=prompt.embeds[None],
-                attention_mask=torch.ones_like(ids),
-                position_ids=torch.cat([order[None], positions])[:, None],
-                generation_config=config,
-                streamer=streamer,
-            )
-    except torch.OutOfMemoryError as error:
-        raise OutOfMemoryError(
-            f"{ids.shape[1]} tokens do not fit into {thinker.device}: lower --max-frames, --max-pixels or --keep, "
-            "or take a shorter part with --start/--end"
-        ) from error
+    with (
+        shortage_told(f"{ids.shape[1]} tokens do", thinker.device),
+        attach(thinker, method, kv=kv, prepared=prompt.prepared, timer=timer) as attached,
+    ):
+        start = time.perf_counter()
+        out = thinker.module.generate(
+            input_ids=ids,
+            inputs_embeds=prompt.embeds[None],
+            attention_mask=torch.ones_like(ids),
+            position_ids=torch.cat([order[None], positions])[:, None],
+            generation_config=config,
+            streamer=streamer,
+        )
     new = tuple(out[0, ids.shape[1] :].tolist())
     text = model.tokenizer.decode(new, skip_special_tokens=True).strip()
     times = streamer.times

@@ -42,6 +42,11 @@ class Arriving:
             self._over = True
             self._changed.notify_all()
 
+    @property
+    def attempt(self) -> int:
+        """Of the reader's `begin`s so far, the number of the last."""
+        return self._attempt
+
     def parts(self, frames: Callable[[int, int], int]) -> Iterator[tuple[int, torch.Tensor]]:
         """For the user: whole parts, in order, as soon as each is there; ends with the reading.
 

@@ -8,6 +8,7 @@ import pytest
 import seats
 from seats.costs.flops import flops_report
 from seats.errors import SettingsError
+from seats.inference import answer as answer_module
 from seats.inference.answer import Question, answer
 from seats.inference.generate import Decoding
 from seats.inference.report import answer_json
@@ -53,6 +54,23 @@ def asked(model, file, **settings):
     settings = {"decoding": Decoding(6), "keep": 25.0, **settings}
     clip = load_clip(file, sampling=model.sampling)
     return answer(model, clip, Question("what is red ?", **settings), decode_ms=12.5)
+
+
+def test_the_peak_of_memory_is_the_question_s_own(models, files, monkeypatch):
+    """Not of a question before it, nor of the full tokens that it is compared with."""
+    model, moments = models["qwen2.5-omni"], []
+    run = answer_module.generate
+
+    def noted(*args, **settings):
+        moments.append("run")
+        return run(*args, **settings)
+
+    monkeypatch.setattr(answer_module, "generate", noted)
+    monkeypatch.setattr(answer_module, "reset_peak_device_bytes", lambda _: moments.append("reset"))
+    monkeypatch.setattr(answer_module, "peak_device_bytes", lambda _: moments.append("read") or 7)
+    assert asked(model, files["both"], compare=True).peak_device_bytes == 7
+    assert moments[:3] == ["reset", "run", "read"]
+    assert set(moments[3:]) == {"run"}
 
 
 @both_families

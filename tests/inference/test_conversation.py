@@ -12,7 +12,6 @@ import pytest
 import torch
 import transformers
 
-import seats.inference.conversation
 from seats.errors import OutOfMemoryError, SettingsError
 from seats.inference.answer import Question, answer
 from seats.inference.conversation import Conversation
@@ -288,12 +287,12 @@ def test_an_interrupted_answer_leaves_no_trace(nano, clip):
 def test_running_out_of_memory_ends_a_question_not_the_conversation(nano, clip, monkeypatch, error):
     conversation = Conversation(nano, clip)
 
-    def full(*_args):
+    def full(*_args, **_settings):
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(seats.inference.conversation, "encode_clip", full)
-        with pytest.raises(OutOfMemoryError, match=r"does not fit into cpu .*lower --max-frames"):
+        patch.setattr(nano.thinker.vision, "forward", full)
+        with pytest.raises(OutOfMemoryError, match="pictures do not fit into cpu: lower --max-frames"):
             conversation.ask(ASKED[0])
     assert conversation.ask(ASKED[0]).text == answer(nano, clip, Question(ASKED[0])).text
     with pytest.raises(SettingsError, match="unknown method"):

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 import torch
 
 from seats.costs.timers import StepTimer
-from seats.errors import MediaError
+from seats.errors import MediaError, OutOfMemoryError
 from seats.inference import encode
 from seats.inference.answer import Question, answer
 from seats.inference.encode import encode_clip
 from seats.inference.generate import Decoding
 from seats.media import load_clip, read_clip
 from seats.media import video as video_module
+from seats.media.reading import ReadingClip
 from seats.methods import Seats
 from seats.models.checkpoint import find_checkpoint
 from seats.models.omni import load_model
@@ -109,6 +111,40 @@ def test_reading_that_begins_anew_voids_what_was_encoded(model, path, as_on_a_gp
     assert len(encoded) > -(-made.grid[0] // 2)
     monkeypatch.setattr(video_module, "_needed_frames", needed)
     same(made, encode_clip(model, load_clip(path, sampling=model.sampling), wants_of(model), StepTimer()))
+
+
+def test_a_second_reading_that_ends_early_leaves_nothing_of_the_first(model, path, as_on_a_gpu):
+    whole = load_clip(path, sampling=model.sampling)
+    short = replace(whole, video=replace(whole.video, pixels=whole.video.pixels[:2]))
+    first = threading.Event()
+
+    def read(frames):
+        frames.begin(whole.video.pixels.numpy())
+        frames.reach(8)
+        assert first.wait(30)
+        frames.begin(short.video.pixels.numpy())
+        frames.reach(2)
+        return short
+
+    handle = model.thinker.vision.register_forward_hook(lambda *_: first.set())
+    try:
+        made = encode_clip(model, ReadingClip(read), wants_of(model), StepTimer())
+    finally:
+        handle.remove()
+    same(made, encode_clip(model, short, wants_of(model), StepTimer()))
+
+
+@pytest.mark.parametrize(
+    ("part", "said"), [("vision", "the clip's pictures do not fit"), ("audio", "the clip's sound does not fit")]
+)
+def test_a_full_device_is_told_in_one_line(model, path, monkeypatch, part, said):
+    def full(*_args, **_settings):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\n many lines")
+
+    monkeypatch.setattr(getattr(model.thinker, part), "forward", full)
+    with pytest.raises(OutOfMemoryError, match=f"^{said} into cpu: lower --max-frames") as caught:
+        answer(model, load_clip(path, sampling=model.sampling), Question("what ?"))
+    assert "\n" not in str(caught.value)
 
 
 def test_a_file_that_breaks_is_told(model, tmp_path, as_on_a_gpu):
