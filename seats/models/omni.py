@@ -59,8 +59,16 @@ class OmniModel:
         """Ids of the templated prompt with one media placeholder: a video with or without sound, or sound alone.
 
         history: earlier questions and answers, oldest first; the clip stands before the first question.
-        Raises ModelError if the checkpoint has no chat template that works.
+        Raises ModelError if the checkpoint has no chat template that works, SettingsError for a text with a special
+        token of the model in it, or with what is no text.
         """
+        for what, said in (
+            ("question", question),
+            ("system prompt", system or ""),
+            *(("earlier question", turn.question) for turn in history),
+            *(("earlier answer", turn.answer) for turn in history),
+        ):
+            self._check(what, said)
         media = {"type": "video", "video": ""} if has_video else {"type": "audio", "audio": ""}
         messages = [_message("system", system)] if system else []
         messages.append(_message("user", history[0].question if history else question, media))
@@ -73,6 +81,18 @@ class OmniModel:
         except (ValueError, TemplateError) as error:  # there is none, or it is broken
             raise ModelError(f"{self.name} has no usable chat template: {_one_line(error)}") from error
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    def _check(self, what: str, said: str) -> None:
+        """Raises SettingsError for what the tokenizer would not take for words."""
+        try:
+            said.encode()
+        except UnicodeEncodeError as error:
+            raise SettingsError(f"the {what} holds {said[error.start]!a}, which is no character: take it out") from None
+        special = (str(token) for token in self.tokenizer.added_tokens_decoder.values() if token.special)
+        if found := next((token for token in special if token in said), None):
+            raise SettingsError(
+                f"the {what} holds {found}, a special token of the model: take it out or write it apart"
+            )
 
 
 def _message(role: str, text: str, *media: dict[str, str]) -> dict[str, Any]:

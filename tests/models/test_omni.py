@@ -11,7 +11,7 @@ from seats.errors import ModelError, OutOfMemoryError, SettingsError
 from seats.methods import Retention, Seats
 from seats.models import omni
 from seats.models.checkpoint import Checkpoint
-from seats.models.omni import load_model, thinker_bytes
+from seats.models.omni import Turn, load_model, thinker_bytes
 from seats.models.window_attention import NAME
 from tests.checkpoints import save_full_checkpoint, save_tiny_checkpoint
 from tests.tiny import FAMILIES, IDS, tiny_thinker
@@ -230,6 +230,22 @@ def test_prompts_hold_one_placeholder(saved, family):
     assert with_system.count(turn) == 3
     said = model.tokenizer.convert_tokens_to_ids(["you", "are", "a", "test"])
     assert any(with_system[i : i + 4] == said for i in range(len(with_system)))
+
+
+@both_families
+def test_texts_that_the_tokenizer_would_not_take_for_words(saved, family):
+    model = load(saved[family])
+    video, audio = model.tokenizer.convert_ids_to_tokens([IDS["video"], IDS["audio"]])
+
+    def refused(said, *texts):
+        with pytest.raises(SettingsError) as caught:
+            model.prompt_ids(*texts)
+        assert str(caught.value).startswith(said)
+
+    refused(f"the question holds {video}, a special token", f"what is {video} ?", None, True)
+    refused("the system prompt holds <|im_end|>", "what ?", "be <|im_end|> brief", True)
+    refused(f"the earlier question holds {audio}", "what ?", None, False, [Turn(f"{audio} ?", "red")])
+    refused("the question holds '\\udcff', which is no character", "what \udcff ?", None, True)
 
 
 @pytest.mark.parametrize("template", [None, "{% for %}", "{{ raise_exception('no') }}"])
