@@ -17,7 +17,7 @@ from seats.errors import SeatsError, SettingsError
 from seats.inference.answer import Answer
 from seats.inference.conversation import Conversation
 from seats.methods import method_class, retention_for
-from seats.methods.registry import method_classes
+from seats.methods.registry import method_names
 from seats_cli.command import error_line as print_error
 from seats_cli.command import unexpected
 from seats_cli.commands.ask import answer_document, question_of
@@ -113,7 +113,7 @@ class Session:
         name, space, _ = line.partition(" ")
         if not space:
             return [f"{command} " for command in self._commands] if name.startswith("/") else []
-        return sorted(method_classes()) if name == "/method" and line.count(" ") == 1 else []
+        return sorted(method_names()) if name == "/method" and line.count(" ") == 1 else []
 
     def _ask(self, text: str) -> None:
         self._asked += 1
@@ -171,7 +171,7 @@ class Session:
         if said:
             method_class(said)
             self._choose(replace(self.selection, method=said))
-        self.out.reply(self._chosen() if said else f"{self._chosen()}; there are {', '.join(sorted(method_classes()))}")
+        self.out.reply(self._chosen() if said else f"{self._chosen()}; there are {', '.join(sorted(method_names()))}")
 
     def _choose(self, selection: SelectionOptions) -> None:
         """Raises SettingsError, and changes nothing, for what cannot be."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 
 import numpy as np
 
@@ -38,6 +38,7 @@ BUILT_IN: tuple[type[Method], ...] = (
     FastVID,
     OmniZip,
 )
+_BUILT_IN: dict[str, type[Method]] = {cls.name: cls for cls in BUILT_IN}
 
 # (video, audio) retention in percent for each published operating point (arXiv 2605.20035).
 _PAIRS = {
@@ -46,20 +47,54 @@ _PAIRS = {
 }
 
 
+def method_names() -> list[str]:
+    """All methods' names, the built-in ones first; imports nothing of the packages that add some."""
+    return list(dict.fromkeys([*_BUILT_IN, *_added()]))
+
+
 def method_classes() -> dict[str, type[Method]]:
-    """All methods by name: the built-in ones, and those that installed packages offer as `seats.methods`."""
-    found: dict[str, type[Method]] = {cls.name: cls for cls in BUILT_IN}
-    for entry in entry_points(group=ENTRY_POINT_GROUP):
-        found.setdefault(entry.name, entry.load())
-    return found
+    """All methods by name: the built-in ones, and those that installed packages offer as `seats.methods`.
+
+    Raises SettingsError for one that cannot be imported.
+    """
+    return {name: method_class(name) for name in method_names()}
 
 
 def method_class(name: str) -> type[Method]:
-    """The method called `name`. Raises SettingsError that lists the valid names."""
-    classes = method_classes()
-    if name not in classes:
-        raise SettingsError(f"unknown method {name!r}: choose one of {', '.join(sorted(classes))}")
-    return classes[name]
+    """The method called `name`. Raises SettingsError that lists the valid names, or says why it cannot be imported.
+
+    Other packages' methods than the one asked for are not imported: a broken one is to stop only who asks for it.
+    """
+    if name in _BUILT_IN:
+        return _BUILT_IN[name]
+    added = _added()
+    if name not in added:
+        raise SettingsError(f"unknown method {name!r}: choose one of {', '.join(sorted(method_names()))}")
+    return _imported(added[name])
+
+
+def _added() -> dict[str, EntryPoint]:
+    """What other packages offer; the first of a name counts."""
+    found: dict[str, EntryPoint] = {}
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
+        found.setdefault(entry.name, entry)
+    return found
+
+
+def _imported(entry: EntryPoint) -> type[Method]:
+    try:
+        found = entry.load()
+    except (Exception, SystemExit) as error:  # a foreign module can raise anything
+        why = f"cannot be imported ({type(error).__name__}: {' '.join(str(error).split())})"
+    else:
+        if isinstance(found, type) and issubclass(found, Method):
+            return found
+        why = "is no seats.Method"
+    package = f" of the package {entry.dist.name}" if entry.dist is not None else ""
+    raise SettingsError(
+        f"method {entry.name!r} ({entry.value}{package}) {why}: repair or uninstall that package, or choose another "
+        "method"
+    )
 
 
 def retention_for(family: str, keep_percent: float) -> Retention:

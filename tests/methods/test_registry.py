@@ -1,5 +1,6 @@
 """Methods by name, from other packages too, and what `--keep` means."""
 
+import sys
 from importlib.metadata import EntryPoint
 from itertools import pairwise
 from types import SimpleNamespace
@@ -8,6 +9,7 @@ import pytest
 
 from seats.errors import SettingsError
 from seats.methods import Full, Random, Seats, method_class, method_classes, registry, retention_for
+from seats.methods.registry import method_names
 
 PUBLISHED = {
     "qwen2.5-omni": {35: (0.30, 0.65), 25: (0.20, 0.55), 15: (0.10, 0.45), 10: (0.06, 0.35)},
@@ -36,7 +38,7 @@ def test_an_unknown_method_lists_the_known_ones():
 
 def test_methods_of_other_packages(monkeypatch):
     """Offered as entry points; a built-in name cannot be taken over."""
-    monkeypatch.setitem(__import__("sys").modules, "their_package", SimpleNamespace(Theirs=Random))
+    monkeypatch.setitem(sys.modules, "their_package", SimpleNamespace(Theirs=Random))
     offered = [
         EntryPoint("theirs", "their_package:Theirs", registry.ENTRY_POINT_GROUP),
         EntryPoint("seats", "their_package:Theirs", registry.ENTRY_POINT_GROUP),
@@ -51,6 +53,46 @@ def test_methods_of_other_packages(monkeypatch):
     assert method_class("seats") is Seats
     with pytest.raises(SettingsError, match="theirs"):
         method_class("nobody's")
+
+
+def package(folder, name: str, source: str | None, offers: str) -> None:
+    """An installed package as `pip` leaves it, that offers a method. source: of its module; None without one."""
+    if source is not None:
+        (folder / f"{name}.py").write_text(source)
+    (folder / f"{name}-1.0.dist-info").mkdir()
+    (folder / f"{name}-1.0.dist-info" / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (folder / f"{name}-1.0.dist-info" / "entry_points.txt").write_text(f"[seats.methods]\n{offers}\n")
+
+
+@pytest.mark.parametrize(
+    ("source", "offers", "why"),
+    [
+        ("import a_package_that_is_not_there", "Theirs", "No module named 'a_package_that_is_not_there'"),
+        ("def broken(:\n", "Theirs", "invalid syntax"),
+        ("raise RuntimeError('no\\nluck')", "Theirs", "RuntimeError: no luck"),
+        ("import sys; sys.exit(3)", "Theirs", "SystemExit: 3"),
+        ("", "Theirs", "has no attribute 'Theirs'"),
+        (None, "Theirs", "No module named 'broken_plug_in'"),
+        ("class Theirs: name = 'theirs'", "Theirs", "is no seats.Method"),
+        ("Theirs = 7", "Theirs", "is no seats.Method"),
+    ],
+)
+def test_a_broken_plug_in_stops_only_who_asks_for_it(tmp_path, monkeypatch, source, offers, why):
+    package(tmp_path, "broken_plug_in", source, f"theirs = broken_plug_in:{offers}")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "broken_plug_in", raising=False)
+    assert method_class("seats") is Seats
+    assert method_names() == [*(cls.name for cls in registry.BUILT_IN), "theirs"]
+    with pytest.raises(SettingsError, match="unknown method 'nobodys': choose one of .*theirs"):
+        method_class("nobodys")
+    assert "broken_plug_in" not in sys.modules
+    for ask in (lambda: method_class("theirs"), method_classes):
+        with pytest.raises(SettingsError) as caught:
+            ask()
+        said = str(caught.value)
+        assert "\n" not in said
+        assert said.startswith("method 'theirs' (broken_plug_in:Theirs of the package broken_plug_in) ")
+        assert why in said
 
 
 @pytest.mark.parametrize("family", PUBLISHED)
