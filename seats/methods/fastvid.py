@@ -4,8 +4,9 @@ Source: FastVID (arXiv 2503.11187, github.com/LunarShen/FastVID), its code for Q
 Qwen-Omni share. The video is cut between grids whose mean features are unlike. Of every grid's share, 60 % are tokens
 salient to the grid's mean query, taken from the last grid of each run of near-duplicates; 40 % are density peaks of
 every fourth of these grids, into which all other tokens of the segment are averaged. As published, a grid's share is
-truncated and what a grid has no room for is lost, so that a little less than the target is kept. Other than
-published, nothing is drawn at random, and clips with few grids, or few tokens in one, work.
+truncated and what a grid has no room for is lost, so that less than the target is kept: a little less of most clips,
+much less of long still ones. Other than published, nothing is drawn at random, and clips with few grids, or few tokens
+in one, work.
 
 Audio is kept whole and paid for by the video (`audio_intact`); the share of video that this leaves is the method's
 retention ratio. Shares that leave less than one token of a grid are out of reach.

@@ -8,7 +8,8 @@ window of Qwen3-Omni is a single grid, so there only the first half applies).
 Targets (video Rv, audio Ra) give the published drop ratios 1 - Rv and 1.05 - Ra: anchors are 5 % of the audio. A
 window's video drop ratio cannot leave 35..75 %, so that Rv from 25 to 65 % is in reach, and the target is met only
 approximately; not at all in clips of one or two windows, which go by their audio alone. As published, video tokens
-after the last whole grid of a window are dropped, and windows shorter than a grid are kept.
+after the last whole grid of a window are dropped, and windows shorter than a grid are kept; and as its counts are
+rounded, a sound of a few tokens, or grids of one, can lose them all.
 """
 
 from __future__ import annotations

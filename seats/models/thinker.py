@@ -83,7 +83,7 @@ class Thinker:
         self.text = compat.text_model(module)
         self.vision = compat.vision_encoder(module)
         self.audio = compat.audio_encoder(module)
-        self._grids: dict[tuple[int, int, int], GridTables] = {}
+        self._grids: dict[tuple[tuple[int, int, int], torch.device], GridTables] = {}
 
     @property
     def layers(self) -> Any:
@@ -168,11 +168,12 @@ class Thinker:
 
     def _tables_of(self, grid: tuple[int, int, int]) -> GridTables:
         """The tables of a grid, kept: a clip has two, that of its parts and that of its last part."""
-        if grid not in self._grids:
+        key = grid, self.device
+        if key not in self._grids:
             while len(self._grids) >= _GRIDS_KNOWN:
                 del self._grids[next(iter(self._grids))]
-            self._grids[grid] = self.family.grid_tables(self.vision, grid, self.device)
-        return self._grids[grid]
+            self._grids[key] = self.family.grid_tables(self.vision, grid, self.device)
+        return self._grids[key]
 
     def audio_signals(self, captured: dict[str, torch.Tensor], wants: EncoderWants) -> Signals:
         """What is wanted of the `Na` audio tokens, from what `audio_probe` caught."""

@@ -1,6 +1,6 @@
 """Tensor functions of token selection, with no model in them."""
 
-from seats.selection.budget import choose_relevant, keep_counts, remove_late, run_windows, select_relevant
+from seats.selection.budget import choose_relevant, keep_counts, remove_late, run_windows
 from seats.selection.density import peak_scores
 from seats.selection.diversity import diverse_count, diverse_macs, keep_count, select_diverse, select_even
 from seats.selection.farthest import farthest_macs, select_farthest
@@ -35,6 +35,5 @@ __all__ = [
     "select_diverse",
     "select_even",
     "select_farthest",
-    "select_relevant",
     "top_mask",
 ]

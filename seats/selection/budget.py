@@ -16,18 +16,6 @@ TEXT, VIDEO, AUDIO = 0, 1, 2
 _TEXT_KEY = 2**30  # sorts behind every window; exact in float32
 
 
-def select_relevant(
-    scores: Tensor,
-    modality: Tensor,
-    window: Tensor,
-    video_keep: float,
-    audio_keep: float,
-    temperature: float,
-) -> Tensor:
-    """`choose_relevant` without the counts: [S] bool, True where the token is kept."""
-    return choose_relevant(scores, modality, window, video_keep, audio_keep, temperature).keep
-
-
 @dataclass(frozen=True)
 class Chosen:
     """keep: [S] bool, True where the token is kept. video, audio: how many of these those are."""

@@ -84,8 +84,8 @@ class TokenLayout:
         if known is None and self.modality.device.type == "cpu":
             known = Known(self.counts(), self.tokens_per_grid(), self.question())
         # To a GPU, ordinary memory is staged at once: nothing here need wait for what the GPU does before.
-        at_once = torch.device(device).type == "cuda"
-        moved = {name: getattr(self, name).to(device, non_blocking=at_once) for name in _TENSORS}
+        non_blocking = torch.device(device).type == "cuda"
+        moved = {name: getattr(self, name).to(device, non_blocking=non_blocking) for name in _TENSORS}
         return TokenLayout(**moved, known=known)
 
     def is_modality(self, modality: Modality) -> torch.Tensor:

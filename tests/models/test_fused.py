@@ -187,7 +187,7 @@ def _kernel_cases():
 
 @pytest.mark.slow
 def test_kernels_do_what_tensor_operations_do(tmp_path, monkeypatch):
-    pytest.importorskip("triton", reason="Triton comes with torch for CUDA; pip install triton runs this on a CPU")
+    pytest.importorskip("triton", reason="comes with torch for CUDA; on a CPU: pip install 'triton>=3.9'")
     path = tmp_path / "found.pt"
     env = {**os.environ} if torch.cuda.is_available() else {**os.environ, "TRITON_INTERPRET": "1"}
     subprocess.run([sys.executable, "-m", "tests.models.test_fused", str(path)], env=env, check=True, timeout=280)

@@ -9,14 +9,19 @@ from reference_cases import select_relevant as one_by_one
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from seats.errors import ModelError, SettingsError
-from seats.selection import budget, keep_counts, remove_late, run_windows, select_relevant
+from seats.selection import budget, choose_relevant, keep_counts, remove_late, run_windows
+
+
+def mask_of(*arguments):
+    """Bool [S]: the tokens that stay."""
+    return choose_relevant(*arguments).keep
 
 
 @pytest.mark.parametrize("i", range(len(CASES["inner"])))
 def test_masks_are_the_published_ones(i):
     case, modality = CASES["inner"][i], array(f"inner_{i}_modality")
     settings = case["video_keep"], case["audio_keep"], case["temperature"]
-    keep = select_relevant(array(f"inner_{i}_scores"), modality, run_windows(modality), *settings)
+    keep = mask_of(array(f"inner_{i}_scores"), modality, run_windows(modality), *settings)
     assert torch.equal(keep, array(f"inner_{i}_keep"))
 
 
@@ -51,7 +56,7 @@ TEMPERATURE = st.sampled_from([0.01, 0.1, 0.3, 10.0])
 @given(layouts() | layouts((1,)) | layouts((2,)), KEEP, KEEP, TEMPERATURE)
 @settings(max_examples=300, deadline=None)
 def test_equals_the_selection_of_one_token_at_a_time(layout, video_keep, audio_keep, temperature):
-    keep = select_relevant(*layout, video_keep, audio_keep, temperature)
+    keep = mask_of(*layout, video_keep, audio_keep, temperature)
     assert torch.equal(keep, one_by_one(*layout, video_keep, audio_keep, temperature))
 
 
@@ -60,7 +65,7 @@ def test_equals_the_selection_of_one_token_at_a_time(layout, video_keep, audio_k
 def test_invariants(layout, video_keep, audio_keep, temperature):
     scores, modality, window = layout
     assume(len(modality[modality > 0].unique()) == 2)  # one modality alone has no floor in every window
-    keep = select_relevant(*layout, video_keep, audio_keep, temperature)
+    keep = mask_of(*layout, video_keep, audio_keep, temperature)
     assert keep[modality == 0].all()
 
     pairs = [(int(w), kind) for w in window.unique() if w >= 0 for kind in (1, 2)]
@@ -129,19 +134,19 @@ def test_one_window_or_one_modality_is_plain_top_k():
     generator = torch.Generator().manual_seed(0)
     scores = torch.rand(40, generator=generator)
     video = torch.ones(40, dtype=torch.int8)
-    keep = select_relevant(scores, video, torch.arange(40) // 10, 0.25, 0.9, 0.1)
+    keep = mask_of(scores, video, torch.arange(40) // 10, 0.25, 0.9, 0.1)
     assert set(keep.nonzero().flatten().tolist()) == set(scores.topk(10).indices.tolist())
 
     both = video.clone()
     both[30:] = 2
-    keep = select_relevant(scores, both, torch.full((40,), 7), 0.2, 0.5, 0.1)
+    keep = mask_of(scores, both, torch.full((40,), 7), 0.2, 0.5, 0.1)
     top = scores[:30].topk(6).indices.tolist() + (scores[30:].topk(5).indices + 30).tolist()
     assert set(keep.nonzero().flatten().tolist()) == set(top)
 
 
 def test_tied_scores_keep_the_earlier_tokens():
     modality = torch.tensor([1] * 6 + [2] * 4 + [1] * 6 + [2] * 4 + [0], dtype=torch.int8)
-    keep = select_relevant(torch.full((21,), 0.5).bfloat16(), modality, run_windows(modality), 0.5, 0.5, 0.1)
+    keep = mask_of(torch.full((21,), 0.5).bfloat16(), modality, run_windows(modality), 0.5, 0.5, 0.1)
     assert keep.tolist() == ([True] * 3 + [False] * 3 + [True] * 2 + [False] * 2) * 2 + [True]
 
 
@@ -151,7 +156,7 @@ def test_relevant_windows_get_more_when_the_temperature_is_low():
     scores = torch.full((120,), 0.01)
     scores[window == 2] = 0.2
     kept = [
-        [int((select_relevant(scores, modality, window, 0.3, 0.3, t) & (window == w)).sum()) for w in range(4)]
+        [int((mask_of(scores, modality, window, 0.3, 0.3, t) & (window == w)).sum()) for w in range(4)]
         for t in (0.1, 100.0)
     ]
     assert kept[0][2] > 2 * kept[0][0]
@@ -162,8 +167,8 @@ def test_the_numbering_of_windows_does_not_matter():
     modality = torch.tensor(([1] * 7 + [2] * 5) * 3, dtype=torch.int8)
     window = run_windows(modality)
     scores = torch.rand(36, generator=torch.Generator().manual_seed(0))
-    keep = select_relevant(scores, modality, window, 0.5, 0.4, 0.1)
-    assert torch.equal(keep, select_relevant(scores, modality, window * 1000 + 5, 0.5, 0.4, 0.1))
+    keep = mask_of(scores, modality, window, 0.5, 0.4, 0.1)
+    assert torch.equal(keep, mask_of(scores, modality, window * 1000 + 5, 0.5, 0.4, 0.1))
 
 
 def test_windows_need_not_lie_together():
@@ -172,16 +177,16 @@ def test_windows_need_not_lie_together():
     generator = torch.Generator().manual_seed(0)
     window, scores = run_windows(modality), torch.rand(40, generator=generator)
     order = torch.randperm(40, generator=generator)
-    keep = select_relevant(scores, modality, window, 0.5, 0.4, 0.1)
-    shuffled = select_relevant(scores[order], modality[order], window[order], 0.5, 0.4, 0.1)
+    keep = mask_of(scores, modality, window, 0.5, 0.4, 0.1)
+    shuffled = mask_of(scores[order], modality[order], window[order], 0.5, 0.4, 0.1)
     assert torch.equal(shuffled, keep[order])
 
 
 def test_text_alone_and_nothing_at_all():
     modality = torch.zeros(3, dtype=torch.int8)
-    assert select_relevant(torch.rand(3), modality, torch.full((3,), -1), 0.1, 0.1, 0.1).all()
+    assert mask_of(torch.rand(3), modality, torch.full((3,), -1), 0.1, 0.1, 0.1).all()
     empty = torch.zeros(0, dtype=torch.int8)
-    assert select_relevant(torch.rand(0), empty, empty.long(), 0.1, 0.1, 0.1).shape == (0,)
+    assert mask_of(torch.rand(0), empty, empty.long(), 0.1, 0.1, 0.1).shape == (0,)
 
 
 def test_values_are_read_from_the_device_once():
@@ -202,7 +207,7 @@ def test_values_are_read_from_the_device_once():
 
     modality = torch.tensor(([1] * 7 + [2] * 5) * 3 + [0] * 4, dtype=torch.int8)
     with Reads() as reads:
-        select_relevant(torch.rand(40), modality, run_windows(modality), 0.5, 0.4, 0.1)
+        mask_of(torch.rand(40), modality, run_windows(modality), 0.5, 0.4, 0.1)
         assert reads.seen == []
         torch.rand(3).max().item()
     assert len(reads.seen) == 1  # the watch itself works
@@ -212,21 +217,21 @@ def test_values_are_read_from_the_device_once():
 def test_settings_out_of_range_are_refused(arguments):
     modality = torch.tensor([1, 2, 0], dtype=torch.int8)
     with pytest.raises(SettingsError):
-        select_relevant(torch.rand(3), modality, torch.tensor([0, 0, -1]), *arguments)
+        mask_of(torch.rand(3), modality, torch.tensor([0, 0, -1]), *arguments)
 
 
 def test_scores_that_are_not_finite_are_refused():
     modality = torch.tensor([1, 2, 0], dtype=torch.int8)
     with pytest.raises(ModelError, match="bfloat16"):
-        select_relevant(torch.full((3,), torch.nan), modality, torch.tensor([0, 0, -1]), 0.5, 0.5, 0.1)
+        mask_of(torch.full((3,), torch.nan), modality, torch.tensor([0, 0, -1]), 0.5, 0.5, 0.1)
 
 
 def test_layouts_that_make_no_sense_are_refused():
     modality = torch.tensor([1, 2, 0], dtype=torch.int8)
     with pytest.raises(ValueError, match="at least 0"):
-        select_relevant(torch.rand(3), modality, torch.tensor([0, -1, -1]), 0.5, 0.5, 0.1)
+        mask_of(torch.rand(3), modality, torch.tensor([0, -1, -1]), 0.5, 0.5, 0.1)
     with pytest.raises(ValueError, match=r"\[S\]"):
-        select_relevant(torch.rand(4), modality, torch.tensor([0, 0, -1]), 0.5, 0.5, 0.1)
+        mask_of(torch.rand(4), modality, torch.tensor([0, 0, -1]), 0.5, 0.5, 0.1)
 
 
 def test_runs_pair_up_by_order():

@@ -9,7 +9,7 @@ import torch
 
 from seats.selection import choose_relevant, column_mass, select_diverse, triton_kernels
 
-pytest.importorskip("triton", reason="Triton comes with torch for CUDA; pip install triton runs this on a CPU")
+pytest.importorskip("triton", reason="comes with torch for CUDA; on a CPU: pip install 'triton>=3.9'")
 
 SELF = __file__
 CASES = [(7, 1, 8, 7), (40, 2, 16, 16), (131, 2, 24, 64), (300, 1, 80, 300), (260, 2, 64, 128)]
