@@ -108,9 +108,9 @@ def flag(*names: str, panel: str, text: str) -> Any:
 QUESTION: Any = typer.Argument(
     help="What to ask, in quotes.", metavar="QUESTION", show_default=False, parser=parse_question
 )
-METHOD_TEXT = (
+METHODS_TEXT = (
     "seats (default), seats+, full for all tokens, random, saliency, fastv, fastv-om, visionzip, visionzip-om, "
-    "divprune, divprune-om, dycoke, fastvid, omnizip, or one that another package adds."
+    "divprune, divprune-om, dycoke, fastvid, omnizip"
 )
 _MODEL, _TOKENS, _CLIP, _ANSWER, _OUTPUT = "Model", "Token selection", "Clip", "Answer", "Output"
 
@@ -165,7 +165,12 @@ class SelectionOptions:
 
     method: Annotated[
         str,
-        option("--method", panel=_TOKENS, text=METHOD_TEXT, metavar="NAME"),
+        option(
+            "--method",
+            panel=_TOKENS,
+            text=f"{METHODS_TEXT}, or one that another package adds.",
+            metavar="NAME",
+        ),
     ] = "seats"
     keep: Annotated[
         float,

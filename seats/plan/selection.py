@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from importlib.metadata import entry_points
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ _SCALE = 1.4
 # As in `seats.methods.seats_plus`.
 _FREE_AFTER, _REMOVED, _AMONG = "removal_free_after", 0.3, 128
 _WINDOW = 50
+_ENTRY_POINTS = "seats.methods"  # as in `seats.methods.registry`, which imports torch
 _CONTEXTUAL = 0.05
 
 
@@ -120,6 +122,11 @@ def select(method: str, scene: Scene, video: float, audio: float) -> Selected:
     Raises SettingsError for a method that is unknown, or cannot reach the target.
     """
     if method not in _RULES:
+        if method in {entry.name for entry in entry_points(group=_ENTRY_POINTS)}:
+            raise SettingsError(
+                f"method {method!r} comes from another package, and what it keeps is known only when it runs: plan "
+                f"with --method full, or run it, as in seats ask --method {method}, which reports what it kept"
+            )
         raise SettingsError(f"cannot plan for method {method!r}: choose one of {', '.join(sorted(_RULES))}")
     for what, share in (("video", video), ("audio", audio)):
         if not 0 < share <= 1:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seats_cli.command import command
-from seats_cli.options import AnswerOptions, ClipOptions, ModelOptions, OutputOptions, SelectionOptions, parse_question
+from seats_cli.options import (
+    METHODS_TEXT,
+    AnswerOptions,
+    ClipOptions,
+    ModelOptions,
+    OutputOptions,
+    SelectionOptions,
+    option,
+    parse_question,
+)
 from seats_cli.output import Output
 from seats_cli.planning import FitOptions, ask_for, clip_for, model_for, place_for
 from seats_cli.startup import check_clip
@@ -19,11 +29,21 @@ if TYPE_CHECKING:
 ORDER = 100
 
 
+@dataclass(frozen=True)
+class PlannedOptions(SelectionOptions):
+    """Which tokens stay, as far as that can be counted without running a method."""
+
+    method: Annotated[
+        str,
+        option("--method", panel="Token selection", text=f"{METHODS_TEXT}.", metavar="NAME"),
+    ] = "seats"
+
+
 @command
 def plan(
     clip: Annotated[Path, typer.Argument(help="A video or sound file.", metavar="CLIP", show_default=False)],
     model: ModelOptions,
-    selection: SelectionOptions,
+    selection: PlannedOptions,
     part: ClipOptions,
     answering: AnswerOptions,
     memory: FitOptions,

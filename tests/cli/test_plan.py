@@ -105,6 +105,13 @@ def test_wrong_use_is_one_line(run: Run, clips: Path, arguments: tuple[str, ...]
     assert not ran.out
 
 
+def test_the_help_offers_no_method_of_another_package(shell: Callable[..., Ran]) -> None:
+    said = " ".join(shell("plan", "--help").out.split())
+    assert "omnizip" in said
+    assert "another package" not in said
+    assert "another package" in " ".join(shell("ask", "--help").out.split())
+
+
 def test_it_takes_less_than_a_second_of_the_processor(shell: Callable[..., Ran], clips: Path) -> None:
     began = os.times().children_user
     ran = shell("plan", clips / "both.mp4", "--model", "Qwen/Qwen2.5-Omni-7B", "--json")

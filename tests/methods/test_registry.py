@@ -83,7 +83,7 @@ def test_a_broken_plug_in_stops_only_who_asks_for_it(tmp_path, monkeypatch, sour
     monkeypatch.delitem(sys.modules, "broken_plug_in", raising=False)
     assert method_class("seats") is Seats
     assert method_names() == [*(cls.name for cls in registry.BUILT_IN), "theirs"]
-    with pytest.raises(SettingsError, match="unknown method 'nobodys': choose one of .*theirs"):
+    with pytest.raises(SettingsError, match=r"unknown method 'nobodys': choose one of .*theirs"):
         method_class("nobodys")
     assert "broken_plug_in" not in sys.modules
     for ask in (lambda: method_class("theirs"), method_classes):

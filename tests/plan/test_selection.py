@@ -141,5 +141,20 @@ def test_counts_that_content_decides_are_said_to_be_estimates(name):
 
 def test_an_unknown_method_is_named():
     scene = Scene("qwen2.5-omni", 28, {}, Tokens(10, 1000, 250), 3, 100, 5, HIDDEN, KEYS)
-    with pytest.raises(SettingsError, match=r"'best'.*seats"):
+    with pytest.raises(SettingsError, match=r"'best'.*choose one of.*seats"):
         select("best", scene, 0.1, 0.1)
+
+
+def test_a_method_of_another_package_is_told_from_an_unknown_one(tmp_path, monkeypatch):
+    """Its counts are its code's secret, which needs torch and is not imported here."""
+    from seats.methods.registry import ENTRY_POINT_GROUP
+
+    info = tmp_path / "my_package-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[{ENTRY_POINT_GROUP}]\nstrided = not_imported:Strided\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    scene = Scene("qwen2.5-omni", 28, {}, Tokens(10, 1000, 250), 3, 100, 5, HIDDEN, KEYS)
+    with pytest.raises(SettingsError, match=r"'strided' comes from another package.*--method full") as caught:
+        select("strided", scene, 0.1, 0.1)
+    assert "choose one of" not in str(caught.value)
