@@ -6,8 +6,10 @@ Reads JSON and safetensors headers only; nothing here imports torch or runs code
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ KNOWN = (
     "Qwen/Qwen3-Omni-30B-A3B-Instruct",
     "Qwen/Qwen3-Omni-30B-A3B-Thinking",
 )
+OWN_SETTINGS = "seats.json"
+"""A model's settings for this package, which its owner writes, or `seats analyze --save`."""
 SINGLE_TURN = "single_turn"
 """Key in a model's `seats.json`."""
 # Weights other than safetensors can carry code, so they are never fetched.
@@ -44,19 +48,22 @@ class Checkpoint:
     def seats_settings(self) -> dict[str, Any]:
         """The folder's own `seats.json`, empty where there is none: what SEATS uses in this model (`stage_settings`),
         and `single_turn`."""
-        return self._json("seats.json")
+        return self._json(OWN_SETTINGS)
 
     @property
     def stage_settings(self) -> dict[str, Any]:
-        """Stage borders measured for this model, empty where it has none."""
-        return {key: value for key, value in self.seats_settings.items() if key != SINGLE_TURN}
+        """Stage borders measured for this model, empty where it has none. Raises ModelError for what cannot be used."""
+        said = {key: value for key, value in self.seats_settings.items() if key != SINGLE_TURN}
+        if said and (wrong := _wrong(said, self._layers())):
+            raise ModelError(f"{self.folder / OWN_SETTINGS}: {wrong}")
+        return said
 
     @property
     def single_turn(self) -> bool:
         """Whether the model knows prompts of one question only. Raises ModelError for neither true nor false."""
         said = self.seats_settings.get(SINGLE_TURN, False)
         if not isinstance(said, bool):
-            raise ModelError(f"{self.folder / 'seats.json'}: {SINGLE_TURN} is {said!r}; it must be true or false")
+            raise ModelError(f"{self.folder / OWN_SETTINGS}: {SINGLE_TURN} is {said!r}; it must be true or false")
         return said
 
     @cached_property
@@ -97,19 +104,62 @@ class Checkpoint:
             )
         return files
 
+    def _layers(self) -> int | None:
+        """Decoder layers, None where config.json does not say."""
+        text = (self.config.get("thinker_config") or self.config).get("text_config") or {}
+        return text.get("num_hidden_layers")
+
     def _json(self, name: str, required: bool = False) -> dict[str, Any]:
         file = self.folder / name
         if not file.is_file():
             if required:
                 raise ModelError(f"{self.folder} is not a model folder: it has no {name}")
             return {}
+        remedy = "correct or remove it" if name == OWN_SETTINGS else "download the checkpoint again"
         try:
             found = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise ModelError(f"{file} is not valid JSON: download the checkpoint again ({error})") from error
+            raise ModelError(f"{file} is not valid JSON: {remedy} ({error})") from error
         if not isinstance(found, dict):
-            raise ModelError(f"{file} holds no JSON object: download the checkpoint again")
+            raise ModelError(f"{file} holds no JSON object: {remedy}")
         return found
+
+
+def _wrong(said: dict[str, Any], layers: int | None) -> str | None:
+    """What is wrong with a model's stage settings, None for nothing. layers: of its decoder, None for any number."""
+    if missing := [key for key in ("drop_layers", "late_layer") if key not in said]:
+        return f"lacks {' and '.join(missing)}; they go together, and the others but {SINGLE_TURN} need them"
+    most = sys.maxsize if layers is None else layers
+    up_to = "on" if layers is None else f"to {layers}"
+
+    def is_layer(value: Any, first: int = 1) -> bool:
+        return type(value) is int and first <= value <= most  # True is an int to isinstance
+
+    def is_positive(value: Any) -> bool:
+        return type(value) in (int, float) and 0 < value <= sys.float_info.max
+
+    def must(key: str, what: str) -> str:
+        value = json.dumps(said[key])
+        return f"{key} is {value if len(value) <= 60 else value[:57] + '...'}; it must {what}"
+
+    drops, late = said["drop_layers"], said["late_layer"]
+    rising = isinstance(drops, list) and all(map(is_layer, drops)) and all(a < b for a, b in pairwise(drops))
+    if not rising:
+        return must("drop_layers", f"be a list of rising layers from 1 {up_to}")
+    if not is_layer(late, 2):
+        return must("late_layer", f"be a layer from 2 {up_to}")
+    if drops and drops[0] >= late - 1:  # later ones alone are left out, as published
+        return must(
+            "drop_layers",
+            f"begin before layer {late - 1}, after which late_layer {late} removes everything, or be empty",
+        )
+    for key in ("pre_llm_scale", "temperature"):
+        if key in said and not is_positive(said[key]):
+            return must(key, "be a number above 0")
+    free = said.get("removal_free_after")
+    if free is not None and not is_layer(free):
+        return must("removal_free_after", f"be a layer from 1 {up_to}, or null")
+    return None
 
 
 def find_checkpoint(model: str, *, offline: bool = False, revision: str | None = None) -> Checkpoint:

@@ -135,11 +135,9 @@ def select(method: str, scene: Scene, video: float, audio: float) -> Selected:
 
 
 def stage_borders(scene: Scene) -> tuple[tuple[int, ...], int]:
-    """Drop layers and late layer (1-based) of SEATS in a model. Raises SettingsError for a broken seats.json."""
+    """Drop layers and late layer (1-based) of SEATS in a model."""
     own = scene.settings
     if own:
-        if missing := {"drop_layers", "late_layer"} - own.keys():
-            raise SettingsError(f"the model's seats.json lacks {' and '.join(sorted(missing))}")
         return tuple(own["drop_layers"]), own["late_layer"]
     depth, drops, late = _BORDERS[scene.family]
     if scene.num_layers == depth:

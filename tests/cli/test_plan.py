@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -103,6 +104,16 @@ def test_wrong_use_is_one_line(run: Run, clips: Path, arguments: tuple[str, ...]
     assert ran.code == code
     assert re.search(said, ran.line)
     assert not ran.out
+
+
+def test_a_models_own_settings_are_checked(run: Run, clips: Path, tiny: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    shutil.copytree(tiny, folder)
+    (folder / "seats.json").write_text('{"drop_layers": [1], "late_layer": 99}')
+    for command, question in (("plan", ()), ("ask", ("what ?",))):
+        ran = run(command, clips / "both.mp4", *question, "--model", folder)
+        assert ran.code == 1
+        assert "seats.json: late_layer is 99; it must be a layer from 2 to" in ran.line
 
 
 def test_the_help_offers_no_method_of_another_package(shell: Callable[..., Ran]) -> None:

@@ -128,13 +128,110 @@ def test_processor_settings_come_from_either_layout(tmp_path):
 
 def test_whether_a_model_takes_single_questions_is_no_setting_of_a_method(tmp_path):
     assert not write(tmp_path, config={}).single_turn
-    said = write(tmp_path, seats={"single_turn": True, "late_layer": 7})
+    own = {"drop_layers": [3], "late_layer": 7}
+    said = write(tmp_path, seats={"single_turn": True, **own})
     assert said.single_turn
-    assert said.stage_settings == {"late_layer": 7}
+    assert said.stage_settings == own
+    assert write(tmp_path, seats={"single_turn": True}).stage_settings == {}
     assert find_checkpoint(BUILT_IN).single_turn
     with pytest.raises(ModelError, match="must be true or false") as caught:
         _ = write(tmp_path, seats={"single_turn": "yes"}).single_turn
     one_line(caught)
+
+
+OWN = {"drop_layers": [4, 5, 6], "late_layer": 8, "pre_llm_scale": 1.7, "removal_free_after": 6, "temperature": 0.1}
+
+
+def with_layers(folder, layers: int, whole: bool = True, **own) -> Checkpoint:
+    """A folder whose decoder has so many layers. whole: config of the full model, not of its thinker."""
+    thinker = {"text_config": {"num_hidden_layers": layers}}
+    return write(folder, config={"thinker_config": thinker} if whole else thinker, seats=own)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize(
+    "other",
+    [
+        {},
+        {"drop_layers": [], "removal_free_after": None},
+        {"drop_layers": [4, 7, 9], "late_layer": 8},  # those from the removal on are left out, as published
+        {"late_layer": 10, "removal_free_after": 9},
+        {"pre_llm_scale": 2, "temperature": 1},
+        {"measured": {"by": 1}},
+    ],
+)
+def test_stage_settings_that_can_be(tmp_path, whole, other):
+    own = {**OWN, **other}
+    assert with_layers(tmp_path, 10, whole, **own).stage_settings == own
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize(
+    ("key", "value", "allowed"),
+    [
+        ("drop_layers", [4, "5"], "a list of rising layers from 1 to 10"),
+        ("drop_layers", 4.5, "a list of rising layers from 1 to 10"),
+        ("drop_layers", None, "a list of rising layers from 1 to 10"),
+        ("drop_layers", {"4": 5}, "a list of rising layers from 1 to 10"),
+        ("drop_layers", [4, 5.0], "a list of rising layers from 1 to 10"),
+        ("drop_layers", [True, 5], "a list of rising layers from 1 to 10"),
+        ("drop_layers", [0, 5], "a list of rising layers from 1 to 10"),
+        ("drop_layers", [4, 11], "a list of rising layers from 1 to 10"),
+        ("drop_layers", [5, 4], "a list of rising layers from 1 to 10"),
+        ("drop_layers", [4, 4], "a list of rising layers from 1 to 10"),
+        ("drop_layers", [7, 8], "before layer 7, after which late_layer 8 removes everything, or be empty"),
+        ("late_layer", 5, "before layer 4, after which late_layer 5 removes everything, or be empty"),
+        ("late_layer", "x", "a layer from 2 to 10"),
+        ("late_layer", None, "a layer from 2 to 10"),
+        ("late_layer", 1, "a layer from 2 to 10"),
+        ("late_layer", 11, "a layer from 2 to 10"),
+        ("late_layer", 7.5, "a layer from 2 to 10"),
+        ("pre_llm_scale", "x", "a number above 0"),
+        ("pre_llm_scale", 0, "a number above 0"),
+        ("pre_llm_scale", -1, "a number above 0"),
+        ("pre_llm_scale", True, "a number above 0"),
+        ("pre_llm_scale", None, "a number above 0"),
+        ("pre_llm_scale", float("nan"), "a number above 0"),
+        ("pre_llm_scale", float("inf"), "a number above 0"),
+        ("pre_llm_scale", 10**400, "a number above 0"),
+        ("temperature", None, "a number above 0"),
+        ("temperature", 0, "a number above 0"),
+        ("temperature", [0.1], "a number above 0"),
+        ("removal_free_after", "7", "a layer from 1 to 10, or null"),
+        ("removal_free_after", 6.5, "a layer from 1 to 10, or null"),
+        ("removal_free_after", 0, "a layer from 1 to 10, or null"),
+        ("removal_free_after", 99, "a layer from 1 to 10, or null"),
+        ("removal_free_after", False, "a layer from 1 to 10, or null"),
+    ],
+)
+def test_stage_settings_that_cannot_be(tmp_path, whole, key, value, allowed):
+    checkpoint = with_layers(tmp_path, 10, whole, **{**OWN, key: value})
+    with pytest.raises(ModelError) as caught:
+        _ = checkpoint.stage_settings
+    said = one_line(caught)
+    assert said.startswith(f"{tmp_path / 'seats.json'}: ")
+    assert key in said
+    assert f"must be {allowed}" in said or f"must begin {allowed}" in said
+    assert len(said) < 250 + len(str(tmp_path))
+
+
+@pytest.mark.parametrize("lacks", [["drop_layers"], ["late_layer"], ["drop_layers", "late_layer"]])
+def test_stage_settings_go_together(tmp_path, lacks):
+    checkpoint = with_layers(tmp_path, 10, **{key: value for key, value in OWN.items() if key not in lacks})
+    with pytest.raises(ModelError, match=rf"seats\.json: lacks {' and '.join(lacks)}") as caught:
+        _ = checkpoint.stage_settings
+    one_line(caught)
+
+
+def test_the_settings_of_the_built_in_model_can_be():
+    assert find_checkpoint(BUILT_IN).stage_settings["removal_free_after"] == 6
+
+
+@pytest.mark.parametrize("content", ["{", "", "[1]", "\x00"])
+def test_a_broken_file_of_ones_own_is_not_to_be_downloaded_again(tmp_path, content):
+    with pytest.raises(ModelError, match=r"seats\.json .*correct or remove it") as caught:
+        _ = write(tmp_path, seats=content).single_turn
+    assert "download" not in one_line(caught)
 
 
 def test_the_chat_template_comes_from_either_file(tmp_path):
