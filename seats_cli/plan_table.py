@@ -109,7 +109,10 @@ class PlanTable:
         row("mean of layers", (f"{means[0]:,.0f}", f"{means[1]:,.0f}"))
         for key, label in _PARTS.items():
             values = (getattr(full.flops, key), getattr(run.flops, key))
-            if any(values) and (self.verbose or max(values) > 0.005 * full.flops.total):
+            decoding = key == "llm_decode"
+            if decoding:  # said however little it is: the sum goes by the longest answer allowed
+                label += f" {_tokens(plan.ask.answer_tokens)}"
+            if decoding or (any(values) and (self.verbose or max(values) > 0.005 * full.flops.total)):
                 row(f"  {label}", (flops(values[0], ""), flops(values[1], "")), "dim")
         row("FLOPs", (flops(full.flops.total, ""), flops(run.flops.total, "")), "bold")
         for label, values in self._memory(full, run):
@@ -138,7 +141,8 @@ class PlanTable:
         run_fits, full_fits = self.fitting
         if plan.ask.method != "full":
             gain = (
-                f"{times(plan.flops_reduction)} fewer FLOPs in all, {times(plan.llm_reduction)} in selection + prefill"
+                f"{times(plan.flops_reduction)} fewer FLOPs in all ({_tokens(plan.ask.answer_tokens)} decoded), "
+                f"{times(plan.llm_reduction)} in selection + prefill"
             )
             yield Text(gain)
         from seats.plan.search import reserve_for
@@ -162,3 +166,7 @@ class PlanTable:
         for change in self.changes:
             table.add_row(f"  {change.text}", size(change.plan.needed_bytes))
         yield table
+
+
+def _tokens(count: int) -> str:
+    return f"{count:,} token{'s' * (count != 1)}"

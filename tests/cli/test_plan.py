@@ -65,6 +65,18 @@ def test_a_limit_chooses_the_model(run: Run, clips: Path) -> None:
     assert "Qwen2.5-Omni-7B" in ran.line
 
 
+@pytest.mark.parametrize("method", ["seats", "full"])
+def test_the_table_says_for_how_long_an_answer_it_holds(
+    run: Run, clips: Path, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    ran = run("plan", clips / "both.mp4", "--model", "Qwen/Qwen2.5-Omni-7B", "--max-vram", "40G", "--method", method)
+    assert "decoding 256 tokens " in ran.out
+    assert ("fewer FLOPs in all (256 tokens decoded)" in ran.out) is (method == "seats")
+    short = run("plan", clips / "both.mp4", "--model", "seats-nano", "--method", method, "--max-new-tokens", "1")
+    assert "decoding 1 token " in short.out
+
+
 @pytest.mark.parametrize("width", ["40", "60", "120"])
 @pytest.mark.parametrize("clip", ["both.mp4", "mute.mp4", "sound.m4a"])
 def test_the_table_keeps_to_the_width(
