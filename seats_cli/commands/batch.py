@@ -26,6 +26,7 @@ from seats_cli.options import (
     parse_question,
 )
 from seats_cli.output import Output
+from seats_cli.places import check_place
 from seats_cli.planning import FitOptions
 from seats_cli.text import size
 from seats_cli.usage import INTERRUPTED, WrongUsage
@@ -187,9 +188,11 @@ def _files(out: Path, questions: Path | None) -> tuple[Path, Path | None]:
         if path is not None and questions is not None and _same_file(path, questions):
             beside = "" if path == out else f" (its rows go to {path})"
             raise WrongUsage(f"--out {out}{beside} would overwrite the file of questions: give another name")
+    check_place(results, in_place=True)
     if table is not None:
         check_kind(table)
         check_table(table)
+        check_place(table)
     return results, table
 
 

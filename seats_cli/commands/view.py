@@ -24,6 +24,7 @@ from seats_cli.options import (
 )
 from seats_cli.output import Output
 from seats_cli.page_file import check_page, shown, write_page
+from seats_cli.places import check_place
 from seats_cli.planning import FitOptions, fitting
 from seats_cli.startup import start
 from seats_cli.text import size
@@ -148,18 +149,21 @@ def view(
 
 
 def _check_files(files: FileOptions, clip: Path) -> None:
-    """What can be said of the files to write before anything heavy is imported. Raises WrongUsage or MediaError."""
-    wanted = [("--out", files.page(), None), ("--png", files.png, None), ("--mp4", files.mp4, ".mp4")]
+    """What can be said of the files to write before anything heavy is imported. Raises WrongUsage or SettingsError."""
+    wanted: list[tuple[str, Path | None, tuple[str, ...]]] = [
+        ("--out", files.page(), ()),
+        ("--png", files.png, (".png", ".pdf", ".svg")),
+        ("--mp4", files.mp4, (".mp4",)),
+    ]
     taken: dict[str, str] = {os.path.realpath(clip): "the clip"}
-    for name, path, suffix in wanted:
+    for name, path, suffixes in wanted:
         if path is None:
             continue
         if path.is_dir() or not path.name:
             raise WrongUsage(f"{name} {path} is a folder: give the name of a file")
-        if suffix and path.suffix.lower() != suffix:
-            raise WrongUsage(f"{name} {path}: the name must end in {suffix}")
-        if not path.absolute().parent.is_dir():
-            raise MediaError(f"{path}: its folder does not exist; make it first")
+        if suffixes and path.suffix.lower() not in suffixes:
+            raise WrongUsage(f"{name} {path}: the name must end in {' or '.join(suffixes)}")
+        check_place(path, in_place=name != "--out")
         if other := taken.get(os.path.realpath(path)):
             raise WrongUsage(f"{name} {path} would overwrite {other}: give another name")
         taken[os.path.realpath(path)] = f"what {name} writes"

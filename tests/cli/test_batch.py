@@ -174,6 +174,8 @@ def test_one_line_for_what_cannot_be(run: Run, clips: Path, tmp_path: Path, opti
         (2, "is empty", (clips, " ")),
         (2, "not UTF-8", (clips, "what \udcff ?")),
         (2, "ends in .jsonl", (clips, "what ?", "--out", tmp_path / "r.txt")),
+        (2, "its folder does not exist; make it first", (clips, "what ?", "--out", tmp_path / "new" / "r.jsonl")),
+        (2, "its folder does not exist; make it first", (clips, "what ?", "--out", tmp_path / "new" / "r.csv")),
         (2, "--engine ray", (clips, "what ?", "--ray-address", "auto")),
         (2, "no shard 5/4", (clips, "what ?", "--shard", "5/4")),
         (1, "no such folder", (clips / "nowhere", "what ?")),
@@ -184,7 +186,7 @@ def test_one_line_for_what_cannot_be(run: Run, clips: Path, tmp_path: Path, opti
         assert ran.code == code, ran.err
         assert says in " ".join(ran.err.split()), arguments
         assert not ran.out
-    assert not (tmp_path / "r.jsonl").exists()
+    assert not [*tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize(

@@ -64,10 +64,11 @@ def test_sound_alone(view: Run) -> None:
 @pytest.mark.parametrize(
     ("flags", "code", "says"),
     [
-        (["--out", "nowhere/map.html"], 1, "folder does not exist"),
+        (["--out", "nowhere/map.html"], 2, "folder does not exist"),
+        (["--png", "nowhere/map.png"], 2, "folder does not exist"),
         (["--out", "."], 2, "is a folder"),
         (["--mp4", "mask.webm"], 2, "end in .mp4"),
-        (["--png", "map.gif"], 2, "end in .png, .pdf or .svg"),
+        (["--png", "map.gif"], 2, "end in .png or .pdf or .svg"),
         (["--out", "a.mp4", "--mp4", "a.mp4"], 2, "overwrite what --out writes"),
         (["--method", "magic"], 2, "choose one of"),
         (["--method", "seats", "--method", "fastv", "--keep", "3%"], 2, "fastv"),
@@ -78,6 +79,40 @@ def test_what_cannot_be_written_or_chosen_is_said_first(view: Run, flags: list[s
     assert ran.code == code
     assert says in ran.line
     assert not ran.out
+
+
+@pytest.mark.parametrize(
+    "flags", [["--out", "closed/map.html"], ["--png", "closed/map.png"], ["--mp4", "closed/m.mp4"]]
+)
+def test_files_that_cannot_be_written_are_said_before_the_clip_is_opened(
+    view: Run, flags: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: Path) -> None:  # root may write into folders that are closed to others
+        raise PermissionError(13, "Permission denied")
+
+    Path("closed").mkdir()
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    ran = view("no-such-clip.mp4", *flags)
+    assert ran.code == 2
+    assert f"{flags[1]}: its folder cannot be written to (Permission denied)" in ran.line
+
+
+def test_a_figure_of_no_known_format_is_said_before_the_clip_is_opened(view: Run) -> None:
+    ran = view("no-such-clip.mp4", "--png", "map.gif")
+    assert ran.code == 2
+    assert "must end in .png or .pdf or .svg" in ran.line
+
+
+def test_a_figure_takes_the_place_of_an_older_one_in_a_closed_folder(
+    view: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is written into the file that is there; a page would be made beside it first."""
+    Path("map.png").write_bytes(b"old")
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: pytest.fail("looked at the folder"))
+    assert "no such file" in view("no-such-clip.mp4", "--png", "map.png").line
+    monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK)
+    ran = view("no-such-clip.mp4", "--png", "map.png")
+    assert "map.png: cannot be written to" in ran.line
 
 
 def test_the_clip_is_never_overwritten(view: Run, clips: Path) -> None:

@@ -1,0 +1,27 @@
+"""Where files are to be written, looked at before anything that takes long."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from seats.errors import SettingsError
+
+
+def check_place(path: Path, *, in_place: bool = False) -> None:
+    """Raises SettingsError for a file that could not be written at the end.
+
+    in_place: whether a file that is there is written into; else another one, made beside it, takes its place.
+    """
+    real = Path(os.path.realpath(path))  # what a link leads to is written, not the link
+    if not real.parent.is_dir():
+        raise SettingsError(f"{path}: its folder does not exist; make it first")
+    if real.exists() and (in_place or not real.is_file()):
+        if not os.access(real, os.W_OK):
+            raise SettingsError(f"{path}: cannot be written to; give another name, or allow it")
+        return
+    try:
+        tempfile.TemporaryFile(dir=real.parent).close()  # os.access would not tell of all that can forbid it
+    except OSError as error:
+        raise SettingsError(f"{path}: its folder cannot be written to ({error.strerror}); choose another") from None
