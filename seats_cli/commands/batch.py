@@ -76,7 +76,13 @@ class BatchOptions:
     ] = False
     shard: Annotated[
         str | None,
-        option("--shard", panel=_BATCH, text="Only this part of the clips: 1/4 to 4/4.", metavar="I/N"),
+        option(
+            "--shard",
+            panel=_BATCH,
+            text="Only this part of the clips: 1/4 to 4/4. A clip's name decides its part, so that only with many clips "
+            "the parts are about equal.",
+            metavar="I/N",
+        ),
     ] = None
     workers: Annotated[
         int | None,
