@@ -79,8 +79,8 @@ class BatchOptions:
         option(
             "--shard",
             panel=_BATCH,
-            text="Only this part of the clips: 1/4 to 4/4. A clip's name decides its part, so that only with many clips "
-            "the parts are about equal.",
+            text="Only this part of the clips: 1/4 to 4/4. A clip's name decides its part, so that the parts are "
+            "about equal only for many clips.",
             metavar="I/N",
         ),
     ] = None
