@@ -101,7 +101,7 @@ def test_what_goes_wrong_is_one_line_and_the_chat_goes_on(tiny_chat: Run, monkey
         "/view": "nothing to show yet",
         "/save": "needs the name of a file",
         "/save a.jsonl": "nothing to save yet",
-        "<|VIDEO|> ?": "2 media placeholders",
+        "<|VIDEO|> ?": "holds <|VIDEO|>, a special token of the model",
     }
     ran = tiny_chat("\n".join([*lines, "what is red ?"]) + "\n")
     assert ran.code == SOME_FAILED
