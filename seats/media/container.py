@@ -24,6 +24,11 @@ _NOT_MEDIA_FORMATS = {"tty", "bin", "xbin", "adf", "idf", "concat", "hls", "dash
 _MAX_ERRORS_IN_A_ROW = 100
 # Formats whose seek lands where it says and whose timestamps stay true after it.
 _SEEKABLE_FORMATS = {"mov", "mp4", "matroska", "webm", "wav", "flac", "ogg", "mpegts", "avi"}
+# MPEG's transport and program streams count 90,000 a second in 33 bits (ISO 13818-1). Sound whose encoder begins a
+# moment before time 0 has its first timestamps just below the end of that clock.
+_MPEG_FORMATS = {"mpegts", "mpeg"}
+_MPEG_HERTZ, _MPEG_TICKS = 90_000, 2**33
+_BEFORE_0_S = 60
 
 
 class Deadline:
@@ -131,8 +136,15 @@ def start_of(container: InputContainer) -> float:
 
 
 def duration_of(container: InputContainer) -> float | None:
-    """Return the length the header announces, seconds, or None."""
-    return container.duration / av.time_base if container.duration and container.duration > 0 else None
+    """Return the length the header announces, seconds, or None.
+
+    What FFmpeg's libraries give is counted from the first timestamp, but in Matroska, where it is what writers put
+    there: most the last timestamp.
+    """
+    if not container.duration or container.duration < 0:
+        return None
+    length, start = container.duration / av.time_base, start_of(container)
+    return length - start if "matroska" in container.format.name and 0 < start < length else length
 
 
 def announced_end(container: InputContainer, used: list[Any]) -> float | None:
@@ -140,10 +152,21 @@ def announced_end(container: InputContainer, used: list[Any]) -> float | None:
 
     The container's own length counts only if there are no other streams that could be the longer ones.
     """
-    if used and all(stream.duration for stream in used):
-        ends = [((stream.start_time or 0) + stream.duration) * stream.time_base for stream in used]
-        return float(max(ends)) - start_of(container)
+    ends = [stream_end(container, stream) for stream in used]
+    known = [end for end in ends if end is not None]
+    if known and len(known) == len(used):
+        return max(known)
     return duration_of(container) if len(used) == len(container.streams) else None
+
+
+def stream_end(container: InputContainer, stream: Any) -> float | None:
+    """Return when the header says a stream ends, seconds from the file's start; None if it says so of the file only.
+
+    FFmpeg gives a stream whose start it doesn't know the length of the file.
+    """
+    if not stream.duration or stream.start_time is None:
+        return None
+    return float((stream.start_time + stream.duration) * stream.time_base) - start_of(container)
 
 
 def video_streams(container: InputContainer) -> list[Any]:
@@ -177,25 +200,48 @@ def audio_streams(container: InputContainer) -> list[Any]:
 
 
 def packets(container: InputContainer, stream: Any, deadline: Deadline) -> Iterator[Any]:
-    """Yield a stream's packets to the end of the file, past damaged places; the empty last packet is left
-    out.
+    """Yield a stream's packets, or those of several, to the end of the file, past damaged places; the empty last
+    packet is left out.
 
     Raises:
         MediaError: The time is up.
     """
-    errors = 0
+    errors, wraps = 0, _may_wrap(container)
     while errors < _MAX_ERRORS_IN_A_ROW:
         try:
             for packet in container.demux(stream):
                 deadline.check()
                 if packet.size:
                     errors = 0
+                    if wraps:
+                        packet.pts, packet.dts = _unwrapped(packet.pts), _unwrapped(packet.dts)
                     yield packet
             return
         except (av.error.ExitError, av.error.TimeoutError):
             raise deadline.error() from None
         except (av.error.FFmpegError, OSError):
             errors += 1
+
+
+def length_is_wrapped(container: InputContainer) -> bool:
+    """Return whether the container's length is MPEG's clock: a timestamp before 0 was taken for the last one."""
+    if container.format.name not in _MPEG_FORMATS:
+        return False
+    start, length = start_of(container), (container.duration or 0) / av.time_base
+    from_clocks_end = start + length - _MPEG_TICKS / _MPEG_HERTZ  # a packet may reach past it
+    return start < _BEFORE_0_S and -_BEFORE_0_S <= from_clocks_end < 1
+
+
+def _may_wrap(container: InputContainer) -> bool:
+    """Return whether timestamps near the end of MPEG's clock are none the clip could reach."""
+    if container.format.name not in _MPEG_FORMATS:
+        return False
+    length = 0.0 if length_is_wrapped(container) else duration_of(container) or 0.0
+    return start_of(container) + length < _MPEG_TICKS / _MPEG_HERTZ - _BEFORE_0_S
+
+
+def _unwrapped(ticks: int | None) -> int | None:
+    return ticks - _MPEG_TICKS if ticks is not None and 0 < _MPEG_TICKS - ticks <= _BEFORE_0_S * _MPEG_HERTZ else ticks
 
 
 def need_decoder(stream: Any, path: Path, kind: str) -> None:

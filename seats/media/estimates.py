@@ -1,9 +1,11 @@
-"""Which announced lengths are only file size over bit rate: FFmpeg gives them like any other."""
+"""Which announced lengths are only file size over bit rate, or a timestamp: FFmpeg gives them like any other."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+
+from seats.media import container as media
 
 # Sound without a container: no header that covers the whole file. MP3 may have one in its first frame.
 _BARE_FORMATS = {"aac", "loas", "ac3", "eac3", "dts", "dtshd", "mlp", "truehd", "amr", "amrnb", "amrwb"}
@@ -14,10 +16,15 @@ _MOST_ID3_TAGS = 10
 
 
 def is_estimated(path: Path, container: Any) -> bool:
-    """Return whether the container's length is FFmpeg's guess from the bit rate at the beginning.
+    """Return whether the container's length is FFmpeg's guess from the bit rate at the beginning, or a timestamp.
 
-    A variable bit rate, and quiet or loud beginnings, make such a length wrong by any factor.
+    A variable bit rate, and quiet or loud beginnings, make such a length wrong by any factor. In Ogg it is the last
+    timestamp of Opus, even if the first one isn't 0, as in what was recorded from a broadcast.
     """
+    if container.format.name == "ogg":
+        return (container.start_time or 0) > 0
+    if media.length_is_wrapped(container):
+        return True
     if container.format.name == "mp3":
         return not _mp3_says_length(path)
     return container.format.name in _BARE_FORMATS

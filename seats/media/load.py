@@ -10,7 +10,7 @@ from typing import Any
 
 from seats.errors import MediaError, SettingsError
 from seats.media import container as media
-from seats.media.audio import SAMPLE_RATE, load_audio
+from seats.media.audio import load_audio
 from seats.media.clip import Audio, Clip, Video
 from seats.media.estimates import is_estimated
 from seats.media.probe import count_duration, no_streams
@@ -18,6 +18,17 @@ from seats.media.reading import Arriving, ReadingClip
 from seats.media.sampling import FrameSampling
 from seats.media.video import load_video
 from seats.media.wav import promised_seconds
+
+# What a whole file may lack of the length that its header states, however long it is: timestamps are rounded; encoders
+# of sound begin before time 0 and fill up their last block, which decoders cut off again (MP3: 1,105 samples before
+# and up to 1,151 behind, AAC: 2,112 and 1,023, Opus: up to 120 ms); and of the last picture often only the beginning
+# is stored.
+_ROUNDING_S = 0.1
+_PADDING_SAMPLES = 4096
+_LONGEST_LAST_PICTURE_S = 1.0
+_SHORTEST_PICTURE_S = 1e-3
+# Sound and pictures of one recording rarely end at the same moment, seconds.
+_UNEQUAL_S = 1.0
 
 
 def load_clip(
@@ -63,14 +74,15 @@ def load_clip(
         announced = None if estimated else media.duration_of(container)
         used = [*(videos[:1] if use_video else []), *(audios[:1] if use_audio else [])]
         promised = None if estimated else media.announced_end(container, used)
-        if container.format.name == "wav" and used:
+        if container.format.name in ("wav", "avi") and used:
             promised = promised_seconds(path) or promised
+        streams_end = {} if estimated else {stream.type: media.stream_end(container, stream) for stream in used}
     notes = _stream_notes(path, len(videos), len(audios), use_video, use_audio)
     duration = announced if announced is not None else count_duration(path, deadline)
     if duration is not None and start >= duration:
         raise MediaError(f"{path}: lasts {duration:.2f} s, so nothing begins at {start:g} s; choose an earlier start")
     end = math.inf if end_s is None else end_s
-    video, audio, more, read_until = _decode_both(
+    video, audio, more, ends = _decode_both(
         path,
         start,
         end,
@@ -81,14 +93,20 @@ def load_clip(
         arriving,
     )
     notes += more
+    read_until = max(ends.values())
     if video is None and audio is None:
         raise MediaError(f"{path}: nothing can be read between {start:g} s and {_until(end)}; check the range and file")
     complete = len(used) == bool(videos) + bool(audios)
     if duration is None or (complete and math.isinf(end) and read_until > duration):
         duration = read_until
     last = min(end, duration)
-    notes += _early_ends(video, audio, start, min(last, read_until))
-    if promised is not None and min(end, promised) - read_until > max(1.0, 0.05 * promised):
+    slack = _slack(video, audio, ends["video"] - start)
+    notes += _early_ends(ends, streams_end, min(last, read_until), slack) if video and audio else []
+    if promised is None and announced is not None and min(end, announced) - read_until > slack:
+        # the streams that are not used may be the longer ones
+        reached = count_duration(path, deadline, all_streams=True)
+        promised = announced if reached is None or announced - reached > slack else None
+    if promised is not None and min(end, promised) - read_until > slack:
         notes.append(f"the file ends early: {read_until:.1f} of {promised:.1f} s could be read")
         last = read_until
     elif math.isfinite(end) and end - duration > 0.05:
@@ -138,16 +156,28 @@ def _stream_notes(path: Path, videos: int, audios: int, use_video: bool, use_aud
     return notes
 
 
-def _early_ends(video: Video | None, audio: Audio | None, start_s: float, end_s: float) -> list[str]:
-    """Say which of pictures and sound ends well before the other."""
-    if video is None or audio is None:
-        return []
-    ends = {
-        "pictures end": start_s + video.times[-1] + 1 / video.source_fps,
-        "sound ends": start_s + len(audio.waveform) / SAMPLE_RATE,
-    }
-    slack = max(1.0, 0.05 * (end_s - start_s))
-    return [f"the {what} at {at:.1f} s, the clip at {end_s:.1f} s" for what, at in ends.items() if end_s - at > slack]
+def _slack(video: Video | None, audio: Audio | None, video_until: float) -> float:
+    """Return by how much a file may end before its header says without a part of it being missing, seconds.
+
+    `video_until`: when the pictures end, seconds from the clip's start.
+    """
+    slack = _ROUNDING_S
+    if audio is not None:
+        slack += _PADDING_SAMPLES / audio.source_rate
+    if video is not None and video_until <= video.times[-1] + _SHORTEST_PICTURE_S:
+        slack += min(1 / video.source_fps, _LONGEST_LAST_PICTURE_S)
+    return slack
+
+
+def _early_ends(ends: dict[str, float], promised: dict[str, float | None], end_s: float, slack: float) -> list[str]:
+    """Say which of pictures and sound ends well before the clip, or before the header says and so before the clip."""
+    notes = []
+    for kind, at in ends.items():
+        said = min(promised.get(kind) or 0.0, end_s)
+        if end_s - at > _UNEQUAL_S or said - at > slack:
+            what = "pictures end" if kind == "video" else "sound ends"
+            notes.append(f"the {what} at {at:.1f} s, the clip at {end_s:.1f} s")
+    return notes
 
 
 def _decode_both(
@@ -159,8 +189,12 @@ def _decode_both(
     with_audio: bool,
     deadline: media.Deadline,
     arriving: Arriving | None,
-) -> tuple[Video | None, Audio | None, list[str], float]:
-    """Decode sound on a second thread while this one decodes pictures; one failing leaves the other."""
+) -> tuple[Video | None, Audio | None, list[str], dict[str, float]]:
+    """Decode sound on a second thread while this one decodes pictures; one failing leaves the other.
+
+    Returns:
+        Both, notes, and by "video" and "audio" when what was read of it ends, seconds from the file's start.
+    """
     notes: list[str] = []
     errors: list[MediaError] = []
     video: Video | None = None
@@ -194,7 +228,7 @@ def _decode_both(
     if errors and video is None and audio is None:
         raise errors[0]
     notes += [str(error).removeprefix(f"{path}: ") for error in errors]
-    return video, audio, notes, max(video_until, audio_until)
+    return video, audio, notes, {"video": video_until, "audio": audio_until}
 
 
 def _until(end_s: float) -> str:

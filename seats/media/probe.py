@@ -110,9 +110,12 @@ def probe(path: str | os.PathLike[str], *, timeout_s: float | None = None) -> Me
     return MediaInfo(path, size, name, duration, counted, video, audio, len(videos), len(audios))
 
 
-def count_duration(path: Path, deadline: media.Deadline) -> float | None:
+def count_duration(path: Path, deadline: media.Deadline, *, all_streams: bool = False) -> float | None:
     """Return the end of the last packet, seconds from the file's start, by reading all packets; None if
     unknown.
+
+    Args:
+        all_streams: Also those that would not be used: further sound tracks, subtitles.
 
     Raises:
         MediaError: The file cannot be opened or the time is up.
@@ -121,6 +124,8 @@ def count_duration(path: Path, deadline: media.Deadline) -> float | None:
     unsaid = 0.0
     with media.open_media(path, deadline) as container:
         streams = [*media.video_streams(container)[:1], *media.audio_streams(container)[:1]]
+        if all_streams:
+            streams = list(container.streams)
         raw_aac = container.format.name == "aac"
         for packet in media.packets(container, streams, deadline):
             if raw_aac:
@@ -128,7 +133,7 @@ def count_duration(path: Path, deadline: media.Deadline) -> float | None:
             if packet.pts is not None:
                 index, ticks = packet.stream_index, packet.pts + (packet.duration or 0)
                 ends[index] = max(ends.get(index, ticks), ticks)
-        bases = {stream.index: stream.time_base for stream in streams}
+        bases = {stream.index: stream.time_base for stream in streams if stream.index in ends}
         end = max((float(ticks * bases[index]) for index, ticks in ends.items()), default=None)
         origin = media.start_of(container)
     return None if end is None or end <= origin else end - origin + unsaid
