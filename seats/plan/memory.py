@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from seats.plan.clip import Part
     from seats.plan.model import PlannedModel
     from seats.plan.plan import Ask
-    from seats.plan.selection import Selected, Tokens
+    from seats.plan.scene import Selected, Tokens
 
 _GRIDS_A_BLOCK = 16  # of `seats.tokens.patches.patchify`
 _FRAMES_A_BLOCK = 30_000  # of `seats.tokens.mel.log_mel`

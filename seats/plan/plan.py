@@ -16,7 +16,8 @@ from seats.plan.clip import ClipFacts, Part, take
 from seats.plan.memory import MemoryPlan, Setting, memory_plan
 from seats.plan.model import PlannedModel
 from seats.plan.prompt import QUESTION, text_tokens
-from seats.plan.selection import Scene, Scored, Selected, Tokens, select, shares
+from seats.plan.scene import Scene, Scored, Selected, Tokens
+from seats.plan.selection import select, shares
 from seats.plan.weights import Weights, count_weights
 from seats.tokens.interleave import TimeRule, interleave
 

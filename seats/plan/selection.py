@@ -7,92 +7,22 @@ and `Selected.exact` says so.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from importlib.metadata import entry_points
-from itertools import pairwise
-from typing import Any, NamedTuple
 
 from seats.errors import SettingsError
 from seats.models.signals import EncoderWants
+from seats.plan.scene import Scene, Scored, Selected, Tokens, rounded, share_of_windows
+from seats.plan.stages import AUDIO_WINDOW, seats, seats_plus
 
-# (video, audio) percent of the published operating points and (drop layers, late layer) of the published models, as in
-# `seats.methods.registry` and `seats.methods.seats`.
+# (video, audio) percent of the published operating points, as in `seats.methods.registry`.
 _PAIRS = {
     "qwen2.5-omni": {10: (6, 35), 15: (10, 45), 25: (20, 55), 35: (30, 65)},
     "qwen3-omni": {10: (7, 45), 15: (12, 50), 25: (22, 60), 35: (32, 70)},
 }
-_BORDERS = {"qwen2.5-omni": (28, (16, 18, 20), 24), "qwen3-omni": (48, (27, 31, 35), 40)}
-_SCALE = 1.4
-# As in `seats.methods.seats_plus`.
-_FREE_AFTER, _REMOVED, _AMONG = "removal_free_after", 0.3, 128
-_WINDOW = 50
 _ENTRY_POINTS = "seats.methods"  # as in `seats.methods.registry`, which imports torch
 _CONTEXTUAL = 0.05
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """Number of tokens per modality."""
-
-    text: int
-    video: int
-    audio: int
-
-    @property
-    def total(self) -> int:
-        return self.text + self.video + self.audio
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What a method would see. full: all tokens. question: text tokens behind the clip. per_grid: video tokens of a
-    temporal grid. windows: interleaving windows that hold video and audio. hidden: size of an embedding; keys: of a
-    video and an audio key."""
-
-    family: str
-    num_layers: int
-    settings: dict[str, Any]
-    full: Tokens
-    question: int
-    per_grid: int
-    windows: int
-    hidden: int
-    keys: tuple[int, int]
-
-
-class Scored(NamedTuple):
-    """A relevance that a method asks for, as `seats.inference.trace` has it."""
-
-    layer: int
-    tokens: int
-    queries: int = 1
-
-
-@dataclass(frozen=True)
-class Selected:
-    """What stays.
-
-    layers: tokens entering each decoder layer; scored: each relevance; macs: multiply-adds of the
-    method's choices; wants: of the encoders. exact: whether the tokens before the LLM are just these. slack: by how
-    many tokens, at most, the total of a later layer may differ, because what the question finds relevant decides.
-    """
-
-    layers: tuple[Tokens, ...]
-    scored: tuple[Scored, ...] = ()
-    macs: int = 0
-    wants: EncoderWants = field(default_factory=EncoderWants)
-    exact: bool = True
-    slack: int = 0
-
-    @property
-    def pre_llm(self) -> Tokens:
-        return self.layers[0]
-
-    @property
-    def last(self) -> Tokens:
-        return self.layers[-1]
 
 
 def shares(
@@ -134,123 +64,8 @@ def select(method: str, scene: Scene, video: float, audio: float) -> Selected:
     return _RULES[method](scene, video, audio)
 
 
-def stage_borders(scene: Scene) -> tuple[tuple[int, ...], int]:
-    """Drop layers and late layer (1-based) of SEATS in a model."""
-    own = scene.settings
-    if own:
-        return tuple(own["drop_layers"]), own["late_layer"]
-    depth, drops, late = _BORDERS[scene.family]
-    if scene.num_layers == depth:
-        return drops, late
-    scaled = [round(layer * scene.num_layers / depth) for layer in drops]
-    late = max(3, round(late * scene.num_layers / depth))
-    return tuple(dict.fromkeys(layer for layer in scaled if 0 < layer < late - 1)), late
-
-
 def _full(scene: Scene, video: float, audio: float) -> Selected:
     return Selected((scene.full,) * scene.num_layers)
-
-
-def _seats(scene: Scene, video: float, audio: float) -> Selected:
-    drops, late = stage_borders(scene)
-    wished = min(scene.settings.get("pre_llm_scale", _SCALE), 1 / max(video, audio))
-    return _in_stages(scene, video, audio, drops, late, wished)
-
-
-def _seats_plus(scene: Scene, video: float, audio: float) -> Selected:
-    drops, late = stage_borders(scene)
-    free = scene.settings.get(_FREE_AFTER)
-    needed = math.ceil(scene.num_layers * max(video, audio) - 1e-9)
-    scale = scene.settings.get("pre_llm_scale", _SCALE)
-    if free is not None and max(free, needed) < late - 1:
-        late = max(free, needed) + 1
-        drops = tuple(layer for layer in drops if layer < late - 1)
-        low, high = (_schedule(scene.num_layers, drops, late, extreme)[0] for extreme in (0.0, math.inf))
-        scale = 1 / ((1 - _REMOVED) / low + _REMOVED / high)
-    return _in_stages(scene, video, audio, drops, late, min(scale, 1 / max(video, audio)), plus=True)
-
-
-def _in_stages(
-    scene: Scene,
-    video: float,
-    audio: float,
-    drops: tuple[int, ...],
-    late: int,
-    scale: float,
-    plus: bool = False,
-) -> Selected:
-    """plus: as `seats+` chooses."""
-    scale, ratios = _schedule(scene.num_layers, drops, late, scale)
-    full, macs, kept = scene.full, 0, []
-    for what, n, window, share in (
-        ("video", full.video, 2 * scene.per_grid, video * scale),
-        ("audio", full.audio, _WINDOW, audio * scale),
-    ):
-        if share > 1 + 1e-9:
-            raise SettingsError(
-                f"seats cannot keep {100 * share / scale:g} % of the {what} tokens: choose more than 0 and at most "
-                f"{100 / scale:.1f} %, or --method full"
-            )
-        size, share = min(window, n), min(1.0, share)
-        kept.append(_share_of_windows(n, size, share))
-        if not (plus and what == "audio"):
-            macs += _distances(scene, n, size, share)
-    alive = Tokens(full.text, *kept)
-    layers, scored, slack = [], [], 0
-    before_removal = dict(zip([d for d in drops if d < late - 1], ratios, strict=False))
-    for layer in range(1, scene.num_layers + 1):
-        layers.append(alive)
-        if layer in before_removal:
-            ratio = before_removal[layer]
-            scored.append(Scored(layer, alive.total, scene.question if plus else 1))
-            if plus:
-                macs += sum(_distances(scene, n, _AMONG, ratio) for n in (alive.video, alive.audio))
-                alive = Tokens(
-                    full.text, *(_share_of_windows(n, min(_AMONG, n), ratio) for n in (alive.video, alive.audio))
-                )
-            else:
-                alive, more = _dropped(alive, ratio, scene.windows)
-                slack += more
-        if layer == late - 1:
-            alive = Tokens(full.text, 0, 0)
-    wants = EncoderWants(video_grids=2, audio="blocks")
-    return Selected(tuple(layers), tuple(scored), macs, wants, slack=slack)
-
-
-def _distances(scene: Scene, n: int, window: int, share: float) -> int:
-    """Multiply-adds of choosing a share of every window of `n` tokens by diversity."""
-    size = min(window, n)
-    return -(-n // size) * size**2 * scene.hidden if n and _rounded(size, share) < size else 0
-
-
-def _dropped(alive: Tokens, ratio: float, windows: int) -> tuple[Tokens, int]:
-    """What a drop layer of SEATS leaves, and by how much the total may differ from it.
-
-    The split between the modalities follows the relevance; here both keep their share. Rounding the two budgets apart
-    can move a token, and every modality of a window keeps at least one.
-    """
-    video, audio = (max(1, round(ratio * n)) if n else 0 for n in (alive.video, alive.audio))
-    if not (video and audio) or windows <= 1:
-        return Tokens(alive.text, video, audio), int(bool(video and audio))
-    floors = min(windows, alive.video) + min(windows, alive.audio)
-    short = max(0, min(floors, alive.video + alive.audio) - (video + audio))
-    return Tokens(alive.text, video, audio + min(short, alive.audio - audio)), 1 + short
-
-
-def _schedule(layers: int, drops: tuple[int, ...], late: int, scale: float) -> tuple[float, tuple[float, ...]]:
-    """Pre-LLM scale, brought into the range that meets the target, and the keep ratio of each drop layer."""
-    last = late - 1
-    inner = [layer for layer in drops if layer < last]
-    steps = [math.exp(i) for i in range(len(inner))]
-    weights = [sum(steps[: i + 1]) / sum(steps) for i in range(len(inner))]
-    covered = [end - start for start, end in zip(inner, [*inner[1:], last], strict=False)]
-    saved = sum(c * w for c, w in zip(covered, weights, strict=True))
-    scale = min(max(scale, layers / last), layers / (last - saved))
-    if not weights:
-        return scale, ()
-    fraction = min(max((last - layers / scale) / saved, 0.0), 1.0)
-    levels = [1.0, *(1 - fraction * weight for weight in weights)]
-    return scale, tuple(round(b / a, 4) for a, b in pairwise(levels))
 
 
 def _random(scene: Scene, video: float, audio: float) -> Selected:
@@ -258,8 +73,8 @@ def _random(scene: Scene, video: float, audio: float) -> Selected:
 
 
 def _saliency(scene: Scene, video: float, audio: float) -> Selected:
-    v = _share_of_windows(scene.full.video, 2 * scene.per_grid, video)
-    a = _share_of_windows(scene.full.audio, _WINDOW, audio)
+    v = share_of_windows(scene.full.video, 2 * scene.per_grid, video)
+    a = share_of_windows(scene.full.audio, AUDIO_WINDOW, audio)
     return _before(scene, v, a, wants=EncoderWants(video_grids=2, audio="blocks"))
 
 
@@ -283,7 +98,7 @@ def _after_second(scene: Scene, name: str, video: float, audio: float, *, intact
     full = scene.full
     if intact:
         sigma = list(audio_intact(full.video, full.audio, *sigma))
-    v, a = (_rounded(n, r) if n else 0 for r, n in _both(scene, *sigma))
+    v, a = (rounded(n, r) if n else 0 for r, n in _both(scene, *sigma))
     ranked = (full.video and sigma[0] < 1) or (not intact and full.audio and sigma[1] < 1)
     layers = (full, full, *(Tokens(full.text, v, a),) * (scene.num_layers - 2))
     return Selected(layers, (Scored(2, full.total),) if ranked else ())
@@ -294,7 +109,7 @@ def _visionzip_om(scene: Scene, video: float, audio: float) -> Selected:
         _least_zip("visionzip-om", what, ratio)
     wants = EncoderWants(video_grids=1, audio="blocks", keys=True)
     v, video_macs = _zipped(scene.full.video, scene.per_grid, video, scene.keys[0] + scene.hidden)
-    a, audio_macs = _zipped(scene.full.audio, _WINDOW, audio, scene.keys[1] + scene.hidden)
+    a, audio_macs = _zipped(scene.full.audio, AUDIO_WINDOW, audio, scene.keys[1] + scene.hidden)
     return _before(scene, v, a, macs=video_macs + audio_macs, wants=wants)
 
 
@@ -335,7 +150,7 @@ def _divprune_om(scene: Scene, video: float, audio: float) -> Selected:
     (v, a), macs = [0, 0], 0
     kept = []
     for ratio, n in _both(scene, video, audio):
-        kept.append(_rounded(n, ratio) if n else 0)
+        kept.append(rounded(n, ratio) if n else 0)
         macs += _farthest(n, scene.hidden, kept[-1])
     v, a = kept
     return _before(scene, v, a, macs=macs)
@@ -343,7 +158,7 @@ def _divprune_om(scene: Scene, video: float, audio: float) -> Selected:
 
 def _divprune(scene: Scene, video: float, audio: float) -> Selected:
     video, audio = audio_intact(scene.full.video, scene.full.audio, video, audio)
-    v = _rounded(scene.full.video, video) if scene.full.video else 0
+    v = rounded(scene.full.video, video) if scene.full.video else 0
     return _before(scene, v, _drawn(scene, audio), macs=_farthest(scene.full.video, scene.hidden, v))
 
 
@@ -411,8 +226,8 @@ def _omnizip(scene: Scene, video: float, audio: float) -> Selected:
 
 
 _RULES: dict[str, Callable[[Scene, float, float], Selected]] = {
-    "seats": _seats,
-    "seats+": _seats_plus,
+    "seats": seats,
+    "seats+": seats_plus,
     "full": _full,
     "random": _random,
     "saliency": _saliency,
@@ -456,19 +271,7 @@ def _both(scene: Scene, video: float, audio: float) -> tuple[tuple[float, int], 
 
 def _drawn(scene: Scene, ratio: float) -> int:
     """Audio tokens that stay where they are dropped at random."""
-    return _rounded(scene.full.audio, ratio) if scene.full.audio else 0
-
-
-def _rounded(n: int, ratio: float) -> int:
-    return max(1, min(n, round(ratio * n)))
-
-
-def _share_of_windows(n: int, window: int, ratio: float) -> int:
-    """Tokens kept of `n`, the same share of each window of `window`; the last one is shorter."""
-    if not n:
-        return 0
-    whole, rest = divmod(n, window)
-    return whole * _rounded(window, ratio) + (_rounded(rest, ratio) if rest else 0)
+    return rounded(scene.full.audio, ratio) if scene.full.audio else 0
 
 
 def _before(scene: Scene, video: int, audio: int, *, macs: int = 0, wants: EncoderWants | None = None) -> Selected:

@@ -9,7 +9,9 @@ import torch
 
 from seats.errors import SettingsError
 from seats.methods import AfterLayer, BeforeLLM, ModelShape, Retention, method_class, method_classes, retention_for
-from seats.plan.selection import METHODS, Scene, Tokens, select, shares, stage_borders
+from seats.plan.scene import Scene, Tokens
+from seats.plan.selection import METHODS, select, shares
+from seats.plan.stages import stage_borders
 from seats.tokens.interleave import interleave
 from seats.tokens.layout import Modality
 from seats.tokens.sequence import build_sequence

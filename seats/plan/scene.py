@@ -1,0 +1,84 @@
+"""What a method would see of a clip, and what it would leave of it: counts, without a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from seats.models.signals import EncoderWants
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Number of tokens per modality."""
+
+    text: int
+    video: int
+    audio: int
+
+    @property
+    def total(self) -> int:
+        return self.text + self.video + self.audio
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a method would see. full: all tokens. question: text tokens behind the clip. per_grid: video tokens of a
+    temporal grid. windows: interleaving windows that hold video and audio. hidden: size of an embedding; keys: of a
+    video and an audio key."""
+
+    family: str
+    num_layers: int
+    settings: dict[str, Any]
+    full: Tokens
+    question: int
+    per_grid: int
+    windows: int
+    hidden: int
+    keys: tuple[int, int]
+
+
+class Scored(NamedTuple):
+    """A relevance that a method asks for, as `seats.inference.trace` has it."""
+
+    layer: int
+    tokens: int
+    queries: int = 1
+
+
+@dataclass(frozen=True)
+class Selected:
+    """What stays.
+
+    layers: tokens entering each decoder layer; scored: each relevance; macs: multiply-adds of the
+    method's choices; wants: of the encoders. exact: whether the tokens before the LLM are just these. slack: by how
+    many tokens, at most, the total of a later layer may differ, because what the question finds relevant decides.
+    """
+
+    layers: tuple[Tokens, ...]
+    scored: tuple[Scored, ...] = ()
+    macs: int = 0
+    wants: EncoderWants = field(default_factory=EncoderWants)
+    exact: bool = True
+    slack: int = 0
+
+    @property
+    def pre_llm(self) -> Tokens:
+        return self.layers[0]
+
+    @property
+    def last(self) -> Tokens:
+        return self.layers[-1]
+
+
+def rounded(n: int, ratio: float) -> int:
+    """A share of `n` tokens, half to even, at least one."""
+    return max(1, min(n, round(ratio * n)))
+
+
+def share_of_windows(n: int, window: int, ratio: float) -> int:
+    """Tokens kept of `n`, the same share of each window of `window`; the last one is shorter."""
+    if not n:
+        return 0
+    whole, rest = divmod(n, window)
+    return whole * rounded(window, ratio) + (rounded(rest, ratio) if rest else 0)
