@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 # Demuxers that see pictures in text, or that only point to other files and addresses.
 _NOT_MEDIA_FORMATS = {"tty", "bin", "xbin", "adf", "idf", "concat", "hls", "dash", "sdp", "rtsp", "lrc"}
+_FILES_ONLY = {"protocol_whitelist": "file"}
+# Formats whose header has a length for each stream. To the streams of others FFmpeg may give that of the whole file.
+_STREAM_LENGTH_FORMATS = {"mov", "avi"}
 # A truncated mp4 gives one error for each packet that its index promises; a damaged one gives a few.
 _MAX_ERRORS_IN_A_ROW = 100
 # Formats whose seek lands where it says and whose timestamps stay true after it.
@@ -104,10 +107,10 @@ def open_media(path: Path, deadline: Deadline | None = None) -> Iterator[InputCo
     """
     limit = None if deadline is None else deadline.timeout_s
     try:
-        # "file:" and the white list keep odd names and playlists from being taken for addresses to fetch
+        # with "file:", this keeps odd names and playlists from being taken for addresses to fetch
         container = av.open(
             f"file:{os.path.abspath(path)}",
-            options={"protocol_whitelist": "file"},
+            options=_FILES_ONLY,
             timeout=limit,
             metadata_errors="replace",  # titles in other character sets are no reason to refuse a clip
         )
@@ -132,7 +135,19 @@ def can_seek(container: InputContainer) -> bool:
 
 def start_of(container: InputContainer) -> float:
     """Return the container's first timestamp, seconds: time 0 of the clip."""
+    if container.start_time is None and "matroska" in container.format.name:
+        return _first_timestamp(container.name)
     return (container.start_time or 0) / av.time_base
+
+
+def _first_timestamp(name: str) -> float:
+    """Read it off the first packet: of few pictures, or one a second, FFmpeg looks at too few to tell it."""
+    try:
+        with av.open(name, options=_FILES_ONLY, metadata_errors="replace") as container:
+            first = next(container.demux(), None)
+            return float(first.pts * first.time_base) if first is not None and first.pts is not None else 0.0
+    except (av.error.FFmpegError, OSError):
+        return 0.0
 
 
 def duration_of(container: InputContainer) -> float | None:
@@ -160,13 +175,10 @@ def announced_end(container: InputContainer, used: list[Any]) -> float | None:
 
 
 def stream_end(container: InputContainer, stream: Any) -> float | None:
-    """Return when the header says a stream ends, seconds from the file's start; None if it says so of the file only.
-
-    FFmpeg gives a stream whose start it doesn't know the length of the file.
-    """
-    if not stream.duration or stream.start_time is None:
+    """Return when the header says a stream ends, seconds from the file's start; None if it says so of the file only."""
+    if not stream.duration or not _STREAM_LENGTH_FORMATS & set(container.format.name.split(",")):
         return None
-    return float((stream.start_time + stream.duration) * stream.time_base) - start_of(container)
+    return float(((stream.start_time or 0) + stream.duration) * stream.time_base) - start_of(container)
 
 
 def video_streams(container: InputContainer) -> list[Any]:

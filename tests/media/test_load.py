@@ -336,6 +336,15 @@ def test_timestamps_that_do_not_start_at_0(tmp_path, name):
         assert any("the file ends early: 3." in note or "ends early: 2." in note for note in load_clip(path).notes)
 
 
+@pytest.mark.parametrize(("frames", "rate"), [(2, 30), (5, 30), (9, 1), (30, 1)])
+def test_few_pictures_that_do_not_start_at_0(tmp_path, frames, rate):
+    """Too few for FFmpeg to say when they start."""
+    clip = _lasts(write_clip(tmp_path / "few.mkv", frames=frames, rate=rate, video_start_s=100.0), frames / rate)
+    assert clip.video.times[0] == 0
+    path = write_clip(tmp_path / "few-and-sound.mkv", frames=frames, rate=rate, sound=tone(frames / rate + 0.6))
+    assert load_clip(path).notes == load_clip(path, use_audio=False).notes == ()
+
+
 def test_an_mp4_without_its_index_is_refused(clips, plain_clip):
     cut = clips / "no-index.mp4"
     cut.write_bytes(plain_clip.read_bytes()[:-20_000])
