@@ -15,9 +15,9 @@ from seats.media.clip import Audio, Clip, Video
 from seats.media.estimates import is_estimated
 from seats.media.probe import count_duration, no_streams
 from seats.media.reading import Arriving, ReadingClip
+from seats.media.riff import promised_seconds
 from seats.media.sampling import FrameSampling
 from seats.media.video import load_video
-from seats.media.wav import promised_seconds
 
 # What a whole file may lack of the length that its header states, however long it is: timestamps are rounded; encoders
 # of sound begin before time 0 and fill up their last block, which decoders cut off again (MP3: 1,105 samples before

@@ -11,7 +11,7 @@ import pytest
 from benchmarks.batch_corpus import CODECS, make_mutants
 from benchmarks.batch_mutated import MEMORY, measure
 from seats.media import load_clip
-from seats.media.wav import promised_seconds
+from seats.media.riff import promised_seconds
 from tests.media.make import tone, write_clip
 
 
