@@ -1,14 +1,17 @@
 """What choices inside SEATS are worth on shapes-and-sounds, measured on questions of their own.
 
-    python -m seats.nano.testset runs/tuning --split validation --clips 100
-    python benchmarks/explore_selection.py runs/tuning
+    python -m seats.nano.testset runs/tuning --split validation --clips 160
+    python benchmarks/explore_selection.py runs/tuning --keep 10 --variant seats --variant power=2+audio_choice=even
 
-Every variant meets the same target retention as the published method, so variants of one line cost nearly the same;
-the LLM's FLOPs are told beside each. One JSON document on standard output.
+Asked are the questions of the set and, apart, every one that wants a list of what a clip holds. Every variant meets the
+same target retention as the published method, so variants of one line cost nearly the same; the LLM's FLOPs are told
+beside each. `--model` takes a folder too, e.g. with seats-nano's weights of another commit. One JSON document on
+standard output.
 """
 
 import argparse
 import json
+import random
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -18,17 +21,20 @@ import torch
 
 from seats.costs.flops import flops_report
 from seats.costs.timers import StepTimer
-from seats.evaluation.qa import load_qa
+from seats.errors import SettingsError
+from seats.evaluation.qa import QAItem, load_qa
 from seats.evaluation.statistics import wilson
 from seats.inference.encode import build_prompt, encode_clip
 from seats.inference.generate import Decoding, generate
 from seats.media import load_clip
-from seats.methods import Full, Random, Saliency, Seats, retention_for
+from seats.methods import Full, Random, Saliency, Seats, method_class, retention_for
 from seats.methods.base import Selection
 from seats.models.checkpoint import find_checkpoint
 from seats.models.families import rotate
 from seats.models.omni import load_model
 from seats.models.thinker import Thinker
+from seats.nano.questions import all_questions
+from seats.nano.testset import held_out_clips
 from seats.selection import feasible_scale, keep_count, select_diverse
 from seats.tokens.layout import Modality
 
@@ -69,7 +75,9 @@ class Variant(Seats):
 
     queries, heads: how attention becomes one score a token. weights: of this layer (0, as published) or the next (1).
     share: "windows" as published, "modality" the best of each modality wherever they are, "joint" of both, each
-    modality's attention first made a share of its own, "raw" the best of both as they are. stage1: "published",
+    modality's attention first made a share of its own, "raw" the best of both as they are, "diverse" tokens of each
+    modality that are unlike one another and relevant, as Stage I chooses by saliency, among every `among` of them;
+    "unlike" the same without relevance. stage1: "published",
     "salient" (no diversity) or "random". power: of the saliency in the published one, 0 for none. grids, sounds: its
     windows, in temporal grids and audio tokens, 0 for the whole clip. audio_choice: "published", "even" distances in
     time, or "equal" saliency.
@@ -84,6 +92,7 @@ class Variant(Seats):
     grids: int = 2
     sounds: int = 50
     audio_choice: str = "published"
+    among: int = 128
 
     def before_llm(self, state):
         scale = self.pre_llm_scale
@@ -117,6 +126,11 @@ class Variant(Seats):
         ratio = self._keep_ratios()[self.drop_layers.index(state.layer)]
         keep = layout.is_modality(Modality.TEXT)
         kinds = [layout.is_modality(kind) for kind in (Modality.VIDEO, Modality.AUDIO)]
+        if self.share in ("diverse", "unlike"):
+            for here in kinds:
+                relevance = scores[here] if self.share == "diverse" else None
+                keep[here] = select_diverse(state.hidden[here], relevance, self.among, ratio)
+            return Selection(keep)
         if self.share == "modality":
             for here in kinds:
                 n = int(here.sum())
@@ -166,12 +180,23 @@ def catch_layouts():
     attach._Engine._after_layer = after_layer
 
 
-def clips_of(folder, limit):
-    """Questions by clip."""
+def questions_of(folder, limit):
+    """Questions of the first `limit` clips of a folder, by clip: those of the set, and every list."""
     by_clip = {}
     for item in load_qa(folder / "questions.jsonl"):
         by_clip.setdefault(item.clip, []).append(item)
-    return dict(list(by_clip.items())[:limit])
+    drawn = dict(sorted(by_clip.items())[:limit])
+    lists = {}
+    for number, test in enumerate(held_out_clips("validation", limit)):
+        asked = [one for one in all_questions(test.clip, random.Random(1000 + number)) if one.describes]
+        path = folder / test.file
+        items = [
+            QAItem(f"{test.clip.name}-list-{place}", path, one.text, (one.answer_text,), type=one.type)
+            for place, one in enumerate(asked)
+        ]
+        if items:
+            lists[path] = items
+    return {"drawn": drawn, "lists": lists}
 
 
 def measure(model, encoded, questions, method):
@@ -202,56 +227,61 @@ def measure(model, encoded, questions, method):
     }
 
 
-def variants_for(names, base, shape):
-    """Variants named `key=value+key=value`, from a Seats set up for the target."""
-    plain = {field.name: getattr(base, field.name) for field in fields(base)}
-    for name in names:
-        changes = dict(part.split("=") for part in name.split("+") if part != "seats")
-        values = {**plain}
-        for key, text in changes.items():
-            if key == "drops":
-                values["drop_layers"] = tuple(int(x) for x in text.split("."))
-            elif key in ("late_layer", "weights", "grids", "sounds"):
-                values[key] = int(text)
-            elif key in ("temperature", "pre_llm_scale", "power"):
-                values[key] = float(text)
-            else:
-                values[key] = text
-        low, high = feasible_scale(shape.num_layers, values["drop_layers"], values["late_layer"])
-        values["pre_llm_scale"] = min(max(values["pre_llm_scale"], low), high)
-        yield name, Variant(**values)
+def variant_for(name, base, shape):
+    """The variant named `key=value+key=value`, from a Seats set up for the target. Keys are fields, `drops` for the
+    drop layers, and `removed`, which sets pre_llm_scale: the share of what Stage I leaves that the drop layers remove.
+    """
+    changes = dict(part.split("=") for part in name.split("+"))
+    removed = changes.pop("removed", None)
+    drops = changes.pop("drops", None)
+    values = {field.name: getattr(base, field.name) for field in fields(base)}
+    if drops is not None:
+        values["drop_layers"] = () if drops == "none" else tuple(int(x) for x in drops.split("."))
+    for key, text in changes.items():
+        values[key] = type(getattr(Variant, key, values.get(key)))(text)
+    low, high = feasible_scale(shape.num_layers, values["drop_layers"], values["late_layer"])
+    if removed is not None:
+        values["pre_llm_scale"] = 1 / ((1 - float(removed)) / low + float(removed) / high)
+    values["pre_llm_scale"] = min(max(values["pre_llm_scale"], low), high, 1 / max(base.video, base.audio))
+    return Variant(**values)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("clips", type=Path, help="folder of clips with questions.jsonl")
-    parser.add_argument("--limit", type=int, default=100, help="clips")
+    parser.add_argument("--limit", type=int, default=60, help="clips")
     parser.add_argument("--model", default="seats-nano")
     parser.add_argument("--keep", type=float, action="append", help="percent, as --keep of seats")
-    parser.add_argument("--variant", action="append", default=[], help="seats, or key=value+key=value")
+    parser.add_argument("--variant", action="append", default=[], help="a method, or key=value+key=value of seats")
     options = parser.parse_args()
     torch.set_grad_enabled(False)
     catch_layouts()
     model = load_model(find_checkpoint(options.model))
     shape = model.shape
-    questions = clips_of(options.clips, options.limit)
+    asked = questions_of(options.clips, options.limit)
     wants = {Full.wants, Seats.wants, Random.wants}
     encoded = {
         path: encode_clip(model, load_clip(path, sampling=model.sampling), wants, StepTimer(model.thinker.device))
-        for path in questions
+        for path in asked["drawn"]
     }
-    found = {"full": measure(model, encoded, questions, Full())}
-    print("full", found["full"], file=sys.stderr)
+
+    def of_both(label, method):
+        try:
+            found = {name: measure(model, encoded, questions, method) for name, questions in asked.items()}
+        except SettingsError as error:
+            found = {"error": str(error)}
+        print(label, json.dumps(found), file=sys.stderr, flush=True)
+        return found
+
+    found = {"full": of_both("full", Full())}
     for keep in options.keep or [10]:
-        base = Seats.for_model(shape, retention_for(shape.family, keep), seed=0)
-        for name, method in variants_for(options.variant or ["seats"], base, shape):
+        target = retention_for(shape.family, keep)
+        base = Seats.for_model(shape, target, seed=0)
+        for name in options.variant or ["seats"]:
             label = f"{name} @ {keep:g}%"
-            try:
-                found[label] = measure(model, encoded, questions, method)
-            except Exception as error:
-                found[label] = {"error": str(error)}
-            print(label, json.dumps(found[label]), file=sys.stderr, flush=True)
-    print(json.dumps({"clips": len(questions), "model": options.model, "variants": found}))
+            own = variant_for(name, base, shape) if "=" in name else method_class(name).for_model(shape, target, 0)
+            found[label] = of_both(label, own)
+    print(json.dumps({"clips": options.limit, "model": options.model, "variants": found}))
 
 
 if __name__ == "__main__":
