@@ -64,9 +64,8 @@ def two_sounds(family: str) -> dict:
         (padded, {}, "without padding"),
         (dict, {"num_beams": 2}, "without a batch or beams"),
         (two_videos, {}, "one video a prompt"),
-        (dict, {"use_cache": False}, "leave the cache on"),
     ],
-    ids=["batch", "padding", "beams", "two videos", "no cache"],
+    ids=["batch", "padding", "beams", "two videos"],
 )
 def test_what_it_cannot_do_is_said(thinkers, family, change: Callable, settings, said):
     refuses(thinkers[family], change(tiny_inputs(family, mel_frames=0)), said, **settings)
@@ -83,6 +82,15 @@ def refuses(thinker, inputs, said, **settings):
         thinker.generate(**inputs, max_new_tokens=3, do_sample=False, **settings)
     assert "\n" not in str(caught.value)
     assert fingerprint(thinker) == before
+
+
+@both_families
+def test_pictures_that_do_not_come_again(thinkers, family):
+    """As where generate() feeds the whole prompt for every token, without a cache."""
+    inputs = tiny_inputs(family, mel_frames=0)
+    inputs = {key: value for key, value in inputs.items() if "ids" in key or key == "attention_mask"}
+    with pytest.raises(SettingsError, match="leave the cache on"), attach(thinkers[family], SEATS):
+        thinkers[family](**inputs, position_ids=torch.arange(inputs["input_ids"].shape[1]).expand(3, 1, -1))
 
 
 @both_families

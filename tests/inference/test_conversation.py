@@ -18,7 +18,7 @@ from seats.inference.conversation import Conversation
 from seats.inference.encode import build_prompt
 from seats.inference.generate import Decoding
 from seats.media import load_clip
-from seats.methods import Method, Seats
+from seats.methods import Method, Seats, registry
 from seats.methods.registry import BUILT_IN
 from seats.models.checkpoint import Checkpoint, find_checkpoint
 from seats.models.omni import Turn, load_model
@@ -187,7 +187,7 @@ def test_a_clip_encoded_in_parts_may_be_asked_with_another_method(tiny, files, m
 
 
 def test_a_method_that_reads_the_text_chooses_every_time(nano, clip, calls, monkeypatch):
-    monkeypatch.setattr("seats.methods.registry.BUILT_IN", (*BUILT_IN, Nosy))
+    monkeypatch.setitem(registry._BUILT_IN, "nosy", Nosy)
     conversation = Conversation(nano, clip)
     for text in ASKED[:3]:
         conversation.ask(Question(text, method="nosy", decoding=Decoding(2)))
