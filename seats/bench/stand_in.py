@@ -6,7 +6,7 @@ What it answers means nothing; what it takes is what the real model takes for as
 from __future__ import annotations
 
 import zlib
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -48,6 +48,7 @@ class _Words:
 
     pad_token_id = 0
     eos_token_id = None
+    added_tokens_decoder: ClassVar[dict[int, Any]] = {}
 
     def __init__(self, config: Any) -> None:
         video, audio = config.video_token_id, config.audio_token_id
