@@ -172,3 +172,8 @@ def write_cover_mp3(path: Path, seconds: float = 1.0) -> Path:
             out.mux(packet)
         _write_sound(out, stream, tone(seconds, 44_100), 44_100, 0.0)
     return path
+
+
+def busy(number, width, height):
+    """Noise, which no codec makes small."""
+    return np.random.default_rng(number).integers(0, 255, (height, width, 3), dtype=np.uint8)

@@ -1,0 +1,267 @@
+"""Where a clip ends: lengths that headers state, clocks that do not start at 0 or start anew, and cut files."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from seats.errors import MediaError
+from seats.media import FrameSampling, load_clip, probe
+from seats.plan.clip import read_clip, take
+from tests.media.make import busy, numbers, tone, write_bare, write_clip
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+def test_a_truncated_file_gives_what_it_has_and_says_so(clips, plain_clip, suffix, capfd):
+    options = {"movflags": "+faststart"} if suffix == "mp4" else {}
+    whole = write_clip(clips / f"whole.{suffix}", frames=300, sound=tone(10.0), container_options=options, picture=busy)
+    data = whole.read_bytes()
+    cut = clips / f"cut-off.{suffix}"
+    cut.write_bytes(data[: int(0.4 * len(data))])
+    clip = load_clip(cut)
+    assert 1.4 < clip.video.fps < 2.1
+    assert 4 <= len(clip.video.pixels) <= 10
+    assert 2.0 < clip.end_s < 6.0
+    if suffix != "ts":  # a transport stream has no header that would announce more
+        assert any("ends early" in note for note in clip.notes)
+        assert clip.duration_s == pytest.approx(10.0, abs=0.1)
+    assert capfd.readouterr() == ("", "")
+
+
+_HEALTHY = {
+    "aac.mp4": {"container_options": {"movflags": "+faststart"}},
+    "b-frames.mp4": {"container_options": {"movflags": "+faststart"}, "options": {"preset": "fast"}},
+    "phone.mov": {"container_options": {"movflags": "+faststart"}, "sound_rate": 8_000},
+    "aac.mkv": {},
+    "opus.mkv": {"sound_codec": "libopus"},
+    "mp3.mkv": {"sound_codec": "libmp3lame", "sound_rate": 8_000},
+    "flac.mkv": {"sound_codec": "flac"},
+    "opus.webm": {"codec": "libvpx", "sound_codec": "libopus"},
+    "aac.flv": {"sound_rate": 44_100},
+    "mp3.avi": {"codec": "mpeg4", "sound_codec": "libmp3lame"},
+    "one-a-second.mkv": {"frames": 8, "rate": 1},
+    "varying.mp4": {
+        "frames": 40,
+        "pts_ms": [n * n * 5 for n in range(40)],
+        "container_options": {"movflags": "faststart"},
+    },
+    "alone.mka": {"frames": 0, "sound_codec": "libmp3lame", "sound_rate": 8_000},
+    "alone.m4a": {"frames": 0, "container_options": {"movflags": "+faststart"}},
+    "alone.mp3": {"frames": 0, "sound_codec": "libmp3lame", "sound_rate": 44_100},
+    "alone.flac": {"frames": 0, "sound_codec": "flac"},
+    "alone.wav": {"frames": 0, "sound_codec": "pcm_s16le"},
+    "packed.wav": {"frames": 0, "sound_codec": "adpcm_ima_wav"},
+}
+
+
+@pytest.mark.parametrize("name", _HEALTHY)
+def test_the_end_is_missed_where_it_was_cut_off_and_only_there(tmp_path, name):
+    settings = {"frames": 240, "picture": busy, "size": (80, 64), **_HEALTHY[name]}
+    sound = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 8 * settings.get("sound_rate", 48_000)))
+    whole = write_clip(tmp_path / name, sound=sound.astype(np.float32), **settings)
+    expected = () if settings["frames"] else ("no pictures in the file; only the sound is used",)
+    assert load_clip(whole).notes == expected
+    assert load_clip(whole, start_s=2.0, end_s=7.5).notes == expected
+    cut = tmp_path / f"cut-{name}"
+    data = whole.read_bytes()
+    cut.write_bytes(data[: int(0.9 * len(data))])
+    clip = load_clip(cut)
+    assert any(note.startswith("the file ends early") for note in clip.notes)
+    assert 6.5 < clip.end_s < 7.6
+    assert not any("early" in note for note in load_clip(cut, end_s=6.0).notes)
+
+
+def test_the_samples_are_read_without_a_word():
+    samples = sorted((Path(__file__).resolve().parents[2] / "samples").glob("*.m*4*"))
+    assert len(samples) > 5
+    for path in samples:
+        assert not [note for note in load_clip(path).notes if "only the" not in note]
+
+
+def test_what_may_be_missing_does_not_grow_with_the_length(tmp_path):
+    sound = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 100 * 8_000)).astype(np.float32)
+    path = write_clip(tmp_path / "long.mka", sound=sound, sound_rate=8_000, sound_codec="flac")
+    path.write_bytes(path.read_bytes()[: -2 * 2 * 8_000])
+    clip = load_clip(path)
+    assert any(note.startswith("the file ends early: 9") for note in clip.notes)
+    assert clip.end_s == pytest.approx(98, abs=1)
+    path = write_clip(tmp_path / "quiet-end.mp4", frames=60, rate=1, sound=tone(58.0, 8_000), sound_rate=8_000)
+    assert load_clip(path).notes == ("the sound ends at 58.1 s, the clip at 60.0 s",)
+
+
+def test_a_cut_is_said_where_a_stream_is_not_used(tmp_path):
+    whole = write_clip(tmp_path / "whole.mkv", frames=120, picture=busy, sound=[tone(4.0), tone(4.0)])
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(whole.read_bytes()[: int(0.8 * whole.stat().st_size)])
+    for settings in ({"use_audio": False}, {"use_video": False}, {}):
+        assert not [note for note in load_clip(whole, **settings).notes if "early" in note]
+        assert [note for note in load_clip(cut, **settings).notes if note.startswith("the file ends early")]
+
+
+def test_a_cut_through_the_sound_behind_the_pictures_is_said(tmp_path):
+    """One fragment: all its pictures, then all its sound."""
+    options = {"movflags": "+frag_keyframe+empty_moov"}
+    whole = write_clip(tmp_path / "whole.mp4", frames=120, gop=120, sound=tone(4.0), container_options=options)
+    assert load_clip(whole).notes == ()
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(whole.read_bytes()[: int(0.9 * whole.stat().st_size)])
+    clip = load_clip(cut)
+    assert 3.0 < clip.audio.seconds < 3.6
+    assert any(note.startswith("the sound ends at 3.") for note in clip.notes)
+
+
+def _lasts(path, seconds):
+    """It lasts as long for those who read it, whole or in part, for those who look at its header and for `plan`."""
+    clip = load_clip(path)
+    assert [note for note in clip.notes if "only the" not in note] == []
+    assert clip.duration_s == clip.end_s == pytest.approx(seconds, abs=0.1)
+    assert clip.audio is None or clip.audio.seconds == pytest.approx(seconds, abs=0.1)
+    assert probe(path).duration_s == pytest.approx(seconds, abs=0.1)
+    part = take(read_clip(path), FrameSampling())
+    assert part.end_s == pytest.approx(seconds, abs=0.1)
+    if clip.audio is not None:
+        assert part.samples == pytest.approx(len(clip.audio.waveform), abs=1600)
+        assert load_clip(path, end_s=1.0).audio.seconds == pytest.approx(1.0)
+    with pytest.raises(MediaError, match="lasts"):
+        load_clip(path, start_s=seconds + 1)
+    return clip
+
+
+@pytest.mark.parametrize("codec", ["aac", "mp2", "libopus"])
+def test_sound_that_begins_before_time_0_of_a_transport_stream(tmp_path, codec):
+    """Its first timestamp lies just below the end of the 33-bit clock, 26.5 hours."""
+    path = tmp_path / "wrapped.ts"
+    write_clip(
+        path, frames=390, size=(64, 48), sound=tone(13.0), sound_codec=codec
+    )  # after 10 s nothing is put in order
+    with av.open(str(path)) as source:
+        assert next(packet.pts for packet in source.demux(audio=0)) > 2**32
+    _lasts(path, 13.0)
+
+
+def test_a_transport_stream_that_passes_the_end_of_its_clock(tmp_path):
+    start = 2**33 / 90_000 - 70
+    times = {"video_start_s": start, "sound_start_s": start}
+    _lasts(write_clip(tmp_path / "passes.ts", frames=750, rate=10, sound=tone(75.0), size=(64, 48), **times), 75.0)
+
+
+@pytest.mark.parametrize("name", ["late.mkv", "late.webm", "late.mp4", "late.ts", "late.flv", "late.opus", "late.mka"])
+def test_timestamps_that_do_not_start_at_0(tmp_path, name):
+    pictures = {} if name in ("late.opus", "late.mka") else {"frames": 120, "video_start_s": 100.0}
+    if name == "late.webm":
+        pictures["codec"] = "libvpx"
+    codec, rate = ("aac", 44_100) if name == "late.flv" else ("libopus", 48_000)
+    sound = {"sound": tone(4.0, rate), "sound_rate": rate, "sound_codec": codec, "sound_start_s": 100.0}
+    path = write_clip(tmp_path / name, **pictures, **sound)
+    clip = _lasts(path, 4.0)
+    assert clip.video is None or numbers(clip.video)[-1] == 119
+    if name in ("late.mkv", "late.webm", "late.mka"):
+        path.write_bytes(path.read_bytes()[: int(0.8 * path.stat().st_size)])
+        assert any("the file ends early: 3." in note or "ends early: 2." in note for note in load_clip(path).notes)
+
+
+@pytest.mark.parametrize(("frames", "rate"), [(2, 30), (5, 30), (9, 1), (30, 1)])
+def test_few_pictures_that_do_not_start_at_0(tmp_path, frames, rate):
+    """Too few for FFmpeg to say when they start."""
+    clip = _lasts(write_clip(tmp_path / "few.mkv", frames=frames, rate=rate, video_start_s=100.0), frames / rate)
+    assert clip.video.times[0] == 0
+    path = write_clip(tmp_path / "few-and-sound.mkv", frames=frames, rate=rate, sound=tone(frames / rate + 0.6))
+    assert load_clip(path).notes == load_clip(path, use_audio=False).notes == ()
+
+
+def test_no_length_in_the_header(clips):
+    path = clips / "live.mkv"
+    write_clip(path, frames=90, sound=tone(3.0), container_options={"live": "1"}, container_format="matroska")
+    with av.open(str(path)) as source:
+        assert source.duration is None
+    clip = load_clip(path)
+    assert len(clip.video.pixels) == 6
+    assert clip.duration_s == pytest.approx(3.0, abs=0.05)
+    assert not any("early" in note for note in clip.notes)
+    info = probe(path)
+    assert info.duration_counted
+    assert info.duration_s == pytest.approx(3.0, abs=0.05)
+
+
+@pytest.mark.parametrize("loud_s", [(0, 4), (16, 20)])
+@pytest.mark.parametrize("name", ["bare.aac", "bare.mp3"])
+def test_a_length_guessed_from_the_bit_rate_is_not_taken_as_true(tmp_path, name, loud_s):
+    path = write_bare(tmp_path / name, loud_s)
+    with av.open(str(path)) as source:
+        assert abs(source.duration / av.time_base - 20) > 3  # the guess that is not to be believed
+    info, whole = probe(path), load_clip(path)
+    assert info.duration_counted
+    assert info.duration_s == whole.duration_s == whole.end_s == pytest.approx(20, abs=0.1)
+    assert whole.notes == ("no pictures in the file; only the sound is used",)
+    part = load_clip(path, start_s=18.0, end_s=19.0)
+    assert part.duration_s == pytest.approx(20, abs=0.1)
+    assert part.notes == whole.notes
+    assert (np.abs(part.audio.waveform).max() > 0.2) == (loud_s[0] == 16)
+    with pytest.raises(MediaError, match=r"lasts 20\.\d+ s"):
+        load_clip(path, start_s=20.5)
+
+
+def test_an_mp3_that_says_its_length_is_believed(tmp_path):
+    path = write_clip(tmp_path / "tagged.mp3", sound=tone(20.0, 44_100), sound_rate=44_100, sound_codec="libmp3lame")
+    assert not probe(path).duration_counted
+    path.write_bytes(path.read_bytes()[:80_000])
+    clip = load_clip(path)
+    assert clip.duration_s == pytest.approx(20, abs=0.1)
+    assert any("ends early" in note for note in clip.notes)
+
+
+@pytest.fixture(scope="module")
+def joined(clips):
+    """Make one file of several whose clocks begin at given times, as `cat` does; kept by these times."""
+
+    def join(*parts):
+        whole = clips / f"joined{'-'.join(f'{start:g}+{seconds:g}' for start, seconds in parts)}.ts"
+        with whole.open("wb") as out:
+            for start, seconds in parts:
+                piece = clips / f"part{start:g}+{seconds:g}.ts"
+                if not piece.exists():
+                    times = {"video_start_s": start, "sound_start_s": start}
+                    write_clip(piece, frames=round(30 * seconds), sound=tone(seconds), **times)
+                out.write(piece.read_bytes())
+        return whole
+
+    return join
+
+
+@pytest.mark.parametrize("second", [5.0, 8.0])
+def test_a_clock_that_restarts_ends_the_clip_and_is_said(joined, second):
+    clip = load_clip(joined((0.0, 5.0), (0.0, second)))
+    assert len(clip.video.pixels) == 10
+    assert numbers(clip.video)[-1] == 149
+    assert clip.video.fps == pytest.approx(2.0)
+    assert clip.audio.seconds == pytest.approx(5.0, abs=0.1)
+    assert clip.end_s == pytest.approx(5.0, abs=0.1)
+    for kind in ("pictures", "sound"):
+        assert f"the clock of the {kind} restarts at 5.0 s; only the part before it is used" in clip.notes
+
+
+def test_a_restart_past_the_end_is_not_said(joined):
+    clip = load_clip(joined((0.0, 5.0), (0.0, 8.0)), end_s=3.0)
+    assert clip.notes == ()
+    assert clip.audio.seconds == 3.0
+
+
+def test_a_clock_set_back_before_the_first_time_is_said(joined):
+    """FFmpeg adds 26.5 hours to what lies before the first timestamp."""
+    clip = load_clip(joined((100.0, 5.0), (0.0, 5.0)))
+    assert numbers(clip.video)[-1] == 149
+    assert clip.video.fps == pytest.approx(2.0)
+    assert clip.audio.seconds == pytest.approx(10.0, abs=0.2)
+    assert clip.end_s < 11
+    assert "the clock of the pictures restarts at 5.0 s; only the part before it is used" in clip.notes
+    assert "the clock of the sound restarts at 5.0 s; what follows is joined to it" in clip.notes
+
+
+def test_a_long_pause_of_the_sound_is_said(joined):
+    clip = load_clip(joined((0.0, 5.0), (60.0, 5.0)))
+    assert clip.audio.seconds == pytest.approx(65.0, abs=0.2)
+    assert clip.notes == ("no sound in the file between 5.0 s and 60.0 s; silence stands in",)
+    part = load_clip(joined((0.0, 5.0), (60.0, 5.0)), start_s=2.0, end_s=30.0)
+    assert part.audio.seconds == 28.0
+    assert "no sound in the file between 5.0 s and 30.0 s; silence stands in" in part.notes
