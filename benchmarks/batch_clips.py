@@ -29,8 +29,13 @@ MEASURED = ("latency_ms", "memory_bytes", "speedup")
 """Keys of an answer that differ from run to run."""
 
 
-def measure(folder: Path, clips: int, bad: int, *, drawn: int = 0, ray: bool = False) -> dict[str, Any]:
-    """Run a batch in `folder` and compare. The figures; `faults` lists what is not as it should be."""
+def measure(
+    folder: Path, clips: int, bad: int, *, drawn: int = 0, ray: bool = False, kill_after: int = 0
+) -> dict[str, Any]:
+    """Run a batch in `folder` and compare. The figures; `faults` lists what is not as it should be.
+
+    ray: by two Ray actors, of which one is killed when `kill_after` rows are there.
+    """
     source = folder / "clips"
     source.mkdir()
     good, spoilt = make_clips(source, clips, bad, drawn=drawn)
@@ -39,7 +44,7 @@ def measure(folder: Path, clips: int, bad: int, *, drawn: int = 0, ray: bool = F
     arguments = [str(source), QUESTION, "--model", "seats-nano", "--out", str(results), "--json", *engine]
     began = time.monotonic()
     batch = Batch(arguments, folder / "log.txt")
-    killed = _kill_an_actor(batch, results, clips // 2) if ray else None
+    killed = _kill_an_actor(batch, results, kill_after) if ray else None
     code = batch.process.wait()
     seconds = time.monotonic() - began
     faults = [] if code == (3 if bad else 0) else [f"exit code {code}: {(folder / 'log.txt').read_text()[-500:]}"]
@@ -106,13 +111,15 @@ def _document(out: Path, faults: list[str]) -> dict[str, Any]:
 
 def _kill_an_actor(batch: Batch, results: Path, rows: int) -> int | None:
     """Wait for so many rows, then kill an actor; return the rows there were."""
+    actors: list[int] = []
     while batch.process.poll() is None:
         there = results.read_bytes().count(b"\n") if results.exists() else 0
-        actors = [p for p in batch.processes() if p.command.startswith("ray::RayWorker")] if there >= rows else []
-        if actors:
-            os.kill(actors[0].pid, signal.SIGKILL)
+        if not actors:  # looked for ahead: on a busy machine a short batch would end meanwhile
+            actors = [process.pid for process in batch.processes() if process.command.startswith("ray::RayWorker")]
+        elif there >= rows:
+            os.kill(actors[0], signal.SIGKILL)
             return there
-        time.sleep(0.1)
+        time.sleep(0.02)
     return None
 
 
@@ -124,7 +131,10 @@ def main() -> None:
     parser.add_argument("--ray", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        figures = measure(Path(folder), options.clips, options.bad, drawn=options.drawn, ray=options.ray)
+        half = options.clips // 2
+        figures = measure(
+            Path(folder), options.clips, options.bad, drawn=options.drawn, ray=options.ray, kill_after=half
+        )
     print(json.dumps(figures))
     sys.exit(bool(figures["faults"]))
 

@@ -221,10 +221,10 @@ class RayEngine:
         failures = 0
         if actor.slots:
             ledger.lost(_LOST)
-        elif actor.failures is None:
+        elif actor.failures is None and not any(other.slots for other in self._actors):
             raise ModelError(f"a Ray actor ended while it loaded the model ({_line(error)})") from error
         else:
-            failures = actor.failures + 1
+            failures = (actor.failures or 0) + 1
         for ticket in actor.tickets.values():
             yield from ledger.blame(ticket, _LOST, tries=_TRIES)
         if failures < _FAILED_STARTS:

@@ -37,7 +37,7 @@ def test_rows_and_answers(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_rows_and_answers_when_a_ray_actor_is_lost(tmp_path: Path) -> None:
     pytest.importorskip("ray")
-    figures = measure(tmp_path, 18, 1, ray=True)
+    figures = measure(tmp_path, 18, 1, ray=True, kill_after=2)
     assert figures["faults"] == []
     assert figures["actor_killed_after_rows"] < 18
     assert figures["lost_workers_said"]

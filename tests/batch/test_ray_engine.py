@@ -130,6 +130,48 @@ def test_a_clip_that_kills_its_actor_costs_only_itself(
     assert "the worker was lost over it 3 times" in rows[str(deadly), "1"]
 
 
+class SecondWorker(RayWorker):
+    """Only the first to come loads its model; the next one dies of it, those after it load."""
+
+    def load(self, setup: Setup, folder: str) -> int:
+        marks = Path(setup.model.checkpoint.folder).parent / "marks"
+        marks.mkdir(exist_ok=True)
+        for n in range(9):
+            try:
+                (marks / str(n)).touch(exist_ok=False)
+            except FileExistsError:
+                continue
+            if n == 1:
+                while len(list(marks.iterdir())) < 3:  # until the first is at work
+                    time.sleep(0.05)
+                os.kill(os.getpid(), signal.SIGKILL)
+            break
+        slots = super().load(setup, folder)
+        (marks / f"loaded {n}").touch()
+        return slots
+
+
+@pytest.mark.slow
+def test_an_actor_lost_while_it_loads_is_replaced_where_another_works(
+    setup: Setup, address: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    monkeypatch.setattr("seats.batch.ray_engine.RayWorker", SecondWorker)
+    jobs = [Job(str(folder / f"{n}.mp4"), ASKED) for n in (0, 1, 2, 3, 4, 6, 7, 8, 9)]
+    made: Counter[str] = Counter()
+    said: list[str] = []
+    with RayEngine(setup, 2, address) as engine:
+        for event in engine.events(jobs, threading.Event()):
+            if isinstance(event, Made):
+                assert event.row["status"] == "ok", event.row
+                made[event.job.clip] += 1
+                time.sleep(0.3)  # the loss is told before all are done
+            elif isinstance(event, Said):
+                said.append(event.text)
+    assert made == Counter({job.clip: 2 for job in jobs})
+    assert "a Ray actor was lost; its clips go to others, and another is asked for" in said
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:70000"])
 def test_no_cluster(setup: Setup, address: str) -> None:
     began = time.monotonic()
