@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -105,13 +106,16 @@ def answer(
     answer's pieces as they come. on_end: is called after the last one, before anything else is measured. Raises
     SeatsError.
     """
+    since = time.perf_counter()
     timer = StepTimer(model.thinker.device)
     reset_peak_device_bytes(model.thinker.device)
     method = question.method_for(model.shape)
     encoded = encode_clip(model, clip, [method.wants], timer)
     if isinstance(clip, ReadingClip):
-        decode_ms = 1e3 * clip.seconds
-    return answer_encoded(model, encoded, question, timer, decode_ms=decode_ms, on_text=on_text, on_end=on_end)
+        decode_ms, since = 1e3 * clip.seconds, max(since, clip.ended)
+    return answer_encoded(
+        model, encoded, question, timer, decode_ms=decode_ms, since=since, on_text=on_text, on_end=on_end
+    )
 
 
 def answer_encoded(
@@ -121,13 +125,16 @@ def answer_encoded(
     timer: StepTimer,
     *,
     decode_ms: float | None = None,
+    since: float | None = None,
     on_text: Callable[[str], None] = lambda _: None,
     on_end: Callable[[], None] = lambda: None,
     running: Method | None = None,
 ) -> Answer:
     """Answer a question about a clip that was encoded before, with what its method wants of the encoders.
 
-    running: what takes the method's place in the model, for callers who wrap it; the report names the method itself.
+    since: when the clip had been read, or encoding began if that was later, on the clock of `time.perf_counter`; None
+    where it was encoded at another time. running: what takes the method's place in the model, for callers who wrap it;
+    the report names the method itself.
     """
     method = question.method_for(model.shape)
     with timer.step("prepare"):
@@ -138,7 +145,7 @@ def answer_encoded(
     peak = peak_device_bytes(model.thinker.device)  # before full tokens are measured beside it
     config = model.thinker.config
     flops = flops_report(config, made.trace, encoded.workload, method.wants, model.thinker.family)
-    latency = _latency(timer.ms(), made, decode_ms, encoded.hidden_ms)
+    latency = _latency(timer.ms(), made, decode_ms, since)
     if question.compare and not isinstance(method, Full):
         speedup = _measured(model, prompt, method, question, latency)
     else:
@@ -170,12 +177,16 @@ def _time_note(prompt: Prompt) -> tuple[str, ...]:
 
 
 def _latency(
-    steps: dict[str, float], made: Generation, decode_ms: float | None, hidden_ms: float
+    steps: dict[str, float], made: Generation, decode_ms: float | None, since: float | None
 ) -> dict[str, float | None]:
-    """Milliseconds per step. first_token: all steps up to it, less `hidden_ms` that passed while the clip was read; the
-    model's loading left out."""
-    encoding = sum(steps.get(name, 0.0) for name in ("prepare", "encode_video", "encode_audio"))
-    first = (decode_ms or 0.0) + encoding - hidden_ms + made.first_token_ms
+    """Milliseconds per step. first_token: reading, and all that came after it until then; the sum of the steps where
+    `since` does not say when that began. The model's loading is left out."""
+    if since is None:
+        encoding = sum(steps.get(name, 0.0) for name in ("prepare", "encode_video", "encode_audio"))
+        after_reading = encoding + made.first_token_ms
+    else:
+        after_reading = 1e3 * (made.first_token_at - since)
+    first = (decode_ms or 0.0) + after_reading
     rest = (made.per_token_ms or 0.0) * (len(made.ids) - 1)
     return {
         "decode_clip": decode_ms,

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from seats.costs.flops import Workload
 from seats.costs.timers import StepTimer
+from seats.devices import moved
 from seats.errors import MediaError
 from seats.inference.prepared import Prepared
 from seats.inference.shortage import shortage_told
-from seats.media import Clip, ReadingClip
+from seats.media import Audio, Clip, ReadingClip
 from seats.media.reading import Arriving
 from seats.models.omni import OmniModel, Turn
 from seats.models.signals import EncoderWants
@@ -27,8 +27,7 @@ class EncodedClip:
     """Encoder outputs of one clip.
 
     video, audio: None where the clip has none. grid: (T, Hp, Wp) in patches, None without video. mel_frames: 100 a
-    second, 0 without sound. seconds_per_grid: from the true frame rate. notes: remarks a user must see. hidden_ms: how
-    much of the time of preparing and encoding went by while the clip was still being read.
+    second, 0 without sound. seconds_per_grid: from the true frame rate. notes: remarks a user must see.
     """
 
     clip: Clip
@@ -38,7 +37,6 @@ class EncodedClip:
     mel_frames: int
     seconds_per_grid: float
     notes: tuple[str, ...] = ()
-    hidden_ms: float = 0.0
 
     @property
     def workload(self) -> Workload:
@@ -63,47 +61,27 @@ def encode_clip(
 ) -> EncodedClip:
     """Run the encoders; steps "prepare", "encode_video" and "encode_audio" go to `timer`.
 
-    clip: one that is still being read is encoded as its frames come, unless both would be the CPU's work. wants: what
-    each method that will be used wants of the encoders. saliency_apart: whether reading it off them is a step of its
-    own, "saliency". Raises OutOfMemoryError, MediaError if neither pictures nor sound are long enough for a single
-    token, and what reading raised.
+    clip: one that is still being read is encoded as it comes, unless both would be the CPU's work. wants: what each
+    method that will be used wants of the encoders. saliency_apart: whether reading it off them is a step of its own,
+    "saliency". Raises OutOfMemoryError, MediaError if neither pictures nor sound are long enough for a single token,
+    and what reading raised. Does not wait for the device.
     """
-    thinker, began = model.thinker, time.perf_counter()
-    encode = _VideoEncoder(model, wants, timer, saliency_apart)
-    reading = None
+    pictures = _VideoEncoder(model, wants, timer, saliency_apart)
+    sound = _AudioEncoder(model, wants, timer, saliency_apart)
     if isinstance(clip, ReadingClip):
-        reading = clip
-        if encodes_beside_reading(thinker.device):
-            encode.arriving(reading.frames)
-        clip = reading.result()
-    notes: list[str] = []
-    video = audio = grid = None
-    frames = 0
+        if encodes_beside_reading(model.thinker.device):
+            pictures.arriving(clip.arriving, sound.encode)
+        clip = clip.result()
+    video = grid = None
     if clip.video is not None:
-        video, grid = encode.rest(clip.video.pixels)
+        video, grid = pictures.rest(clip.video.pixels)
     if clip.audio is not None:
-        frames = mel_frames(len(clip.audio.waveform), model.mel)
-        if thinker.family.audio_tokens(frames, thinker.config):
-            with shortage_told("the clip's sound does", thinker.device):
-                with timer.step("prepare"):
-                    mel = log_mel(clip.audio.waveform, model.mel)
-                if saliency_apart:
-                    audio = thinker.encode_audio(mel, *wants, step=timer.step)
-                else:
-                    with timer.step("encode_audio"):
-                        audio = thinker.encode_audio(mel, *wants)
-        else:
-            notes.append(f"sound of {clip.audio.seconds:.3f} s is too short for a single token and was left out")
-            frames = 0
-    if video is None and audio is None:
+        sound.encode(clip.audio)
+    if video is None and sound.encoded is None:
         raise MediaError(f"{clip.path}: nothing to look at or listen to in the part asked about")
     fps = clip.video.fps if clip.video is not None else 1.0
     seconds_per_grid = model.patches.temporal_patch_size / fps
-    hidden_ms = 0.0
-    if reading is not None and reading.ended > began:
-        spent = sum(timer.ms().get(step, 0.0) for step in ("prepare", "encode_video", "encode_audio", "saliency"))
-        hidden_ms = max(0.0, spent - 1e3 * (time.perf_counter() - reading.ended))  # the timer has waited for the device
-    return EncodedClip(clip, video, audio, grid, frames, seconds_per_grid, tuple(notes), hidden_ms)
+    return EncodedClip(clip, video, sound.encoded, grid, sound.frames, seconds_per_grid, tuple(sound.notes))
 
 
 def encodes_beside_reading(device: torch.device) -> bool:
@@ -121,12 +99,12 @@ class _VideoEncoder:
         self._frames = 0
         self._attempt = 0
 
-    def arriving(self, frames: Arriving) -> None:
-        """Encode whole parts as they come, until reading ends."""
-        for attempt, pixels in frames.parts(self._at_once):
+    def arriving(self, clip: Arriving, on_sound: Callable[[Audio], None]) -> None:
+        """Encode whole parts as they come, until reading ends. on_sound: gets the sound when no part is waiting."""
+        for attempt, pixels in clip.parts(self._at_once, on_sound):
             self._turn_to(attempt)
             self._encode(pixels)
-        self._turn_to(frames.attempt)  # the last one may have ended before it filled a part
+        self._turn_to(clip.attempt)  # the last one may have ended before it filled a part
 
     def _turn_to(self, attempt: int) -> None:
         """Forget what was encoded of an attempt at reading that has been given up."""
@@ -150,7 +128,7 @@ class _VideoEncoder:
         thinker, step = self._model.thinker, self._timer.step
         with shortage_told("the clip's pictures do", thinker.device):
             with step("prepare"):
-                patches, grid = patchify(pixels.to(thinker.device), self._model.patches, thinker.vision.dtype)
+                patches, grid = patchify(moved(pixels, thinker.device), self._model.patches, thinker.vision.dtype)
             if self._apart:
                 made = thinker.encode_grids(patches, grid, *self._wants, step=step)
             else:
@@ -158,6 +136,41 @@ class _VideoEncoder:
                     made = thinker.encode_grids(patches, grid, *self._wants)
         self._parts.append(made)
         self._frames += len(pixels)
+
+
+class _AudioEncoder:
+    """Encodes a clip's sound, once.
+
+    encoded: None without sound, or where it is too short for a token, which `notes` says. frames: of the spectrogram,
+    100 a second, 0 where nothing is encoded.
+    """
+
+    def __init__(self, model: OmniModel, wants: Collection[EncoderWants], timer: StepTimer, apart: bool) -> None:
+        self._model, self._wants, self._timer, self._apart = model, wants, timer, apart
+        self._heard: Audio | None = None
+        self.encoded: EncodedAudio | None = None
+        self.frames = 0
+        self.notes: list[str] = []
+
+    def encode(self, audio: Audio) -> None:
+        """Do so, unless it is done."""
+        if audio is self._heard:
+            return
+        self._heard = audio
+        thinker, step = self._model.thinker, self._timer.step
+        frames = mel_frames(len(audio.waveform), self._model.mel)
+        if not thinker.family.audio_tokens(frames, thinker.config):
+            self.notes.append(f"sound of {audio.seconds:.3f} s is too short for a single token and was left out")
+            return
+        self.frames = frames
+        with shortage_told("the clip's sound does", thinker.device):
+            with step("prepare"):
+                mel = log_mel(audio.waveform, self._model.mel)
+            if self._apart:
+                self.encoded = thinker.encode_audio(mel, *self._wants, step=step)
+            else:
+                with step("encode_audio"):
+                    self.encoded = thinker.encode_audio(mel, *self._wants)
 
 
 @torch.inference_mode()
@@ -181,7 +194,7 @@ def build_prompt(
     audio_tokens = 0 if encoded.audio is None else len(encoded.audio.embeds)
     sequence = build_sequence(ids, thinker.rule, grid, encoded.seconds_per_grid, audio_tokens, reserve)
     layout = sequence.layout.to(thinker.device)
-    embeds = thinker.text.embed_tokens(sequence.ids.to(thinker.device))
+    embeds = thinker.text.embed_tokens(moved(sequence.ids, thinker.device))
     signals = {}
     for kind, features in ((Modality.VIDEO, encoded.video), (Modality.AUDIO, encoded.audio)):
         if features is None:

@@ -13,6 +13,7 @@ from transformers import GenerationConfig
 from transformers.generation.streamers import TextStreamer
 
 from seats.costs.timers import StepTimer
+from seats.devices import moved
 from seats.errors import SettingsError
 from seats.inference.attach import KvPolicy, attach
 from seats.inference.encode import Prompt
@@ -45,13 +46,15 @@ class Decoding:
 @dataclass(frozen=True)
 class Generation:
     """text: the answer. ids: its tokens. finish_reason: "stop" or "length". first_token_ms: from the start of the
-    prefill. per_token_ms: mean of the tokens after the first, None if there were none."""
+    prefill. first_token_at: when it came, on the clock of `time.perf_counter`. per_token_ms: mean of the tokens after
+    the first, None if there were none."""
 
     text: str
     ids: tuple[int, ...]
     finish_reason: str
     trace: Trace
     first_token_ms: float
+    first_token_at: float
     per_token_ms: float | None
 
 
@@ -66,8 +69,8 @@ def generate(
 ) -> Generation:
     """Answer a prompt. on_text gets the pieces of the answer as they come. Raises OutOfMemoryError."""
     thinker = model.thinker
-    ids = prompt.sequence.ids.to(thinker.device)[None]
-    positions = prompt.sequence.positions.to(thinker.device)
+    ids = moved(prompt.sequence.ids, thinker.device)[None]
+    positions = moved(prompt.sequence.positions, thinker.device)
     order = torch.arange(ids.shape[1], device=thinker.device, dtype=positions.dtype)
     stops = _stop_ids(model)
     config = GenerationConfig(
@@ -105,6 +108,7 @@ def generate(
         finish_reason="stop" if new and new[-1] in stops else "length",
         trace=attached.trace,
         first_token_ms=1e3 * (times[0] - start),
+        first_token_at=times[0],
         per_token_ms=per_token,
     )
 

@@ -54,7 +54,7 @@ def load_clip(
         sampling: Which frames to take and their size; the rule of qwen-omni-utils if None.
         use_video, use_audio: Whether to read the pictures and the sound; at least one.
         timeout_s: Give up after this many seconds, > 0; None for no limit.
-        arriving: Told of the frames as they come (see `read_clip`).
+        arriving: Told of the frames and the sound as they come (see `read_clip`).
 
     Raises:
         MediaError: The file cannot be read, has nothing in the asked range, or takes too long.
@@ -125,7 +125,7 @@ def load_clip(
 def read_clip(path: str | os.PathLike[str], **settings: Any) -> ReadingClip:
     """Begin to read a clip on a thread; `settings` and what `result` raises are those of `load_clip`.
 
-    A model on a GPU may be given it in place of the clip: then its frames are encoded while the next are decoded.
+    A model on a GPU may be given it in place of the clip: then sound and frames are encoded while the next are decoded.
     """
     return ReadingClip(lambda arriving: load_clip(path, **settings, arriving=arriving))
 
@@ -204,7 +204,7 @@ def _decode_both(
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="seats-audio") as pool:
         sound: Future[tuple[Audio | None, list[str], float]] | None = None
         if with_audio:
-            sound = pool.submit(load_audio, path, start_s, end_s, deadline)
+            sound = pool.submit(_load_audio, path, start_s, end_s, deadline, arriving)
         if with_video:
             try:
                 video, notes, video_until = load_video(path, start_s, end_s, sampling, deadline, arriving)
@@ -229,6 +229,16 @@ def _decode_both(
         raise errors[0]
     notes += [str(error).removeprefix(f"{path}: ") for error in errors]
     return video, audio, notes, {"video": video_until, "audio": audio_until}
+
+
+def _load_audio(
+    path: Path, start_s: float, end_s: float, deadline: media.Deadline, arriving: Arriving | None
+) -> tuple[Audio | None, list[str], float]:
+    """As `load_audio`, and `arriving` is told."""
+    loaded = load_audio(path, start_s, end_s, deadline)
+    if arriving is not None and loaded[0] is not None:
+        arriving.hear(loaded[0])
+    return loaded
 
 
 def _until(end_s: float) -> str:

@@ -1,4 +1,4 @@
-"""A clip that is being read: its first frames are of use before the last one is there."""
+"""A clip that is being read: its sound and its first frames are of use before the last one is there."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from seats.media.clip import Clip
+    from seats.media.clip import Audio, Clip
 
 
 class Arriving:
-    """The frames of a clip as they come, for a thread that reads and another that uses them."""
+    """The frames and the sound of a clip as they come, for threads that read and another that uses them."""
 
     def __init__(self) -> None:
         self._changed = Condition()
         self._pixels: np.ndarray | None = None
+        self._audio: Audio | None = None
         self._ready = self._attempt = 0
         self._over = False
 
@@ -36,6 +37,12 @@ class Arriving:
             self._ready = count
             self._changed.notify_all()
 
+    def hear(self, audio: Audio) -> None:
+        """For the reader: the sound, all of it."""
+        with self._changed:
+            self._audio = audio
+            self._changed.notify_all()
+
     def end(self) -> None:
         """For the reader: no more will come, be it that all are there or that reading failed."""
         with self._changed:
@@ -47,39 +54,50 @@ class Arriving:
         """Of the reader's `begin`s so far, the number of the last."""
         return self._attempt
 
-    def parts(self, frames: Callable[[int, int], int]) -> Iterator[tuple[int, torch.Tensor]]:
+    def parts(
+        self, frames: Callable[[int, int], int], on_sound: Callable[[Audio], None] = lambda _: None
+    ) -> Iterator[tuple[int, torch.Tensor]]:
         """For the user: whole parts, in order, as soon as each is there; ends with the reading.
 
-        frames: how many make a part, given height and width in pixels. Yields (attempt, uint8 `[frames, 3, H, W]`).
-        When `attempt` changes, the parts before are void. What is left at the end makes no whole part.
+        frames: how many make a part, given height and width in pixels. on_sound: gets the sound once it is there and
+        no part is waiting. Yields (attempt, uint8 `[frames, 3, H, W]`). When `attempt` changes, the parts before are
+        void. What is left at the end makes no whole part.
         """
         import torch
 
         attempt = first = 0
+        heard = False
         while True:
             with self._changed:
                 if self._attempt != attempt:
                     attempt, first = self._attempt, 0
                 count = 0 if self._pixels is None else frames(*self._pixels.shape[2:])
-                if self._pixels is None or self._ready < first + count:
+                part = None
+                if self._pixels is not None and self._ready >= first + count:
+                    part = torch.from_numpy(self._pixels[first : first + count])
+                audio = None if heard else self._audio
+                if part is None and audio is None:
                     if self._over:
                         return
                     self._changed.wait()
                     continue
-                part = torch.from_numpy(self._pixels[first : first + count])
-            first += count
-            yield attempt, part
+            if part is not None:
+                first += count
+                yield attempt, part
+            elif audio is not None:
+                heard = True
+                on_sound(audio)
 
 
 class ReadingClip:
     """A clip that is read on a thread of its own, which ends with the process.
 
-    frames: those that are there. seconds: what reading took, once `result` has returned. ended: when it did, on the
+    arriving: what is there of it. seconds: what reading took, once `result` has returned. ended: when it did, on the
     clock of `time.perf_counter`.
     """
 
     def __init__(self, read: Callable[[Arriving], Clip]) -> None:
-        self.frames = Arriving()
+        self.arriving = Arriving()
         self.seconds = self.ended = 0.0
         self._clip: Clip | None = None
         self._error: BaseException | None = None
@@ -89,13 +107,13 @@ class ReadingClip:
     def _run(self, read: Callable[[Arriving], Clip]) -> None:
         began = time.perf_counter()
         try:
-            self._clip = read(self.frames)
+            self._clip = read(self.arriving)
         except BaseException as error:  # told to whoever asks for the result
             self._error = error
         finally:
             self.ended = time.perf_counter()
             self.seconds = self.ended - began
-            self.frames.end()
+            self.arriving.end()
 
     @property
     def done(self) -> bool:

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from seats.devices import moved
 from seats.models.signals import EncoderWants, Signals
 from seats.tokens.interleave import TimeRule
 
@@ -124,13 +125,28 @@ class Family(ABC):
             "max_seqlen": longest,
             **self._more_tables(encoder, thw),
         }
-        order = self._sequence_order(encoder, grid).to(device)
-        return GridTables(order, {name: x.to(device) if torch.is_tensor(x) else x for name, x in made.items()})
+        return GridTables(moved(self._sequence_order(encoder, grid), device), _all_moved(made, device))
+
+    def sound_tables(self, encoder: Any, frames: int, device: torch.device) -> dict[str, Any]:
+        """Arguments of the audio encoder for `frames` log-mel frames that it would make itself, made on the host and
+        moved to `device`. The frames in chunks, "padded_feature", are left to the caller."""
+        import torch
+        from transformers.utils.generic import get_max_seqlen
+
+        size = 2 * encoder.n_window
+        chunks = torch.tensor([size] * (frames // size) + [frames % size] * bool(frames % size))
+        made = {"chunk_lengths": chunks, **self._more_sound_tables(encoder, chunks, torch.tensor([frames]))}
+        return _all_moved({**made, "max_seqlen": get_max_seqlen(made["cu_seqlens"], encoder.config)}, device)
 
     @staticmethod
     @abstractmethod
     def _more_tables(encoder: Any, thw: torch.Tensor) -> dict[str, Any]:
         """Tables that only this family's vision encoder takes. thw: int64 `[1, 3]`."""
+
+    @staticmethod
+    @abstractmethod
+    def _more_sound_tables(encoder: Any, chunks: torch.Tensor, frames: torch.Tensor) -> dict[str, Any]:
+        """This family's, "cu_seqlens" among them. chunks: int64 `[C]`, frames of each; frames: int64 `[1]`, of all."""
 
     @staticmethod
     @abstractmethod
@@ -185,6 +201,16 @@ class Qwen25Omni(Family):
         )
         longest = get_max_seqlen(cu_seqlens, encoder.config)
         return {"window_index": index, "cu_window_seqlens": cu_seqlens, "max_window_seqlen": longest}
+
+    @staticmethod
+    def _more_sound_tables(encoder: Any, chunks: torch.Tensor, frames: torch.Tensor) -> dict[str, Any]:
+        from transformers.models.qwen2_5_omni import modeling_qwen2_5_omni as stock
+
+        return {
+            "valid_indices": stock.get_valid_indices(chunks),
+            "pool_indices": stock.get_pool_indices(frames),
+            "cu_seqlens": stock.get_audio_cu_seqlens(chunks),
+        }
 
     @staticmethod
     def _sequence_order(encoder: Any, grid: tuple[int, int, int]) -> torch.Tensor:
@@ -242,6 +268,15 @@ class Qwen3Omni(Family):
         return {"interp_indices": indices, "interp_weights": weights}
 
     @staticmethod
+    def _more_sound_tables(encoder: Any, chunks: torch.Tensor, frames: torch.Tensor) -> dict[str, Any]:
+        from transformers.models.qwen3_omni_moe import modeling_qwen3_omni_moe as stock
+
+        return {
+            "valid_indices": stock.get_valid_indices(chunks, encoder.n_window),
+            "cu_seqlens": stock.get_audio_cu_seqlens(chunks, frames, encoder.n_window_infer, encoder.n_window),
+        }
+
+    @staticmethod
     def _sequence_order(encoder: Any, grid: tuple[int, int, int]) -> torch.Tensor:
         import torch
 
@@ -270,6 +305,11 @@ def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tenso
     first, second = wide.chunk(2, dim=-1)
     turned = torch.cat([-second, first], dim=-1)
     return (wide * cos.float() + turned * sin.float()).to(x.dtype)
+
+
+def _all_moved(tables: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """The tensors among `tables` on `device`, numbers as they are."""
+    return {name: moved(x, device) if hasattr(x, "to") else x for name, x in tables.items()}
 
 
 def _heads(x: torch.Tensor, heads: int) -> torch.Tensor:

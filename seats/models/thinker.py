@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
+from seats.devices import moved
 from seats.errors import ModelError
 from seats.models import compat
 from seats.models.families import Family, GridTables, family_of, rotate
@@ -133,10 +135,11 @@ class Thinker:
     ) -> EncodedVideo:
         """Run the vision encoder once, as `encode_video` does for every `grids_at_once` grids of a clip."""
         with self.vision_probe(any(want.of_video for want in wants)) as captured, step("encode_video"):
-            patches = patches.to(self.device, self.vision.dtype)
+            patches = moved(patches, self.device).to(self.vision.dtype)
             # Stock code makes the tables itself, at every call and partly on the host, which a GPU has to wait for.
             tables = self._tables_of(grid).encoder if uses_window_attention(self.vision) else {}
-            out = self.vision(patches, grid_thw=torch.tensor([grid], device=self.device), **tables)
+            thw = torch.tensor([grid])
+            out = self.vision(patches, grid_thw=thw if tables else thw.to(self.device), **tables)
         signals = {}
         for want in wants:
             if want.of_video:
@@ -151,8 +154,14 @@ class Thinker:
         """Run the audio encoder on log-mel features `[bins, frames]`; wants: of the methods; step: takes the time of
         "encode_audio" and "saliency"."""
         with self.audio_probe(any(want.of_audio for want in wants)) as captured, step("encode_audio"):
-            lengths = torch.tensor([mel.shape[1]], device=self.device)
-            out = self.audio(mel.to(self.device, self.audio.dtype), feature_lens=lengths)
+            mel, frames = moved(mel, self.device).to(self.audio.dtype), torch.tensor([mel.shape[1]])
+            if uses_window_attention(self.audio):  # as in `encode_grids`
+                tables = self.family.sound_tables(self.audio, mel.shape[1], self.device)
+                out = self.audio(
+                    mel, feature_lens=frames, padded_feature=_in_chunks(mel, 2 * self.audio.n_window), **tables
+                )
+            else:
+                out = self.audio(mel, feature_lens=frames.to(self.device))
         signals = {}
         for want in wants:
             if want.of_audio:
@@ -247,6 +256,14 @@ def grids_at_once(area: int, wants: Iterable[EncoderWants]) -> int:
     """Temporal grids of `area` patches that are encoded together: whole windows of the saliency, at least one."""
     window = math.lcm(*(want.video_grids for want in wants if want.video_grids is not None))
     return max(window, PATCHES_AT_ONCE // area // window * window)
+
+
+def _in_chunks(mel: torch.Tensor, size: int) -> torch.Tensor:
+    """`[bins, frames]` as the audio encoder takes it: `[C, bins, size]`, the last chunk filled up with zeros; of fewer
+    frames than `size` one chunk without any."""
+    bins, frames = mel.shape
+    size = min(size, frames)
+    return F.pad(mel, (0, -frames % size)).view(bins, -1, size).transpose(0, 1)
 
 
 @contextmanager

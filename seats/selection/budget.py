@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seats.devices import moved
 from seats.errors import ModelError, SettingsError
 from seats.selection import triton_kernels
 
@@ -186,7 +187,7 @@ class _Ranks:
         """[S] bool: the `counts[g]` first tokens of group g; groups past the end of `counts` keep none."""
         limit = np.zeros(len(self._rank), dtype=np.int32)
         limit[self._leads[: len(counts)]] = counts
-        there = torch.from_numpy(limit).to(self._rank.device, non_blocking=self._rank.is_cuda)
+        there = moved(torch.from_numpy(limit), self._rank.device)
         return self._rank < there[self._first]
 
 
@@ -219,7 +220,7 @@ class _Groups:
 
     def top(self, counts: np.ndarray) -> Tensor:
         """[S] bool: the `counts[g]` first tokens of group g; groups past the end of `counts` keep none."""
-        limit = torch.from_numpy(np.append(counts, 0)).to(self._rank.device, non_blocking=self._rank.is_cuda)
+        limit = moved(torch.from_numpy(np.append(counts, 0)), self._rank.device)
         kept = self._rank < limit[self._group.clamp(max=len(counts))]
         return torch.zeros_like(kept).scatter_(0, self._order, kept)
 

@@ -7,6 +7,8 @@ from enum import IntEnum
 
 import torch
 
+from seats.devices import moved
+
 
 class Modality(IntEnum):
     """Kind of a token. Image tokens count as text: no method here prunes them."""
@@ -83,10 +85,7 @@ class TokenLayout:
         known = self.known
         if known is None and self.modality.device.type == "cpu":
             known = Known(self.counts(), self.tokens_per_grid(), self.question())
-        # To a GPU, ordinary memory is staged at once: nothing here need wait for what the GPU does before.
-        non_blocking = torch.device(device).type == "cuda"
-        moved = {name: getattr(self, name).to(device, non_blocking=non_blocking) for name in _TENSORS}
-        return TokenLayout(**moved, known=known)
+        return TokenLayout(**{name: moved(getattr(self, name), torch.device(device)) for name in _TENSORS}, known=known)
 
     def is_modality(self, modality: Modality) -> torch.Tensor:
         """Bool `[S]` mask of one modality's tokens."""

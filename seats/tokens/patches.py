@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
+from seats.devices import moved
+
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
@@ -44,8 +46,7 @@ def patchify(
     grid = (count // tp, height // p, width // p)
     rows = grid[1] * grid[2]
     # The stock processor folds the 1/255 of the pixel range into mean and deviation.
-    mean = torch.tensor(spec.mean, device=frames.device).mul(255.0).view(-1, 1, 1)
-    std = torch.tensor(spec.std, device=frames.device).mul(255.0).view(-1, 1, 1)
+    mean, std = moved(torch.tensor([spec.mean, spec.std]).mul(255.0).view(2, -1, 1, 1), frames.device)
     patches = torch.empty(grid[0] * rows, channels * tp * p * p, dtype=dtype, device=frames.device)
     for first in range(0, grid[0], block_grids):
         block = frames[first * tp : (first + block_grids) * tp]

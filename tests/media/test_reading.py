@@ -25,7 +25,7 @@ def path(tmp_path_factory):
 
 def test_parts_are_the_clip_s_frames(path):
     reading = read_clip(path, sampling=FrameSampling(fps=5), timeout_s=60)
-    parts = list(reading.frames.parts(lambda _h, _w: 4))
+    parts = list(reading.arriving.parts(lambda _h, _w: 4))
     clip, alone = reading.result(), load_clip(path, sampling=FrameSampling(fps=5))
     assert reading.done
     assert reading.seconds > 0
@@ -49,7 +49,7 @@ def test_a_part_comes_before_the_last_frame_is_read(path, monkeypatch):
     monkeypatch.setattr(video_module, "_RESIZING_THREADS", 1)
     monkeypatch.setattr(video_module._Frames, "_keep", slow)
     reading = read_clip(path, sampling=FrameSampling(fps=5), use_audio=False, timeout_s=60)
-    parts = reading.frames.parts(_two)
+    parts = reading.arriving.parts(_two)
     assert len(next(parts)[1]) == 2
     assert not reading.done
     go_on.set()
@@ -74,14 +74,14 @@ def test_a_file_that_cannot_be_read_ends_the_parts_too(tmp_path):
     path = tmp_path / "broken.mp4"
     path.write_bytes(b"no video at all" * 100)
     reading = read_clip(path)
-    assert list(reading.frames.parts(_two)) == []
+    assert list(reading.arriving.parts(_two)) == []
     with pytest.raises(MediaError, match=r"broken\.mp4"):
         reading.result()
 
 
 def test_without_pictures_there_are_no_parts(tmp_path):
     reading = read_clip(write_clip(tmp_path / "sound.m4a", sound=tone(2.0)))
-    assert list(reading.frames.parts(_two)) == []
+    assert list(reading.arriving.parts(_two)) == []
     assert reading.result().audio.seconds == pytest.approx(2.0, abs=0.1)
 
 
@@ -89,4 +89,4 @@ def test_the_user_may_come_late(path):
     reading = read_clip(path, timeout_s=60)
     while not reading.done:
         time.sleep(0.01)
-    assert sum(len(part) for _, part in reading.frames.parts(_two)) == len(reading.result().video.pixels)
+    assert sum(len(part) for _, part in reading.arriving.parts(_two)) == len(reading.result().video.pixels)

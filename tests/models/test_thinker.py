@@ -154,6 +154,16 @@ def test_audio_saliency(thinkers, family, mel_frames):
 
 
 @both_families
+@pytest.mark.parametrize("mel_frames", [5, 100, 199, 200, 201, 400, 1333])
+def test_sound_in_chunks_of_our_own_is_the_stock_encoder_s(thinkers, family, mel_frames):
+    audio = thinkers[family].audio
+    mel = torch.randn(128, mel_frames, generator=torch.Generator().manual_seed(9))
+    with torch.no_grad():
+        stock = audio(mel, feature_lens=torch.tensor([mel_frames])).last_hidden_state
+    torch.testing.assert_close(thinkers[family].encode_audio(mel).embeds, stock, rtol=0, atol=1e-6)
+
+
+@both_families
 def test_no_saliency_unless_asked(thinkers, family):
     thinker = thinkers[family]
     patches = torch.randn(64, 6 * thinker.vision.config.patch_size**2)
