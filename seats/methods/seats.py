@@ -16,6 +16,7 @@ from seats.selection import (
     diverse_count,
     diverse_macs,
     feasible_scale,
+    paired_runs,
     remove_late,
     select_diverse,
 )
@@ -79,7 +80,9 @@ class Seats(Method):
         if own:
             if missing := {"drop_layers", "late_layer"} - own.keys():
                 raise SettingsError(f"the model's seats.json lacks {' and '.join(sorted(missing))}")
-            chosen = _Published(tuple(own["drop_layers"]), own["late_layer"], own.get("temperature", 0.1))
+            chosen = _Published(
+                tuple(own["drop_layers"]), own["late_layer"], own.get("temperature", _like(shape).temperature)
+            )
         elif known:
             chosen = known
         else:
@@ -146,8 +149,9 @@ class Seats(Method):
     def prune(self, state: AfterLayer, ratio: float) -> Selection:
         """Stage II at one drop layer. ratio: share of the video and audio tokens there to keep, in (0, 1]."""
         layout = state.layout
-        # As published: what one modality alone goes on with is one window, however long it lasts.
-        chosen = choose_relevant(state.relevance(), layout.modality, layout.stretch, ratio, ratio, self.temperature)
+        # As published, of what is left: where Stage I took a window's pictures, its sound belongs to the one before.
+        windows = paired_runs(layout.modality)
+        chosen = choose_relevant(state.relevance(), layout.modality, windows, ratio, ratio, self.temperature)
         return Selection(chosen.keep, counts=Counts(layout.counts().text, chosen.video, chosen.audio))
 
     def _keep_ratios(self) -> tuple[float, ...]:
@@ -155,11 +159,15 @@ class Seats(Method):
         return decay_schedule(self.num_layers, self.drop_layers, self.late_layer, self.video, self.pre_llm_scale).keep
 
 
+def _like(shape: ModelShape) -> _Published:
+    """The published settings of the model's family."""
+    return next(settings for (family, _), settings in _PUBLISHED.items() if family == shape.family)
+
+
 def _by_depth(shape: ModelShape) -> _Published:
-    """The 7B's (30B's) borders at the same relative depth, for a model without published settings."""
-    depth, like = (28, _PUBLISHED["qwen2.5-omni", 28])
-    if shape.family == "qwen3-omni":
-        depth, like = (48, _PUBLISHED["qwen3-omni", 48])
+    """The borders of the family's published model at the same relative depth, for one without published settings."""
+    depth = next(layers for family, layers in _PUBLISHED if family == shape.family)
+    like = _like(shape)
     scaled = [round(layer * shape.num_layers / depth) for layer in like.drop_layers]
     late = max(3, round(like.late_layer * shape.num_layers / depth))
     drops = tuple(dict.fromkeys(layer for layer in scaled if 0 < layer < late - 1))

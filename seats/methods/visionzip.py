@@ -123,7 +123,8 @@ def _zip(keep: torch.Tensor, embeds: torch.Tensor, state: BeforeLLM, kind: Modal
 def _counts(n: int, ratio: float) -> tuple[int, int]:
     """Dominant and contextual tokens of a window of `n`."""
     share = max(ratio - CONTEXTUAL, 0.0)
-    dominant = min(n, max(1, int(share * n))) if share > 0 else 0
+    # A product that is a whole number, such as (12 - 5) % of 100, may come out just below it.
+    dominant = min(n, max(1, int(share * n + 1e-9))) if share > 0 else 0
     return dominant, min(n - dominant, max(1, round(CONTEXTUAL * n)))
 
 

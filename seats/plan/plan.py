@@ -210,8 +210,8 @@ def _mel_frames(model: PlannedModel, part: Part) -> tuple[int, tuple[str, ...]]:
 
 
 def _windows(model: PlannedModel, part: Part, grid: tuple[int, int, int] | None, audio: int) -> int:
-    """Windows of the interleaved sequence as `TokenLayout.stretch` has them; of a very long one, as many as its seconds
-    fill."""
+    """Windows of the interleaved sequence as `seats.selection.paired_runs` has them before anything is dropped, which
+    only joins some; of a very long one, as many as its seconds fill."""
     rule = model.family.time_rule(_Timed(model))
     vision = model.config.vision_config
     merge, per_grid = vision.spatial_merge_size, vision.temporal_patch_size / part.fps

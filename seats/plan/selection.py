@@ -139,7 +139,7 @@ def _zipped(n: int, window: int, ratio: float, width: int) -> tuple[int, int]:
         if not size or not times:
             continue
         share = max(ratio - _CONTEXTUAL, 0.0)
-        dominant = min(size, max(1, int(share * size))) if share > 0 else 0
+        dominant = min(size, max(1, int(share * size + 1e-9))) if share > 0 else 0
         contextual = min(size - dominant, max(1, round(_CONTEXTUAL * size)))
         kept += times * (dominant + contextual)
         macs += times * (size - dominant - contextual) * contextual * width

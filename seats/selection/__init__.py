@@ -1,6 +1,6 @@
 """Tensor functions of token selection, with no model in them."""
 
-from seats.selection.budget import choose_relevant, keep_counts, remove_late, run_windows
+from seats.selection.budget import choose_relevant, keep_counts, paired_runs, remove_late, run_windows
 from seats.selection.density import peak_scores
 from seats.selection.diversity import diverse_count, diverse_macs, keep_count, select_diverse, select_even
 from seats.selection.farthest import farthest_macs, select_farthest
@@ -27,6 +27,7 @@ __all__ = [
     "mean_query_attention",
     "merge_groups",
     "merge_keys",
+    "paired_runs",
     "peak_scores",
     "question_relevance",
     "random_mask",

@@ -150,6 +150,22 @@ def run_windows(modality: Tensor) -> Tensor:
     return window
 
 
+def paired_runs(modality: Tensor) -> Tensor:
+    """Windows of an interleaved sequence as it is now: a run of video and the audio up to the next one.
+
+    `modality`: [S] int8 (0 text, 1 video, 2 audio). Returns [S] long, -1 for text. The same windows as those of
+    `run_windows` but where the sequence no longer begins with video: the first audio is a window of its own then, and
+    no pair shifts.
+    """
+
+    def before(x: Tensor) -> Tensor:
+        return torch.cat([x.new_zeros(min(1, len(x))), x[:-1]])
+
+    in_clip, video = modality != TEXT, modality == VIDEO
+    begins = (video & ~before(video)) | (in_clip & ~before(in_clip))
+    return torch.where(in_clip, begins.cumsum(0) - 1, -1)
+
+
 def remove_late(modality: Tensor) -> Tensor:
     """Text only, what survives the late removal: [S] bool of `modality` [S] (0 text, 1 video, 2 audio)."""
     return modality == TEXT

@@ -1,9 +1,10 @@
 """Order, windows and M-RoPE positions of a clip's video and audio tokens.
 
 Sources: the stock processors and `get_rope_index` of transformers' `qwen2_5_omni` and `qwen3_omni_moe`, whose
-results `interleave` reproduces without their loops over tokens. One difference: where a grid of Qwen3-Omni and
-an audio token have the same time but for rounding, the stock processor (float64) and `get_rope_index` (float32)
-can order them differently, and positions go to the wrong tokens; here every token has its own.
+results `interleave` reproduces without their loops over tokens. One difference: where a grid lies on the border of
+a chunk (Qwen2.5-Omni), or has the time of an audio token (Qwen3-Omni), but for rounding, the stock processor
+(float64) and `get_rope_index` (float32) can order tokens differently, and positions go to the wrong ones; here every
+token has its own.
 """
 
 from __future__ import annotations

@@ -51,8 +51,6 @@ class TokenLayout:
     grid: int64 `[S, 3]`, (t, h, w) of a video token in the merged grid; -1 elsewhere.
     time_s: float32 `[S]`, seconds from the start of the clip; -1 for text.
     origin: int64 `[S]`, position of the token in the sequence before any selection.
-    stretch: int64 `[S]`, ordinal of the window, where windows between which one modality goes on uninterrupted count as
-    one: what is left of the pictures after the sound has ended, or of the sound; -1 for text.
     known: what the host knows of it, so that asking for counts or positions does not wait for the device; a layout
     made on the host and moved with `to` has it.
     """
@@ -63,12 +61,7 @@ class TokenLayout:
     grid: torch.Tensor
     time_s: torch.Tensor
     origin: torch.Tensor
-    stretch: torch.Tensor = None  # type: ignore[assignment]
     known: Known | None = field(default=None, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        if self.stretch is None:
-            object.__setattr__(self, "stretch", _stretches(self.modality, self.window))
 
     def __len__(self) -> int:
         return self.modality.shape[0]
@@ -120,18 +113,7 @@ class TokenLayout:
         return self.known.counts if self.known is not None else count_modalities(self.modality)
 
 
-_TENSORS = ("modality", "window", "row", "grid", "time_s", "origin", "stretch")
-
-
-def _stretches(modality: torch.Tensor, window: torch.Tensor) -> torch.Tensor:
-    """`TokenLayout.stretch`; nothing here waits for the device."""
-
-    def same_as_before(x: torch.Tensor) -> torch.Tensor:
-        return torch.cat([x.new_zeros(min(1, len(x)), dtype=torch.bool), x[1:] == x[:-1]])
-
-    inside = window >= 0
-    begins = inside & ~same_as_before(window) & ~same_as_before(modality)
-    return torch.where(inside, begins.cumsum(0) - 1, -1)
+_TENSORS = ("modality", "window", "row", "grid", "time_s", "origin")
 
 
 def count_modalities(modality: torch.Tensor) -> Counts:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from seats.errors import SettingsError
 from seats.methods import ModelShape, Retention, Seats
 from seats.methods.base import AfterLayer
-from seats.selection import choose_relevant, decay_schedule, feasible, run_windows
+from seats.selection import choose_relevant, decay_schedule, feasible, paired_runs, run_windows
 from seats.selection.diversity import keep_count
 from seats.tokens import Modality
 from tests.methods.layouts import layout_of, random_state
@@ -166,14 +166,14 @@ def test_what_may_be_dropped(case):
             assert (after.video, after.audio) == (0, 0)
             break
         budget = [max(1, round(kappas[number] * n)) if n else 0 for n in (before.video, before.audio)]
-        windows = alive.stretch[alive.modality != int(Modality.TEXT)].unique()
+        windows = paired_runs(alive.modality)[alive.modality != int(Modality.TEXT)].unique()
         floors = 2 * len(windows)
         assert sum(budget) <= after.video + after.audio <= max(sum(budget), floors)
         if 0 in budget or len(windows) == 1:
             assert [after.video, after.audio] == budget
         for kind in (Modality.VIDEO, Modality.AUDIO):
-            had = alive.stretch[alive.is_modality(kind)].unique().tolist()
-            has = chosen.stretch[chosen.is_modality(kind)].unique().tolist()
+            had = paired_runs(alive.modality)[alive.is_modality(kind)].unique().tolist()
+            has = paired_runs(chosen.modality)[chosen.is_modality(kind)].unique().tolist()
             if 0 not in budget and len(windows) > 1:
                 assert has == had
         alive = chosen
@@ -206,6 +206,26 @@ def test_windows_are_the_published_ones_where_sound_ends_early(family, heard):
     assert keep[layout.is_modality(Modality.AUDIO)].float().mean() > 0.9 * ratio
 
 
+@pytest.mark.parametrize(
+    ("family", "audio_rate", "seconds"), [("qwen2.5-omni", 25, 600), ("qwen2.5-omni", 25, 141), ("qwen3-omni", 13, 300)]
+)
+def test_windows_are_the_published_ones_where_stage_one_took_whole_runs(family, audio_rate, seconds):
+    """Of grids far apart the first tokens are windows of one token. Sound before and behind such a one that went is one
+    window: as one of its own, each would get a budget that the pictures lose."""
+    layout = layout_of(family, (64, 3, 5), seconds * audio_rate, fps=128 / seconds)
+    method = Seats.for_model(ModelShape(family, 28 if family == "qwen2.5-omni" else 48, {}), Retention(0.06, 0.35), 0)
+    alive = layout.select(method.before_llm(random_state(layout)).keep)
+    for layer in method.layers[:-1]:
+        scores = torch.rand(len(alive), generator=torch.Generator().manual_seed(layer)) / len(alive)
+        state = AfterLayer(layer, torch.zeros(len(alive), 4), alive, lambda s=scores: s, lambda s=scores: s)
+        keep = method.after_layer(state).keep
+        ratio = method._keep_ratios()[method.layers.index(layer)]
+        runs = run_windows(alive.modality)
+        published = choose_relevant(scores, alive.modality, runs, ratio, ratio, method.temperature)
+        assert torch.equal(keep, published.keep)
+        alive = alive.select(keep)
+
+
 def test_the_temperature_decides_how_much_the_best_window_gets():
     layout = layout_of("qwen2.5-omni", (8, 3, 3), 200)
     scores = torch.where(layout.window == 2, 0.02, 0.001)
@@ -228,3 +248,11 @@ def test_stage_one_counts_its_own_work():
     everything = nothing_to_choose.before_llm(state)
     assert everything.keep.all()
     assert everything.macs == 0
+
+
+@pytest.mark.parametrize(("family", "temperature"), [("qwen2.5-omni", 0.1), ("qwen3-omni", 0.3)])
+def test_borders_of_a_model_s_own_leave_the_family_s_temperature(family, temperature):
+    own = {"drop_layers": [10, 12], "late_layer": 16}
+    assert Seats.for_model(ModelShape(family, 20, own), Retention(0.1, 0.4), 0).temperature == temperature
+    own["temperature"] = 0.7
+    assert Seats.for_model(ModelShape(family, 20, own), Retention(0.1, 0.4), 0).temperature == 0.7

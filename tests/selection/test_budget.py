@@ -9,7 +9,7 @@ from reference_cases import select_relevant as one_by_one
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from seats.errors import ModelError, SettingsError
-from seats.selection import budget, choose_relevant, keep_counts, remove_late, run_windows
+from seats.selection import budget, choose_relevant, keep_counts, paired_runs, remove_late, run_windows
 
 
 def mask_of(*arguments):
@@ -245,3 +245,28 @@ def test_runs_pair_up_by_order():
 def test_late_removal_leaves_text():
     modality = torch.tensor([0, 1, 2, 0, 1], dtype=torch.int8)
     assert remove_late(modality).tolist() == [True, False, False, True, False]
+
+
+def same_partition(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return torch.equal(one[:, None] == one, other[:, None] == other)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_paired_runs_are_the_published_ones_of_what_begins_with_video(seed):
+    generator = torch.Generator().manual_seed(seed)
+    runs = torch.randint(1, 5, (12,), generator=generator)
+    clip = torch.cat([torch.full((int(n),), 1 + i % 2) for i, n in enumerate(runs)])
+    clip = clip[torch.rand(len(clip), generator=generator) < 0.4]  # whole runs are gone
+    clip = clip[int((clip == 2).to(torch.int8).argmin()) :] if (clip == 1).any() else clip
+    modality = torch.cat([torch.zeros(2), clip, torch.zeros(3)]).to(torch.int8)
+    ours, published = paired_runs(modality), run_windows(modality)
+    for kind in (1, 2):
+        assert same_partition(ours[modality == kind], published[modality == kind])
+    assert torch.equal(ours, published)
+
+
+def test_paired_runs_where_the_first_video_is_gone():
+    """The published pairs shift: video of the second window would share a budget with audio of the first."""
+    modality = torch.tensor([0, 2, 2, 1, 2, 0], dtype=torch.int8)
+    assert paired_runs(modality).tolist() == [-1, 0, 0, 1, 1, -1]
+    assert run_windows(modality).tolist() == [-1, 0, 0, 0, 1, -1]

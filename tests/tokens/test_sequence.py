@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from functools import cache
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import assume, given, settings
@@ -85,12 +86,19 @@ def stock(family, shape: ClipShape) -> tuple[list[int], torch.Tensor]:
 
 
 def has_ties(family, shape: ClipShape) -> bool:
-    """Whether a grid of Qwen3-Omni starts at an audio token's time but for rounding: the stock code then orders the
-    two one way in the ids (float64) and perhaps another way in the positions (float32)."""
-    if family == "qwen2.5-omni" or shape.grid is None or not shape.mel_frames:
+    """Whether a grid starts on the border of a chunk (Qwen2.5-Omni) or at an audio token's time (Qwen3-Omni) but for
+    rounding: the stock code then orders tokens one way in the ids (float64) and perhaps another in the positions
+    (float32)."""
+    if shape.grid is None or not shape.mel_frames:
         return False
-    starts = [k * shape.seconds_per_grid * 13 for k in range(shape.grid[0])]
-    return any(start != round(start) and abs(start - round(start)) < 1e-3 for start in starts)
+    rate, step = (25, 50) if family == "qwen2.5-omni" else (13, 1)
+    for k in range(shape.grid[0]):
+        exact = k * shape.seconds_per_grid * rate
+        rounded = float(np.float32(k) * np.float32(shape.seconds_per_grid) * np.float32(rate))
+        border = step * round(exact / step)
+        if abs(exact - border) < 1e-3 and not exact == rounded == border:
+            return True
+    return False
 
 
 @both_families
@@ -120,16 +128,21 @@ def test_ids_and_positions_equal_the_stock_ones(family, shape):
     assert torch.equal(ours.positions, positions.to(ours.positions.dtype))
 
 
-@pytest.mark.parametrize("fps", [26 / 12, 13 / 7, 10 / 3, 26 / 10])
-def test_at_equal_times_the_stock_positions_are_kept_but_for_their_order(fps):
+@pytest.mark.parametrize(
+    ("family", "fps"),
+    [("qwen2.5-omni", 25 / 14), *(("qwen3-omni", fps) for fps in (26 / 12, 13 / 7, 10 / 3, 26 / 10))],
+)
+def test_at_equal_times_the_stock_positions_are_kept_but_for_their_order(family, fps):
     """Ids still equal the processor's; the positions are the stock ones, each with the token it belongs to."""
     shape = ClipShape((40, 2, 2), fps, 3300, 3, 4)
-    ours = build("qwen3-omni", shape)
-    ids, positions = stock("qwen3-omni", shape)
+    assert has_ties(family, shape)
+    ours = build(family, shape)
+    ids, positions = stock(family, shape)
     assert ours.ids.tolist() == ids
-    own = ours.layout.time_s * 13 + ours.positions[0][shape.before + 2]
+    own = ours.layout.time_s * (25 if family == "qwen2.5-omni" else 13)
+    own = (own if family == "qwen3-omni" else (own + 1e-4).floor()) + ours.positions[0][shape.before + 2]
     is_media = ours.layout.modality != int(Modality.TEXT)
-    torch.testing.assert_close(ours.positions[0][is_media], own[is_media], rtol=0, atol=1e-3)
+    torch.testing.assert_close(ours.positions[0][is_media].float(), own[is_media], rtol=0, atol=1e-3)
 
     def sorted_columns(columns: torch.Tensor) -> list[tuple[float, ...]]:
         return sorted(tuple(column) for column in columns.T.tolist())

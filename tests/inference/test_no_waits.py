@@ -1,0 +1,122 @@
+"""From pixels and sound to the first token, nothing asks the device for values, but one copy a drop layer.
+
+Run with tensors that have a shape and no values: what asks for one raises. What is made on the host before, from
+numbers that the host knows, is made as usual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+    unset_fake_temporarily,
+)
+
+from seats.bench import subject as module
+from seats.bench.build import random_thinker
+from seats.bench.measure import Setting
+from seats.bench.presets import Preset, find_preset
+from seats.bench.subject import Subject
+from seats.bench.workload import Load, media_load, token_load
+from seats.inference import attach
+from seats.models import window_attention
+from seats.models.families import Family, GridTables
+from seats.models.fused import use_fused_blocks
+from seats.selection import budget
+from seats.tokens.layout import TokenLayout
+from seats.tokens.sequence import Sequence
+
+WINDOWS = 4
+PRESETS = ("small", "small-moe")
+
+
+def clip(preset: Preset) -> Load:
+    return media_load(preset, 8, 160, 120, 4.0, 30)
+
+
+def tokens(preset: Preset) -> Load:
+    return token_load(preset, 240, 100, 30)
+
+
+@pytest.fixture
+def without_values(monkeypatch: pytest.MonkeyPatch) -> FakeTensorMode:
+    """A mode for such tensors. Of what the host knows, only what it was told counts."""
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+
+    def on_the_host(make: Callable[..., Any]) -> Callable[..., Any]:
+        def made(*args: Any) -> Any:
+            with unset_fake_temporarily():
+                result = make(*args)
+                if isinstance(result, Sequence):
+                    result = replace(result, layout=result.layout.to("cpu"))  # as it is told before it moves
+            return emptied(result)
+
+        return made
+
+    def emptied(x: Any) -> Any:
+        if isinstance(x, torch.Tensor):
+            return mode.from_tensor(x)
+        if isinstance(x, dict):
+            return {name: emptied(value) for name, value in x.items()}
+        if isinstance(x, GridTables | TokenLayout | Sequence):
+            return replace(x, **{name: emptied(value) for name, value in vars(x).items()})
+        return x
+
+    for name in ("grid_tables", "sound_tables"):
+        monkeypatch.setattr(Family, name, on_the_host(getattr(Family, name)))
+    for name in ("sequence_of", "log_mel"):
+        monkeypatch.setattr(module, name, on_the_host(getattr(module, name)))
+    monkeypatch.setattr(attach, "_host_sees", lambda _: False)
+    # As on a GPU: its kernel takes windows of any lengths, which on a CPU are looked at.
+    monkeypatch.setattr(window_attention, "_takes_varlen", lambda _: True)
+    monkeypatch.setattr(window_attention, "_varlen", lambda: lambda q, *_args, **_more: torch.empty_like(q))
+    return mode
+
+
+@pytest.fixture
+def copies(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Lengths of what Stage II looked at, each time with the one copy that it needs."""
+    lengths: list[int] = []
+
+    def statistics(self: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        lengths.append(len(self._key))
+        share = np.full(2 * WINDOWS, (len(self._key) - 30) // (2 * WINDOWS))
+        keys = np.append(np.arange(2 * WINDOWS), budget._TEXT_KEY)
+        return keys, np.append(share, len(self._key) - share.sum()), np.linspace(1e-3, 2e-3, len(keys))
+
+    monkeypatch.setattr(budget._Groups, "statistics", statistics)
+    return lengths
+
+
+def first_token(mode: FakeTensorMode, name: str, load: Callable[..., Load], method: str) -> Any:
+    preset = find_preset(name)
+    with mode:
+        thinker = random_thinker(preset, torch.device("cpu"), torch.bfloat16)
+        use_fused_blocks(thinker, anywhere=True)
+        return Subject(thinker, preset, load(preset)).run(Setting(method, 10.0))
+
+
+@pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("load", [clip, tokens])
+@pytest.mark.parametrize(("method", "drop_layers"), [("seats", 3), ("seats+", 0)])
+def test_one_copy_a_drop_layer(
+    without_values: FakeTensorMode, copies: list[int], name: str, load: Any, method: str, drop_layers: int
+) -> None:
+    run = first_token(without_values, name, load, method)
+    assert len(copies) == drop_layers
+    assert run.trace.layers[0].video > 0
+    assert run.trace.layers[-1].video == run.trace.layers[-1].audio == 0
+
+
+def test_a_method_that_looks_is_found_out(without_values: FakeTensorMode) -> None:
+    with pytest.raises((DataDependentOutputException, DynamicOutputShapeException)):
+        first_token(without_values, "small", tokens, "visionzip")
