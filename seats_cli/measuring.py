@@ -29,3 +29,8 @@ def exit_for(document: dict[str, Any], debug: bool) -> None:
         error_line(f"{row['label']}: {row['error']}{'' if debug else '; run it again with --debug for the details'}")
     if failed or all(row["error"] is not None for row in rows):
         raise typer.Exit(FAILED)
+
+
+def kept(keep: dict[str, float | None]) -> list[str]:
+    """What --keep-video and --keep-audio say, for a title. keep: shares by modality, None for --keep's own."""
+    return [f"{100 * share:g} % of {kind}" for kind, share in keep.items() if share is not None]

@@ -105,6 +105,17 @@ def flag(*names: str, panel: str, text: str) -> Any:
     return option(*names, panel=panel, text=text, metavar=" ")
 
 
+def keep_of(kind: str, panel: str) -> Any:
+    """--keep-video or --keep-audio."""
+    text = f"Share of {kind} tokens alive, averaged over the layers; overrides --keep for {kind}."
+    return option(f"--keep-{kind}", panel=panel, text=text, metavar="PERCENT", parser=parse_percent)
+
+
+def share(percent: float | None) -> float | None:
+    """The share that a percentage stands for."""
+    return None if percent is None else percent / 100
+
+
 QUESTION: Any = typer.Argument(
     help="What to ask, in quotes.", metavar="QUESTION", show_default=False, parser=parse_question
 )
@@ -183,26 +194,8 @@ class SelectionOptions:
             "settings, others lie between them.",
         ),
     ] = 10.0
-    keep_video: Annotated[
-        float | None,
-        option(
-            "--keep-video",
-            panel=_TOKENS,
-            text="The same for video tokens alone, as written.",
-            metavar="PERCENT",
-            parser=parse_percent,
-        ),
-    ] = None
-    keep_audio: Annotated[
-        float | None,
-        option(
-            "--keep-audio",
-            panel=_TOKENS,
-            text="The same for audio tokens alone, as written.",
-            metavar="PERCENT",
-            parser=parse_percent,
-        ),
-    ] = None
+    keep_video: Annotated[float | None, keep_of("video", _TOKENS)] = None
+    keep_audio: Annotated[float | None, keep_of("audio", _TOKENS)] = None
     kv: Annotated[
         str,
         option(

@@ -17,6 +17,7 @@ from seats.bench.report import machine_json, rows_json
 from seats.bench.subject import Subject
 from seats.bench.workload import Load
 from seats.inference.attach import KvPolicy
+from seats.tokens import Modality
 
 SCHEMA = "seats.bench/1"
 
@@ -32,19 +33,23 @@ def bench(
     warmups: int,
     new_tokens: int,
     kv: KvPolicy = "keep",
+    keep_video: float | None = None,
+    keep_audio: float | None = None,
     seed: int = 0,
     limit_s: float = math.inf,
     announce: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Measure `settings`, the first of which is full tokens, in alternation; a document of schema `seats.bench/1`.
 
-    rounds: counted ones, after `warmups`. new_tokens: decoding steps timed in each run. limit_s: no round begins later.
+    rounds: counted ones, after `warmups`. new_tokens: decoding steps timed in each run. keep_video, keep_audio: shares
+    in (0, 1] in place of the settings' own. limit_s: no round begins later.
     announce: told what is being done. Raises OutOfMemoryError where the weights do not fit; a setting that does not fit
     is told in its row.
     """
     announce(f"making {preset.name}")
     thinker = random_thinker(preset, device, dtype, seed)
-    subject = Subject(thinker, preset, load, kv=kv, new_tokens=new_tokens, seed=seed)
+    keep = {Modality.VIDEO: keep_video, Modality.AUDIO: keep_audio}
+    subject = Subject(thinker, preset, load, kv=kv, keep=keep, new_tokens=new_tokens, seed=seed)
     rates = []
 
     def on_round(done: int, total: int) -> None:

@@ -76,6 +76,7 @@ def profile(
             "notes": list(clip.notes),
         },
         "question": question.text,
+        "keep": {"video": question.keep_video, "audio": question.keep_audio},
         "kv": question.kv,
         "rounds": counted(rows),
         "warmups": warmups,

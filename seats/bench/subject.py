@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,7 @@ from seats.costs.memory import kv_cache_bytes, peak_device_bytes, reset_peak_dev
 from seats.costs.timers import StepTimer
 from seats.inference.attach import KvPolicy, attach
 from seats.inference.prepared import Prepared
-from seats.methods import Method, method_class, retention_for
+from seats.methods import Method, Retention, method_class, retention_for
 from seats.models.fused import stock_blocks
 from seats.models.signals import EncoderWants, Signals
 from seats.models.thinker import Thinker
@@ -30,12 +32,22 @@ from seats.tokens import Modality, log_mel, patchify
 class Subject:
     """A thinker and its prompt. All inputs are random, made once, and the same for every method.
 
-    kv: as in `attach`. new_tokens: decoding steps after the first token, 0 for none.
+    kv: as in `attach`. keep: share of a modality, in (0, 1], in place of a setting's own. new_tokens: decoding steps
+    after the first token, 0 for none.
     """
 
     def __init__(
-        self, thinker: Thinker, preset: Preset, load: Load, *, kv: KvPolicy = "keep", new_tokens: int = 0, seed: int = 0
+        self,
+        thinker: Thinker,
+        preset: Preset,
+        load: Load,
+        *,
+        kv: KvPolicy = "keep",
+        keep: Mapping[Modality, float | None] = MappingProxyType({}),
+        new_tokens: int = 0,
+        seed: int = 0,
     ) -> None:
+        self.keep = keep
         self.thinker, self.preset, self.load = thinker, preset, load
         self.kv, self.new_tokens, self.seed = kv, new_tokens, seed
         self.sequence = sequence_of(load, preset, thinker.config)
@@ -69,13 +81,16 @@ class Subject:
             "mel_frames": self.load.mel_frames,
             "seconds_per_grid": self.load.seconds_per_grid,
             "encoders": self.load.encoders,
+            "keep": {kind.name.lower(): self.keep.get(kind) for kind in (Modality.VIDEO, Modality.AUDIO)},
             "kv": self.kv,
             "new_tokens": self.new_tokens,
         }
 
     def method_of(self, setting: Setting) -> Method:
         """The method set up for the model. Raises SettingsError."""
-        retention = retention_for(self.preset.family, setting.keep if setting.keep is not None else 100.0)
+        pair = retention_for(self.preset.family, setting.keep if setting.keep is not None else 100.0)
+        video, audio = self.keep.get(Modality.VIDEO), self.keep.get(Modality.AUDIO)
+        retention = Retention(pair.video if video is None else video, pair.audio if audio is None else audio)
         return method_class(setting.method).for_model(self.preset.shape, retention, self.seed)
 
     @torch.inference_mode()

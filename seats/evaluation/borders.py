@@ -154,6 +154,11 @@ def check_can_save(checkpoint: Checkpoint) -> Path:
     """The `seats.json` of a model. Raises ModelError if it is not a user's own to write."""
     folder = checkpoint.folder.resolve()
     path = folder / "seats.json"
+    if folder == BUILT_IN_FOLDER:
+        raise ModelError(
+            f"the borders of {checkpoint.name} come with the package: copy {folder} to a folder of your own and give "
+            "that to --model"
+        )
     if folder.is_relative_to(cache_folder().resolve()):
         raise ModelError(
             f"{checkpoint.name} lies in the hub's cache ({folder}), which is not to be written: copy the model to a "
@@ -187,8 +192,3 @@ def save(checkpoint: Checkpoint, shape: ModelShape, proposal: Proposal, measured
     except OSError as error:
         raise ModelError(f"{path} cannot be written ({error.strerror}): copy the model elsewhere") from error
     return path
-
-
-def is_built_in(checkpoint: Checkpoint) -> bool:
-    """Whether a model is the one that comes with the package, whose folder an upgrade replaces."""
-    return checkpoint.folder.resolve() == BUILT_IN_FOLDER

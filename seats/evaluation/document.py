@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from seats.evaluation.identity import asking_identity
 from seats.evaluation.results import Results, SettingResult
 from seats.evaluation.statistics import METHODS, Accuracy, Comparison
 
@@ -20,6 +21,11 @@ def document(results: Results, *, list_wrong: bool = False) -> dict[str, Any]:
         "schema": SCHEMA,
         "benchmark": results.benchmark,
         "model": results.model,
+        "asking": {
+            **asking_identity(results.asking),
+            "keep_video": results.asking.keep_video,
+            "keep_audio": results.asking.keep_audio,
+        },
         "questions": results.questions,
         "clips": results.clips,
         "types": results.types,

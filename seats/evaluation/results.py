@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from seats.evaluation.qa import ALL, UNTYPED, QAItem
 from seats.evaluation.rows import Row
 from seats.evaluation.run import Evaluation, Plan
-from seats.evaluation.settings import FULL, Setting
+from seats.evaluation.settings import FULL, Asking, Setting
 from seats.evaluation.statistics import Accuracy, Comparison, compare
 
 
@@ -70,10 +70,12 @@ class SettingResult:
 
 @dataclass(frozen=True)
 class Results:
-    """An evaluation's outcome. clips: how many. types: questions of each type, the total under "all"."""
+    """An evaluation's outcome. asking: how questions were asked. clips: how many. types: questions of each type, the
+    total under "all"."""
 
     benchmark: str
     model: str
+    asking: Asking
     questions: int
     clips: int
     types: dict[str, int]
@@ -93,6 +95,7 @@ def results(
     return Results(
         benchmark=benchmark,
         model=model,
+        asking=evaluation.asking,
         questions=len(plan.questions),
         clips=len({clip for _, _, clip in plan.questions}),
         types=_types(item.type for item, _, _ in plan.questions),

@@ -28,16 +28,20 @@ class Setting:
 
 @dataclass(frozen=True)
 class Asking:
-    """How every question of an evaluation is asked. kv, system, decoding: as in `Question`."""
+    """How every question of an evaluation is asked. All as in `Question`: keep_video and keep_audio overrule what each
+    setting's retention stands for."""
 
     kv: KvPolicy = "keep"
     system: str | None = None
     decoding: Decoding = field(default_factory=Decoding)
+    keep_video: float | None = None
+    keep_audio: float | None = None
 
     def method_for(self, setting: Setting, shape: ModelShape) -> Method:
         """Raises SettingsError where the method can't reach the retention."""
         keep = 100.0 if setting.keep is None else setting.keep
-        return Question("", setting.method, keep, decoding=self.decoding).method_for(shape)
+        own = (self.keep_video, self.keep_audio)
+        return Question("", setting.method, keep, *own, decoding=self.decoding).method_for(shape)
 
 
 @dataclass(frozen=True)

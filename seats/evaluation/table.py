@@ -68,7 +68,12 @@ def type_tables(results: Results, width: int = 6) -> list[list[Column]]:
 
 def title(results: Results) -> str:
     """What the tables are about."""
-    return f"{results.model} on {results.benchmark}: {results.questions:,} questions about {results.clips:,} clips"
+    asking = results.asking
+    kept = (("video", asking.keep_video), ("audio", asking.keep_audio))
+    said = [f"{100 * share:g} % of {kind} kept" for kind, share in kept if share is not None]
+    said += ["--kv drop"] * (asking.kv == "drop")
+    what = f"{results.questions:,} questions about {results.clips:,} clips"
+    return f"{results.model} on {results.benchmark}: {', '.join([what, *said])}"
 
 
 def notes(results: Results) -> list[str]:

@@ -35,6 +35,7 @@ _DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
             "num_hidden_layers": 28,
             "num_attention_heads": 28,
             "num_key_value_heads": 4,
+            "max_position_embeddings": 32768,
         },
         "vision_config": {
             **_VISION,
@@ -62,6 +63,7 @@ _DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
             "num_experts": 128,
             "mlp_only_layers": None,
             "attention_bias": False,
+            "max_position_embeddings": 32768,
         },
         "vision_config": {
             **_VISION,

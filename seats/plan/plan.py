@@ -156,6 +156,7 @@ def make_plan(model: PlannedModel, clip: ClipFacts, ask: Ask) -> Plan:
             config.audio_config.d_model // config.audio_config.encoder_attention_heads,
         ),
     )
+    notes += _compressed(model, part, grid, audio, text.total + ask.answer_tokens)
     pair = shares(model.family.name, ask.keep, ask.keep_video, ask.keep_audio)
     selected = select(ask.method, scene, *pair)
     everything = select("full", scene, 1.0, 1.0)
@@ -207,6 +208,21 @@ def _mel_frames(model: PlannedModel, part: Part) -> tuple[int, tuple[str, ...]]:
     if model.family.audio_tokens(frames, model.config) <= 0:
         return 0, (f"sound of {part.sound_s:.3f} s is too short for a single token and is left out",)
     return frames, ()
+
+
+def _compressed(
+    model: PlannedModel, part: Part, grid: tuple[int, int, int] | None, audio: int, others: int
+) -> tuple[str, ...]:
+    """What is said where a clip's times pass the model's range, as `build_sequence` finds it. others: positions of the
+    prompt's text and the answer."""
+    rule = model.family.time_rule(_Timed(model))
+    seen_s = (grid[0] - 1) * model.config.vision_config.temporal_patch_size / part.fps if grid else 0.0
+    last = max(seen_s * rule.positions_per_second, audio - 1.0)
+    room = model.config.text_config.max_position_embeddings - others
+    if last + 1 <= room or room < 2:
+        return ()
+    share = (room - 1) / last
+    return (f"the clip is longer than the model's time range: times will be compressed to {100 * share:.0f} %",)
 
 
 def _windows(model: PlannedModel, part: Part, grid: tuple[int, int, int] | None, audio: int) -> int:

@@ -376,13 +376,13 @@ def _said(analysis: Analysis) -> Iterator[str]:
 
 def _save(analysis: Analysis, checkpoint: Checkpoint, out: Output) -> None:
     from seats.errors import SeatsError
-    from seats.evaluation.borders import is_built_in, save
+    from seats.evaluation.borders import save
     from seats.models.omni import model_shape
 
     if analysis.proposal is None:
         raise SeatsError("nothing to save: the answers aren't shown to depend on the clip")
     path = save(checkpoint, model_shape(checkpoint), analysis.proposal, analysis.measured())
-    out.say(f"written to {path}" + ("; an upgrade of the package replaces it" if is_built_in(checkpoint) else ""))
+    out.say(f"written to {path}")
 
 
 def _say_failures(failed: int, rows: Mapping[tuple[str, str], Row], evaluation: Evaluation, out: Output) -> None:

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seats_cli.command import command
-from seats_cli.options import QUESTION, AnswerOptions, ClipOptions, ModelOptions, OutputOptions, SelectionOptions
+from seats_cli.options import (
+    QUESTION,
+    AnswerOptions,
+    ClipOptions,
+    ModelOptions,
+    OutputOptions,
+    SelectionOptions,
+    share,
+)
 from seats_cli.output import Output
 from seats_cli.planning import FitOptions, fitting
 from seats_cli.startup import start
@@ -80,9 +88,6 @@ def question_of(text: str, selection: SelectionOptions, answering: AnswerOptions
     """The library's `Question` that the options stand for."""
     from seats.inference.answer import Question
     from seats.inference.generate import Decoding
-
-    def share(percent: float | None) -> float | None:
-        return None if percent is None else percent / 100
 
     return Question(
         text=text,

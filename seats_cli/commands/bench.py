@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seats_cli.command import command
-from seats_cli.measuring import TIME_LIMIT, exit_for
-from seats_cli.options import OutputOptions, choice, flag, option, parse_percent, parse_positive
+from seats_cli.measuring import TIME_LIMIT, exit_for, kept
+from seats_cli.options import OutputOptions, choice, flag, keep_of, option, parse_percent, parse_positive, share
 from seats_cli.output import Output
 from seats_cli.usage import WrongUsage
 
@@ -146,6 +146,8 @@ class RunOptions:
             parser=parse_percent,
         ),
     ] = None
+    keep_video: Annotated[float | None, keep_of("video", _RUN)] = None
+    keep_audio: Annotated[float | None, keep_of("audio", _RUN)] = None
     kv: Annotated[
         str,
         option("--kv", panel=_RUN, metavar="keep|drop", parser=choice("keep", "drop"), text="As for ask (keep)."),
@@ -207,6 +209,8 @@ def bench(model: SizeOptions, load: LoadOptions, measured: RunOptions, output: O
             warmups=measured.warmups,
             new_tokens=measured.new_tokens,
             kv=measured.kv,  # type: ignore[arg-type]
+            keep_video=share(measured.keep_video),
+            keep_audio=share(measured.keep_audio),
             seed=measured.seed,
             limit_s=measured.time_limit or math.inf,
             announce=out.now,
@@ -253,4 +257,5 @@ def _title(document: dict[str, Any]) -> str:
     load, machine = document["workload"], document["machine"]
     tokens = f"{load['video']:,} video + {load['audio']:,} audio + {load['text']:,} text tokens"
     rate = f"{machine['matmul_flops_per_s'] / 1e12:.3g} TFLOP/s measured"
-    return f"{document['model']['name']} · {machine['dtype']} · {machine['name']}, {rate} · {tokens}"
+    parts = [document["model"]["name"], machine["dtype"], f"{machine['name']}, {rate}", tokens, *kept(load["keep"])]
+    return " · ".join(parts)

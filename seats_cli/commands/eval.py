@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seats_cli.command import command
-from seats_cli.options import AnswerOptions, ClipOptions, ModelOptions, OutputOptions, choice, option, parse_percent
+from seats_cli.options import (
+    AnswerOptions,
+    ClipOptions,
+    ModelOptions,
+    OutputOptions,
+    choice,
+    keep_of,
+    option,
+    parse_percent,
+    share,
+)
 from seats_cli.output import Output
 from seats_cli.planning import FitOptions, fitted_parts
 from seats_cli.startup import checkpoint_for, decode, fit_threads
@@ -59,6 +69,8 @@ class EvalOptions:
             parser=parse_percent,
         ),
     ] = None
+    keep_video: Annotated[float | None, keep_of("video", _PANEL)] = None
+    keep_audio: Annotated[float | None, keep_of("audio", _PANEL)] = None
     kv: Annotated[
         str,
         option(
@@ -215,7 +227,8 @@ def _evaluation(
     from seats.models.omni import model_shape
 
     decoding = Decoding(answering.max_new_tokens, answering.temperature, answering.seed)
-    asking = Asking(compared.kv, answering.system, decoding)  # type: ignore[arg-type]
+    own = (share(compared.keep_video), share(compared.keep_audio))
+    asking = Asking(compared.kv, answering.system, decoding, *own)  # type: ignore[arg-type]
     settings = settings_of(compared.method or ["seats"], compared.keep or [10.0])
     ready = set_up(settings, asking, model_shape(checkpoint))
     identity = model_identity(checkpoint, model.device, model.dtype, model.quantize)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from seats_cli.command import command
-from seats_cli.measuring import TIME_LIMIT, exit_for
+from seats_cli.measuring import TIME_LIMIT, exit_for, kept
 from seats_cli.options import (
     QUESTION,
     AnswerOptions,
@@ -21,8 +21,10 @@ from seats_cli.options import (
     SelectionOptions,
     choice,
     flag,
+    keep_of,
     option,
     parse_percent,
+    share,
 )
 from seats_cli.output import Output
 from seats_cli.planning import FitOptions, fitting
@@ -52,6 +54,8 @@ class ProfileOptions:
             parser=parse_percent,
         ),
     ] = None
+    keep_video: Annotated[float | None, keep_of("video", _RUN)] = None
+    keep_audio: Annotated[float | None, keep_of("audio", _RUN)] = None
     kv: Annotated[
         str,
         option("--kv", panel=_RUN, metavar="keep|drop", parser=choice("keep", "drop"), text="As for ask (keep)."),
@@ -110,7 +114,10 @@ def profile(
             raise WrongUsage("--max-vram plans for a model's own files: leave it out, or --random-weights")
         started = _with_random_weights(clip, part, model, methods, measured.seed, out)
     else:
-        chosen = [SelectionOptions(name, keep, kv=measured.kv, compare=True) for name in methods for keep in keeps]
+        own = {"keep_video": measured.keep_video, "keep_audio": measured.keep_audio}
+        chosen = [
+            SelectionOptions(name, keep, kv=measured.kv, compare=True, **own) for name in methods for keep in keeps
+        ]
         limited = fitting(
             clip, memory.max_vram, [question], chosen, model, AnswerOptions(max_new_tokens=measured.new_tokens), out
         )
@@ -124,7 +131,13 @@ def profile(
         document = measure(
             started.model,
             started.clip,
-            Question(question, kv=measured.kv, decoding=Decoding(measured.new_tokens, seed=measured.seed)),  # type: ignore[arg-type]
+            Question(
+                question,
+                keep_video=share(measured.keep_video),
+                keep_audio=share(measured.keep_audio),
+                kv=measured.kv,  # type: ignore[arg-type]
+                decoding=Decoding(measured.new_tokens, seed=measured.seed),
+            ),
             settings_of(methods, keeps),
             rounds=measured.rounds,
             warmups=measured.warmups,
@@ -199,5 +212,6 @@ def _title(document: dict[str, Any]) -> str:
         parts.append(f"{clip['frames']} frames of {clip['size'][0]}x{clip['size'][1]}")
     if clip["audio_s"]:
         parts.append(f"{seconds(clip['audio_s'])} of sound")
+    parts += kept(document["keep"])
     parts.append(f"read in {milliseconds(clip['decode_ms'])}, which the times leave out")
     return " · ".join(parts)

@@ -72,10 +72,13 @@ def test_a_time_limit_ends_it_after_a_round_that_counts(capsys):
 
 def test_the_result_is_on_standard_output(capsys):
     arguments = "bench --model small --tokens 60+25+20 --rounds 1 --warmups 0 --new-tokens 1 --keep 10% --keep 20%"
-    assert run([*arguments.split(), "--json", "--quiet"]) == 0
+    assert run([*arguments.split(), "--json", "--quiet", "--keep-video", "40%"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    assert [row["label"] for row in json.loads(out)["rows"]] == ["full", "seats 10%", "seats 20%"]
+    document = json.loads(out)
+    assert [row["label"] for row in document["rows"]] == ["full", "seats 10%", "seats 20%"]
+    assert document["workload"]["keep"] == {"video": 0.4, "audio": None}
+    assert all(row["tokens"]["retention"]["video"] == pytest.approx(0.4, abs=0.05) for row in document["rows"][1:])
     assert run([*arguments.split(), "--method", "fastv-om"]) == 0
     out, _ = capsys.readouterr()
     assert "fastv-om 20%" in out

@@ -51,6 +51,17 @@ def test_the_table_is_on_stdout_and_says_it_all(evaluate: Run, monkeypatch: pyte
     assert "\x1b" not in ran.out + ran.err
 
 
+def test_each_modality_s_own_share(evaluate: Run) -> None:
+    flags = ("--method", "random", "--keep", "10%", "--keep-video", "50%", "--kv", "drop")
+    said = json.loads(evaluate(*flags, "--json").out)
+    assert said["asking"]["keep_video"] == 0.5
+    assert said["asking"]["kv"] == "drop"
+    assert said["results"][0]["retention"]["video"] == pytest.approx(0.5, abs=0.05)
+    assert said["results"][0]["retention"]["audio"] == pytest.approx(0.35, abs=0.05)
+    table = " ".join(evaluate(*flags).out.split())
+    assert "3 questions about 2 clips, 50 % of video kept, --kv drop" in table
+
+
 def test_json_is_one_document(evaluate: Run) -> None:
     ran = evaluate("--method", "all", "--keep", "35%", "--json", "--quiet")
     assert ran.code == 0, ran.err

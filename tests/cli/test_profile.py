@@ -20,7 +20,7 @@ def folder(tmp_path_factory):
 def test_methods_are_measured_against_full_tokens(folder, capsys):
     arguments = ["profile", str(folder / "clip.mp4"), "what is red ?", "--model", str(folder / "model")]
     arguments += ["--max-pixels", "3136", "--rounds", "2", "--warmups", "0", "--new-tokens", "3", "--device", "cpu"]
-    arguments += ["--method", "seats", "--method", "fastv-om", "--keep", "25%"]
+    arguments += ["--method", "seats", "--method", "fastv-om", "--keep", "25%", "--keep-audio", "30%"]
     assert run([*arguments, "--json", "--quiet"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
@@ -36,6 +36,8 @@ def test_methods_are_measured_against_full_tokens(folder, capsys):
     assert full["latency_ms"]["saliency"] is None
     assert full["tokens"]["retention"]["overall"] == 1.0
     assert seats["tokens"]["retention"]["overall"] < 0.6
+    assert seats["tokens"]["retention"]["audio"] == pytest.approx(0.3, abs=0.03)
+    assert document["keep"] == {"video": None, "audio": 0.3}
     assert seats["flops"]["reduction"] > 1.2
     assert seats["flops"]["parts"]["vision_encoder"] == full["flops"]["parts"]["vision_encoder"] > 0
     spread = seats["speedup"]["selection_and_prefill"]

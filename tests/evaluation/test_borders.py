@@ -8,7 +8,7 @@ from seats.errors import ModelError, SettingsError
 from seats.evaluation.borders import Borders, Proposal, check_can_save, find_borders, propose, save
 from seats.evaluation.layers import Dependence
 from seats.methods import ModelShape, Retention, Seats, retention_for
-from seats.models.checkpoint import Checkpoint
+from seats.models.checkpoint import Checkpoint, find_checkpoint
 from seats.selection import feasible
 
 SHAPE = ModelShape("qwen2.5-omni", 10, {})
@@ -203,6 +203,11 @@ def test_settings_that_seats_cannot_run_with_are_not_saved(tmp_path: Path) -> No
     with pytest.raises(SettingsError, match="late layer"):
         save(Checkpoint("mine", tmp_path), SHAPE, Proposal((4,), 12, 1.4), {})
     assert not [*tmp_path.iterdir()]
+
+
+def test_the_model_of_the_package_is_not_written() -> None:
+    with pytest.raises(ModelError, match=r"seats-nano come with the package: copy .* to a folder of your own"):
+        check_can_save(find_checkpoint("seats-nano"))
 
 
 def test_the_hubs_cache_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,18 @@ def test_memory_of_an_hour_is_that_of_its_prompt():
     assert plan.needed_bytes < 26 * 2**30
 
 
+@pytest.mark.parametrize(("seconds", "share"), [(1290.0, None), (3600.0, 36)])
+def test_compressed_times_are_said(seconds, share):
+    """The 7B has 32,768 positions, 25 a second."""
+    clip = two_minutes()
+    times = np.arange(int(30 * seconds)) / 30
+    clip = replace(clip, duration_s=seconds, pictures=replace(clip.pictures, times=times))
+    clip = replace(clip, sound=replace(clip.sound, end_s=seconds))
+    notes = make_plan(planned_model("qwen2.5-omni-7b"), clip, Ask()).notes
+    said = [f"the clip is longer than the model's time range: times will be compressed to {share} %"]
+    assert list(notes) == ([] if share is None else said)
+
+
 @pytest.mark.slow
 def test_ten_settings(tmp_path):
     found = checked(tmp_path)
