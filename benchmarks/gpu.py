@@ -1,7 +1,7 @@
 """Everything that is measured on a GPU, part by part: a process and a JSON file each.
 
     python benchmarks/gpu.py                       what there is to run, and what is done
-    python benchmarks/gpu.py run 7b                the parts of one model: those whose names begin so
+    python benchmarks/gpu.py run 7b                the parts of one model: those whose names begin so, after "kernels"
     python benchmarks/gpu.py run                   all that is not done yet, as far as the GPU's memory allows
     python benchmarks/gpu.py run --budget 540      ends within 540 s; a part that may not end in time is left
     python benchmarks/gpu.py run 7b --dry          the same parts on a CPU with small models, in seconds
@@ -24,6 +24,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +34,17 @@ sys.path.insert(0, str(ROOT))
 CLIPS = {dry: Path(tempfile.gettempdir()) / f"seats-gpu-720p-{seconds}s.mp4" for dry, seconds in ((0, 60), (1, 4))}
 QUESTION = "What happens in this clip, and what is heard while it happens?"
 KEEPS = (35, 25, 15, 10)
-TESTS = (
+KERNEL_TESTS = (
     "tests/selection/test_triton_kernels.py",
     "tests/models/test_fused.py::test_kernels_do_what_tensor_operations_do",
     "tests/models/test_fused.py::test_on_a_gpu_in_16_bits",
     "tests/models/test_window_attention.py",
-    "tests/methods/test_on_a_gpu.py",
     "tests/costs/test_memory.py::test_cuda_memory",
     "tests/costs/test_timers.py::test_cuda_steps_take_the_device_s_time_and_do_not_wait",
 )
+"""Without these the figures would mean little, so they come first. Where they fail, the rest runs without the kernels
+(SEATS_TRITON=0)."""
+CHOICE_TESTS = ("tests/methods/test_on_a_gpu.py",)
 LIMIT_S = 530
 """No part may take longer: jobs are often limited to ten minutes."""
 ROUNDS_SHARE = 0.6
@@ -84,7 +87,7 @@ class Part:
 
 def parts(dry: bool = False) -> list[Part]:
     """All parts in order of importance. dry: small stand-ins on a CPU."""
-    made = []
+    made = [_tests("kernels", KERNEL_TESTS, 60, dry)]
     for model in MODELS:
         name = model.small if dry else model.preset
         common = (
@@ -109,7 +112,10 @@ def parts(dry: bool = False) -> list[Part]:
         made.append(Part(f"{model.short}-first-token", _first_token(name, dry, few), 80 * large, model.gib + 4))
         made.append(Part(f"{model.short}-frames", frames, 80 * large, model.gib + 8))
         if model.short == "7b":
-            made.append(_kernels(dry))
+            profiled = ("benchmarks/gpu_profile.py", "--model", name)
+            if dry:
+                profiled += ("--device", "cpu", "--tokens=60+25+20", "--frames=4", "--size=160x120")
+            made.append(Part("7b-profile", profiled, 40, model.gib + 8))
         methods = [f"--method={one}" for one in (("random",) if dry else _methods())]
         made.append(
             Part(
@@ -125,6 +131,7 @@ def parts(dry: bool = False) -> list[Part]:
             made.append(Part("7b-hour", (*common, *hour, "--keep=10%", *once, "--new-tokens=2"), 100, 48))
     if not dry:
         made.append(Part("plan-check", ("benchmarks/plan_check.py", "--device", "cuda"), 60, 4))
+    made.append(_tests("choices", CHOICE_TESTS, 200, dry))
     return made
 
 
@@ -134,9 +141,9 @@ def _methods() -> list[str]:
     return [cls.name for cls in BUILT_IN if cls.name not in ("full", "seats")]
 
 
-def _kernels(dry: bool) -> Part:
-    tests = TESTS[-1:] if dry else TESTS
-    return Part("kernels", ("-m", "pytest", "-q", "-p", "no:cacheprovider", *tests), 120, 4, document=False)
+def _tests(name: str, tests: tuple[str, ...], about_s: int, dry: bool) -> Part:
+    chosen = tests[-1:] if dry else tests
+    return Part(name, ("-m", "pytest", "-q", "-p", "no:cacheprovider", *chosen), about_s, 4, document=False)
 
 
 def _first_token(model: str, dry: bool, rounds: tuple[str, ...]) -> tuple[str, ...]:
@@ -184,9 +191,19 @@ def place(out: Path, dry: bool) -> Place:
     before = os.environ.get("PYTHONPATH")
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([*search, *([before] if before else [])])}
     env.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
-    git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
-    commit = os.environ.get("SEATS_COMMIT") or git.stdout.strip() or "unknown"
-    return Place(out, env, commit, dry)
+    if missing := [name for name in ("av", "soxr") if find_spec(name) is None]:
+        sys.exit(
+            f"{' and '.join(missing)} cannot be imported: install them, or put their wheels into {ROOT / 'wheels'}"
+        )
+    return Place(out, env, os.environ.get("SEATS_COMMIT") or _commit(), dry)
+
+
+def _commit() -> str:
+    try:
+        git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    except OSError:  # there is no git
+        return "unknown"
+    return git.stdout.strip() or "unknown"
 
 
 def run(part: Part, where: Place, limit_s: float = LIMIT_S) -> dict[str, Any]:
@@ -288,7 +305,11 @@ def figures(records: dict[str, dict[str, Any]]) -> list[str]:
         if name.endswith("-hour"):
             peaks = {label: f"{row['memory_bytes']['peak_device'] / 2**30:.1f} GiB" for label, row in rows.items()}
             lines.append(f"{name}: peak memory {', '.join(f'{label} {peak}' for label, peak in peaks.items())}")
-        if name == "kernels":
+        if name.endswith("-profile") and record["result"]:
+            runs = record["result"]["runs"].items()
+            longest = (f"{label} {its['ms']:.1f} ms ({its['kernels'][0]['name'][:40]} most)" for label, its in runs)
+            lines.append(f"{name}: on the device {', '.join(longest)}")
+        if name in ("kernels", "choices"):
             lines.append(f"{name}: {record['result']['summary']}")
     return lines
 
@@ -312,8 +333,9 @@ def main(arguments: list[str] | None = None) -> int:
     began = time.perf_counter()
     where = place(said.out, said.dry)
     known = parts(said.dry)
-    chosen = [part for part in known if not said.names or any(_begins(part.name, name) for name in said.names)]
-    if not chosen:
+    names = [*said.names, *(["kernels"] if said.names else [])]  # every run begins with these
+    chosen = [part for part in known if not names or any(_begins(part.name, name) for name in names)]
+    if {part.name for part in chosen} <= {"kernels"} and said.names not in ([], ["kernels"]):
         parser.error(f"no such part: choose from {', '.join(part.name for part in known)}")
     failed = 0
     for part in chosen:
@@ -331,6 +353,9 @@ def main(arguments: list[str] | None = None) -> int:
             continue
         record = run(part, where, said.budget - (time.perf_counter() - began))
         failed += record["exit_code"] != 0
+        if part.name == "kernels" and record["exit_code"]:
+            where.env["SEATS_TRITON"] = "0"
+            print(f"{'':16} the rest runs without the kernels (SEATS_TRITON=0)", flush=True)
         print(f"{'':16} took {record['seconds']:.0f} s, exit {record['exit_code']}", flush=True)
         if record["exit_code"]:
             print(record.get("stderr", "")[-1500:], (record["result"] or {}).get("output") or "", flush=True)

@@ -94,6 +94,7 @@ def attach(
     attached = Attachment(method)
     engine = _Engine(wrapped, method, kv, timer or StepTimer(wrapped.device), attached)
     watching = nullcontext(lambda: prepared) if prepared is not None else watched(wrapped, method.wants)
+    engine.mask_unknown = prepared is None  # to look at it is to wait for the device, at every token
     patched = "forward" in wrapped.text.__dict__
     previous = wrapped.text.__dict__.get("forward")
     with watching as engine.prompts, _attention_of_any_length(wrapped.device):
@@ -162,6 +163,7 @@ class _Engine:
     def __init__(self, thinker: Thinker, method: Method, kv: KvPolicy, timer: StepTimer, attached: Attachment) -> None:
         self.thinker, self.method, self.kv, self.timer, self.attached = thinker, method, kv, timer, attached
         self.prompts: Callable[[], Prepared]
+        self.mask_unknown = True
 
     def forward(
         self,
@@ -179,7 +181,7 @@ class _Engine:
             inputs_embeds = self.thinker.text.embed_tokens(input_ids)
         if inputs_embeds.shape[0] != 1:
             raise SettingsError("token selection works on one prompt at a time: generate without a batch or beams")
-        if isinstance(attention_mask, torch.Tensor) and not bool(attention_mask.all()):
+        if self.mask_unknown and isinstance(attention_mask, torch.Tensor) and not bool(attention_mask.all()):
             raise SettingsError("token selection works on one prompt without padding: remove the padding")
         if position_ids is None:
             raise SettingsError("token selection needs the position ids that generate() makes")

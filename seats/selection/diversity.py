@@ -93,10 +93,19 @@ def select_even(T: int, count: int, device: torch.device | str = "cpu") -> Tenso
 def _window_distances(features: Tensor, saliency: Tensor | None, num_windows: int, size: int) -> Tensor:
     """[W, n, n] float32: cosine distance of candidate j (column) from token i (row), times the saliency of
     j."""
-    unit = features.float()
-    unit = unit / (unit.norm(dim=-1, keepdim=True) + 1e-8)
-    unit = _padded(unit, num_windows * size).view(num_windows, size, -1)
-    distance = torch.bmm(unit, unit.transpose(1, 2)).neg_().add_(1.0)
+    length = num_windows * size
+    if features.is_cuda and features.dtype in (torch.bfloat16, torch.float16):
+        # Matrix units take 16 bits, and their products are exact in float32: norms are divided out afterwards.
+        scale = 1 / (torch.linalg.vector_norm(features, dim=-1, dtype=torch.float32) + 1e-8)
+        scale = _padded(scale, length).view(num_windows, size)
+        x = _padded(features, length).view(num_windows, size, -1)
+        distance = torch.bmm(x, x.transpose(1, 2), out_dtype=torch.float32)
+        distance = distance.mul_(scale[:, :, None]).mul_(scale[:, None, :]).neg_().add_(1.0)
+    else:
+        unit = features.float()
+        unit = unit / (unit.norm(dim=-1, keepdim=True) + 1e-8)
+        unit = _padded(unit, length).view(num_windows, size, -1)
+        distance = torch.bmm(unit, unit.transpose(1, 2)).neg_().add_(1.0)
     if saliency is not None:
         distance *= _padded(saliency.float(), num_windows * size).view(num_windows, 1, size)
     return distance

@@ -1,4 +1,4 @@
-"""Where the Triton kernels of selection can run.
+"""Where the Triton kernels can run. SEATS_TRITON=0 in the environment turns them off: the tensor versions take over.
 
 Their integer arguments are not specialised on: a clip of another length must not compile them again.
 """
@@ -25,7 +25,7 @@ def interpreted() -> bool:
 def starts() -> bool:
     """Whether Triton finds what it needs on this machine: it compiles its own driver, with a C compiler and Python's
     headers, when it is first used."""
-    if not _installed():
+    if not _installed() or os.environ.get("SEATS_TRITON") == "0":
         return False
     import triton
 

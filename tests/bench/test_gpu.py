@@ -45,7 +45,9 @@ def test_the_plan_is_printed_and_nothing_runs(capsys, monkeypatch, tmp_path):
     assert "7b-first-token" in out
     assert " done " not in out
     assert gpu.main(["run", "7b", "--budget", "10", "--out", str(tmp_path)]) == 0
-    assert capsys.readouterr().out.count("left for the next call") == 5
+    said = capsys.readouterr().out
+    assert said.count("left for the next call") == 7
+    assert said.startswith("kernels ")
     with pytest.raises(SystemExit):
         gpu.main(["run", "70b"])
 
@@ -70,7 +72,7 @@ def test_parts_run_are_recorded_and_not_run_again(tmp_path, capsys, monkeypatch)
         assert [row["label"] for row in record["result"]["rows"]] == ["full", "seats 10%"]
     monkeypatch.setattr(gpu, "run", lambda *_: pytest.fail("ran again"))
     assert gpu.main(["run", *names, "--dry", "--out", str(out)]) == 0
-    assert capsys.readouterr().out.count(" done ") == 2
+    assert capsys.readouterr().out.count(" done ") == 3
 
 
 def test_what_fails_is_recorded_and_told(tmp_path, capsys, monkeypatch):
@@ -101,6 +103,33 @@ def test_a_part_ends_with_the_budget(tmp_path, monkeypatch):
     record = json.loads((tmp_path / "gpu-long.json").read_text())
     assert record["exit_code"] == 124
     assert 0 < float(record["result"]["summary"]) < 5
+
+
+def test_without_the_kernels_where_they_fail(tmp_path, capsys, monkeypatch):
+    shown = ("-c", "import os; print(os.environ.get('SEATS_TRITON'))")
+    parts = [
+        gpu.Part("kernels", ("-c", "raise SystemExit(1)"), 1, document=False),
+        gpu.Part("odd", shown, 1, document=False),
+    ]
+    monkeypatch.setattr(gpu, "parts", lambda _: parts)
+    assert gpu.main(["run", "odd", "--dry", "--out", str(tmp_path)]) == 1
+    assert json.loads((tmp_path / "gpu-odd.json").read_text())["result"]["summary"] == "0"
+    assert "without the kernels" in capsys.readouterr().out
+
+
+def test_what_cannot_be_imported_is_told_before_anything_runs(monkeypatch, tmp_path):
+    monkeypatch.setattr(gpu, "find_spec", lambda name: None if name == "av" else object())
+    with pytest.raises(SystemExit, match="av cannot be imported: install them, or put their wheels into"):
+        gpu.main(["--out", str(tmp_path)])
+
+
+@pytest.mark.slow
+def test_a_profile_names_kernels_and_products(tmp_path):
+    assert gpu.main(["run", "7b-profile", "--dry", "--out", str(tmp_path)]) == 0
+    result = json.loads((tmp_path / "gpu-7b-profile.json").read_text())["result"]
+    assert list(result["runs"]) == ["full", "seats 10%", "vision encoder"]
+    assert all(its["kernels"][0]["ms"] > 0 for its in result["runs"].values())
+    assert {(its["part"], its["product"]) for its in result["products"]} >= {("text", "down"), ("vision", "gate")}
 
 
 def test_figures_of_rows_that_lack_something():

@@ -1,0 +1,140 @@
+"""Where a GPU's time goes: kernels by name, and products of the sizes that matter alone. One JSON document.
+
+    python benchmarks/gpu_profile.py --model qwen2.5-omni-7b
+
+One prefill of full tokens, one of `seats` at 10 % and one pass of the vision encoder under torch's profiler, each after
+a warm-up; then matrix products of a decoder layer and of a vision block at the lengths that they meet.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import torch
+import torch.nn.functional as F
+
+from seats.bench.build import random_thinker
+from seats.bench.measure import FULL, Setting
+from seats.bench.presets import Preset, find_preset
+from seats.bench.rate import matmul_rate, synchronise
+from seats.bench.subject import Subject
+from seats.bench.workload import media_load, token_load
+from seats.models.thinker import grids_at_once
+from seats.tokens import patchify
+
+KERNELS = 40
+"""So many kernels of each run are told, those that took longest."""
+_REPEATS = 10
+
+
+def profiled(run: Callable[[], Any], device: torch.device) -> dict[str, Any]:
+    """Kernels of one run, after another that is not looked at: calls and milliseconds on the device by name."""
+    from torch.profiler import ProfilerActivity, profile
+
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
+    run()
+    synchronise(device)
+    with profile(activities=activities) as taken:
+        run()
+        synchronise(device)
+    if device.type == "cuda":  # operations count what they launch, which is there by itself, too
+        found = [one for one in taken.key_averages() if one.device_type.name == "CUDA"]
+        kernels = [{"name": one.key[:160], "calls": one.count, "ms": one.self_device_time_total / 1e3} for one in found]
+    else:
+        kernels = [{"name": e.key, "calls": e.count, "ms": e.self_cpu_time_total / 1e3} for e in taken.key_averages()]
+    kernels.sort(key=lambda one: -one["ms"])
+    return {"ms": sum(one["ms"] for one in kernels), "kernels": kernels[:KERNELS]}
+
+
+def products(preset: Preset, lengths: dict[str, list[int]], device: torch.device, dtype: torch.dtype) -> list[dict]:
+    """Rate of every matrix product of a decoder layer ("text") and a vision block ("vision") at these lengths, FLOPs a
+    second (2 a multiply-add), median of ten."""
+    config = preset.config()
+    text, vision = config.text_config, config.vision_config
+    head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    queries, keys = text.num_attention_heads * head, text.num_key_value_heads * head
+    sizes = {
+        "text": {
+            "qkv": (queries + 2 * keys, text.hidden_size),
+            "o": (text.hidden_size, queries),
+            "gate": (text.intermediate_size, text.hidden_size),
+            "down": (text.hidden_size, text.intermediate_size),
+        },
+        "vision": {
+            "q": (vision.hidden_size, vision.hidden_size),
+            "gate": (-(-vision.intermediate_size // 8) * 8, vision.hidden_size),
+            "down": (vision.hidden_size, -(-vision.intermediate_size // 8) * 8),
+        },
+    }
+    told = []
+    for part, named in sizes.items():
+        for name, (out, wide) in named.items():
+            weight = torch.randn(out, wide, device=device, dtype=dtype)
+            for rows in lengths[part]:
+                x = torch.randn(rows, wide, device=device, dtype=dtype)
+                seconds = _seconds(lambda x=x, weight=weight: F.linear(x, weight), device)  # type: ignore[misc]
+                rate = 2 * rows * out * wide / seconds
+                told.append({"part": part, "product": name, "rows": rows, "out": out, "in": wide, "flops_per_s": rate})
+    return told
+
+
+def _seconds(run: Callable[[], Any], device: torch.device) -> float:
+    taken = []
+    for number in range(_REPEATS + 2):
+        synchronise(device)
+        began = time.perf_counter()
+        run()
+        synchronise(device)
+        if number >= 2:
+            taken.append(time.perf_counter() - began)
+    return statistics.median(taken)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="qwen2.5-omni-7b")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--tokens", default="8600+3000+150", help="video, audio and text of the prompt")
+    parser.add_argument("--frames", type=int, default=128)
+    parser.add_argument("--size", default="854x480")
+    said = parser.parse_args()
+    device, preset = torch.device(said.device), find_preset(said.model)
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    video, audio, text = (int(part) for part in said.tokens.split("+"))
+    width, height = (int(side) for side in said.size.split("x"))
+    thinker = random_thinker(preset, device, dtype)
+    prompt = Subject(thinker, preset, token_load(preset, video, audio, text))
+    seats = Setting("seats", 10.0)
+    lengths = sorted({counts.total for counts in prompt.run(seats).trace.layers} | {video + audio + text})  # type: ignore[union-attr]
+    runs = {setting.label: profiled(lambda s=setting: prompt.run(s), device) for setting in (FULL, seats)}  # type: ignore[misc]
+    clip = Subject(thinker, preset, media_load(preset, said.frames, width, height, said.frames / 2))
+    assert clip.load.grid is not None
+    grids, high, wide = clip.load.grid
+    assert clip._pixels is not None
+    patches, grid = patchify(clip._pixels, clip._patch_spec, thinker.vision.dtype)
+    runs["vision encoder"] = profiled(lambda: thinker.encode_video(patches, grid), device)
+    part = min(grids, grids_at_once(high * wide, ())) * high * wide
+    print(
+        json.dumps(
+            {
+                "model": preset.name,
+                "torch": torch.__version__,
+                "matmul_flops_per_s": matmul_rate(device, dtype),
+                "runs": runs,
+                "products": products(preset, {"text": lengths, "vision": [part]}, device, dtype),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
