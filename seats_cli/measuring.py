@@ -13,7 +13,7 @@ from seats_cli.usage import FAILED
 TIME_LIMIT = option(
     "--time-limit",
     panel="Measurement",
-    text="Begin no further round after so long; at least one is counted (no limit).",
+    text="Begin no further round after so long; at least one is counted (default no limit).",
     metavar="SECONDS",
     parser=parse_positive,
 )

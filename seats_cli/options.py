@@ -191,7 +191,7 @@ class SelectionOptions:
             metavar="PERCENT",
             parser=parse_percent,
             text="Share of tokens alive, averaged over the layers: 10% (default), 15%, 25% and 35% are published "
-            "settings, others lie between them.",
+            "settings, others are interpolated.",
         ),
     ] = 10.0
     keep_video: Annotated[float | None, keep_of("video", _TOKENS)] = None
@@ -232,14 +232,16 @@ class ClipOptions:
     ] = None
     max_frames: Annotated[
         int | None,
-        option("--max-frames", panel=_CLIP, text="Most frames, at least 2 (default 768).", metavar="N", min=2),
+        option(
+            "--max-frames", panel=_CLIP, text="Maximum number of frames, at least 2 (default 768).", metavar="N", min=2
+        ),
     ] = None
     max_pixels: Annotated[
         int | None,
         option(
             "--max-pixels",
             panel=_CLIP,
-            text="Most pixels of a frame: 200704 or 448x448.",
+            text="Maximum pixels per frame: 200704 or 448x448.",
             metavar="PIXELS",
             parser=parse_pixels,
         ),
@@ -287,7 +289,7 @@ class AnswerOptions:
         ),
     ] = 0.0
     seed: Annotated[
-        int, option("--seed", panel=_ANSWER, text="Of all random choices (default 0).", metavar="N", min=0)
+        int, option("--seed", panel=_ANSWER, text="Seed for all random choices (default 0).", metavar="N", min=0)
     ] = 0
 
 

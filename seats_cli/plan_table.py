@@ -75,7 +75,7 @@ class PlanTable:
             seen.append(f"{seconds(part.sound_s)} of sound")
         table.add_row("clip", Flow(seen))
         kept = plan.run.tokens
-        told = [f"{plan.windows} windows"]
+        told = [f"{plan.windows} window{'s' * (plan.windows != 1)}"]
         if not plan.text_exact:
             told.append("text estimated (no tokenizer on disk)")
         if not kept.exact:

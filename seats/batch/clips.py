@@ -120,7 +120,7 @@ def _in_folder(folder: str, recursive: bool, needed: bool) -> Found:
         total = sum(others.values())
         kinds = ", ".join(f"{count} {kind}" for kind, count in others.most_common(5))
         are = "file is" if total == 1 else "files are"
-        found.remarks.append(f"{total} {are} left out by the name ({kinds}); a list takes any")
+        found.remarks.append(f"{total} {are} skipped, not video or sound by extension ({kinds}); a list takes any file")
     if inner and not recursive:
         are = "folder in it is" if inner == 1 else "folders in it are"
         found.remarks.append(f"{inner} {are} not entered; --recursive does that")

@@ -51,21 +51,21 @@ class AnalyzeOptions:
         option(
             "--limit",
             panel=_PANEL,
-            text=f"Only the first questions of the set ({BUILT_IN}: {QUESTIONS}).",
+            text=f"Only the first questions of the set (default for {BUILT_IN}: {QUESTIONS}).",
             metavar="N",
             min=1,
         ),
     ] = None
     every: Annotated[
         int,
-        option("--every", panel=_PANEL, text="Measure only after every N-th layer (1).", metavar="N", min=1),
+        option("--every", panel=_PANEL, text="Measure only after every N-th layer (default 1).", metavar="N", min=1),
     ] = 1
     tolerance: Annotated[
         float,
         option(
             "--tolerance",
             panel=_PANEL,
-            text="Loss that counts as none, as a share of what the clip is worth (5%).",
+            text="Loss that counts as none, as a share of what the clip is worth (default 5%).",
             metavar="PERCENT",
             parser=parse_percent,
         ),
@@ -85,7 +85,7 @@ class AnalyzeOptions:
         option(
             "--max-new-tokens",
             panel=_PANEL,
-            text="Longest answer, tokens (48): without the clip a model may never end.",
+            text="Longest answer, tokens (default 48): without the clip a model may never end.",
             metavar="N",
             min=1,
         ),
@@ -95,7 +95,7 @@ class AnalyzeOptions:
         option(
             "--out",
             panel=_PANEL,
-            text="Append a row for each answer (JSONL). Given again, what is in it already isn't done again.",
+            text="Append a row for each answer (JSONL); a rerun skips answers that are already in it.",
             metavar="FILE",
         ),
     ] = None

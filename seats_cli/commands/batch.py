@@ -89,7 +89,7 @@ class BatchOptions:
         option(
             "--workers",
             panel=_BATCH,
-            text="Processes with a model each (one per GPU, or 1; with --engine ray 1).",
+            text="Processes with a model each (default one per GPU, or 1; with --engine ray 1).",
             metavar="N",
             min=1,
         ),
@@ -97,12 +97,19 @@ class BatchOptions:
     decoders: Annotated[
         int,
         option(
-            "--decoders", panel=_BATCH, text="Clips that each worker decodes at a time (1).", metavar="N", min=1, max=64
+            "--decoders",
+            panel=_BATCH,
+            text="Clips that each worker decodes at a time (default 1).",
+            metavar="N",
+            min=1,
+            max=64,
         ),
     ] = 1
     decode_memory: Annotated[
         str | None,
-        option("--decode-memory", panel=_BATCH, text="Most memory for decoding a clip (4G).", metavar="SIZE"),
+        option(
+            "--decode-memory", panel=_BATCH, text="Maximum memory for decoding a clip (default 4G).", metavar="SIZE"
+        ),
     ] = None
     engine: Annotated[
         str,
@@ -116,7 +123,12 @@ class BatchOptions:
     ] = "local"
     ray_address: Annotated[
         str | None,
-        option("--ray-address", panel=_BATCH, text="A Ray cluster that runs; else one is started.", metavar="ADDRESS"),
+        option(
+            "--ray-address",
+            panel=_BATCH,
+            text="Address of a running Ray cluster (default: start one).",
+            metavar="ADDRESS",
+        ),
     ] = None
 
 

@@ -111,20 +111,23 @@ class LoadOptions:
     ] = None
     size: Annotated[
         Size | None,
-        option("--size", panel=_LOAD, text="Source size of the frames (854x480).", metavar="WxH", parser=parse_size),
+        option(
+            "--size", panel=_LOAD, text="Source size of the frames (default 854x480).", metavar="WxH", parser=parse_size
+        ),
     ] = None
     seconds: Annotated[
         float | None,
         option(
             "--seconds",
             panel=_LOAD,
-            text="Length of the clip and its sound (half a second a frame).",
+            text="Length of the clip and its sound (default half a second per frame).",
             metavar="SECONDS",
             parser=parse_positive,
         ),
     ] = None
     text_tokens: Annotated[
-        int | None, option("--text-tokens", panel=_LOAD, text="Text tokens beside a clip (150).", metavar="N", min=10)
+        int | None,
+        option("--text-tokens", panel=_LOAD, text="Text tokens beside a clip (default 150).", metavar="N", min=10),
     ] = None
 
 
@@ -134,14 +137,14 @@ class RunOptions:
 
     method: Annotated[
         list[str] | None,
-        option("--method", panel=_RUN, text="A method; several times to compare (seats).", metavar="NAME"),
+        option("--method", panel=_RUN, text="A method (default seats); repeat to compare several.", metavar="NAME"),
     ] = None
     keep: Annotated[
         list[float] | None,
         option(
             "--keep",
             panel=_RUN,
-            text="A retention for every method; several times to compare (10%).",
+            text="A retention for every method (default 10%); repeat to compare several.",
             metavar="PERCENT",
             parser=parse_percent,
         ),
@@ -150,19 +153,25 @@ class RunOptions:
     keep_audio: Annotated[float | None, keep_of("audio", _RUN)] = None
     kv: Annotated[
         str,
-        option("--kv", panel=_RUN, metavar="keep|drop", parser=choice("keep", "drop"), text="As for ask (keep)."),
+        option(
+            "--kv", panel=_RUN, metavar="keep|drop", parser=choice("keep", "drop"), text="As for ask (default keep)."
+        ),
     ] = "keep"
     stock: Annotated[
         bool,
         flag("--stock", panel=_RUN, text="Also time transformers' own prefill, its head on every position."),
     ] = False
-    rounds: Annotated[int, option("--rounds", panel=_RUN, text="Counted rounds (5).", metavar="N", min=1)] = 5
-    warmups: Annotated[int, option("--warmups", panel=_RUN, text="Rounds before them (2).", metavar="N", min=0)] = 2
+    rounds: Annotated[int, option("--rounds", panel=_RUN, text="Counted rounds (default 5).", metavar="N", min=1)] = 5
+    warmups: Annotated[
+        int, option("--warmups", panel=_RUN, text="Rounds before them (default 2).", metavar="N", min=0)
+    ] = 2
     time_limit: Annotated[float | None, TIME_LIMIT] = None
     new_tokens: Annotated[
-        int, option("--new-tokens", panel=_RUN, text="Decoding steps a run (8).", metavar="N", min=0)
+        int, option("--new-tokens", panel=_RUN, text="Decoding steps per run (default 8).", metavar="N", min=0)
     ] = 8
-    seed: Annotated[int, option("--seed", panel=_RUN, text="Of weights and inputs (0).", metavar="N", min=0)] = 0
+    seed: Annotated[
+        int, option("--seed", panel=_RUN, text="Seed for weights and inputs (default 0).", metavar="N", min=0)
+    ] = 0
 
 
 @command

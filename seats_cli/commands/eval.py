@@ -55,7 +55,7 @@ class EvalOptions:
         option(
             "--method",
             panel=_PANEL,
-            text="A method; give it several times to compare (seats). all: every method, full among them.",
+            text="A method (default seats); repeat to compare several. all: every method, full among them.",
             metavar="NAME",
         ),
     ] = None
@@ -64,7 +64,7 @@ class EvalOptions:
         option(
             "--keep",
             panel=_PANEL,
-            text="A retention for every method but full; give it several times (10%).",
+            text="A retention for every method but full (default 10%); repeat to compare several.",
             metavar="PERCENT",
             parser=parse_percent,
         ),
@@ -94,7 +94,7 @@ class EvalOptions:
         option(
             "--out",
             panel=_PANEL,
-            text="Append a row for each answer (JSONL). Given again, what is in it already isn't done again.",
+            text="Append a row for each answer (JSONL); a rerun skips answers that are already in it.",
             metavar="FILE",
         ),
     ] = None

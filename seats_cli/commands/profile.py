@@ -42,14 +42,14 @@ class ProfileOptions:
 
     method: Annotated[
         list[str] | None,
-        option("--method", panel=_RUN, text="A method; several times to compare (seats).", metavar="NAME"),
+        option("--method", panel=_RUN, text="A method (default seats); repeat to compare several.", metavar="NAME"),
     ] = None
     keep: Annotated[
         list[float] | None,
         option(
             "--keep",
             panel=_RUN,
-            text="A retention for every method; several times to compare (10%).",
+            text="A retention for every method (default 10%); repeat to compare several.",
             metavar="PERCENT",
             parser=parse_percent,
         ),
@@ -58,10 +58,14 @@ class ProfileOptions:
     keep_audio: Annotated[float | None, keep_of("audio", _RUN)] = None
     kv: Annotated[
         str,
-        option("--kv", panel=_RUN, metavar="keep|drop", parser=choice("keep", "drop"), text="As for ask (keep)."),
+        option(
+            "--kv", panel=_RUN, metavar="keep|drop", parser=choice("keep", "drop"), text="As for ask (default keep)."
+        ),
     ] = "keep"
-    rounds: Annotated[int, option("--rounds", panel=_RUN, text="Counted rounds (3).", metavar="N", min=1)] = 3
-    warmups: Annotated[int, option("--warmups", panel=_RUN, text="Rounds before them (1).", metavar="N", min=0)] = 1
+    rounds: Annotated[int, option("--rounds", panel=_RUN, text="Counted rounds (default 3).", metavar="N", min=1)] = 3
+    warmups: Annotated[
+        int, option("--warmups", panel=_RUN, text="Rounds before them (default 1).", metavar="N", min=0)
+    ] = 1
     from_file: Annotated[
         bool,
         flag(
@@ -72,15 +76,17 @@ class ProfileOptions:
     ] = False
     time_limit: Annotated[float | None, TIME_LIMIT] = None
     new_tokens: Annotated[
-        int, option("--new-tokens", panel=_RUN, text="Longest answer, tokens (16).", metavar="N", min=1)
+        int, option("--new-tokens", panel=_RUN, text="Longest answer, tokens (default 16).", metavar="N", min=1)
     ] = 16
-    seed: Annotated[int, option("--seed", panel=_RUN, text="Of random choices (0).", metavar="N", min=0)] = 0
+    seed: Annotated[
+        int, option("--seed", panel=_RUN, text="Seed for random choices (default 0).", metavar="N", min=0)
+    ] = 0
     random_weights: Annotated[
         bool,
         flag(
             "--random-weights",
             panel=_RUN,
-            text="Take --model's dimensions (qwen2.5-omni-7b, as in seats bench) with random weights: nothing is "
+            text="Random weights at the dimensions of --model (required, such as qwen2.5-omni-7b): nothing is "
             "downloaded, and the answer means nothing.",
         ),
     ] = False

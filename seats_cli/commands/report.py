@@ -43,7 +43,7 @@ class ReportOptions:
 @command
 def report(
     results: Annotated[
-        Path, typer.Argument(help="A file that seats batch wrote.", metavar="RESULTS", show_default=False)
+        Path, typer.Argument(help="A .jsonl file that seats batch wrote.", metavar="RESULTS", show_default=False)
     ],
     options: ReportOptions,
     output: OutputOptions,

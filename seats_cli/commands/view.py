@@ -47,7 +47,7 @@ class ViewedOptions(SelectionOptions):
         option(
             "--method",
             panel="Token selection",
-            text="A method (seats); give it twice to compare two side by side.",
+            text="A method (default seats); give it twice to compare two side by side.",
             metavar="NAME",
         ),
     ] = None  # type: ignore[assignment]
