@@ -166,13 +166,34 @@ def reading() -> str:
 
 def lengths() -> str:
     """Time by step, in seconds, and memory of one `seats ask` by the length of the clip."""
-    rows = [["clip", "tokens", "reading", "encoders", "prefill", "first token", "whole process", "memory, MB"]]
+    steps = ["reading", "preparing", "encoders", "selection + prefill", "first token"]
+    rows = [["clip", "tokens", *steps, "whole process", "memory, MB"]]
     for its in record("linearity")["rows"]:
-        steps = its["steps_s"]
-        encoders = steps["encode_video"] + steps["encode_audio"]
-        seconds = (steps["decode_clip"], encoders, steps["prefill"], steps["first_token"], its["wall_s"]["median"])
+        took = its["steps_s"]
+        seconds = (
+            took["decode_clip"],
+            took["prepare"],
+            took["encode_video"] + took["encode_audio"],
+            took["selection"] + took["prefill"],
+            took["first_token"],
+            its["wall_s"]["median"],
+        )
         memory = f"{its['peak_resident_bytes'] / 1e6:,.0f}"
         rows.append([f"{its['clip_s']:,.0f} s", f"{its['tokens']:,}", *(f"{s:.2f}" for s in seconds), memory])
+    return table(rows)
+
+
+def speedups() -> str:
+    """How many times faster selection + prefill is than full tokens on a CPU, measured and by FLOPs, and the time from
+    the file to the first token."""
+    found = record("speedup")
+    keeps = [row["keep_percent"] for row in found["clips"][0]["rows"]]
+    rows = [["clip", "tokens", "full prefill, ms", *(f"{keep:g} %" for keep in keeps), "first token, s: full, 10 %"]]
+    for its in found["clips"]:
+        ratios = (f"{times(row['prefill_speedup'])}, FLOPs {row['flops_reduction']:.2f}" for row in its["rows"])
+        whole, ours = (one["first_token_from_file_ms"]["median"] / 1e3 for one in (its["full"], its["rows"][-1]))
+        full_ms = f"{its['full']['prefill_ms']['median']:,.0f}"
+        rows.append([f"{its['clip_s']:g} s", f"{its['tokens']:,}", full_ms, *ratios, f"{whole:.2f}, {ours:.2f}"])
     return table(rows)
 
 
@@ -201,6 +222,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "types": types,
     "reading": reading,
     "lengths": lengths,
+    "speedups": speedups,
     "gpu": gpu,
 }
 
