@@ -6,7 +6,7 @@ from reference_cases import ARRAYS, CASES, array
 from reference_cases import select_diverse as one_by_one
 
 from seats.errors import SettingsError
-from seats.selection import diversity, select_diverse, select_even
+from seats.selection import diverse_count, diverse_macs, diversity, select_diverse, select_even
 
 
 @pytest.mark.parametrize("i", range(len(CASES["pre_llm"])))
@@ -37,10 +37,20 @@ def inputs(draw):
 @given(inputs())
 @settings(max_examples=150, deadline=None)
 def test_every_window_keeps_its_share(case):
-    _, _, window, ratio = case
-    for chunk in select_diverse(*case).split(window):
+    features, _, window, ratio = case
+    keep = select_diverse(*case)
+    for chunk in keep.split(window):
         n = len(chunk)
         assert chunk.sum() == max(1, min(n, round(ratio * n)))
+    assert diverse_count(len(features), window, ratio) == keep.sum()
+
+
+@pytest.mark.parametrize(
+    ("T", "window", "ratio", "pairs"),
+    [(70, 32, 0.3, 3 * 32**2), (64, 32, 0.3, 2 * 32**2), (20, 32, 0.3, 20**2), (20, 8, 1.0, 0), (0, 8, 0.5, 0)],
+)
+def test_multiply_adds_are_those_of_whole_windows(T, window, ratio, pairs):
+    assert diverse_macs(T, 5, window, ratio) == 5 * pairs
 
 
 @st.composite
