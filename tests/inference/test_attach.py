@@ -384,3 +384,4 @@ class TestSeveralPrompts:
         _, _, layout, saliency, _ = prepared_by_hand(thinkers[family], family, inputs, SEATS)
         torch.testing.assert_close(attached.trace.saliency, saliency)
         assert (saliency[layout.is_modality(Modality.TEXT)] == 0).all()
+        assert (saliency[~layout.is_modality(Modality.TEXT)] > 0).all()

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from seats.errors import SettingsError
+from seats.methods import BeforeLLM
 from seats.methods.omnizip import OmniZip, drop_ratios
 from seats.tokens.layout import Modality
 from tests.methods.layouts import cosine, cosines, layout_of, random_state
@@ -81,7 +82,7 @@ def runs(layout, kind):
 CLIPS = [
     ("qwen2.5-omni", (9, 3, 4), 215, 2.0),
     ("qwen2.5-omni", (11, 3, 3), 120, 2.0),  # sound ends before the picture
-    ("qwen2.5-omni", (4, 3, 3), 240, 0.8),  # grids further apart than a window: runs of single tokens
+    ("qwen2.5-omni", (4, 3, 3), 500, 0.4),  # grids further apart than a window: runs of single tokens
     ("qwen3-omni", (7, 3, 4), 88, 2.0),
     ("qwen3-omni", (5, 3, 4), 0, 2.0),
     ("qwen2.5-omni", (5, 3, 4), 0, 2.0),
@@ -111,6 +112,11 @@ def test_clips(family, grid, audio_tokens, fps, video, audio):
     assert set((found.keep & (is_audio | is_video)).nonzero()[:, 0].tolist()) == kept
 
 
+def test_the_clips_of_this_test_have_runs_shorter_than_a_grid():
+    layout = layout_of(*CLIPS[2])
+    assert 1 in {len(run) for run in runs(layout, Modality.VIDEO)}
+
+
 def test_two_windows_go_by_their_audio_and_the_rest_by_the_target():
     assert drop_ratios([1.0, 0.0], [10, 10, 10], 0.6) == pytest.approx([0.35, 0.75, 0.6])
     assert drop_ratios([], [10, 20], 0.6) == [0.6, 0.6]
@@ -121,6 +127,12 @@ def test_windows_between_the_ends_are_scaled_to_the_target():
     found = drop_ratios([0.5, 1.0, 0.0, 0.5], [100, 100, 100, 100], 0.6)
     assert found == pytest.approx([0.65, 0.35, 0.75, 0.65])
     assert sum(found) / 4 == pytest.approx(0.6)
+
+
+def test_windows_between_the_ends_keep_their_proportion():
+    # 220 of 400 leave 110 for the 120 that 0.55 and 0.65 would drop.
+    found = drop_ratios([1.0, 0.0, 0.5, 0.25], [100, 100, 100, 100], 0.55)
+    assert found == pytest.approx([0.35, 0.75, 0.55 * 11 / 12, 0.65 * 11 / 12])
 
 
 def test_what_clipping_leaves_is_spread_over_the_windows_between():
@@ -158,3 +170,9 @@ def test_an_anchor_lies_halfway_to_what_it_takes_in():
 def test_what_is_out_of_reach_is_said(video, audio, message):
     with pytest.raises(SettingsError, match=message):
         OmniZip(video, audio)
+
+
+def test_sound_without_saliency_is_refused():
+    state = random_state(layout_of("qwen2.5-omni", None, 30))
+    with pytest.raises(ValueError, match="needs the encoder's saliency"):
+        OmniZip(0.3, 0.5).before_llm(BeforeLLM(state.embeds, state.layout, None))

@@ -8,12 +8,32 @@ from types import SimpleNamespace
 import pytest
 
 from seats.errors import SettingsError
-from seats.methods import Full, Random, Seats, method_class, method_classes, registry, retention_for
-from seats.methods.registry import method_names
+from seats.methods import (
+    Full,
+    ModelShape,
+    Random,
+    Retention,
+    Seats,
+    method_class,
+    method_classes,
+    registry,
+    retention_for,
+)
+from seats.methods.registry import BUILT_IN, method_names
+from seats.models.signals import EncoderWants
 
 PUBLISHED = {
     "qwen2.5-omni": {35: (0.30, 0.65), 25: (0.20, 0.55), 15: (0.10, 0.45), 10: (0.06, 0.35)},
     "qwen3-omni": {35: (0.32, 0.70), 25: (0.22, 0.60), 15: (0.12, 0.50), 10: (0.07, 0.45)},
+}
+WANTS = {
+    "seats": EncoderWants(video_grids=2, audio="blocks"),
+    "seats+": EncoderWants(video_grids=2, audio="blocks"),
+    "saliency": EncoderWants(video_grids=2, audio="blocks"),
+    "visionzip": EncoderWants(video_grids=1, keys=True),
+    "visionzip-om": EncoderWants(video_grids=1, audio="blocks", keys=True),
+    "fastvid": EncoderWants(video_grids=1, mean_query=True),
+    "omnizip": EncoderWants(audio="clip"),
 }
 
 
@@ -29,6 +49,20 @@ def test_every_method_is_found_by_its_own_name():
         assert cls.name == name
         assert method_class(name) is cls
         assert cls.source
+
+
+@pytest.mark.parametrize("cls", BUILT_IN, ids=lambda cls: cls.name)
+def test_what_methods_read(cls):
+    """Saliency that is not asked for is 0 for the whole modality, and nothing else would tell."""
+    assert cls.wants == WANTS.get(cls.name, EncoderWants())
+    assert cls.reads_text_before_llm == (cls.name in ("full", "fastv", "fastv-om"))
+
+
+@pytest.mark.parametrize("cls", BUILT_IN, ids=lambda cls: cls.name)
+def test_methods_get_the_target_and_the_seed(cls):
+    made = cls.for_model(ModelShape("qwen2.5-omni", 28, {}), Retention(0.4, 0.6), 7)
+    settings = made.settings()
+    assert (settings.get("video", 0.4), settings.get("audio", 0.6), settings.get("seed", 7)) == (0.4, 0.6, 7)
 
 
 def test_an_unknown_method_lists_the_known_ones():

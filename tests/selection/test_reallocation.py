@@ -47,6 +47,7 @@ def test_the_budget_is_met_and_audio_comes_first(video, audio, video_share, audi
 def test_draws_are_seeded_and_of_the_right_size():
     for n, ratio in ((1, 0.1), (7, 0.5), (40, 0.33), (9, 1.0)):
         drawn = random_mask(n, ratio, 3)
+        assert drawn.dtype == torch.bool
         assert int(drawn.sum()) == keep_count(n, ratio)
         assert torch.equal(drawn, random_mask(n, ratio, 3))
     assert len({tuple(random_mask(40, 0.3, seed).tolist()) for seed in range(5)}) == 5

@@ -63,6 +63,7 @@ def test_groups_are_averaged_and_the_odd_tail_dropped():
     assert merge_groups(torch.tensor([1.0, 3, 5, 7, 9]), 2).tolist() == [2, 6]
     assert merge_groups(torch.arange(8.0), 4).tolist() == [1.5, 5.5]
     assert merge_groups(torch.arange(3.0), 4).shape == (0,)
+    assert merge_groups(torch.arange(3.0), 1).tolist() == [0, 1, 2]
 
 
 def test_no_tokens():
@@ -73,6 +74,8 @@ def test_arguments_that_make_no_sense_are_refused():
     q = torch.zeros(4, 2, 8)
     with pytest.raises(ValueError, match=r"\[n, H, d\]"):
         column_mass(q, q[:3], 2)
+    with pytest.raises(ValueError, match=r"\[n, H, d\]"):
+        column_mass(q[0], q[0], 2)
     with pytest.raises(ValueError, match="window"):
         column_mass(q, q, 0)
     with pytest.raises(ValueError, match="groups"):

@@ -56,6 +56,13 @@ def test_saturated_settings_show_in_the_mean():
     assert not feasible(36, (16, 18, 20), 24, 0.3, 1.4)
 
 
+def test_all_tokens_before_the_llm_are_no_more_than_all():
+    """A scale that is the inverse of the target may come out a hair too large."""
+    assert decay_schedule(28, (16,), 24, 0.7, (1 + 5e-10) / 0.7).pre_llm == 1.0
+    assert feasible(28, (16,), 24, 0.7, (1 + 5e-10) / 0.7)
+    assert not feasible(28, (16,), 24, 0.0, 1.4)
+
+
 def test_feasible_scales_of_the_published_models():
     assert feasible_scale(*QWEN25) == pytest.approx((1.217, 1.462), abs=5e-4)
     assert feasible_scale(*QWEN3) == pytest.approx((1.231, 1.441), abs=5e-4)
