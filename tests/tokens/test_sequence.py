@@ -166,6 +166,27 @@ def test_pictures_beyond_the_sound_still_equal_the_stock_positions(family):
 
 
 @both_families
+def test_sound_that_ends_with_the_last_picture(family):
+    """The last token of the sound has the time of the last grid."""
+    rate = 25 if family == "qwen2.5-omni" else 13
+    mel_frames = next(n for n in range(1000) if audio_tokens_of(family, n) == 2 * rate + 1)
+    for grid in ((3, 1, 1), (3, 2, 40)):
+        shape = ClipShape(grid, 2.0, mel_frames, 3, 3)
+        ids, positions = stock(family, shape)
+        ours = build(family, shape)
+        assert ours.ids.tolist() == ids
+        assert torch.equal(ours.positions, positions.to(ours.positions.dtype))
+
+
+@both_families
+def test_a_prompt_may_begin_with_the_clip(family):
+    rule = rule_of(family)
+    made = build_sequence([rule.video, 5, 6], rule, (3, 1, 1), 1.0, 0)
+    rate = 25 if family == "qwen2.5-omni" else 13
+    assert made.positions[0].tolist() == [0, rate, 2 * rate, 2 * rate + 1, 2 * rate + 2]
+
+
+@both_families
 @settings(max_examples=80, deadline=None, derandomize=True)
 @given(shape=clip_shapes())
 def test_layout_says_what_each_token_is(family, shape):
@@ -202,7 +223,9 @@ def test_layout_says_what_each_token_is(family, shape):
     assert window.min() == 0
     assert (window.diff() >= 0).all()
     assert (window.diff() <= 1).all() or family == "qwen3-omni"
-    if family == "qwen2.5-omni" and shape.seconds_per_grid <= 2:
+    if family == "qwen3-omni":
+        assert torch.equal(layout.window[is_video], places[:, 0])
+    elif shape.seconds_per_grid <= 2:
         assert torch.equal(layout.window[~text], (layout.time_s[~text].double() / 2 + 1e-6).long())
 
 
@@ -291,5 +314,7 @@ def test_prompts_that_cannot_be(family):
         build_sequence([rule.video, 1, rule.video], rule, (2, 2, 2), 1.0, 0)
     with pytest.raises(SettingsError, match="0 media placeholders"):
         build_sequence([1, rule.video], rule, None, 1.0, 20)
+    with pytest.raises(ValueError, match="needs video or audio tokens"):
+        build_sequence([1, rule.audio], rule, None, 1.0, 0)
     with pytest.raises(SettingsError, match="shorter question"):
         build_sequence([1] * 60 + [rule.video], replace(rule, max_position=50), (2, 2, 2), 1.0, 0)
