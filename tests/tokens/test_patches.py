@@ -6,6 +6,7 @@ import textwrap
 
 import pytest
 import torch
+from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from seats.tokens import PatchSpec, patchify
 
@@ -77,6 +78,12 @@ def test_equal_the_stock_patches(stock, number):
     ours, grid = patchify(case["frames"], PatchSpec(case["patch"]))
     assert grid == their_grid
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+
+
+def test_a_checkpoint_that_says_nothing_has_the_stock_settings():
+    spec = PatchSpec()
+    assert (spec.mean, spec.std) == (tuple(OPENAI_CLIP_MEAN), tuple(OPENAI_CLIP_STD))
+    assert spec.token_side == 28
 
 
 def test_blocks_change_nothing():

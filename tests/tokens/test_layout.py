@@ -1,0 +1,59 @@
+"""What a layout counts and finds, the same whether the host knows it beforehand or looks at the tokens."""
+
+import pytest
+import torch
+
+from seats.tokens.layout import Counts, Modality, TokenLayout, count_modalities, positions_of
+from tests.methods.layouts import layout_of
+
+CLIPS = {"both": ((3, 2, 5), 60), "no sound": ((3, 2, 5), 0), "no picture": (None, 60)}
+
+
+def known(layout: TokenLayout, beforehand: bool) -> TokenLayout:
+    return layout.to("cpu") if beforehand else layout
+
+
+@pytest.mark.parametrize("beforehand", [False, True])
+@pytest.mark.parametrize("clip", CLIPS)
+@pytest.mark.parametrize("family", ["qwen2.5-omni", "qwen3-omni"])
+def test_what_a_layout_says(family, clip, beforehand):
+    grid, audio = CLIPS[clip]
+    layout = known(layout_of(family, grid, audio), beforehand)
+    assert (layout.known is not None) == beforehand
+    kinds = layout.modality.tolist()
+    assert layout.counts() == Counts(*(kinds.count(kind) for kind in (0, 1, 2))) == count_modalities(layout.modality)
+    assert (layout.counts().video, layout.counts().audio) == (30 if grid else 0, audio)
+    assert layout.counts().total == len(layout)
+    for kind in Modality:
+        assert layout.positions(kind).tolist() == [i for i, of in enumerate(kinds) if of == kind]
+    assert layout.tokens_per_grid() == (10 if grid else 0)
+    grids = layout.video_grids()
+    assert grids.shape == ((3, 10) if grid else (0, 0))
+    for t, at in enumerate(grids):
+        assert (layout.grid[at, 0] == t).all()
+    # Behind the clip: the end of the sound where there are pictures too, the end of the clip, and two words.
+    assert layout.question() == (4 if clip == "both" else 3)
+
+
+@pytest.mark.parametrize("beforehand", [False, True])
+def test_a_selection_leaves_the_question(beforehand):
+    layout = known(layout_of("qwen2.5-omni", (3, 2, 5), 60), beforehand)
+    keep = layout.is_modality(Modality.TEXT) | (layout.row % 2 == 0)
+    counts = Counts(layout.counts().text, 15, 30)
+    for kept in (layout.select(keep), layout.select(keep, counts), layout.select(keep.nonzero()[:, 0], counts)):
+        assert kept.counts() == counts
+        assert kept.question() == 4
+        assert kept.positions(Modality.VIDEO).tolist() == kept.is_modality(Modality.VIDEO).nonzero()[:, 0].tolist()
+    nothing_left = layout.select(layout.is_modality(Modality.TEXT), Counts(counts.text, 0, 0))
+    assert nothing_left.question() == (4 if beforehand else counts.text)
+
+
+def test_a_clip_at_the_very_end_is_followed_by_a_question_of_one():
+    layout = layout_of("qwen2.5-omni", None, 30)
+    assert layout.select(torch.arange(len(layout) - 3)).question() == 1
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_positions_are_those_of_nonzero(share):
+    mask = torch.rand(50, generator=torch.Generator().manual_seed(0)) < share
+    assert torch.equal(positions_of(mask, int(mask.sum())), mask.nonzero()[:, 0])
