@@ -8,7 +8,9 @@ import torch
 from seats.errors import SettingsError
 from seats.inference.attach import attach
 from seats.inference.prepared import Prepared
-from seats.methods import Full, Seats
+from seats.methods import Full, Seats, Selection
+from seats.models import compat
+from seats.tokens.layout import Counts
 from tests.inference.test_attach import fingerprint
 from tests.tiny import FAMILIES, tiny_inputs, tiny_thinker
 
@@ -106,6 +108,25 @@ def test_attention_that_needs_a_mask(family):
     thinker.set_attn_implementation("eager")
     with pytest.raises(SettingsError, match="not eager"), attach(thinker, Full()):
         pass
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "flash_attention_2"])
+def test_attention_that_needs_none(attention):
+    thinker = tiny_thinker("qwen2.5-omni")
+    compat.text_model(thinker).config._attn_implementation_internal = attention
+    with attach(thinker, Full()) as attached:
+        assert attached.trace is None  # before the first prompt
+
+
+class Miscounting(Full):
+    def before_llm(self, state):
+        return Selection(torch.ones(len(state.layout), dtype=torch.bool), counts=Counts(1, 1, 1))
+
+
+@both_families
+def test_a_method_that_miscounts(thinkers, family):
+    with pytest.raises(ValueError, match=r"said it keeps Counts\(text=1"), attach(thinkers[family], Miscounting()):
+        thinkers[family].generate(**tiny_inputs(family), max_new_tokens=1)
 
 
 def test_a_prompt_that_prepared_is_not_of(thinkers):

@@ -125,6 +125,11 @@ def test_bad_settings_are_named(settings, says):
         FrameSampling(**settings)
 
 
+def test_bounds_that_exclude_each_other_are_refused():
+    with pytest.raises(SettingsError, match="lower both"):
+        smart_resize(100, 100, factor=28, min_pixels=7840, max_pixels=7839)
+
+
 def test_thin_pictures():
     assert smart_resize(40, 8000, factor=28, min_pixels=100352, max_pixels=105369)[0] == 28
     with pytest.raises(MediaError, match="200:1"):
