@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import pytest
 
@@ -178,6 +179,50 @@ def test_a_measured_speedup(models, files):
     low, high = speedup["spread"]
     assert 0 < low <= speedup["prefill"] <= high
     assert speedup["first_token"] > 0
+
+
+def test_a_measured_speedup_is_the_median_of_rounds_after_a_warm_up(models, monkeypatch):
+    times = {"full": iter([900.0, 40.0, 60.0, 80.0]), "random": iter([5.0, 10.0, 20.0, 10.0])}
+
+    def generate(_model, _prompt, which, decoding, timer, kv):
+        assert (decoding.max_new_tokens, kv) == (1, "drop")
+        timer.add("selection", 3.0)
+        timer.add("prefill", next(times[which.name]) - 3.0)
+
+    monkeypatch.setattr(answer_module, "generate", generate)
+    latency = {"first_token": 100.0, "prefill": 25.0, "selection": 5.0}
+    question = Question("", method="random", kv="drop")
+    method = question.method_for(models["qwen2.5-omni"].shape)
+    found = answer_module._measured(models["qwen2.5-omni"], None, method, question, latency)
+    assert (found.basis, found.prefill, found.spread) == ("measured", 4.0, (3.0, 8.0))
+    assert found.first_token == pytest.approx((70 + 60) / (70 + 10))  # 70 ms are neither selection nor prefill
+
+
+def test_an_estimated_speedup_scales_selection_and_prefill():
+    latency = {"first_token": 100.0, "prefill": 20.0, "selection": 10.0}
+    found = answer_module._estimated(SimpleNamespace(llm_reduction=3.0), latency)
+    assert (found.basis, found.prefill, found.spread) == ("estimated", 3.0, None)
+    assert found.first_token == pytest.approx((70 + 3 * 30) / 100)
+
+
+def test_times_add_up():
+    steps = {"prepare": 1.0, "encode_video": 2.0, "encode_audio": 3.0, "selection": 4.0, "prefill": 5.0}
+    made = SimpleNamespace(first_token_ms=50.0, first_token_at=12.0, per_token_ms=7.0, ids=(1, 2, 3))
+    found = answer_module._latency(steps, made, 100.0, None)
+    assert found == {
+        "decode_clip": 100.0,
+        **steps,
+        "first_token": 156.0,
+        "per_output_token": 7.0,
+        "total": 170.0,
+    }
+    # Where it is known when reading ended, what lies between the steps counts too.
+    assert answer_module._latency(steps, made, 100.0, 11.5)["first_token"] == 600.0
+    made.per_token_ms = None
+    found = answer_module._latency({"prefill": 5.0}, made, None, None)
+    assert (found["first_token"], found["total"]) == (50.0, 50.0)
+    assert (found["prepare"], found["selection"]) == (0.0, 0.0)
+    assert found["decode_clip"] is found["encode_video"] is found["encode_audio"] is found["per_output_token"] is None
 
 
 @pytest.mark.parametrize("kv", ["keep", "drop"])
