@@ -71,6 +71,21 @@ def test_a_start_just_before_the_end_has_a_true_rate():
     assert len(choice.indices) / choice.fps == pytest.approx(1 / 30)
 
 
+def test_a_last_picture_of_unknown_length_is_shown_as_long_as_others():
+    times = np.arange(60) / 30
+    choice = choose_frames(times, 0.0, start_s=1.99, end_s=float("inf"), sampling=FrameSampling())
+    assert set(choice.indices.tolist()) == {59}
+    assert choose_frames(times, 0.0, start_s=2.01, end_s=float("inf"), sampling=FrameSampling()) is None
+
+
+@pytest.mark.parametrize(("last_s", "rates", "rate"), [(0.5, (10,), 2), (0.0, (10, 20), 10), (0.0, (), 25)])
+def test_a_single_picture_has_the_rate_that_the_file_tells(last_s, rates, rate):
+    choice = choose_frames(np.zeros(1), last_s, **_ALL, sampling=FrameSampling(), rates=rates)
+    assert choice.indices.tolist() == [0, 0]
+    assert choice.source_fps == pytest.approx(rate)
+    assert len(choice.indices) / choice.fps == pytest.approx(1 / rate)
+
+
 def test_a_still_inside_the_range_is_taken():
     times = np.array([0.0, 1.0, 20.0, 21.0])
     choice = choose_frames(times, 1.0, start_s=5, end_s=10, sampling=FrameSampling())
