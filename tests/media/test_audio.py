@@ -2,6 +2,7 @@
 
 import math
 
+import av
 import numpy as np
 import pytest
 
@@ -230,6 +231,33 @@ def test_samples_that_are_not_a_number_leave_the_rest(clips, channels):
     np.testing.assert_allclose(clip.audio.waveform[:7_900], whole[:7_900], atol=1e-4)
     np.testing.assert_allclose(clip.audio.waveform[12_100:], whole[12_100:], atol=1e-4)
     assert any("2 samples of the sound not a number" in note for note in clip.notes)
+
+
+@pytest.mark.parametrize("damaged", [[0], [5], [0, 5]])
+def test_damaged_pieces_are_silence(clips, damaged):
+    path = write_clip(clips / "pieces.mkv", sound=tone(1.0), sound_codec="flac")
+    whole = _hear(path).waveform
+    with av.open(str(path)) as source:
+        packets = [
+            (packet.pos, packet.size, float(packet.pts * packet.time_base))
+            for packet in source.demux(audio=0)
+            if packet.size
+        ]
+    data, there = bytearray(path.read_bytes()), np.ones(len(whole), bool)
+    for number in damaged:
+        position, size, at = packets[number]
+        data[position + 8 : position + size] = bytes(size - 8)
+        there[round(at * 16_000) : round(packets[number + 1][2] * 16_000)] = False
+    (clips / "pieces-hurt.mkv").write_bytes(data)
+    clip = load_clip(clips / "pieces-hurt.mkv")
+    said = "1 damaged piece of sound" if len(damaged) == 1 else "2 damaged pieces of sound"
+    assert f"{said} replaced by silence" in clip.notes
+    assert len(clip.audio.waveform) == len(whole)
+    near = np.convolve(~there, np.ones(401), "same") > 0.5  # where the resampler hears the edge
+    np.testing.assert_allclose(clip.audio.waveform[there & ~near], whole[there & ~near], atol=1e-3)
+    inside = np.convolve(there, np.ones(401), "same") < 0.5
+    assert inside.sum() > 500
+    assert np.abs(clip.audio.waveform[inside]).max() < 1e-3
 
 
 @pytest.mark.parametrize(("first", "second"), [(48_000, 24_000), (22_050, 44_100)])
