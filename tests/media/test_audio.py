@@ -6,6 +6,7 @@ import av
 import numpy as np
 import pytest
 
+from seats.errors import MediaError
 from seats.media import load_clip, probe
 from seats.media.audio import MonoWriter
 from tests.media.make import tone, write_clip, write_cover_mp3, write_pieces
@@ -258,6 +259,18 @@ def test_damaged_pieces_are_silence(clips, damaged):
     inside = np.convolve(there, np.ones(401), "same") < 0.5
     assert inside.sum() > 500
     assert np.abs(clip.audio.waveform[inside]).max() < 1e-3
+
+
+def test_sound_that_cannot_be_decoded_is_said(clips):
+    path = write_clip(clips / "whole.mkv", sound=tone(0.5), sound_codec="flac")
+    with av.open(str(path)) as source:
+        packets = [(packet.pos, packet.size) for packet in source.demux(audio=0) if packet.size]
+    data = bytearray(path.read_bytes())
+    for position, size in packets:
+        data[position + 8 : position + size] = bytes(size - 8)
+    (clips / "hurt.mkv").write_bytes(data)
+    with pytest.raises(MediaError, match=r"hurt\.mkv: its sound \(flac\) cannot be decoded"):
+        load_clip(clips / "hurt.mkv")
 
 
 @pytest.mark.parametrize(("first", "second"), [(48_000, 24_000), (22_050, 44_100)])
