@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from seats.evaluation.statistics import Accuracy, compare, design_effect, newcombe, ratio_interval
+from seats.evaluation.statistics import Accuracy, compare, design_effect, few_clips, newcombe, ratio_interval
 
 
 def test_wilson_interval_of_a_known_case():
@@ -73,6 +73,12 @@ def test_nothing_right_has_no_share_of_full():
     assert found.share_of_full is None
     assert found.share_of_full_interval is None
     assert ratio_interval([True, True], [True, True], "aa") is None  # one clip
+
+
+def test_what_few_clips_cannot_say():
+    assert few_clips(400, 20) == few_clips(19, 19) == few_clips(1, 1) == ""
+    assert few_clips(20, 19) == "with 19 clips, intervals are too narrow"
+    assert few_clips(2, 1).startswith("all questions are about one clip")
 
 
 def test_ratio_interval_is_seeded_and_of_clips():

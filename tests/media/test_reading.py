@@ -25,7 +25,8 @@ def path(tmp_path_factory):
 
 def test_parts_are_the_clip_s_frames(path):
     reading = read_clip(path, sampling=FrameSampling(fps=5), timeout_s=60)
-    parts = list(reading.arriving.parts(lambda _h, _w: 4))
+    heard = []
+    parts = list(reading.arriving.parts(lambda _h, _w: 4, heard.append))
     clip, alone = reading.result(), load_clip(path, sampling=FrameSampling(fps=5))
     assert reading.done
     assert reading.seconds > 0
@@ -34,6 +35,8 @@ def test_parts_are_the_clip_s_frames(path):
     assert {attempt for attempt, _ in parts} == {1}
     whole = torch.cat([part for _, part in parts])
     assert torch.equal(whole, alone.video.pixels[: len(whole)])
+    assert len(heard) == 1
+    assert heard[0] is clip.audio
 
 
 def test_a_part_comes_before_the_last_frame_is_read(path, monkeypatch):
@@ -68,6 +71,28 @@ def test_what_begins_anew_makes_the_parts_before_void():
     arriving.reach(4)
     arriving.end()
     assert [(attempt, part[:, 0, 0, 0].tolist()) for attempt, part in parts] == [(2, [10, 11]), (2, [12, 13])]
+
+
+def test_no_frame_comes_before_it_is_filled():
+    arriving = Arriving()
+    arriving.begin(np.zeros((4, 3, 2, 2), np.uint8))
+    arriving.end()
+    assert list(arriving.parts(lambda _h, _w: 1)) == []
+
+
+def test_the_sound_comes_while_no_part_is_waiting():
+    arriving, heard, parts = Arriving(), threading.Event(), []
+    arriving.begin(np.zeros((4, 3, 2, 2), np.uint8))
+    user = threading.Thread(target=lambda: parts.extend(arriving.parts(_two, lambda _: heard.set())), daemon=True)
+    user.start()
+    time.sleep(0.05)  # so that it waits
+    arriving.hear(object())
+    assert heard.wait(10)
+    assert not parts
+    arriving.reach(4)
+    arriving.end()
+    user.join(10)
+    assert len(parts) == 2
 
 
 def test_a_file_that_cannot_be_read_ends_the_parts_too(tmp_path):
