@@ -26,9 +26,11 @@ def test_jobs_come_once_and_those_that_came_back_first() -> None:
 
 def test_only_what_has_no_row_is_asked_again() -> None:
     ledger = Ledger([Job("a", ASKED)], "s")
+    assert not ledger.next_is_suspect
     ticket = ledger.next()
     ledger.made(ticket, ASKED[1])
     assert not list(ledger.blame(ticket, "SIGKILL"))
+    assert ledger.next_is_suspect
     again = ledger.next()
     assert again.job == Job("a", (ASKED[0], ASKED[2]))
 

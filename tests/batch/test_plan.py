@@ -57,6 +57,7 @@ def test_nothing_done_yet(folder: Folder) -> None:
     jobs = [folder.job("a.mp4"), folder.job("b.mp4")]
     plan, rows = folder.plan(*jobs)
     assert (plan.pending, plan.done, plan.failed, rows) == (jobs, 0, 0, [])
+    assert make_plan(iter(jobs), iter([]), "s", retry_failed=False).pending == jobs
 
 
 def test_done_rows_stand(folder: Folder) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,22 @@ def test_a_file_cut_anywhere_is_repaired(tmp_path: Path) -> None:
             results.append(ROWS[0])
         kept = ROWS if end >= len(whole) - 1 else ROWS[:2]  # a row that lacks only its line feed is whole
         assert read(out) == [*kept, ROWS[0]], end
+
+
+def test_a_file_that_is_replaced_while_it_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another batch ends just now: what it put there is what is written to."""
+    out, new = write(tmp_path / "r.jsonl", ROWS[:1]), write(tmp_path / "new.jsonl", ROWS)
+    lock = fcntl.flock
+
+    def replaced(handle: int, how: int) -> None:
+        if new.exists():
+            os.replace(new, out)
+        lock(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", replaced)
+    with ResultsFile(out) as results:
+        results.append(ROWS[0])
+    assert read(out) == [*ROWS, ROWS[0]]
 
 
 def test_zeros_of_a_power_failure_are_cut(tmp_path: Path) -> None:

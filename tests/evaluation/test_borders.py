@@ -176,6 +176,11 @@ def test_no_late_border_means_the_last_layer() -> None:
     assert "not shown to be free" in proposal.remarks[0]
 
 
+def test_drop_layers_of_blocks_at_the_ends() -> None:
+    assert propose(Borders(0, 7, 0.5, 0.025, 0, 7), SHAPE).drop_layers == (1, 3, 5)
+    assert propose(Borders(9, 10, 0.5, 0.025, 9, 10), SHAPE).drop_layers == (8,)  # tokens go after layer 9
+
+
 def test_open_borders_are_remarked_on() -> None:
     (remark,) = propose(Borders(3, 8, 0.5, 0.025, 2, 6), SHAPE).remarks
     assert "after layer 6" in remark
@@ -203,6 +208,15 @@ def test_settings_that_seats_cannot_run_with_are_not_saved(tmp_path: Path) -> No
     with pytest.raises(SettingsError, match="late layer"):
         save(Checkpoint("mine", tmp_path), SHAPE, Proposal((4,), 12, 1.4), {})
     assert not [*tmp_path.iterdir()]
+
+
+def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(ModelError, match=r"seats.json cannot be written \(No space left on device\)"):
+        save(Checkpoint("mine", tmp_path), SHAPE, Proposal((4, 5, 6), 9, 1.4), {})
 
 
 def test_the_model_of_the_package_is_not_written() -> None:
