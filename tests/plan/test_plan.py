@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks.plan_check import CASES, check, checked
+from seats.errors import MediaError
 from seats.plan.model import planned_model
 from seats.plan.plan import Ask, make_plan
 from seats.plan.typical import two_minutes
@@ -57,6 +58,20 @@ def test_compressed_times_are_said(seconds, share):
     notes = make_plan(planned_model("qwen2.5-omni-7b"), clip, Ask()).notes
     said = [f"the clip is longer than the model's time range: times will be compressed to {share} %"]
     assert list(notes) == ([] if share is None else said)
+
+
+def test_selection_saves_most_behind_the_encoders():
+    model, clip = planned_model("qwen2.5-omni-7b"), two_minutes()
+    plan = make_plan(model, clip, Ask())
+    assert 1 < plan.flops_reduction < plan.llm_reduction
+    full = make_plan(model, clip, Ask(method="full"))
+    assert full.flops_reduction == full.llm_reduction == 1
+
+
+def test_a_part_too_short_for_a_token_is_refused():
+    sound_alone = replace(two_minutes(), pictures=None)
+    with pytest.raises(MediaError, match="nothing to look at or listen to"):
+        make_plan(planned_model("qwen2.5-omni-7b"), sound_alone, Ask(start_s=1.0, end_s=1.005))
 
 
 @pytest.mark.slow
