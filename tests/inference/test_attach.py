@@ -243,9 +243,10 @@ class TestTokensDropped:
         assert (ours - stock).abs().max() > 1e-2
 
     @both_families
-    def test_layout_of_stock_inputs_is_the_one_made_with_the_sequence(self, thinkers, family):
+    @pytest.mark.parametrize("fps", [2.0, 1.498, 0.7])
+    def test_layout_of_stock_inputs_is_the_one_made_with_the_sequence(self, thinkers, family, fps):
         for clip in CLIPS.values():
-            inputs = tiny_inputs(family, **{"grid": (7, 4, 6), "mel_frames": 330, **clip})
+            inputs = tiny_inputs(family, **{"grid": (7, 4, 6), "mel_frames": 330, "fps": fps, **clip})
             with attach(thinkers[family], Full()) as attached:
                 run(thinkers[family], inputs, 1)
             _, _, expected, _, _ = prepared_by_hand(thinkers[family], family, inputs, Full())

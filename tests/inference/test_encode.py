@@ -79,6 +79,7 @@ def test_frames_are_encoded_as_they_come(model, path, as_on_a_gpu, monkeypatch):
     assert len(kept) > 5
     assert len(encoded) == -(-made.grid[0] // 2)
     assert all(timer.ms()[step] > 0 for step in STEPS)
+    assert set(timer.ms()) == set(STEPS)
     same(made, encode_clip(model, load_clip(path, sampling=model.sampling), wants_of(model), StepTimer()))
 
 
