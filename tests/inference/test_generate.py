@@ -1,5 +1,6 @@
 """The whole way from a decoded clip to ids, against stock generation; stops, streaming and seeds."""
 
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -262,7 +263,10 @@ def test_steps_are_timed(models, family):
     method = Random(0.5, 0.5)
     encoded = encode_clip(model, clip_of(model.patches.token_side), [method.wants], timer)
     prompt = build_prompt(model, encoded, "what ?", None, 8, method.wants)
+    began = time.perf_counter()
     made = generate(model, prompt, method, Decoding(4), timer)
+    assert made.first_token_ms <= 1e3 * (made.first_token_at - began)
+    assert made.per_token_ms * (len(made.ids) - 1) <= 1e3 * (time.perf_counter() - made.first_token_at)
     steps = timer.ms()
     assert {"prepare", "encode_video", "encode_audio", "selection", "prefill"} <= steps.keys()
     assert all(ms > 0 for ms in steps.values())
