@@ -13,6 +13,7 @@ import torch
 import transformers
 
 from seats.errors import OutOfMemoryError, SettingsError
+from seats.inference import conversation as conversation_module
 from seats.inference.answer import Question, answer
 from seats.inference.conversation import Conversation
 from seats.inference.encode import build_prompt
@@ -20,11 +21,13 @@ from seats.inference.generate import Decoding
 from seats.media import load_clip
 from seats.methods import Method, Seats, registry
 from seats.methods.registry import BUILT_IN
+from seats.methods.visionzip import VisionZipOm
 from seats.models.checkpoint import Checkpoint, find_checkpoint
 from seats.models.omni import Turn, load_model
 from seats.models.thinker import Thinker
 from tests.checkpoints import save_tiny_checkpoint
 from tests.media.make import tone, write_clip
+from tests.methods.layouts import layout_of, random_state
 from tests.stock import stock_ids, stock_positions
 from tests.tiny import FAMILIES, IDS
 
@@ -184,6 +187,26 @@ def test_a_clip_encoded_in_parts_may_be_asked_with_another_method(tiny, files, m
         mine, alone = conversation.ask(asked), answer(model, clip, asked)
         assert [drop.kept.tolist() for drop in mine.trace.drops] == [drop.kept.tolist() for drop in alone.trace.drops]
         assert mine.text == alone.text
+
+
+def test_a_choice_made_before_is_the_same_and_leaves_the_prompt_alone():
+    state = random_state(layout_of("qwen2.5-omni", (3, 4, 5), 60))
+    before = state.embeds.clone()
+    chosen = VisionZipOm(0.3, 0.5).before_llm(state)
+    again = conversation_module._among(conversation_module._of_clip(chosen, state.layout), state)
+    assert torch.equal(again.keep, chosen.keep)
+    assert torch.equal(again.embeds, chosen.embeds)
+    assert not torch.equal(again.embeds, before)
+    assert torch.equal(state.embeds, before)
+
+
+def test_the_peak_of_memory_is_that_of_each_question(nano, clip, monkeypatch):
+    resets = []
+    monkeypatch.setattr(conversation_module, "reset_peak_device_bytes", resets.append)
+    conversation = Conversation(nano, clip)
+    for count, text in enumerate(ASKED[:2], start=1):
+        conversation.ask(Question(text, decoding=Decoding(1)))
+        assert len(resets) == count
 
 
 def test_a_method_that_reads_the_text_chooses_every_time(nano, clip, calls, monkeypatch):
