@@ -135,6 +135,13 @@ def test_windows_between_the_ends_keep_their_proportion():
     assert found == pytest.approx([0.35, 0.75, 0.55 * 11 / 12, 0.65 * 11 / 12])
 
 
+def test_what_one_window_cannot_take_the_other_does_in_part():
+    # 0.55 and 0.39 scale by 150/94; the first is clipped at 0.75, and each gets half of what that leaves.
+    found = drop_ratios([1.0, 0.0, 0.5, 0.9], [100, 100, 100, 100], 0.65)
+    second = 0.39 * 150 / 94
+    assert found == pytest.approx([0.35, 0.75, 0.75, second + (1.5 - 0.75 - second) / 2])
+
+
 def test_what_clipping_leaves_is_spread_over_the_windows_between():
     # 0.55 and 0.39 scale by 260/94 past 0.75; nothing is left to give, and the total is missed.
     found = drop_ratios([1.0, 0.0, 0.5, 0.9], [100, 100, 100, 100], 0.925)

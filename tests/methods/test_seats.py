@@ -250,6 +250,12 @@ def test_stage_one_counts_its_own_work():
     assert everything.macs == 0
 
 
+def test_a_share_a_hair_above_all_is_all():
+    layout = layout_of("qwen2.5-omni", (5, 3, 3), 130)
+    method = Seats((1 + 5e-10) / 1.4, 0.3, num_layers=8, drop_layers=(2,), late_layer=7, pre_llm_scale=1.4)
+    assert method.before_llm(random_state(layout)).keep[layout.is_modality(Modality.VIDEO)].all()
+
+
 @pytest.mark.parametrize(("family", "temperature"), [("qwen2.5-omni", 0.1), ("qwen3-omni", 0.3)])
 def test_borders_of_a_model_s_own_leave_the_family_s_temperature(family, temperature):
     own = {"drop_layers": [10, 12], "late_layer": 16}
