@@ -11,7 +11,7 @@ LETTERS = string.ascii_uppercase
 INSTRUCTION = "Answer with the letter."
 _EDGES = "*\"'` \t\r\n"
 _LETTER = re.compile(
-    r"\(?([A-Za-z])(?:[).:,;*]+(?!\w\.)|\s+[-–—]\s|\s+(?=(?:because|since)\b)|\s*\n|$)\s*(.*)",  # noqa: RUF001
+    r"\(?([A-Za-z])[\"']?(?:[).:,;*]+(?!\w\.)|\s+[-–—]\s|\s+(?=(?:because|since)\b)|\s*\n|$)\s*(.*)",  # noqa: RUF001
     re.DOTALL,
 )
 """A letter and what follows it, set off; "a.m." is none."""

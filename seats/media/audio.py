@@ -189,6 +189,8 @@ class MonoWriter:
             self._end_segment()
             self._begin_segment(rate)
         at = round((at_s - self._begin_s) * rate)
+        if self._started and at - self._position > LONGEST_PAUSE_S * rate:
+            at = self._position  # a wrong timestamp, or a clock that was set, which is known two timestamps later
         if at >= self._limit():
             # what was heard before is followed by silence; without any, the range simply has no sound
             if self._ready or self._position > 0:

@@ -56,6 +56,7 @@ def test_a_question_without_options_is_asked_as_it_stands():
         # With its reason, or said to be the answer
         ("B, because it has wheels", 1),
         ("B; the wheels are seen", 1),
+        ('"B", because it has wheels', 1),
         ("**B**, because it has wheels", 1),
         ("B - it has wheels", 1),
         ("(B), as it has wheels", 1),

@@ -209,12 +209,15 @@ def test_sound_that_starts_past_the_end_is_none(clips, late_s):
 
 
 @pytest.mark.parametrize("rate", [16_000, 44_100])
-def test_a_wild_timestamp_ends_a_clip_of_known_length(rate):
-    writer = MonoWriter(5.0)
+@pytest.mark.parametrize("length_s", [5.0, np.inf])
+def test_a_wild_timestamp_is_passed_over(rate, length_s):
+    """By itself it is wrong; where a clock was set, what follows is on the new one."""
+    writer = MonoWriter(length_s)
     writer.write(np.ones(rate, np.float32), rate, 0.0)
     writer.write(np.ones(rate, np.float32), rate, 4e6)
-    assert writer.full
-    assert len(writer.finish()) == 80_000
+    writer.write(np.ones(rate, np.float32), rate, 2.0)
+    assert not writer.full
+    assert len(writer.finish()) == 48_000
 
 
 @pytest.mark.parametrize("channels", [1, 2])

@@ -258,6 +258,16 @@ def test_a_clock_set_back_before_the_first_time_is_said(joined):
     assert "the clock of the sound restarts at 5.0 s; what follows is joined to it" in clip.notes
 
 
+@pytest.mark.parametrize("end", [8.0, 9.5])
+def test_a_clock_set_back_loses_no_sound_before_an_end(joined, end):
+    path = joined((100.0, 5.0), (0.0, 5.0))
+    whole, part = (load_clip(path, use_video=False, end_s=e) for e in (None, end))
+    assert part.audio.seconds == pytest.approx(end, abs=0.1)
+    assert np.array_equal(part.audio.waveform[: 7 * 16000], whole.audio.waveform[: 7 * 16000])
+    assert np.abs(part.audio.waveform[6 * 16000 : 7 * 16000]).max() > 0.1
+    assert any("what follows is joined to it" in note for note in part.notes)
+
+
 def test_a_long_pause_of_the_sound_is_said(joined):
     clip = load_clip(joined((0.0, 5.0), (60.0, 5.0)))
     assert clip.audio.seconds == pytest.approx(65.0, abs=0.2)
