@@ -15,8 +15,8 @@ from seats.media.adts import unsaid_seconds
 from seats.media.estimates import is_estimated
 from seats.media.video import orientation
 
-# Formats that can carry a display matrix.
-_TURNABLE_FORMATS = {"mov", "mp4", "matroska", "webm"}
+# Formats that can carry a display matrix, or pictures with EXIF data.
+_TURNABLE_FORMATS = {"mov", "mp4", "matroska", "webm", "jpeg_pipe", "png_pipe", "webp_pipe", "tiff_pipe"}
 
 
 @dataclass(frozen=True)

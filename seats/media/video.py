@@ -33,6 +33,17 @@ _RESIZING_PIXELS = 32_000_000
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 
 
+def _unknown_side_data(cls: Any, value: object) -> Any:
+    """A member for a kind of side data that FFmpeg has and this PyAV does not know, such as EXIF: without one, a frame
+    that carries it could not be asked for any."""
+    member = object.__new__(cls)
+    member._name_, member._value_ = f"UNKNOWN_{value}", value
+    return cls._value2member_map_.setdefault(value, member)
+
+
+SideDataType._missing_ = classmethod(_unknown_side_data)  # type: ignore[assignment, method-assign]
+
+
 class _NotExactError(Exception):
     """A chosen frame did not come out of the decoder while packets were being left out."""
 
