@@ -20,6 +20,9 @@ def prepare() -> None:
         defaults["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+    columns = os.environ.get("COLUMNS", "1")
+    if not (columns.isdecimal() and int(columns)):  # no width at all: everything would be drawn into nothing
+        del os.environ["COLUMNS"]
     if not sys.warnoptions:
         import warnings
 

@@ -7,6 +7,7 @@ only then seconds of imports and the weights.
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -150,6 +151,10 @@ def check_clip(path: Path, options: ClipOptions) -> None:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise MediaError(f"{short(path, LONG_PATH)!r} is not a usable path: {why}") from None
+    if missing and (address := re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/", str(path))):  # of // a path keeps one
+        raise MediaError(f"{path}: {address[1]} addresses are not read; download the clip and give the file")
+    if missing and str(path) == "-":
+        raise MediaError("standard input is not read; save the clip to a file and give that")
     if missing:
         raise MediaError(f"{path}: no such file; check the path")
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 STYLES = {"video": "cyan", "audio": "magenta"}
 _LABEL_WIDTH = 7
+_SHORTEST_BAR = 4
 
 
 class Summary:
@@ -112,25 +113,30 @@ class Summary:
     def _tokens(self, width: int, ascii_only: bool) -> Table:
         trace = self.answer.trace
         present = [name for name in STYLES if getattr(trace.full, name)]
-        bar_width = max(4, min(24, (width - 18 - 12 * len(present)) // max(len(present), 1)))
+        bar_width = min(24, (width - 18 - 12 * len(present)) // max(len(present), 1))
+        bars = bar_width >= _SHORTEST_BAR  # else they go, so that no digit does
         table = Table.grid(padding=(0, 1))
-        table.add_column(no_wrap=True, min_width=_LABEL_WIDTH + 9)
+        table.add_column(no_wrap=bars, min_width=_LABEL_WIDTH + 9 if bars else None)
         header = [Text(f"tokens · {trace.full.text:,} text", style="dim")]
         for name in present:
-            table.add_column(justify="right", no_wrap=True, min_width=8)
-            table.add_column(no_wrap=True, width=bar_width)
-            header += [Text(name, style=f"bold {STYLES[name]}"), Text()]
+            table.add_column(justify="right", no_wrap=True, min_width=8 if bars else None)
+            header.append(Text(name, style=f"bold {STYLES[name]}"))
+            if bars:
+                table.add_column(no_wrap=True, width=bar_width)
+                header.append(Text())
         table.add_row(*header)
         for label, counts in self._stages():
             row = [Text(label)]
             for name in present:
                 count = getattr(counts, name)
                 share = count / getattr(trace.full, name)
-                row += [Text(f"{count:,}"), bar(share, bar_width, STYLES[name], ascii_only)]
+                row.append(Text(f"{count:,}"))
+                if bars:
+                    row.append(bar(share, bar_width, STYLES[name], ascii_only))
             table.add_row(*row)
         average = [Text("layer average")]
         for name in present:
-            average += [Text(f"{100 * (trace.retention(name) or 0):.1f} %", style="bold"), Text()]
+            average += [Text(f"{100 * (trace.retention(name) or 0):.1f} %", style="bold"), *[Text()] * bars]
         table.add_row(*average)
         return table
 

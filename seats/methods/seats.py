@@ -68,8 +68,8 @@ class Seats(Method):
         for what, ratio in (("video", self.video), ("audio", self.audio)):
             if not 0 < ratio * self.pre_llm_scale <= 1 + 1e-9:
                 raise SettingsError(
-                    f"seats cannot keep {100 * ratio:g} % of the {what} tokens: choose more than 0 and at most "
-                    f"{100 / self.pre_llm_scale:.1f} %, or --method full"
+                    f"seats cannot keep {100 * ratio:.3g} % of the {what} tokens: choose more than 0 and at most "
+                    f"{100 / self.pre_llm_scale:.1f} % of them (a lower --keep), or --method full"
                 )
 
     @classmethod

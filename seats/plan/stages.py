@@ -69,8 +69,8 @@ def _in_stages(
     ):
         if share > 1 + 1e-9:
             raise SettingsError(
-                f"seats cannot keep {100 * share / scale:g} % of the {what} tokens: choose more than 0 and at most "
-                f"{100 / scale:.1f} %, or --method full"
+                f"seats cannot keep {100 * share / scale:.3g} % of the {what} tokens: choose more than 0 and at most "
+                f"{100 / scale:.1f} % of them (a lower --keep), or --method full"
             )
         size, share = min(window, n), min(1.0, share)
         kept.append(share_of_windows(n, size, share))

@@ -252,6 +252,25 @@ def test_arguments_beyond_measure(run: Run, clips: Path, tmp_path: Path, argumen
     assert not ran.out
 
 
+@pytest.mark.parametrize("columns", ["0", "-3", "wide", ""])
+def test_a_width_that_is_none_is_passed_over(run: Run, monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert "no such file" in run("ask", "nowhere.mp4", "what ?").err
+
+
+@pytest.mark.parametrize(
+    ("clip", "says"),
+    [
+        ("https://example.org/a.mp4", "https addresses are not read; download the clip"),
+        ("-", "standard input is not read"),
+    ],
+)
+def test_what_is_no_file_on_disk(run: Run, clip: str, says: str) -> None:
+    ran = run("ask", clip, "what ?")
+    assert ran.code == 1
+    assert says in " ".join(ran.err.split())
+
+
 def test_completion_script(shell: Run) -> None:
     ran = shell(env={**os.environ, "_SEATS_COMPLETE": "complete_bash", "COMP_WORDS": "seats do", "COMP_CWORD": "1"})
     assert ran.out.strip() == "doctor"

@@ -62,6 +62,18 @@ def test_numbers_are_those_of_the_trace(answered: Any) -> None:
     assert f"{100 * trace.retention('audio'):.1f} %" in average
 
 
+@pytest.mark.parametrize("width", range(34, 60, 2))
+def test_a_narrow_terminal_loses_no_digit(answered: Any, width: int) -> None:
+    lines = render(answered, width)
+    full = answered.trace.full
+    row = next(line for line in lines if "in the clip" in line)
+    assert row.strip("│ ").split()[3:][:1] == [f"{full.video:,}"]
+    assert f" {full.audio:,} " in row
+    average = next(line for line in lines if "layer average" in line)
+    assert f"{100 * answered.trace.retention('audio'):.1f} %" in average
+    assert {len(line) for line in lines} == {width}
+
+
 def test_no_colour_away_from_a_terminal(answered: Any) -> None:
     out = io.StringIO()
     Console(file=out, width=80).print(Summary(answered, ClipOptions(), startup_ms=1.0))
