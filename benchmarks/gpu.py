@@ -240,6 +240,7 @@ def run(part: Part, where: Place, limit_s: float = LIMIT_S) -> dict[str, Any]:
         "recorded": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(time.perf_counter() - began - seconds_for_clip, 1),
         "machine": machine,
+        "kernels": env.get("SEATS_TRITON") != "0",
         "result": result,
         **({"stderr": said} if code else {}),
     }
@@ -276,6 +277,8 @@ def free_gib() -> float:
 def figures(records: dict[str, dict[str, Any]]) -> list[str]:
     """The numbers that matter most of the parts that are done, a line each."""
     lines = []
+    if without := [name for name, record in records.items() if not record.get("kernels", True)]:
+        lines.append(f"without the Triton kernels: {', '.join(without)}")
     for name, record in records.items():
         rows = {row["label"]: row for row in (record["result"] or {}).get("rows", ()) if row["error"] is None}
         ours = rows.get("seats 10%")

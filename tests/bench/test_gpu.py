@@ -113,8 +113,11 @@ def test_without_the_kernels_where_they_fail(tmp_path, capsys, monkeypatch):
     ]
     monkeypatch.setattr(gpu, "parts", lambda _: parts)
     assert gpu.main(["run", "odd", "--dry", "--out", str(tmp_path)]) == 1
-    assert json.loads((tmp_path / "gpu-odd.json").read_text())["result"]["summary"] == "0"
-    assert "without the kernels" in capsys.readouterr().out
+    record = json.loads((tmp_path / "gpu-odd.json").read_text())
+    assert (record["result"]["summary"], record["kernels"]) == ("0", False)  # nobody takes it for a figure with them
+    said = capsys.readouterr().out
+    assert "without the kernels" in said
+    assert "without the Triton kernels: odd" in said
 
 
 def test_what_cannot_be_imported_is_told_before_anything_runs(monkeypatch, tmp_path):
