@@ -3,13 +3,15 @@
     python benchmarks/gpu_profile.py --model qwen2.5-omni-7b
 
 One prefill of full tokens, one of `seats` at 10 % and one pass of the vision encoder under torch's profiler, each after
-a warm-up; then matrix products of a decoder layer and of a vision block at the lengths that they meet.
+a warm-up; then matrix products of a decoder layer and of a vision block at the lengths that they meet, and a vision
+block's attention in its windows with the kernel made for them and without.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import sys
 import time
@@ -28,7 +30,8 @@ from seats.bench.presets import Preset, find_preset
 from seats.bench.rate import matmul_rate, synchronise
 from seats.bench.subject import Subject
 from seats.bench.workload import media_load, token_load
-from seats.models.thinker import grids_at_once
+from seats.models import fused
+from seats.models.thinker import Thinker, grids_at_once
 from seats.tokens import patchify
 
 KERNELS = 40
@@ -87,6 +90,38 @@ def products(preset: Preset, lengths: dict[str, list[int]], device: torch.device
     return told
 
 
+def window_attention(thinker: Thinker, grid: tuple[int, int, int]) -> dict[str, list[float]] | None:
+    """Milliseconds that the first vision block's attention, its products included, takes with the kernel for short
+    windows and with a rotation before an attention of any lengths, in turns: medians of ten. None where the windows are
+    whole pictures.
+
+    grid: (T, Hp, Wp) in patches."""
+    encoder, device = thinker.vision, thinker.device
+    tables = thinker.family.grid_tables(encoder, grid, device).encoder
+    if "cu_window_seqlens" not in tables:
+        return None
+    attention = encoder.blocks[0].attn
+    tokens, dim = math.prod(grid), encoder.config.hidden_size // encoder.config.num_heads
+    x = torch.randn(tokens, encoder.config.hidden_size, device=device, dtype=encoder.dtype)
+    angle = torch.rand(tokens, dim // 2, device=device).repeat(1, 2)
+    given = x, tables["cu_window_seqlens"], (angle.cos(), angle.sin()), tables["max_window_seqlen"]
+
+    def without_kernel() -> None:
+        kernel, fused._window_kernel = fused._window_kernel, lambda *_: None  # type: ignore[assignment]
+        try:
+            fused._vision_attention(attention, *given)
+        finally:
+            fused._window_kernel = kernel
+
+    runs = {"one_kernel": lambda: fused._vision_attention(attention, *given), "rotated_before": without_kernel}
+    taken: dict[str, list[float]] = {name: [] for name in runs}
+    with torch.inference_mode():
+        for _ in range(3):
+            for name, run in runs.items():
+                taken[name].append(1e3 * _seconds(run, device))
+    return taken
+
+
 def _seconds(run: Callable[[], Any], device: torch.device) -> float:
     taken = []
     for number in range(_REPEATS + 2):
@@ -131,6 +166,7 @@ def main() -> None:
                 "matmul_flops_per_s": matmul_rate(device, dtype),
                 "runs": runs,
                 "products": products(preset, {"text": lengths, "vision": [part]}, device, dtype),
+                "window_attention_ms": window_attention(thinker, (part // (high * wide), high, wide)),
             }
         )
     )

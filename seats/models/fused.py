@@ -5,6 +5,7 @@ and write memory. What is done about it, on the modules of a loaded thinker:
 
 - an RMSNorm is one kernel instead of eight, rotary positions one each for queries and keys instead of ten, the gate of
   an MLP one instead of two;
+- attention in Qwen2.5-Omni's vision windows of 64 patches is one kernel together with its rotary positions;
 - patches are embedded by a matrix product: a convolution whose kernel is its stride is one, and convolutions over
   three dimensions are slow (on a CPU, too, where this is all that is done);
 - a decoder layer's queries, keys and values are one matrix product: those of few key heads are too narrow to keep a
@@ -139,13 +140,25 @@ def _vision_attention(
     else:
         parts = (attention.q, attention.k, attention.v)
         q, k, v = (part(hidden_states).view(len(hidden_states), attention.num_heads, -1) for part in parts)
-    cos, sin = (table[:, None] for table in position_embeddings)
-    q, k = rotate(q, cos, sin), rotate(k, cos, sin)
-    q, k, v = (x.transpose(0, 1)[None] for x in (q, k, v))
-    out, _weights = windowed_attention(
-        attention, q, k, v, None, attention.scaling, cu_seq_lens_q=cu_seqlens, max_length_q=max_seqlen
-    )
+    cos, sin = position_embeddings
+    if (kernel := _window_kernel(q, max_seqlen)) is not None:
+        out = kernel(q, k, v, cos, sin, cu_seqlens, max_seqlen, attention.scaling)
+    else:
+        q, k = rotate(q, cos[:, None], sin[:, None]), rotate(k, cos[:, None], sin[:, None])
+        q, k, v = (x.transpose(0, 1)[None] for x in (q, k, v))
+        out, _weights = windowed_attention(
+            attention, q, k, v, None, attention.scaling, cu_seq_lens_q=cu_seqlens, max_length_q=max_seqlen
+        )
     return attention.proj(out.reshape(len(hidden_states), -1))
+
+
+def _window_kernel(q: torch.Tensor, longest: int | None) -> Any | None:
+    """The kernel that turns and attends at once, where it takes queries `[N, H, d]` in windows so long."""
+    if not triton_kernels.usable(q):
+        return None
+    from seats.models import window_attention_triton as kernels
+
+    return kernels.turned_window_attention if kernels.supports(q, longest) else None
 
 
 def _text_attention(

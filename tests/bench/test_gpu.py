@@ -133,6 +133,9 @@ def test_a_profile_names_kernels_and_products(tmp_path):
     assert list(result["runs"]) == ["full", "seats 10%", "vision encoder"]
     assert all(its["kernels"][0]["ms"] > 0 for its in result["runs"].values())
     assert {(its["part"], its["product"]) for its in result["products"]} >= {("text", "down"), ("vision", "gate")}
+    windows = result["window_attention_ms"]
+    assert list(windows) == ["one_kernel", "rotated_before"]
+    assert all(len(taken) == 3 and min(taken) > 0 for taken in windows.values())
 
 
 def test_figures_of_rows_that_lack_something():

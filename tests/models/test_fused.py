@@ -1,5 +1,6 @@
 """Fused blocks against the stock ones: in tensor operations, with kernels in Triton's interpreter, or on a GPU."""
 
+import copy
 import os
 import subprocess
 import sys
@@ -185,6 +186,32 @@ def _kernel_cases():
     return [x.float().cpu() for x in found]
 
 
+def _window_cases():
+    """Vision attention in windows short enough for one kernel, by it where kernels are in use: separate and joint
+    products, heads of 80 as in the 7B and narrow ones, whole and ragged windows."""
+    generator = torch.Generator().manual_seed(1)
+    found = []
+    for family, width, heads, longest, dtype in (
+        ("qwen2.5-omni", 160, 2, 64, "float32"),
+        ("qwen3-omni", 160, 2, 48, "float32"),
+        ("qwen2.5-omni", 160, 2, 64, "float16"),
+        ("qwen2.5-omni", 48, 3, 16, "float32"),
+    ):
+        attention = copy.deepcopy(Thinker(tiny_thinker(family)).vision.blocks[0].attn)
+        attention.num_heads, attention.scaling = heads, (width // heads) ** -0.5
+        for name, module in attention.named_children():
+            weight = torch.randn(width * (3 if name == "qkv" else 1), width, generator=generator) / width**0.5
+            fused._set(module, weight, torch.randn(len(weight), generator=generator))
+        attention = attention.to(_device(), getattr(torch, dtype))
+        cu = torch.tensor([longest, 9, 1, longest, 16], device=_device()).cumsum(0).to(torch.int32)
+        cu = torch.cat([cu.new_zeros(1), cu])
+        angle = 3 * torch.rand(int(cu[-1]), width // heads // 2, generator=generator).repeat(1, 2).to(_device())
+        x = torch.randn(len(angle), width, generator=generator).to(_device(), getattr(torch, dtype))
+        assert (fused._window_kernel(x[:, None, : width // heads], longest) is None) != triton_kernels.usable(x)
+        found.append(fused._vision_attention(attention, x, cu, (angle.cos(), angle.sin()), longest))
+    return [x.detach().float().cpu() for x in found]
+
+
 @pytest.mark.slow
 def test_kernels_do_what_tensor_operations_do(tmp_path, monkeypatch):
     pytest.importorskip("triton", reason="comes with torch for CUDA; on a CPU: pip install 'triton>=3.9'")
@@ -192,7 +219,7 @@ def test_kernels_do_what_tensor_operations_do(tmp_path, monkeypatch):
     env = {**os.environ} if torch.cuda.is_available() else {**os.environ, "TRITON_INTERPRET": "1"}
     subprocess.run([sys.executable, "-m", "tests.models.test_fused", str(path)], env=env, check=True, timeout=280)
     monkeypatch.setattr(triton_kernels, "usable", lambda _: False)
-    for mine, expected in zip(torch.load(path), _kernel_cases(), strict=True):
+    for mine, expected in zip(torch.load(path), [*_kernel_cases(), *_window_cases()], strict=True):
         assert (mine - expected).norm() <= 1e-3 * expected.norm()  # float16 rounds to 5e-4
 
 
@@ -210,4 +237,4 @@ def test_on_a_gpu_in_16_bits(family):
 
 if __name__ == "__main__":
     assert triton_kernels.usable(torch.zeros(1, device=_device()))
-    torch.save(_kernel_cases(), sys.argv[1])
+    torch.save([*_kernel_cases(), *_window_cases()], sys.argv[1])

@@ -66,6 +66,19 @@ def test_rotations_and_gates_move_16_bytes_at_a_time():
 
 
 @pytest.mark.slow
+def test_windows_use_the_matrix_units_and_move_16_bytes_at_a_time():
+    from seats.models import window_attention_triton
+
+    names = ("q", "k", "v", "cos", "sin", "cu", "out")
+    pointers = dict.fromkeys(names, "*bf16") | {"cos": "*fp32", "sin": "*fp32", "cu": "*i32"}
+    shape = {"HEADS": 16, "DIM": 80, "ROW": 1280, "ROWS": 64, "HALF": 64, "WHOLE": 128, "PRECISION": "tf32"}
+    found = instructions(window_attention_triton._windows, pointers, {"scale": "fp32"}, shape, 4)
+    assert sum(count for name, count in found.items() if name.startswith("wgmma")) > 0
+    assert widest_only(found, "st.global")
+    assert {name for name in found if name.startswith("ld.global") and ".v4.b32" not in name} == {"ld.global.b32"}  # cu
+
+
+@pytest.mark.slow
 def test_the_greedy_loop_compiles():
     from seats.selection import farthest_triton
 
