@@ -20,6 +20,8 @@ from seats.media.clock import FALL_S, LONGEST_PAUSE_S, Clock
 # Timestamps and the count of samples may differ by one audio token before silence is put in or sound is cut
 # out: containers round timestamps, and correcting every rounding would crackle.
 _DRIFT_S = 0.04
+# After a damaged piece a difference is what that piece lacks, less than this is rounding.
+_ROUNDING_S = 0.005
 # Decoders need some sound before the place asked about (MP3's bit reservoir, Opus' 80 ms).
 _PREROLL_S = 1.0
 # A longer pause within the sound is said, seconds.
@@ -61,7 +63,7 @@ def _load(
         if sought:
             sought = _seek(container, stream, start_s + origin - _PREROLL_S)
         mono = MonoWriter(end_s - start_s)
-        damaged, wrong, decoded, source_rate, reached = 0, 0, 0, 0, 0.0
+        damaged, wrong, decoded, source_rate, reached, drift_s = 0, 0, 0, 0, 0.0, _DRIFT_S
         clock: float | None = None
         watch, skipped, restarted = Clock(), 0.0, False
         notes = []
@@ -73,6 +75,7 @@ def _load(
                 continue
             except (av.error.FFmpegError, OSError):
                 damaged += 1
+                drift_s = _ROUNDING_S
                 frames = []
             for frame in frames:
                 if frame.pts is not None:
@@ -96,7 +99,8 @@ def _load(
                 if not np.isfinite(samples).all():  # a single one would spread over everything the resampler gives
                     wrong += int(np.count_nonzero(~np.isfinite(samples)))
                     samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
-                mono.write(samples, frame.sample_rate, clock - start_s)
+                mono.write(samples, frame.sample_rate, clock - start_s, drift_s)
+                drift_s = _DRIFT_S
                 clock += frame.samples / frame.sample_rate
                 if decoded == 1 or clock - reached < LONGEST_PAUSE_S:
                     reached = max(reached, clock)
@@ -181,8 +185,11 @@ class MonoWriter:
         self.full = False
         self.pauses: list[tuple[float, float]] = []
 
-    def write(self, samples: np.ndarray, rate: int, at_s: float) -> None:
-        """Add mono sound, float32 `[N]` at `rate` Hz, beginning at `at_s` seconds of the clip (also < 0)."""
+    def write(self, samples: np.ndarray, rate: int, at_s: float, drift_s: float = _DRIFT_S) -> None:
+        """Add mono sound, float32 `[N]` at `rate` Hz, beginning at `at_s` seconds of the clip (also < 0).
+
+        Where it begins up to `drift_s` seconds before or after the end of what is there, it is joined to it.
+        """
         if self.full or not len(samples):
             return
         if rate != self._rate:
@@ -200,9 +207,9 @@ class MonoWriter:
         if not self._started:
             self._pass_to(at)
             self._started = True
-        elif at - self._position > _DRIFT_S * rate:
+        elif at - self._position > drift_s * rate:
             self._pass_to(at)
-        elif self._position - at > _DRIFT_S * rate:
+        elif self._position - at > drift_s * rate:
             samples = samples[self._position - at :]
         early = max(min(-self._position, len(samples)), 0)
         self._position += early

@@ -264,6 +264,21 @@ def test_damaged_pieces_are_silence(clips, damaged):
     assert np.abs(clip.audio.waveform[inside]).max() < 1e-3
 
 
+def test_one_damaged_piece_does_not_move_what_follows(clips):
+    """A packet of AAC is 21 ms: less than what timestamps may differ elsewhere before silence is put in."""
+    path = write_clip(clips / "short-pieces.mp4", sound=tone(1.0), sound_codec="aac")
+    whole = _hear(path).waveform
+    with av.open(str(path)) as source:
+        position, size = [(packet.pos, packet.size) for packet in source.demux(audio=0) if packet.size][20]
+    data = bytearray(path.read_bytes())
+    data[position : position + size] = bytes(size)
+    (clips / "short-pieces-hurt.mp4").write_bytes(data)
+    clip = load_clip(clips / "short-pieces-hurt.mp4")
+    assert "1 damaged piece of sound replaced by silence" in clip.notes
+    assert len(clip.audio.waveform) == len(whole)
+    np.testing.assert_allclose(clip.audio.waveform[-8_000:], whole[-8_000:], atol=5e-3)
+
+
 def test_sound_that_cannot_be_decoded_is_said(clips):
     path = write_clip(clips / "whole.mkv", sound=tone(0.5), sound_codec="flac")
     with av.open(str(path)) as source:
