@@ -24,10 +24,6 @@ def audio_intact(video_tokens: int, audio_tokens: int, video: float, audio: floa
     video_share, audio_share = (budget - audio_tokens) / video_tokens, 1.0
     if video_share < VIDEO_FLOOR:
         video_share, audio_share = VIDEO_FLOOR, (budget - VIDEO_FLOOR * video_tokens) / audio_tokens
-    if video_share > 1:
-        video_share, audio_share = 1.0, (budget - video_tokens) / audio_tokens
-    if audio_share > 1:
-        video_share, audio_share = (budget - audio_tokens) / video_tokens, 1.0
     if audio_share <= 0:
         raise SettingsError(
             f"{budget} tokens are fewer than the {VIDEO_FLOOR:.0%} of this clip's {video_tokens} video tokens that "
