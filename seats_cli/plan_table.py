@@ -11,8 +11,9 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from seats.media.sampling import frames_told
 from seats_cli.flow import Flow
-from seats_cli.text import flops, one_line, seconds, size, times
+from seats_cli.text import SHOWN_S, flops, one_line, seconds, size, times
 
 if TYPE_CHECKING:
     from seats.plan.clip import ClipFacts
@@ -68,9 +69,10 @@ class PlanTable:
         length = f"{seconds(part.end_s - part.start_s)}"
         if self.clip.duration_s is not None:
             length += f" of {seconds(self.clip.duration_s)}"
-        seen: list[Text | str] = [length]
+        alone = part.still and not part.samples and part.end_s - part.start_s < SHOWN_S
+        seen: list[Text | str] = [] if alone else [length]
         if part.frames:
-            seen += [f"{part.frames} frames at {part.fps:.3g} fps", f"{part.width}×{part.height}"]
+            seen += [frames_told(part.frames, part.fps, part.still), f"{part.width}×{part.height}"]
         if part.samples:
             seen.append(f"{seconds(part.sound_s)} of sound")
         table.add_row("clip", Flow(seen))

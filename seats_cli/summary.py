@@ -13,9 +13,10 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from seats.media.sampling import frames_told
 from seats_cli.flow import Flow, bar
 from seats_cli.options import ClipOptions
-from seats_cli.text import flops, milliseconds, one_line, seconds, size, times
+from seats_cli.text import SHOWN_S, flops, milliseconds, one_line, seconds, size, times
 
 if TYPE_CHECKING:
     from seats.inference.answer import Answer
@@ -77,7 +78,9 @@ class Summary:
             frames, _, height, width = video.pixels.shape
             source = (video.source_width, video.source_height)
             resized = "" if source == (width, height) else f" from {source[0]}×{source[1]}"
-            rows.add("seen", used, f"{frames} frames at {video.fps:.3g} fps", f"{width}×{height}{resized}")
+            alone = video.still and clip.audio is None and clip.duration_s < SHOWN_S
+            told = frames_told(frames, video.fps, video.still)
+            rows.add("seen", *([] if alone else [used]), told, f"{width}×{height}{resized}")
         else:
             rows.add("seen", "no pictures used (--no-video)" if self.part.no_video else "no pictures in this file")
         if clip.audio is not None:

@@ -39,6 +39,10 @@ def milliseconds(ms: float) -> str:
     return f"{minutes} min {seconds:02d} s"
 
 
+SHOWN_S = 0.05
+"""`seconds` tells less as 0.0 s."""
+
+
 def seconds(value: float) -> str:
     """8.0 s below a minute, then 12:34.5 or 1:02:03.4."""
     if value < 59.95:

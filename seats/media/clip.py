@@ -38,6 +38,11 @@ class Video:
     source_fps: float
     codec: str
 
+    @property
+    def still(self) -> bool:
+        """Whether all frames are the same picture."""
+        return self.times[0] == self.times[-1]
+
 
 @dataclass(frozen=True, eq=False)
 class Audio:

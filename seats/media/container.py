@@ -27,6 +27,10 @@ _STREAM_LENGTH_FORMATS = {"mov", "avi"}
 _MAX_ERRORS_IN_A_ROW = 100
 # Formats whose seek lands where it says and whose timestamps stay true after it.
 _SEEKABLE_FORMATS = {"mov", "mp4", "matroska", "webm", "wav", "flac", "ogg", "mpegts", "avi"}
+# Pictures and not videos: a width and height of pixels that these name is that of paper, and not shown.
+_PICTURE_FORMATS = {"gif", "apng", "image2"}
+# Widths of a pixel by its height beyond these are a damaged header.
+_PIXEL_ASPECTS = (0.25, 4.0)
 # MPEG's transport and program streams count 90,000 a second in 33 bits (ISO 13818-1). Sound whose encoder begins a
 # moment before time 0 has its first timestamps just below the end of that clock.
 _MPEG_FORMATS = {"mpegts", "mpeg"}
@@ -260,6 +264,14 @@ def need_decoder(stream: Any, path: Path, kind: str) -> None:
     """Raise MediaError if this build of FFmpeg has no decoder for the stream."""
     if not _decodable(stream):
         raise MediaError(f"{path}: no decoder for its {kind}; convert it to mp4 (H.264 and AAC)")
+
+
+def pixel_aspect(container: InputContainer, stream: Any) -> float:
+    """Return the width of a video's pixels by their height, as stored: 1 but for DVDs, DV tapes and the like."""
+    name, aspect = container.format.name, float(stream.sample_aspect_ratio or 1)
+    if name in _PICTURE_FORMATS or name.endswith("_pipe") or not _PIXEL_ASPECTS[0] <= aspect <= _PIXEL_ASPECTS[1]:
+        return 1.0
+    return aspect
 
 
 def _decodable(stream: Any) -> bool:

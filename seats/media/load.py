@@ -13,7 +13,7 @@ from seats.media import container as media
 from seats.media.audio import load_audio
 from seats.media.clip import Audio, Clip, Video
 from seats.media.estimates import is_estimated
-from seats.media.probe import count_duration, no_streams
+from seats.media.probe import count_duration, no_streams, stream_notes
 from seats.media.reading import Arriving, ReadingClip
 from seats.media.riff import promised_seconds
 from seats.media.sampling import FrameSampling
@@ -77,7 +77,10 @@ def load_clip(
         if container.format.name in ("wav", "avi") and used:
             promised = promised_seconds(path) or promised
         streams_end = {} if estimated else {stream.type: media.stream_end(container, stream) for stream in used}
-    notes = _stream_notes(path, len(videos), len(audios), use_video, use_audio)
+    if not (videos and use_video) and not (audios and use_audio):
+        missing, other = ("video", "sound") if use_video else ("sound", "video")
+        raise MediaError(f"{path}: has no {missing}, and its {other} is not to be used; allow the {other}")
+    notes = stream_notes(len(videos), len(audios), use_video, use_audio)
     duration = announced if announced is not None else count_duration(path, deadline)
     if duration is not None and start >= duration:
         raise MediaError(f"{path}: lasts {duration:.2f} s, so nothing begins at {start:g} s; choose an earlier start")
@@ -137,23 +140,6 @@ def _checked_range(start_s: float | None, end_s: float | None) -> float:
     if end_s is not None and not end_s > start:
         raise SettingsError(f"the end ({end_s:g} s) is not after the start ({start:g} s); choose a later end")
     return start
-
-
-def _stream_notes(path: Path, videos: int, audios: int, use_video: bool, use_audio: bool) -> list[str]:
-    """Say which kinds of stream are missing or several; raise where nothing that is wanted is left."""
-    notes = []
-    if not videos and use_video:
-        notes.append("no pictures in the file; only the sound is used")
-    if not audios and use_audio:
-        notes.append("no sound track in the file; only the pictures are used")
-    if not (videos and use_video) and not (audios and use_audio):
-        missing, other = ("video", "sound") if use_video else ("sound", "video")
-        raise MediaError(f"{path}: has no {missing}, and its {other} is not to be used; allow the {other}")
-    if videos > 1 and use_video:
-        notes.append(f"{videos} video streams in the file; the default or largest one is used")
-    if audios > 1 and use_audio:
-        notes.append(f"{audios} audio streams in the file; the default or first one is used")
-    return notes
 
 
 def _slack(video: Video | None, audio: Audio | None, video_until: float) -> float:

@@ -30,6 +30,7 @@ class VideoInfo:
         fps: Average frames per second, or None if the header doesn't say.
         frames: Number of frames: the header's or, estimated, rate times duration; None if neither is known.
         pixel_format: FFmpeg's name, such as "yuv420p10le"; None if unknown.
+        pixel_aspect: Width of a pixel by its height, as stored (before rotation).
     """
 
     codec: str
@@ -39,6 +40,7 @@ class VideoInfo:
     fps: float | None
     frames: int | None
     pixel_format: str | None
+    pixel_aspect: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,20 @@ def no_streams(path: Path, container: Any) -> MediaError:
     return MediaError(f"{path}: has neither video nor sound ({container.format.name}); give a clip that can be played")
 
 
+def stream_notes(videos: int, audios: int, use_video: bool = True, use_audio: bool = True) -> list[str]:
+    """Say which kinds of stream that are to be used are missing, or several."""
+    notes = []
+    if not videos and use_video:
+        notes.append("no pictures in the file; only the sound is used")
+    if not audios and use_audio:
+        notes.append("no sound track in the file; only the pictures are used")
+    if videos > 1 and use_video:
+        notes.append(f"{videos} video streams in the file; the default or largest one is used")
+    if audios > 1 and use_audio:
+        notes.append(f"{audios} audio streams in the file; the default or first one is used")
+    return notes
+
+
 def _video_info(
     container: Any, stream: Any, duration: float | None, turnable: bool, deadline: media.Deadline
 ) -> VideoInfo:
@@ -157,7 +173,8 @@ def _video_info(
         return VideoInfo("unknown", 0, 0, False, fps, frames, None)
     turned = turnable and _is_turned(container, stream, deadline)
     width, height = (context.height, context.width) if turned else (context.width, context.height)
-    return VideoInfo(context.name, width, height, turned, fps, frames, context.pix_fmt)
+    aspect = media.pixel_aspect(container, stream)
+    return VideoInfo(context.name, width, height, turned, fps, frames, context.pix_fmt, aspect)
 
 
 def _is_turned(container: Any, stream: Any, deadline: media.Deadline) -> bool:

@@ -80,6 +80,11 @@ class FrameSampling:
         )
 
 
+def frames_told(frames: int, fps: float, still: bool) -> str:
+    """Return in words what was sampled. still: all frames are the same picture, of which no rate is to be told."""
+    return "one picture" if still else f"{frames} frames at {fps:.3g} fps"
+
+
 def smart_nframes(total_frames: int, video_fps: float, sampling: FrameSampling | None = None) -> int:
     """Return how many frames to take from a clip: an even number >= 2.
 
@@ -135,11 +140,22 @@ def smart_resize(height: int, width: int, *, factor: int, min_pixels: float, max
     return new_height, new_width
 
 
+def shown_size(height: int, width: int, turned: bool, aspect: float) -> tuple[int, int]:
+    """Return the (height, width) in square pixels at which players show a picture.
+
+    Args:
+        height, width: Size of the source after rotation, pixels.
+        turned: It is stored on its side.
+        aspect: Width of a pixel by its height, as stored.
+    """
+    return (round(height * aspect), width) if turned else (height, round(width * aspect))
+
+
 def frame_size(height: int, width: int, frames: int, sampling: FrameSampling | None = None) -> tuple[int, int]:
     """Return the (height, width) that each of `frames` frames is resized to, the total budget respected.
 
     Args:
-        height, width: Size of the source after rotation, pixels.
+        height, width: Size of the source as shown, square pixels; see `shown_size`.
         frames: Number of frames taken, as `smart_nframes` gives it.
         sampling: The rule's settings; the reference's defaults if None.
 

@@ -58,6 +58,13 @@ class Timeline:
     sought_s: float | None
     restart_s: float | None = None
 
+    @property
+    def notes(self) -> list[str]:
+        """What users should know of it."""
+        if self.restart_s is None:
+            return []
+        return [f"the clock of the pictures restarts at {self.restart_s:.1f} s; only the part before it is used"]
+
 
 NO_PICTURE = -(2**63)
 

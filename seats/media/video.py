@@ -17,7 +17,7 @@ from seats.errors import MediaError
 from seats.media import container as media
 from seats.media.clip import Video
 from seats.media.reading import Arriving
-from seats.media.sampling import FrameSampling, frame_size
+from seats.media.sampling import FrameSampling, frame_size, shown_size
 from seats.media.timeline import Choice, Timeline, choose_frames, read_timeline, seek_to
 
 if TYPE_CHECKING:
@@ -78,20 +78,17 @@ def load_video(
         rates=timeline.rates,
     )
     read_until = float(timeline.times[-1]) + timeline.last_s if len(timeline.times) else 0.0
-    restart = []
-    if timeline.restart_s is not None:
-        restart.append(
-            f"the clock of the pictures restarts at {timeline.restart_s:.1f} s; only the part before it is used"
-        )
     if choice is None:
-        return None, restart, read_until
+        return None, timeline.notes, read_until
     try:
         with _Frames(path, choice, timeline, sampling, arriving) as frames:
             _decode(path, timeline, frames, deadline, leave_out=timeline.timestamped)
     except _NotExactError:
         with _Frames(path, choice, timeline, sampling, arriving) as frames:
             _decode(path, timeline, frames, deadline, leave_out=False)
-    frames.notes.extend(restart)
+    if frames.transparent:
+        frames.notes.append("transparent parts of the pictures are read as white")
+    frames.notes.extend(timeline.notes)
     pixels, count = frames.finish()
     times = timeline.times[choice.indices[:count]] - start_s
     if count < len(choice.indices):
@@ -127,6 +124,8 @@ class _Frames:
         self.taken = 0
         self.width = self.height = 0
         self.codec = ""
+        self.aspect = 1.0
+        self.transparent = False
         self.notes: list[str] = []
         self._path = path
         self._sampling = sampling
@@ -165,7 +164,13 @@ class _Frames:
                 self.width, self.height = self.height, self.width
             self._at_once = max(1, min(2 * _RESIZING_THREADS, _RESIZING_PIXELS // (frame.height * frame.width)))
             total = int(self._copies.sum())
-            size = frame_size(self.height, self.width, total, self._sampling)
+            shown = shown_size(self.height, self.width, self._turn[0], self.aspect)
+            try:
+                size = frame_size(*shown, total, self._sampling)
+            except MediaError as error:
+                raise MediaError(f"{self._path}: {error}") from None
+            if self.aspect != 1:
+                self.notes.append(not_square(self.aspect))
             self._pixels = np.empty((total, 3, *size), dtype=np.uint8)
             if self._arriving is not None:
                 self._arriving.begin(self._pixels)
@@ -203,7 +208,9 @@ class _Frames:
         transpose, flip_x, flip_y = self._turn
         height, width = place.shape[2:]
         # turning the small picture is cheaper than turning the large one, and gives the same
-        small = _resize(_to_rgb(frame, self._path), *((width, height) if transpose else (height, width)))
+        rgb, transparent = _to_rgb(frame, self._path)
+        self.transparent |= transparent
+        small = _resize(rgb, *((width, height) if transpose else (height, width)))
         if transpose:
             small = small.transpose(0, 2, 1)
         place[:] = small[:, :: -1 if flip_y else 1, :: -1 if flip_x else 1]
@@ -247,6 +254,9 @@ def _decode(
         media.need_decoder(stream, path, "video")
         stream.thread_type = "AUTO"
         frames.codec = stream.codec_context.name
+        frames.aspect = media.pixel_aspect(container, stream)
+        if stream.metadata.get("alpha_mode") == "1":  # WebM; FFmpeg's own decoders leave the second picture out
+            frames.notes.append("the video says what of it is transparent, which is not read: it is taken as opaque")
         if timeline.sought_s is not None:
             seek_to(container, stream, timeline.sought_s)
         if leave_out:
@@ -359,10 +369,22 @@ def orientation(frame: Any) -> tuple[bool, bool, bool]:
     return True, c < 0, b < 0
 
 
-def _to_rgb(frame: Any, path: Path) -> np.ndarray:
-    """Return a frame as uint8 `[H, W, 3]`, full range, by its own colour matrix; alpha is dropped."""
+def not_square(aspect: float) -> str:
+    """A note for the user on pixels so many times as wide as high."""
+    return f"the pixels are {aspect:.3g} times as wide as high; pictures are read in the shape that players show"
+
+
+def _to_rgb(frame: Any, path: Path) -> tuple[np.ndarray, bool]:
+    """Return a frame as uint8 `[H, W, 3]`, full range, by its own colour matrix, on white (as qwen-omni-utils puts
+    pictures on it), and whether any of that shows through."""
     try:
-        return frame.to_ndarray(format="rgb24")
+        if not (frame.format.has_palette or any(component.is_alpha for component in frame.format.components)):
+            return frame.to_ndarray(format="rgb24"), False
+        rgba = frame.to_ndarray(format="rgba")
+        rgb, alpha = rgba[..., :3], rgba[..., 3:].astype(np.uint16)
+        if alpha.min() == 255:
+            return np.ascontiguousarray(rgb), False
+        return ((rgb * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8), True
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise MediaError(
             f"{path}: pixel format {frame.format.name} cannot be made RGB ({error}); convert it to mp4"

@@ -12,7 +12,10 @@ import numpy as np
 from seats.errors import MediaError, SettingsError
 from seats.media import SAMPLE_RATE, FrameSampling, MediaInfo, frame_size, probe
 from seats.media import container as media
+from seats.media.probe import stream_notes
+from seats.media.sampling import shown_size
 from seats.media.timeline import choose_frames, read_timeline
+from seats.media.video import not_square
 
 PACKETS_S = 0.3
 """Packets of a stream are read for so many seconds at most; a file that takes longer is planned from its header."""
@@ -23,7 +26,7 @@ _DRIFT_S = 0.04  # as where the sound is decoded: less is no gap
 class Pictures:
     """A video stream. times: float64 `[N]`, when each picture appears, seconds from the file's start; last_s: how long
     the last one is shown; rates: frames per second that the header names; exact: whether times are the packets' own
-    instead of what the header promises."""
+    instead of what the header promises. width, height: as shown, in square pixels."""
 
     width: int
     height: int
@@ -32,6 +35,7 @@ class Pictures:
     last_s: float
     rates: tuple[float, ...]
     exact: bool
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ class Part:
 
     start_s, end_s: seconds from the file's start. frames: even, 0 without video; fps: their true rate; height, width:
     pixels of each. samples: of sound at 16 kHz, 0 without. exact: whether decoding would find just that, as far as can
-    be told without doing it.
+    be told without doing it. notes: what users should know of it. still: all frames are the same picture.
     """
 
     start_s: float
@@ -80,6 +84,8 @@ class Part:
     width: int
     samples: int
     exact: bool
+    notes: tuple[str, ...] = ()
+    still: bool = False
 
     @property
     def sound_s(self) -> float:
@@ -99,11 +105,7 @@ def read_clip(path: str | os.PathLike[str], *, timeout_s: float | None = None) -
     info = probe(path, timeout_s=timeout_s)
     pictures = _pictures(info) if info.video is not None else None
     sound = _sound(info) if info.audio is not None else None
-    notes = []
-    if info.video is None:
-        notes.append("no pictures in the file; only the sound is used")
-    if info.audio is None:
-        notes.append("no sound track in the file; only the pictures are used")
+    notes = stream_notes(info.video_streams, info.audio_streams)
     if not all(stream.exact for stream in (pictures, sound) if stream is not None):
         notes.append("counted from the header, which a long or unindexed file leaves as the only quick source")
     return ClipFacts(info.path, info.duration_s, pictures, sound, tuple(notes))
@@ -120,8 +122,13 @@ def take(clip: ClipFacts, sampling: FrameSampling, start_s: float | None = None,
         raise SettingsError(f"the part from {start:g} s to {end:g} s is none: give a start of 0 or more before the end")
     if clip.duration_s is not None and start >= clip.duration_s:
         raise MediaError(f"{clip.path}: lasts {clip.duration_s:.2f} s, so nothing begins at {start:g} s; start earlier")
-    frames, fps, size = _frames(clip.pictures, sampling, start, end)
-    samples = _samples(clip.sound, start, end)
+    samples, notes = _samples(clip.sound, start, end), clip.pictures.notes if clip.pictures is not None else ()
+    try:
+        frames, fps, size, still = _frames(clip.pictures, sampling, start, end)
+    except MediaError as error:
+        if not samples:
+            raise MediaError(f"{clip.path}: {error}") from None
+        frames, fps, size, still, notes = 0, 1.0, (0, 0), False, (str(error),)
     if not frames and not samples:
         raise MediaError(f"{clip.path}: has neither pictures nor sound there; choose another part")
     ends = [known for known in (clip.duration_s, clip.sound and clip.sound.end_s) if known]
@@ -129,21 +136,21 @@ def take(clip: ClipFacts, sampling: FrameSampling, start_s: float | None = None,
     if not math.isfinite(last):
         last = start + max(frames / fps if frames else 0.0, samples / SAMPLE_RATE)
     exact = all(stream.exact for stream in (clip.pictures, clip.sound) if stream is not None)
-    return Part(start, last, frames, fps, *size, samples, exact)
+    return Part(start, last, frames, fps, *size, samples, exact, notes, still)
 
 
 def _frames(
     pictures: Pictures | None, sampling: FrameSampling, start: float, end: float
-) -> tuple[int, float, tuple[int, int]]:
+) -> tuple[int, float, tuple[int, int], bool]:
     if pictures is None:
-        return 0, 1.0, (0, 0)
+        return 0, 1.0, (0, 0), False
     choice = choose_frames(
         pictures.times, pictures.last_s, start_s=start, end_s=end, sampling=sampling, rates=pictures.rates
     )
     if choice is None:
-        return 0, 1.0, (0, 0)
-    count = len(choice.indices)
-    return count, choice.fps, frame_size(pictures.height, pictures.width, count, sampling)
+        return 0, 1.0, (0, 0), False
+    count, still = len(choice.indices), bool(choice.indices[0] == choice.indices[-1])
+    return count, choice.fps, frame_size(pictures.height, pictures.width, count, sampling), still
 
 
 def _samples(sound: Sound | None, start: float, end: float) -> int:
@@ -157,16 +164,19 @@ def _samples(sound: Sound | None, start: float, end: float) -> int:
 def _pictures(info: MediaInfo) -> Pictures:
     video = info.video
     assert video is not None
+    height, width = shown_size(video.height, video.width, video.turned, video.pixel_aspect)
+    notes = () if video.pixel_aspect == 1 else (not_square(video.pixel_aspect),)
     try:
         line = read_timeline(info.path, 0.0, math.inf, media.Deadline(PACKETS_S, info.path))
         if len(line.times):
-            return Pictures(video.width, video.height, video.codec, line.times, line.last_s, line.rates, exact=True)
+            notes = (*notes, *line.notes)
+            return Pictures(width, height, video.codec, line.times, line.last_s, line.rates, exact=True, notes=notes)
     except MediaError:  # it took too long, or the header is all that can be read
         pass
     fps = video.fps or 25.0
     count = video.frames or max(1, round(fps * (info.duration_s or 0.0)))
     rates = (video.fps,) if video.fps else ()
-    return Pictures(video.width, video.height, video.codec, np.arange(count) / fps, 1 / fps, rates, exact=False)
+    return Pictures(width, height, video.codec, np.arange(count) / fps, 1 / fps, rates, exact=False, notes=notes)
 
 
 def _sound(info: MediaInfo) -> Sound | None:

@@ -182,7 +182,7 @@ def make_plan(model: PlannedModel, clip: ClipFacts, ask: Ask) -> Plan:
         full=run(everything),
         run=run(selected),
         retention=pair,
-        notes=(*clip.notes, *notes),
+        notes=(*clip.notes, *part.notes, *notes),
     )
 
 

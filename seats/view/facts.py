@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import PurePath
 
+from seats.media.sampling import frames_told
 from seats.view.token_map import TokenMap
 from seats.view.words import big, clock, milliseconds, percent, three_digits
 
@@ -30,7 +31,7 @@ def clip_line(seen: TokenMap) -> str:
     parts.append(used if whole else f"{used} of {clock(clip.duration_s)} from {clock(clip.start_s)}")
     if clip.video is not None:
         frames, _, height, width = clip.video.pixels.shape
-        parts.append(f"{frames} frames at {clip.video.fps:.3g} fps, {width}×{height}")
+        parts.append(f"{frames_told(frames, clip.video.fps, clip.video.still)}, {width}×{height}")
     else:
         parts.append("no pictures")
     parts.append(f"{clock(clip.audio.seconds)} of sound" if clip.audio is not None else "no sound")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,16 @@ def test_a_narrow_terminal_loses_no_digit(answered: Any, width: int) -> None:
     assert {len(line) for line in lines} == {width}
 
 
+def test_one_picture_has_no_rate_and_no_length(answered: Any) -> None:
+    video = replace(answered.clip.video, times=(0.0,) * len(answered.clip.video.times))
+    for audio, length in ((answered.clip.audio, "4.0 s of 4.0 s · "), (None, "")):
+        clip = replace(
+            answered.clip, video=video, audio=audio, **({} if audio else {"end_s": 0.02, "duration_s": 0.02})
+        )
+        line = next(line for line in render(replace(answered, clip=clip), 100) if "seen" in line)
+        assert f"seen    {length}one picture · " in line
+
+
 def test_no_colour_away_from_a_terminal(answered: Any) -> None:
     out = io.StringIO()
     Console(file=out, width=80).print(Summary(answered, ClipOptions(), startup_ms=1.0))
@@ -92,8 +103,6 @@ def test_ascii_terminal(answered: Any) -> None:
 
 
 def test_notes_are_shown_and_disarmed(answered: Any) -> None:
-    from dataclasses import replace
-
     noted = replace(answered, notes=("a [bold]strange[/bold]\x1b[31m file",))
     assert any("a [bold]strange[/bold]\ufffd[31m file" in line for line in render(noted, 80))
 
