@@ -7,6 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 import numpy as np
 
 from seats.errors import SettingsError
+from seats.keep import operating_points
 from seats.methods.base import Method, Retention
 from seats.methods.divprune import DivPrune, DivPruneOm
 from seats.methods.dycoke import DyCoke
@@ -39,12 +40,6 @@ BUILT_IN: tuple[type[Method], ...] = (
     OmniZip,
 )
 _BUILT_IN: dict[str, type[Method]] = {cls.name: cls for cls in BUILT_IN}
-
-# (video, audio) retention in percent for each published operating point (arXiv 2605.20035).
-_PAIRS = {
-    "qwen2.5-omni": {10: (6, 35), 15: (10, 45), 25: (20, 55), 35: (30, 65)},
-    "qwen3-omni": {10: (7, 45), 15: (12, 50), 25: (22, 60), 35: (32, 70)},
-}
 
 
 def method_names() -> list[str]:
@@ -105,7 +100,7 @@ def retention_for(family: str, keep_percent: float) -> Retention:
     """
     if not 0 < keep_percent <= 100:
         raise SettingsError(f"--keep {keep_percent:g}% is out of range: choose more than 0% and at most 100%")
-    points = {0: (0, 0), **_PAIRS[family], 100: (100, 100)}
+    points = operating_points(family)
     labels = sorted(points)
     video, audio = (
         float(np.interp(keep_percent, labels, [points[label][i] for label in labels])) / 100 for i in (0, 1)

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 
 from seats.errors import SettingsError
+from seats.keep import check_reach
 from seats.methods.base import AfterLayer, BeforeLLM, Method, ModelShape, Retention, Selection
 from seats.models.signals import EncoderWants
 from seats.selection import (
@@ -68,8 +69,8 @@ class Seats(Method):
         for what, ratio in (("video", self.video), ("audio", self.audio)):
             if not 0 < ratio * self.pre_llm_scale <= 1 + 1e-9:
                 raise SettingsError(
-                    f"seats cannot keep {100 * ratio:.3g} % of the {what} tokens: choose more than 0 and at most "
-                    f"{100 / self.pre_llm_scale:.1f} % of them (a lower --keep), or --method full"
+                    f"{self.name} cannot keep {100 * ratio:.3g} % of the {what} tokens: choose more than 0 and at most "
+                    f"{100 / self.pre_llm_scale:.1f} % of them"
                 )
 
     @classmethod
@@ -91,14 +92,16 @@ class Seats(Method):
         low, high = feasible_scale(shape.num_layers, chosen.drop_layers, chosen.late_layer)
         # More than all tokens can't be kept before the LLM.
         scale = min(scale, 1 / max(retention.video, retention.audio))
+        # Outside this range the published schedule silently misses its target.
+        scale = min(max(scale, low), high)
+        check_reach(cls.name, shape.family, retention.video, retention.audio, 1 / scale)
         return cls(
             video=retention.video,
             audio=retention.audio,
             num_layers=shape.num_layers,
             drop_layers=chosen.drop_layers,
             late_layer=chosen.late_layer,
-            # Outside this range the published schedule silently misses its target.
-            pre_llm_scale=min(max(scale, low), high),
+            pre_llm_scale=scale,
             temperature=chosen.temperature,
         )
 

@@ -12,15 +12,11 @@ from dataclasses import replace
 from importlib.metadata import entry_points
 
 from seats.errors import SettingsError
+from seats.keep import operating_points
 from seats.models.signals import EncoderWants
 from seats.plan.scene import Scene, Scored, Selected, Tokens, rounded, share_of_windows
 from seats.plan.stages import AUDIO_WINDOW, seats, seats_plus
 
-# (video, audio) percent of the published operating points, as in `seats.methods.registry`.
-_PAIRS = {
-    "qwen2.5-omni": {10: (6, 35), 15: (10, 45), 25: (20, 55), 35: (30, 65)},
-    "qwen3-omni": {10: (7, 45), 15: (12, 50), 25: (22, 60), 35: (32, 70)},
-}
 _ENTRY_POINTS = "seats.methods"  # as in `seats.methods.registry`, which imports torch
 _CONTEXTUAL = 0.05
 
@@ -34,7 +30,7 @@ def shares(
     """
     if not 0 < keep <= 100:
         raise SettingsError(f"--keep {keep:g}% is out of range: choose more than 0% and at most 100%")
-    points = {0: (0, 0), **_PAIRS[family], 100: (100, 100)}
+    points = operating_points(family)
     labels = sorted(points)
     low = max(label for label in labels if label <= min(keep, 99.999999))
     high = labels[labels.index(low) + 1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-from seats.errors import SettingsError
+from seats.keep import check_reach
 from seats.models.signals import EncoderWants
 from seats.plan.scene import Scene, Scored, Selected, Tokens, rounded, share_of_windows
 
@@ -62,16 +62,12 @@ def _in_stages(
 ) -> Selected:
     """plus: as `seats+` chooses."""
     scale, ratios = _schedule(scene.num_layers, drops, late, scale)
+    check_reach("seats+" if plus else "seats", scene.family, video, audio, 1 / scale)
     full, macs, kept = scene.full, 0, []
     for what, n, window, share in (
         ("video", full.video, 2 * scene.per_grid, video * scale),
         ("audio", full.audio, AUDIO_WINDOW, audio * scale),
     ):
-        if share > 1 + 1e-9:
-            raise SettingsError(
-                f"seats cannot keep {100 * share / scale:.3g} % of the {what} tokens: choose more than 0 and at most "
-                f"{100 / scale:.1f} % of them (a lower --keep), or --method full"
-            )
         size, share = min(window, n), min(1.0, share)
         kept.append(share_of_windows(n, size, share))
         if not (plus and what == "audio"):

@@ -101,7 +101,7 @@ def test_the_table_keeps_to_the_width(
         (("both.mp4", "--start", "9"), 1, "begins at 9"),
         (("both.mp4", "--no-video", "--no-audio"), 2, "nothing to ask about"),
         (("both.mp4", "--method", "best"), 2, "unknown|cannot plan"),
-        (("both.mp4", "--keep", "90%"), 2, "cannot keep"),
+        (("both.mp4", "--keep", "90%"), 2, "choose at most --keep "),
         (("both.mp4", "--max-vram", "lots"), 2, "is not a size"),
         (("both.mp4", "--device", "tpu"), 2, "unknown device"),
         (("both.mp4", "--model", "no/such-model"), 1, "no dimensions"),

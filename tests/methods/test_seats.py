@@ -84,7 +84,8 @@ class TestForModel:
     def test_targets_beyond_its_reach(self, video, audio, said):
         with pytest.raises(SettingsError, match=said) as caught:
             Seats.for_model(ModelShape("qwen2.5-omni", 28, {}), Retention(video, audio), 0)
-        assert "at most 82.1 % of them (a lower --keep), or --method full" in str(caught.value)
+        assert "at most --keep 66%, or --keep-" in str(caught.value)
+        assert str(caught.value).endswith(" 82.1% where you give that, or --method full for all")
 
     def test_a_target_of_nothing(self):
         with pytest.raises(SettingsError, match="cannot keep 0 % of the video"):

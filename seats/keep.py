@@ -1,0 +1,39 @@
+"""What `--keep` stands for, without torch: both the methods and the plan of what they would keep need it."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+from seats.errors import SettingsError
+
+# (video, audio) retention in percent for each published operating point (arXiv 2605.20035).
+PAIRS = {
+    "qwen2.5-omni": {10: (6, 35), 15: (10, 45), 25: (20, 55), 35: (30, 65)},
+    "qwen3-omni": {10: (7, 45), 15: (12, 50), 25: (22, 60), 35: (32, 70)},
+}
+
+
+def operating_points(family: str) -> dict[int, tuple[int, int]]:
+    """`PAIRS` of a family with the ends of the scale, between which other values are interpolated."""
+    return {0: (0, 0), **PAIRS[family], 100: (100, 100)}
+
+
+def most_keep(family: str, share: float) -> int:
+    """The largest whole percentage for `--keep` whose pair has no modality above `share`, in (0, 1]."""
+    points = [(label, max(pair)) for label, pair in operating_points(family).items()]
+    most = 100 * share + 1e-9
+    low, high = max(pair for pair in pairwise(points) if pair[0][1] <= most)
+    return math.floor(low[0] + (high[0] - low[0]) * min(1.0, (most - low[1]) / (high[1] - low[1])))
+
+
+def check_reach(method: str, family: str, video: float, audio: float, most: float) -> None:
+    """Raise SettingsError where a modality is to keep a larger share than `most`, and say what can be asked for."""
+    for what, share in (("video", video), ("audio", audio)):
+        if share > most + 1e-9:
+            limit = f"{math.floor(1000 * most + 1e-9) / 10:g}"  # down, so that what is named can be had
+            raise SettingsError(
+                f"{method} cannot keep {100 * share:.3g} % of the {what} tokens, {limit} % is the most here: choose at "
+                f"most --keep {most_keep(family, most)}%, or --keep-{what} {limit}% where you give that, or "
+                "--method full for all"
+            )

@@ -1,0 +1,36 @@
+"""The most that --keep can be, and what is said beyond it."""
+
+import pytest
+
+from seats.errors import SettingsError
+from seats.keep import check_reach, most_keep
+from seats.methods import ModelShape, retention_for
+from seats.methods.seats import Seats
+from seats.methods.seats_plus import SeatsPlus
+
+NANO = {"drop_layers": [4, 5, 6], "late_layer": 8}
+
+
+@pytest.mark.parametrize(
+    ("family", "layers", "own", "most"),
+    [("qwen2.5-omni", 28, {}, 66), ("qwen3-omni", 48, {}, 59), ("qwen2.5-omni", 10, NANO, 44)],
+)
+@pytest.mark.parametrize("method", [Seats, SeatsPlus])
+def test_the_most_that_a_model_can_keep_is_named(method, family, layers, own, most):
+    """The numbers are the README's."""
+    shape = ModelShape(family, layers, own)
+    method.for_model(shape, retention_for(family, most), 0)
+    with pytest.raises(SettingsError, match=f" at most --keep {most}%, or --keep-audio ") as caught:
+        method.for_model(shape, retention_for(family, most + 1), 0)
+    assert str(caught.value).startswith(f"{method.name} cannot keep")
+
+
+@pytest.mark.parametrize(("share", "most"), [(0.65, 35), (0.35, 10), (1.0, 100), (0.001, 0), (0.6499, 34)])
+def test_the_largest_whole_percentage(share, most):
+    assert most_keep("qwen2.5-omni", share) == most
+
+
+def test_a_share_is_rounded_to_one_that_can_be_had():
+    with pytest.raises(SettingsError, match=r"keep 90 % of the video.* 66.6 % is the most .*--keep-video 66.6% where"):
+        check_reach("seats", "qwen2.5-omni", 0.9, 0.3, 2 / 3)
+    check_reach("seats", "qwen2.5-omni", 2 / 3, 0.3, 2 / 3)
