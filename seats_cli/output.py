@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from seats_cli.options import OutputOptions
 from seats_cli.text import one_line, printable
 
 if TYPE_CHECKING:
+    import typer
     from rich.console import Console, RenderableType
 
 
@@ -43,6 +44,19 @@ class Output:
         from rich.text import Text
 
         self.console.print(Text(printable(line)), soft_wrap=True)
+
+    def say_without_effect(self, context: typer.Context, methods: Iterable[str]) -> None:
+        """Name the options of this command line that choose tokens, where no method asked for drops any.
+
+        Not those of the environment or the settings file, which are meant for other runs too.
+        """
+        if set(methods) != {"full"}:
+            return
+        names = ("keep", "keep_video", "keep_audio", "kv", "compare")
+        sources = {name: context.get_parameter_source(name) for name in names}
+        given = [f"--{name.replace('_', '-')}" for name, at in sources.items() if at and at.name == "COMMANDLINE"]
+        if given:
+            self.say(f"--method full keeps all tokens: {' and '.join(given)} will change nothing")
 
     def detail(self, line: str) -> None:
         """One line on standard error with --verbose."""

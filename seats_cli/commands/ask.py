@@ -37,6 +37,7 @@ def ask(
     answering: AnswerOptions,
     memory: FitOptions,
     output: OutputOptions,
+    context: typer.Context,
 ) -> None:
     """Ask a question about a clip; the answer streams to standard output, a summary follows on standard error.
 
@@ -47,6 +48,7 @@ def ask(
     seats ask lecture.mkv "Sum this up." --start 25:00 --keep 25% --json
     """
     out = Output(output)
+    out.say_without_effect(context, [selection.method])
     started = start(
         clip,
         part,

@@ -149,6 +149,7 @@ def batch(
     answering: AnswerOptions,
     memory: FitOptions,
     output: OutputOptions,
+    context: typer.Context,
     question: Annotated[
         str | None,
         typer.Argument(help="What to ask about every clip, in quotes.", metavar="QUESTION", parser=parse_question),
@@ -171,6 +172,7 @@ def batch(
     if (question is None) == (batch.questions is None):
         raise WrongUsage("give one question for all clips, in quotes, or --questions FILE")
     out = Output(output)
+    out.say_without_effect(context, [selection.method])
     results, table = _files(batch.out, batch.questions)
     jobs = _jobs(folder, question, batch, out)
     setup = replace(_setup(batch, model, selection, part, answering, memory, out), debug=output.debug)

@@ -175,7 +175,9 @@ class RunOptions:
 
 
 @command
-def bench(model: SizeOptions, load: LoadOptions, measured: RunOptions, output: OutputOptions) -> None:
+def bench(
+    model: SizeOptions, load: LoadOptions, measured: RunOptions, output: OutputOptions, context: typer.Context
+) -> None:
     """Time methods against full tokens at a model's true dimensions with random weights; nothing is downloaded.
 
     [bold]Examples[/bold]
@@ -193,6 +195,7 @@ def bench(model: SizeOptions, load: LoadOptions, measured: RunOptions, output: O
             if said is not None:
                 raise WrongUsage(f"{name} is of a clip that goes through the encoders: give --frames as well")
     out = Output(output)
+    out.say_without_effect(context, measured.method or [])
     with out.working("starting"):
         import torch
 

@@ -130,6 +130,7 @@ def eval(  # noqa: A001  (the command's name)
     answering: AnswerOptions,
     memory: FitOptions,
     output: OutputOptions,
+    context: typer.Context,
 ) -> None:
     """Accuracy of methods on a question set, through files on disk and generated answers, against full tokens.
 
@@ -148,6 +149,7 @@ def eval(  # noqa: A001  (the command's name)
     seats eval samples/questions.jsonl --method all --keep 35% --plot accuracy.png --markdown accuracy.md
     """
     out = Output(output)
+    out.say_without_effect(context, compared.method or [])
     _check_places(compared)
     items = _questions(benchmark, compared, out)
     checkpoint = checkpoint_for(model, out)

@@ -48,6 +48,7 @@ def plan(
     answering: AnswerOptions,
     memory: FitOptions,
     output: OutputOptions,
+    context: typer.Context,
     question: Annotated[
         str | None,
         typer.Argument(
@@ -68,6 +69,7 @@ def plan(
     """
     check_clip(clip, part)
     out = Output(output)
+    out.say_without_effect(context, [selection.method])
     place = place_for(model.device, memory.max_vram, model.model)
     planned, line = model_for(model, place, memory.max_vram)
     if line is not None:

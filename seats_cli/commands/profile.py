@@ -100,6 +100,7 @@ def profile(
     measured: ProfileOptions,
     memory: FitOptions,
     output: OutputOptions,
+    context: typer.Context,
     question: Annotated[str, QUESTION] = "What happens in this clip?",
 ) -> None:
     """Measure time by step, FLOPs and memory of methods against full tokens, on one clip, in alternation.
@@ -113,6 +114,7 @@ def profile(
     seats profile holiday.mp4 --model qwen2.5-omni-7b --random-weights
     """
     out = Output(output)
+    out.say_without_effect(context, measured.method or [])
     methods = measured.method or ["seats"]
     keeps = measured.keep or [10.0]
     if measured.random_weights:

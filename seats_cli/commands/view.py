@@ -102,6 +102,7 @@ def view(
     answering: AnswerOptions,
     memory: FitOptions,
     output: OutputOptions,
+    context: typer.Context,
 ) -> None:
     """Show which tokens of a clip a question was answered from: one page to open in a browser, without a network.
 
@@ -114,6 +115,7 @@ def view(
     _check_files(files, clip)
     out = Output(output)
     chosen = selection.each()
+    out.say_without_effect(context, [each.method for each in chosen])
 
     def questions() -> list[Any]:
         return [question_of(question, each, answering) for each in chosen]
