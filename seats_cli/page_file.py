@@ -1,4 +1,4 @@
-"""The page of `seats view` and of a chat's /view: what it may replace, and how it is written."""
+"""The page of `seats view`, of a chat's /view and of `seats report`: what it may replace, and how it is written."""
 
 from __future__ import annotations
 
@@ -16,13 +16,18 @@ if TYPE_CHECKING:
 
 
 def check_page(path: Path) -> None:
-    """Raises SettingsError for a file that is there and is no web page."""
+    """Raises SettingsError for a file that is there and is no web page, and for a name that no browser opens as one."""
     try:
         fine = may_be_replaced(path)
     except OSError as error:
         raise SettingsError(f"{path}: cannot be looked into ({error.strerror}); give another name") from None
     if not fine:
         raise SettingsError(f"{path} is there already and is not a web page; give another name")
+    if path.is_dir():
+        raise SettingsError(f"{path} is a folder: give the name of a file")
+    no_file = path.is_relative_to("/dev") or (path.exists() and not path.is_file())  # /dev/stdout, or a named pipe
+    if path.suffix.lower() not in (".html", ".htm") and not no_file:
+        raise SettingsError(f"{path}: a page's name must end in .html or .htm")
 
 
 def shown(maps: Sequence[TokenMap]) -> list[TokenMap]:

@@ -11,6 +11,8 @@ import typer
 from seats_cli.command import command
 from seats_cli.options import OutputOptions, option
 from seats_cli.output import Output
+from seats_cli.page_file import check_page
+from seats_cli.places import check_place
 
 ORDER = 40
 _PANEL = "Report"
@@ -56,6 +58,9 @@ def report(
 
     seats report seats.jsonl --against full.jsonl
     """
+    if options.html is not None:
+        check_place(options.html)
+        check_page(options.html)
     out = Output(output)
     with out.working(f"reading {results.name}"):
         from seats.report import report as read

@@ -66,9 +66,26 @@ def test_page(run: Run, results: Path, tmp_path: Path) -> None:
 def test_page_does_not_replace_the_results(run: Run, results: Path) -> None:
     before = results.read_bytes()
     ran = run("report", results, "--html", results)
-    assert ran.code == 1
-    assert "give the page another name" in ran.line
+    assert ran.code == 2
+    assert "is not a web page; give another name" in ran.line
     assert results.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("page.txt", "page.txt: a page's name must end in .html or .htm"),
+        (".", "is a folder"),
+        ("gone/page.html", "its folder does not exist"),
+    ],
+)
+def test_a_page_that_cannot_be_is_said_before_the_results_are_read(
+    run: Run, tmp_path: Path, name: str, says: str
+) -> None:
+    ran = run("report", tmp_path / "gone.jsonl", "--html", tmp_path / name)
+    assert ran.code == 2
+    assert says in ran.line
+    assert not (tmp_path / "page.txt").exists()
 
 
 def test_comparison(run: Run, results: Path, tmp_path: Path) -> None:

@@ -69,6 +69,8 @@ def test_sound_alone(view: Run) -> None:
         (["--out", "."], 2, "is a folder"),
         (["--mp4", "mask.webm"], 2, "end in .mp4"),
         (["--png", "map.gif"], 2, "end in .png or .pdf or .svg"),
+        (["--out", "map.pdf"], 2, "map.pdf: a page's name must end in .html or .htm"),
+        (["--out", "map"], 2, "must end in .html or .htm"),
         (["--out", "a.mp4", "--mp4", "a.mp4"], 2, "overwrite what --out writes"),
         (["--method", "magic"], 2, "choose one of"),
         (["--method", "seats", "--method", "fastv", "--keep", "3%"], 2, "fastv"),
@@ -97,10 +99,20 @@ def test_files_that_cannot_be_written_are_said_before_the_clip_is_opened(
     assert f"{flags[1]}: its folder cannot be written to (Permission denied)" in ran.line
 
 
-def test_a_figure_of_no_known_format_is_said_before_the_clip_is_opened(view: Run) -> None:
-    ran = view("no-such-clip.mp4", "--png", "map.gif")
+@pytest.mark.parametrize(
+    ("flag", "name", "endings"),
+    [("--png", "map.gif", ".png or .pdf or .svg"), ("--mp4", "map.mkv", ".mp4"), ("--out", "map.pdf", ".html or .htm")],
+)
+def test_a_file_of_no_known_format_is_said_before_the_clip_is_opened(
+    view: Run, flag: str, name: str, endings: str
+) -> None:
+    ran = view("no-such-clip.mp4", flag, name)
     assert ran.code == 2
-    assert "must end in .png or .pdf or .svg" in ran.line
+    assert f"must end in {endings}" in ran.line
+
+
+def test_a_page_to_standard_output(view: Run) -> None:
+    assert "no such file" in view("no-such-clip.mp4", "--out", "/dev/stdout").line
 
 
 def test_a_figure_takes_the_place_of_an_older_one_in_a_closed_folder(
