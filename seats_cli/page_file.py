@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seats.errors import SettingsError
+from seats.files import replacing
 from seats.web_page import may_be_replaced
 
 if TYPE_CHECKING:
@@ -43,17 +43,8 @@ def shown(maps: Sequence[TokenMap]) -> list[TokenMap]:
 
 def write_page(maps: Sequence[TokenMap], path: Path) -> None:
     """Write the page; an older one goes when the new one is whole. Raises OSError."""
-    from seats.batch.results import name_beside
     from seats.view.page import page
 
     content = page(shown(maps)).encode()
-    real = Path(os.path.realpath(path))  # what a link leads to is replaced, not the link
-    if real.exists() and not real.is_file():
-        real.write_bytes(content)
-        return
-    beside = name_beside(real)
-    try:
+    with replacing(path) as beside:
         beside.write_bytes(content)
-        os.replace(beside, real)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from seats.batch.rows import OK, Row, from_line, row_path, to_line
 from seats.errors import SeatsError, SettingsError
+from seats.files import name_beside
 
 _SYNC_EVERY_S = 1.0
 _ROW_BEGINS = b'{"id": "'
@@ -168,12 +169,6 @@ class ResultsFile:
             raise SettingsError(f"{self.path}: is not a results file of a batch; choose another --out")
         os.ftruncate(self._handle, size - len(last))
         self.remarks.append(f"{self.path}: its last row was cut off and is removed; its question is asked again")
-
-
-def name_beside(path: Path) -> Path:
-    """For the file that will take the place of `path`: hidden, in the same folder, and never too long a name."""
-    name = os.fsencode(path.name)[:200].decode(errors="ignore")
-    return path.with_name(f".{name}.new")
 
 
 def _is_half_a_row(line: bytes) -> bool:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from seats.batch.results import name_beside
 from seats.batch.rows import from_line
 from seats.errors import SeatsError, SettingsError
+from seats.files import replacing
 
 KINDS = (".csv", ".parquet")
 _CHUNK = 2_000
@@ -57,19 +56,13 @@ def _is_table(path: Path) -> bool:
 
 def write_table(results: Path, table: Path) -> None:
     """Write `table` (.csv or .parquet) anew from a results file. Raises SeatsError if the disk refuses."""
-    real = Path(os.path.realpath(table))
-    beside = name_beside(real)
     columns = _columns(results)
+    write = _write_parquet if table.suffix.lower() == ".parquet" else _write_csv
     try:
-        if table.suffix.lower() == ".parquet":
-            _write_parquet(results, beside, columns)
-        else:
-            _write_csv(results, beside, columns)
-        os.replace(beside, real)
+        with replacing(table) as beside:
+            write(results, beside, columns)
     except OSError as error:
         raise SeatsError(f"{table}: cannot be written ({error.strerror or error}); {results} has all rows") from None
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _rows(results: Path) -> Iterator[dict[str, Any]]:

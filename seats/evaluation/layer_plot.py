@@ -9,6 +9,7 @@ from seats.errors import SettingsError
 from seats.evaluation.borders import Borders
 from seats.evaluation.layer_document import Analysis
 from seats.evaluation.plot import check_plot
+from seats.files import replacing
 
 # Okabe & Ito's colours; line style and marker tell the curves apart without them.
 _STYLES = {
@@ -59,7 +60,8 @@ def plot_layers(analysis: Analysis, path: Path) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="lower right")
     try:
-        figure.savefig(path)
+        with replacing(path) as beside:
+            figure.savefig(beside, format=path.suffix[1:].lower())
     except OSError as error:
         raise SettingsError(f"--plot {path} cannot be written ({error.strerror}); choose another place") from error
 

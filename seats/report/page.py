@@ -11,6 +11,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from seats.files import replacing
 from seats.report import charts, units
 from seats.report.names import PART_NAMES, STEP_NAMES
 from seats.report.results import ResultsError
@@ -23,7 +24,9 @@ def write_page(report: Report, path: Path) -> None:
     try:
         if not may_be_replaced(path):
             raise ResultsError(f"{path} is there already and is not a web page; give the page another name")
-        path.write_text(page(report), encoding="utf-8")
+        content = page(report)
+        with replacing(path) as beside:
+            beside.write_text(content, encoding="utf-8")
     except OSError as error:
         raise ResultsError(f"{path} cannot be written: {error.strerror}") from None
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seats.errors import SettingsError
+from seats.files import replacing
 from seats.view.pictures import spectrogram
 from seats.view.shade import Shade, shades
 from seats.view.token_map import TokenMap
@@ -42,7 +43,7 @@ def check_figure(path: Path) -> None:
 
 
 def write_figure(maps: Sequence[TokenMap], path: Path) -> None:
-    """Draw one or several methods beside each other. path: .png, .pdf or .svg. Raises SettingsError."""
+    """Draw one or several methods beside each other. path: .png, .pdf or .svg. Raises SettingsError, or OSError."""
     check_figure(path)
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -71,10 +72,11 @@ def write_figure(maps: Sequence[TokenMap], path: Path) -> None:
                 _DRAW[kind](axis, seen, columns, rows)
         if first.grid is not None:
             _unstretch(figure, [part.axes[0] for part in parts])
-        if path.suffix.lower() == ".png":
-            _save_png(figure, path)
-        else:
-            figure.savefig(path)
+        with replacing(path) as beside:
+            if path.suffix.lower() == ".png":
+                _save_png(figure, beside)
+            else:
+                figure.savefig(beside, format=path.suffix[1:].lower())
 
 
 def _save_png(figure: Figure, path: Path) -> None:

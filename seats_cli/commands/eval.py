@@ -338,8 +338,10 @@ def _report(found: Results, compared: EvalOptions, output: OutputOptions, out: O
         show_results(found, by_type=by_type)
     if compared.markdown is not None:
         from seats.evaluation.markdown import markdown
+        from seats.files import replacing
 
-        compared.markdown.write_text(markdown(found, by_type=by_type), encoding="utf-8")
+        with replacing(compared.markdown) as beside:
+            beside.write_text(markdown(found, by_type=by_type), encoding="utf-8")
         out.say(f"tables written to {compared.markdown}")
     if compared.plot is not None:
         from seats.evaluation.plot import plot

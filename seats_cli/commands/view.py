@@ -165,7 +165,7 @@ def _check_files(files: FileOptions, clip: Path) -> None:
             raise WrongUsage(f"{name} {path} is a folder: give the name of a file")
         if suffixes and path.suffix.lower() not in suffixes:
             raise WrongUsage(f"{name} {path}: the name must end in {' or '.join(suffixes)}")
-        check_place(path, in_place=name != "--out")
+        check_place(path)
         if other := taken.get(os.path.realpath(path)):
             raise WrongUsage(f"{name} {path} would overwrite {other}: give another name")
         taken[os.path.realpath(path)] = f"what {name} writes"

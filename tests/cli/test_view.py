@@ -115,18 +115,6 @@ def test_a_page_to_standard_output(view: Run) -> None:
     assert "no such file" in view("no-such-clip.mp4", "--out", "/dev/stdout").line
 
 
-def test_a_figure_takes_the_place_of_an_older_one_in_a_closed_folder(
-    view: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is written into the file that is there; a page would be made beside it first."""
-    Path("map.png").write_bytes(b"old")
-    monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: pytest.fail("looked at the folder"))
-    assert "no such file" in view("no-such-clip.mp4", "--png", "map.png").line
-    monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK)
-    ran = view("no-such-clip.mp4", "--png", "map.png")
-    assert "map.png: cannot be written to" in ran.line
-
-
 def test_the_clip_is_never_overwritten(view: Run, clips: Path) -> None:
     ran = view("mute.mp4", "--mp4", clips / "mute.mp4")
     assert ran.code == 2

@@ -72,3 +72,18 @@ def test_every_method_is_in_the_picture(tmp_path):
 
     plot(made(answers, "abab"), tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_full_disk_leaves_the_older_picture(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "plot.png"
+    path.write_text("older")
+
+    def full_disk(_, target, **options):
+        target.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", full_disk)
+    with pytest.raises(SettingsError, match="No space"):
+        plot(made({"full": "1110", "seats 10": "1100"}, "abab"), path)
+    assert [file.read_text() for file in tmp_path.iterdir()] == ["older"]

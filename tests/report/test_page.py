@@ -264,3 +264,19 @@ def test_writing(tmp_path: Path) -> None:
     assert results.read_bytes() == before
     with pytest.raises(ResultsError, match="cannot be written"):
         write_page(made, tmp_path / "gone" / "page.html")
+
+
+def test_a_page_that_cannot_be_written_leaves_the_older_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = report(write(tmp_path / "results.jsonl", ok_row(0)))
+    target = tmp_path / "page.html"
+    target.write_text("<!doctype html>older")
+
+    def full_disk(path: Path, *_: object, **__: object) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full_disk)
+    with pytest.raises(ResultsError, match="No space"):
+        write_page(made, target)
+    assert target.read_text() == "<!doctype html>older"
+    assert len(list(tmp_path.iterdir())) == 2

@@ -25,6 +25,24 @@ def test_formats(maps: dict[str, TokenMap], tmp_path: Path, suffix: str) -> None
     assert path.read_bytes().startswith(begins[suffix])
 
 
+@pytest.mark.parametrize("suffix", ["png", "pdf", "svg"])
+def test_a_full_disk_leaves_the_older_figure(
+    maps: dict[str, TokenMap], tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib")
+    path = tmp_path / f"figure.{suffix}"
+    path.write_text("older")
+
+    def full_disk(_: object, target: Path, *args: object, **options: object) -> None:
+        Path(target).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("PIL.Image.Image.save" if suffix == "png" else "matplotlib.figure.Figure.savefig", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        write_figure([maps["seats"]], path)
+    assert [file.read_text() for file in tmp_path.iterdir()] == ["older"]
+
+
 def test_two_methods_and_a_question_that_looks_like_mathematics(look_at: Look, tmp_path: Path) -> None:
     plt = pytest.importorskip("matplotlib.image")
     path = tmp_path / "figure.png"

@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from seats.errors import SettingsError
+from seats.errors import MediaError, SettingsError
 from seats.media import load_clip
 from seats.models.omni import OmniModel
 from seats.view.film import LINE, check_film, write_film
@@ -36,6 +36,18 @@ def read(path: Path) -> tuple[np.ndarray, float, float]:
         rate = float(film.streams.video[0].average_rate or 0)
         sound = film.streams.audio
         return pictures, rate, float(sound[0].duration * sound[0].time_base) if sound else 0.0
+
+
+def test_a_film_that_breaks_off_leaves_nothing(
+    maps: dict[str, TokenMap], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise MediaError("gone")
+
+    monkeypatch.setattr("seats.view.film._pictures", broken)
+    with pytest.raises(MediaError):
+        write_film([maps["seats"]], tmp_path / "film.mp4")
+    assert not list(tmp_path.iterdir())
 
 
 def test_patches_that_left_are_veiled_and_no_others(model: OmniModel, tmp_path: Path) -> None:

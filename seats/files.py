@@ -1,0 +1,33 @@
+"""Files that take another's place only when they are whole: a full disk or Ctrl-C leaves the old one, or none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """What to write instead of `path`: it takes the place of `path` when the block ends well, and goes if it doesn't.
+
+    It has another suffix, so say in what format to write. A link stays, and what it leads to is replaced; what is
+    there and is no file, such as /dev/stdout, is written itself. Raises OSError.
+    """
+    real = Path(os.path.realpath(path))
+    if real.exists() and not real.is_file():
+        yield real
+        return
+    beside = name_beside(real)
+    try:
+        yield beside
+        os.replace(beside, real)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def name_beside(path: Path) -> Path:
+    """For the file that will take the place of `path`: hidden, in the same folder, and never too long a name."""
+    name = os.fsencode(path.name)[:200].decode(errors="ignore")
+    return path.with_name(f".{name}.new")

@@ -1,0 +1,40 @@
+"""Files that take another's place only when they are whole."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from seats.files import replacing
+
+
+def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path):
+    path = tmp_path / "map.png"
+    path.write_text("old")
+    with replacing(path) as beside:
+        beside.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert os.listdir(tmp_path) == ["map.png"]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+@pytest.mark.parametrize("old", ["old", None])
+def test_nothing_half_written_is_left(tmp_path, error, old):
+    path = tmp_path / "map.png"
+    if old is not None:
+        path.write_text(old)
+    with pytest.raises(type(error)), replacing(path) as beside:  # noqa: PT012
+        beside.write_text("ne")
+        raise error
+    assert [file.read_text() for file in tmp_path.iterdir()] == ([] if old is None else [old])
+
+
+def test_what_a_link_leads_to_is_replaced_and_what_is_no_file_written_to(tmp_path):
+    (tmp_path / "link").symlink_to("real")
+    with replacing(tmp_path / "link") as beside:
+        beside.write_text("new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_text() == "new"
+    with replacing(Path(os.devnull)) as itself:
+        assert itself == Path(os.devnull)
