@@ -59,7 +59,8 @@ class Entry:
 
 
 class ResultsFile:
-    """Opens a results file for one writer, making it if need be; use as a context.
+    """Opens a results file for one writer, making it if need be; use as a context, which takes away a file that it
+    made and wrote nothing to.
 
     Raises SettingsError for a path that cannot be a results file, SeatsError where another batch writes to it or the
     disk refuses. `remarks` says what had to be repaired.
@@ -71,6 +72,7 @@ class ResultsFile:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._real = Path(os.path.realpath(path))  # what a link leads to is replaced, not the link
+            self._made = not self._real.exists()
             self._handle = _open_locked(self._real)
         except OSError as error:
             raise SettingsError(f"{path}: cannot be written ({error.strerror}); choose another --out") from None
@@ -86,6 +88,8 @@ class ResultsFile:
 
     def __exit__(self, *_: object) -> None:
         with suppress(OSError):
+            if self._made and not os.fstat(self._handle).st_size:
+                self._real.unlink()  # before the lock goes: who waits for it looks whether the file is still there
             os.fsync(self._handle)
         os.close(self._handle)
 

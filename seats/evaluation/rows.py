@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
@@ -78,7 +79,8 @@ _NEEDED = _NAMES - {*_DEFAULTS, "about"}
 
 
 class RowFile:
-    """A JSONL file of rows, to be continued. One process writes at a time.
+    """A JSONL file of rows, to be continued. One process writes at a time. Leaving it as a context takes away a file
+    that it made and wrote nothing to.
 
     rows: of the file, by key; the last of a key counts. repaired: whether a half-written last line was cut off.
     Raises SettingsError for a file that holds anything else, or that another process is writing.
@@ -87,6 +89,7 @@ class RowFile:
     def __init__(self, path: Path) -> None:
         self.path, self.rows, self.repaired = path, dict[tuple[str, str], Row](), False
         try:
+            self._made = not path.exists()
             self._file: BinaryIO = path.open("a+b", buffering=0)
         except OSError as error:
             raise SettingsError(f"{path} cannot be written ({error.strerror}); choose another --out") from error
@@ -114,6 +117,9 @@ class RowFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        with suppress(OSError):
+            if self._made and not os.fstat(self._file.fileno()).st_size:
+                Path(os.path.realpath(self.path)).unlink()
         self._file.close()
 
     def _lock(self) -> None:

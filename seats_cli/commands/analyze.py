@@ -269,7 +269,7 @@ def _answer(
                 done += 1
                 out.now(f"{done:,} of {planned.answers:,} answers")
     except KeyboardInterrupt:
-        if file is not None:
+        if file is not None and rows:
             out.say(f"{done:,} new answers are in {file.path}; the same command goes on from there")
         raise
     return rows

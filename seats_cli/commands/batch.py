@@ -184,7 +184,7 @@ def batch(
         outcome = run_batch(
             jobs, results, setup.digest, engine, retry_failed=batch.retry_failed, stop=stop, tell=progress.tell
         )
-    if table is not None:
+    if table is not None and results.exists():
         from seats.batch.tables import write_table
 
         write_table(results, table)
@@ -374,7 +374,8 @@ def _report(outcome: Outcome, where: Path, out: Output) -> None:
         said.append(f"{outcome.retried} with fewer frames for want of memory")
     if rate is not None:
         said.append(f"{duration(outcome.seconds)}, {speed(rate)}")
-    out.say(f"{', '.join(said)}; results in {printable_path(str(where))}")
+    nothing = outcome.interrupted and not where.exists()
+    out.say(f"{', '.join(said)}" + ("" if nothing else f"; results in {printable_path(str(where))}"))
     if outcome.interrupted:
         left = outcome.pending - outcome.finished
         out.say(f"stopped with {left} clips to do; the same command goes on with them")

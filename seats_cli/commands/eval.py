@@ -284,7 +284,7 @@ def _answer(
                 file.append(row)
             progress.step()
     except KeyboardInterrupt:
-        if file is not None:
+        if file is not None and rows:
             out.say(f"{progress.done:,} new answers are in {compared.out}; the same command goes on from there")
         raise
     return rows

@@ -38,6 +38,15 @@ def test_rows_are_there_as_soon_as_appended(tmp_path: Path) -> None:
         assert not results.remarks
 
 
+def test_a_file_that_nothing_was_written_to_goes_again_if_it_was_made_here(tmp_path: Path) -> None:
+    out, older = tmp_path / "r.jsonl", tmp_path / "older.jsonl"
+    older.touch()
+    for file in (out, older):
+        with pytest.raises(KeyboardInterrupt), ResultsFile(file):
+            raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == [older]
+
+
 def test_a_file_cut_anywhere_is_repaired(tmp_path: Path) -> None:
     whole = write(tmp_path / "whole.jsonl", ROWS).read_bytes()
     two = len(b"".join(map(to_line, ROWS[:2])))

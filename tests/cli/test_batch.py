@@ -9,8 +9,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -138,6 +140,20 @@ def test_a_signal_finishes_the_row_in_hand(
     rows = rows_of(results)
     assert 1 <= len(rows) < 40
     assert {row["status"] for row in rows} == {"ok"}
+
+
+@pytest.mark.parametrize("name", ["r.jsonl", "r.csv"])
+def test_stopped_before_the_first_row_it_leaves_no_file(
+    run: Run, clips: Path, tmp_path: Path, options: tuple[object, ...], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped = threading.Event()
+    stopped.set()
+    monkeypatch.setattr("seats_cli.commands.batch._stoppable", lambda: nullcontext(stopped))
+    ran = run("batch", clips / "both.mp4", "what ?", "--out", tmp_path / name, *options)
+    assert ran.code == 130
+    assert "0 answered, 0 failed\n" in ran.err
+    assert "stopped with 1 clips to do" in ran.err
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

@@ -27,6 +27,15 @@ def test_what_is_written_is_read_again(tmp_path):
     assert json.loads(path.read_text().splitlines()[0])["schema"] == SCHEMA
 
 
+def test_a_file_that_nothing_was_written_to_goes_again_if_it_was_made_here(tmp_path):
+    path, older = tmp_path / "rows.jsonl", tmp_path / "older.jsonl"
+    older.touch()
+    for file in (path, older):
+        with pytest.raises(KeyboardInterrupt), RowFile(file):
+            raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == [older]
+
+
 def test_the_last_row_of_a_key_counts(tmp_path):
     with RowFile(tmp_path / "rows.jsonl") as file:
         file.append(replace(ROW, status="failed"))
