@@ -1,13 +1,15 @@
-"""What `seats bench` and `seats profile` share: a limit in time, and how they end."""
+"""What `seats bench` and `seats profile` share: a limit in time, what is said on the way, and how they end."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import typer
 
 from seats_cli.command import error_line
 from seats_cli.options import option, parse_positive
+from seats_cli.output import Output
 from seats_cli.usage import FAILED
 
 TIME_LIMIT = option(
@@ -17,6 +19,17 @@ TIME_LIMIT = option(
     metavar="SECONDS",
     parser=parse_positive,
 )
+
+
+def telling(out: Output) -> Callable[[str], None]:
+    """Says what is being done: in the sign of life on a terminal, elsewhere as lines with --verbose."""
+
+    def tell(what: str) -> None:
+        out.now(what)
+        if not out.console.is_terminal:
+            out.detail(what)
+
+    return tell
 
 
 def exit_for(document: dict[str, Any], debug: bool) -> None:

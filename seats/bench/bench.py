@@ -46,19 +46,18 @@ def bench(
     announce: told what is being done. Raises OutOfMemoryError where the weights do not fit; a setting that does not fit
     is told in its row.
     """
-    announce(f"making {preset.name}")
+    weights = parameters(preset)
+    announce(f"making {preset.name}: {weights / 1e6:,.0f} million random weights on {device}")
     thinker = random_thinker(preset, device, dtype, seed)
     keep = {Modality.VIDEO: keep_video, Modality.AUDIO: keep_audio}
     subject = Subject(thinker, preset, load, kv=kv, keep=keep, new_tokens=new_tokens, seed=seed)
     rates = []
 
-    def on_round(done: int, total: int) -> None:
-        announce(f"round {done + 1} of {total}")
+    def on_round() -> None:
         rates.append(matmul_rate(device, dtype))  # each time: a GPU that has worked for a while may run slower
 
-    rows = alternate(settings, subject.run, rounds, warmups, on_round, limit_s)
+    rows = alternate(settings, subject.run, rounds, warmups, on_round, limit_s, announce)
     rate = statistics.median(rates)
-    weights = parameters(preset)
     return {
         "schema": SCHEMA,
         "model": {"name": preset.name, "parameters": weights, "weight_bytes": weights * dtype.itemsize},

@@ -98,13 +98,14 @@ def alternate(
     run: Callable[[Setting], Run],
     rounds: int,
     warmups: int,
-    on_round: Callable[[int, int], None] = lambda _done, _all: None,
+    on_round: Callable[[], None] = lambda: None,
     limit_s: float = math.inf,
+    announce: Callable[[str], None] = lambda _: None,
 ) -> list[Row]:
     """Run every setting once a round, in turn, `warmups` rounds uncounted.
 
     A setting that fails, for want of memory or by any other error, is told in its row; the others go on. limit_s: no
-    round begins later, but for the first that counts.
+    round begins later, but for the first that counts. announce: told what is about to be run.
     """
     rows = [Row(setting) for setting in settings]
     began = time.monotonic()
@@ -114,10 +115,14 @@ def alternate(
     for number in range(warmups + rounds):
         if number > warmups and time.monotonic() - began > limit_s:
             break
-        on_round(number, warmups + rounds)
+        on_round()
+        where = (
+            f"warm-up {number + 1} of {warmups}" if number < warmups else f"round {number - warmups + 1} of {rounds}"
+        )
         for row in rows:
             if row.error is not None:
                 continue
+            announce(f"{where}: {row.setting.label}")
             try:
                 result = run(row.setting)
             except Exception as error:  # the other settings' measurements are not to be lost with this one's

@@ -47,13 +47,13 @@ def profile(
     """
     rates = []
 
-    def on_round(done: int, total: int) -> None:
-        announce(f"round {done + 1} of {total}")
+    def on_round() -> None:
         rates.append(matmul_rate(model.thinker.device, model.thinker.dtype))  # a GPU that has worked may run slower
 
-    rows = alternate(
-        settings, lambda setting: _run(model, clip, _asked(question, setting)), rounds, warmups, on_round, limit_s
-    )
+    def run(setting: Setting) -> Run:
+        return _run(model, clip, _asked(question, setting))
+
+    rows = alternate(settings, run, rounds, warmups, on_round, limit_s, announce)
     rate = statistics.median(rates)
     told = rows_json(rows, rate, encoders=True)
     if read is not None:

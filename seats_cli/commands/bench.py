@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seats_cli.command import command
-from seats_cli.measuring import TIME_LIMIT, exit_for, kept
+from seats_cli.measuring import TIME_LIMIT, exit_for, kept, telling
 from seats_cli.options import OutputOptions, choice, flag, keep_of, option, parse_percent, parse_positive, share
 from seats_cli.output import Output
 from seats_cli.usage import WrongUsage
@@ -225,7 +225,7 @@ def bench(
             keep_audio=share(measured.keep_audio),
             seed=measured.seed,
             limit_s=measured.time_limit or math.inf,
-            announce=out.now,
+            announce=telling(out),
         )
     if output.json:
         out.document(document)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from seats_cli.command import command
-from seats_cli.measuring import TIME_LIMIT, exit_for, kept
+from seats_cli.measuring import TIME_LIMIT, exit_for, kept, telling
 from seats_cli.options import (
     QUESTION,
     AnswerOptions,
@@ -152,7 +152,7 @@ def profile(
             decode_ms=started.decode_ms,
             limit_s=measured.time_limit or math.inf,
             read=started.read if measured.from_file else None,
-            announce=out.now,
+            announce=telling(out),
         )
     if output.json:
         out.document(document)

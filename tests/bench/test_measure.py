@@ -19,16 +19,19 @@ def test_settings_begin_with_full_tokens_and_name_each_once():
 
 
 def test_settings_take_turns_and_warm_ups_do_not_count():
-    seen, said = [], []
+    seen, said, rounds = [], [], []
 
     def run(setting):
         seen.append(setting.label)
         return run_of(float(len(seen)))
 
-    rows = alternate([FULL, Setting("seats", 10.0)], run, 2, 1, lambda done, total: said.append((done, total)))
+    settings = [FULL, Setting("seats", 10.0)]
+    rows = alternate(settings, run, 2, 1, lambda: rounds.append(len(seen)), announce=said.append)
     assert seen == ["full", "seats 10%"] * 3
     assert [[r.prefill_ms for r in row.runs] for row in rows] == [[3.0, 5.0], [4.0, 6.0]]
-    assert said == [(0, 3), (1, 3), (2, 3)]
+    assert rounds == [0, 2, 4]
+    rounds = ["warm-up 1 of 1", "round 1 of 2", "round 2 of 2"]
+    assert said == [f"{where}: {label}" for where in rounds for label in ("full", "seats 10%")]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """`seats bench` as a user meets it."""
 
 import json
+import re
 
 import pytest
 
@@ -45,6 +46,14 @@ def test_wrong_usage(arguments, capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert len(err.strip().splitlines()) == 1
+
+
+def test_what_it_is_doing_is_said_with_verbose_away_from_a_terminal(capsys):
+    arguments = ["bench", "--model", "small", "--tokens", "60+25+20", "--rounds", "1", "--warmups", "1", "--json"]
+    assert run([*arguments, "--new-tokens", "1", "--device", "cpu", "--verbose"]) == 0
+    making, *rounds = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"making small: \d+ million random weights on cpu", making)
+    assert rounds == [f"{where} 1 of 1: {label}" for where in ("warm-up", "round") for label in ("full", "seats 10%")]
 
 
 @pytest.mark.parametrize("model", ["small", "small-moe"])
