@@ -46,6 +46,11 @@ def read_settings(group: Any) -> dict[str, dict[str, Any]]:
     known = {name: _options(command) for name, command in group.commands.items()}
     everything = {name for names in known.values() for name in names}
     for key, value in said.items():
+        if isinstance(value, dict) or (isinstance(value, list) and value and isinstance(value[0], dict)):
+            raise WrongUsage(
+                f"{path}: [{short(key)}] is a table, and tables are not read; put its settings at the top of the file, "
+                "where each counts for every command that has the option"
+            )
         if key not in everything:
             close = get_close_matches(key, sorted(everything), n=1)
             hint = f"did you mean {close[0]}?" if close else f"it may hold {', '.join(sorted(everything))}"
