@@ -178,6 +178,8 @@ def checkpoint_for(options: ModelOptions, output: Output) -> Checkpoint:
     from seats.models.checkpoint import find_checkpoint
 
     name = options.model
+    if options.quantize is not None:
+        _check_quantize(options.device)
     if name is None:
         if options.revision is not None:
             raise WrongUsage("--revision needs --model: it names a version of a hub id")
@@ -190,6 +192,15 @@ def checkpoint_for(options: ModelOptions, output: Output) -> Checkpoint:
     checkpoint = find_checkpoint(name, offline=options.offline, revision=options.revision)
     _check_complete(checkpoint)
     return checkpoint
+
+
+def _check_quantize(device: str) -> None:
+    """Raises WrongUsage where there is no GPU for --quantize, before gigabytes are fetched that would not be loaded."""
+    from seats_cli.choose import free_gpu_bytes
+
+    if device in ("auto", "cpu", "mps") and free_gpu_bytes(device) is None:
+        why = "there is none here" if device == "auto" else f"--device {device} is none"
+        raise WrongUsage(f"--quantize works on a CUDA GPU, and {why}: leave it out")
 
 
 def _announce_fetch(name: str, options: ModelOptions, output: Output) -> None:

@@ -276,10 +276,10 @@ def _quantization(quantize: str, device: torch.device, dtype: torch.dtype) -> An
 
     if quantize not in ("4bit", "8bit"):
         raise SettingsError(f"unknown quantisation {quantize!r}: choose 4bit or 8bit")
+    if device.type != "cuda":
+        raise SettingsError(f"--quantize works on a CUDA GPU, not on {device.type}: leave it out")
     if find_spec("bitsandbytes") is None or find_spec("accelerate") is None:
         raise SettingsError("--quantize needs bitsandbytes and accelerate: pip install bitsandbytes accelerate")
-    if device.type != "cuda":
-        raise SettingsError(f"--quantize works on a CUDA GPU, not on {device.type}")
     encoders = ["visual", "audio_tower", "lm_head"]
     if quantize == "8bit":
         return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=encoders)

@@ -175,7 +175,7 @@ def test_unusable_clips(ask: Run, clip: str, flags: list[str], says: str) -> Non
         (["--method", "magic"], 2, "choose one of"),
         (["--keep", "100%"], 2, "--method full"),
         (["--device", "warp"], 2, "auto, cpu"),
-        (["--quantize", "4bit"], 2, "--quantize"),
+        (["--device", "cpu", "--quantize", "4bit"], 2, "on a CUDA GPU, and --device cpu is none: leave it out"),
     ],
 )
 def test_wrong_models_and_settings(ask: Run, flags: list[str], code: int, says: str) -> None:

@@ -120,6 +120,21 @@ def test_download_is_announced_then_cached(from_hub: Run, tmp_path: Path) -> Non
         assert "fetching" not in again.err
 
 
+def test_nothing_is_fetched_to_be_quantised_without_a_gpu(from_hub: Run, tmp_path: Path) -> None:
+    ran = from_hub("--device", "cpu", "--quantize", "4bit")
+    assert ran.code == 2
+    assert ran.line.startswith("error: --quantize works on a CUDA GPU, and --device cpu is none: leave it out")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_quantising_without_a_gpu_is_said_before_what_to_install(
+    run: Run, clips: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choose, "GPU_FILES", ())
+    ran = run("ask", clips / "mute.mp4", "what ?", "--model", tiny, "--quantize", "4bit")
+    assert ran.line.startswith("error: --quantize works on a CUDA GPU, and there is none here: leave it out")
+
+
 def test_download_larger_than_the_disk(from_hub: Run) -> None:
     ran = from_hub(claimed_bytes=2**60)
     assert ran.code == 1

@@ -162,7 +162,7 @@ def test_code_in_a_checkpoint_is_never_run_nor_asked_about(broken, monkeypatch, 
         ({"device": "mps"}, "mps"),
         ({"dtype": "float8"}, "unknown dtype 'float8'"),
         ({"quantize": "3bit"}, "unknown quantisation '3bit'"),
-        ({"quantize": "4bit"}, "quantize"),
+        ({"quantize": "4bit"}, "works on a CUDA GPU, not on cpu"),
     ],
 )
 def test_settings_that_cannot_be(saved, monkeypatch, settings, said):
