@@ -1,4 +1,5 @@
-"""Files that take another's place only when they are whole: a full disk or Ctrl-C leaves the old one, or none."""
+"""Files that take another's place only when they are whole (a full disk or Ctrl-C leaves the old one, or none), and
+why one is missing."""
 
 from __future__ import annotations
 
@@ -31,3 +32,13 @@ def name_beside(path: Path) -> Path:
     """For the file that will take the place of `path`: hidden, in the same folder, and never too long a name."""
     name = os.fsencode(path.name)[:200].decode(errors="ignore")
     return path.with_name(f".{name}.new")
+
+
+def why_missing(path: Path) -> str:
+    """What to say of a path where no file is found."""
+    if not path.is_symlink():
+        return "no such file; check the path"
+    target = os.path.realpath(path)
+    if os.path.islink(target):
+        return "is a link that leads back to itself; make it anew"
+    return f"is a link to {target}, which does not exist; check where it points, or whether that disk is there"

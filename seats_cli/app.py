@@ -56,7 +56,7 @@ def run(arguments: list[str]) -> int:
     except typer.Exit as ending:
         return ending.exit_code
     except ReportedError as error:
-        error_line(_usage_message(error))
+        error_line(_usage_message(error) + _dashed_file(arguments))
         return getattr(error, "exit_code", 2)
     except BrokenPipeError:
         return reader_gone()
@@ -120,6 +120,12 @@ def _usage_message(error: Any) -> str:
         elif source is not None and source.name == "DEFAULT_MAP":
             message += " (from the settings file)"
     return f"{message}; see {context.command_path} --help"
+
+
+def _dashed_file(arguments: list[str]) -> str:
+    """What to write for a file whose name begins with a dash, which is taken as an option."""
+    name = next((said for said in arguments if said.startswith("-") and os.path.isfile(said)), None)
+    return "" if name is None else f"; for the file {name} write ./{name}"
 
 
 def _show_version(wanted: bool) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seats.errors import MediaError, ModelError
+from seats.files import why_missing
 from seats_cli.options import ClipOptions, ModelOptions
 from seats_cli.output import Output
 from seats_cli.text import LONG_PATH, milliseconds, short, size
@@ -156,7 +157,7 @@ def check_clip(path: Path, options: ClipOptions) -> None:
     if missing and str(path) == "-":
         raise MediaError("standard input is not read; save the clip to a file and give that")
     if missing:
-        raise MediaError(f"{path}: no such file; check the path")
+        raise MediaError(f"{path}: {why_missing(path)}")
 
 
 def check_header(path: Path, options: ClipOptions) -> None:

@@ -14,6 +14,7 @@ import av
 import av.error
 
 from seats.errors import MediaError, SettingsError
+from seats.files import why_missing
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -81,7 +82,7 @@ def check_file(path: Path) -> int:
     try:
         info = path.stat()
     except FileNotFoundError:
-        raise MediaError(f"{path}: no such file; check the path") from None
+        raise MediaError(f"{path}: {why_missing(path)}") from None
     except PermissionError:
         raise MediaError(f"{path}: its folder may not be read; check the permissions") from None
     except (OSError, ValueError) as error:

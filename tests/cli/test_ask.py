@@ -165,6 +165,13 @@ def test_unusable_clips(ask: Run, clip: str, flags: list[str], says: str) -> Non
     assert not ran.out
 
 
+def test_a_link_to_nothing(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").symlink_to("unplugged/clip.mp4")
+    ran = run("ask", tmp_path / "clip.mp4", "what ?")
+    assert ran.code == 1
+    assert f"clip.mp4: is a link to {tmp_path}/unplugged/clip.mp4, which does not exist" in ran.line
+
+
 @pytest.mark.parametrize(
     ("flags", "code", "says"),
     [

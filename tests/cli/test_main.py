@@ -232,7 +232,7 @@ def test_a_system_prompt_that_is_not_utf8(run: Run, clips: Path, words: tuple[st
         (["models", "a" * 600], "name too long"),
         (["ask", "clip.mp4", "what ?", "--model", "a" * 600], "name too long"),
         (["ask", "a" * 600, "what ?"], "name too long"),
-        (["view", "loop.mp4", "what ?"], "no such file"),
+        (["view", "loop.mp4", "what ?"], "leads back to itself"),
         (["ask", "", "what ?"], "clip's name is empty"),
         (["ask", "clip.mp4", "what ?", "--start", "9" * 400], "is not a time"),
         (["ask", "clip.mp4", "what ?", "--max-pixels", "9" * 5000], "is not a size"),
@@ -250,6 +250,27 @@ def test_arguments_beyond_measure(run: Run, clips: Path, tmp_path: Path, argumen
     assert "unexpected" not in ran.line
     assert len(ran.line) < 400
     assert not ran.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["ask", "-x.mp4", "what ?"], True),
+        (["plan", "-m.mp4"], True),  # taken as -m .mp4
+        (["ask", "-y.mp4", "what ?"], False),
+        (["ask", "--nonsense", "clip.mp4", "what ?"], False),
+    ],
+)
+def test_a_file_whose_name_begins_with_a_dash(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], hint: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("-x.mp4", "-m.mp4", "clip.mp4"):
+        Path(name).touch()
+    ran = run(*arguments)
+    assert ran.code == 2
+    assert ran.line.endswith(f"; for the file {arguments[1]} write ./{arguments[1]}") == hint
+    assert "is empty" in run(arguments[0], f"./{arguments[1]}", *arguments[2:]).err or not hint
 
 
 @pytest.mark.parametrize("columns", ["0", "-3", "wide", ""])

@@ -132,6 +132,8 @@ def _broken(folder):
     with socket.socket(socket.AF_UNIX) as listener:
         if not (folder / "s.mp4").exists():
             listener.bind(str(folder / "s.mp4"))
+    (folder / "dangling.mp4").unlink(missing_ok=True)
+    (folder / "dangling.mp4").symlink_to("unplugged.mp4")
     (folder / "loop.mp4").unlink(missing_ok=True)
     (folder / "loop.mp4").symlink_to(folder / "loop.mp4")
 
@@ -140,6 +142,7 @@ def _broken(folder):
     ("name", "says"),
     [
         ("missing.mp4", "no such file"),
+        ("dangling.mp4", "is a link to .*/unplugged.mp4, which does not exist"),
         ("empty.mp4", "empty"),
         ("text.mp4", "not a video or sound file"),
         ("text.txt", "not video or sound"),
