@@ -38,7 +38,8 @@ def read_questions(path: Path, remark: Callable[[str], None] = lambda _: None) -
     try:
         data = path.read_bytes()
     except (OSError, ValueError) as error:
-        raise SettingsError(f"{path}: cannot be read as a file of questions ({error})") from None
+        why = getattr(error, "strerror", None) or error
+        raise SettingsError(f"{path}: cannot be read as a file of questions ({why}); check the path") from None
     kind = path.suffix.lower()
     if kind not in (".csv", ".tsv", ".jsonl", ".json", ".ndjson"):
         raise SettingsError(f"{path}: give questions as .jsonl, .csv or .tsv, with {_EXPECTED}")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, replace
+from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,7 +30,7 @@ from seats_cli.options import (
 from seats_cli.output import Output
 from seats_cli.places import check_place
 from seats_cli.planning import FitOptions
-from seats_cli.text import size
+from seats_cli.text import short, size
 from seats_cli.usage import INTERRUPTED, WrongUsage
 
 if TYPE_CHECKING:
@@ -169,6 +171,7 @@ def batch(
 
     seats batch clips/ "What happens?" --shard 3/16 --out answers-3.jsonl
     """
+    _check_order(folder, question)
     if (question is None) == (batch.questions is None):
         raise WrongUsage("give one question for all clips, in quotes, or --questions FILE")
     out = Output(output)
@@ -193,6 +196,21 @@ def batch(
         raise typer.Exit(INTERRUPTED)
     if outcome.failed or outcome.failed_before:
         raise typer.Exit(SOME_FAILED)
+
+
+def _check_order(folder: str, question: str | None) -> None:
+    """Raises WrongUsage for words in the wrong place: a question as the folder, a file of questions as the question."""
+    words = len(folder.split()) > 1 or folder.endswith("?")
+    if words and os.sep not in folder and not os.path.lexists(folder) and not glob(folder):
+        clips = question if question is not None and os.path.exists(question) else "clips/"
+        raise WrongUsage(
+            f"{short(folder)!r} is no folder or file here; the clips come first, then the question: seats batch "
+            f"{clips} {short(folder)!r}"
+        )
+    if question is not None and re.fullmatch(r"\S+\.(csv|tsv|jsonl|ndjson)", question):
+        raise WrongUsage(
+            f"{question} would be asked as a question: for a file of questions give --questions {question}"
+        )
 
 
 def _files(out: Path, questions: Path | None) -> tuple[Path, Path | None]:

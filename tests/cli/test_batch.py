@@ -196,13 +196,34 @@ def test_one_line_for_what_cannot_be(run: Run, clips: Path, tmp_path: Path, opti
         (2, "no shard 5/4", (clips, "what ?", "--shard", "5/4")),
         (1, "no such folder", (clips / "nowhere", "what ?")),
         (1, "holds no clips", (tmp_path, "what ?")),
-        (2, "cannot be read as a file of questions", (clips, "--questions", tmp_path / "q.csv")),
+        (
+            2,
+            "q.csv: cannot be read as a file of questions (No such file or directory); check the path",
+            (clips, "--questions", tmp_path / "q.csv"),
+        ),
+        (2, "the clips come first, then the question: seats batch clips/ 'Which?'", ("Which?",)),
+        (2, "'Which?' is no folder or file here", ("Which?", "--questions", tmp_path / "q.csv")),
+        (2, f"seats batch {clips} 'Which shape'", ("Which shape", clips)),
+        (2, "for a file of questions give --questions nope.csv", (clips, "nope.csv")),
     ):
         ran = run("batch", *arguments, *(() if "--out" in arguments else out), *options)
         assert ran.code == code, ran.err
         assert says in " ".join(ran.err.split()), arguments
         assert not ran.out
     assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("where", ["my clips", "my clips/*.mp4", "clip?", "What is this?"])
+def test_folders_and_patterns_that_look_like_a_question(
+    run: Run, clips: Path, tmp_path: Path, options: tuple[object, ...], where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("my clips", "What is this?"):
+        Path(folder).mkdir()
+        shutil.copy(clips / "sound.m4a", Path(folder, "a.mp4"))
+    shutil.copy(clips / "sound.m4a", "clip1")
+    ran = run("batch", where, "what is in q.csv ?", *options)
+    assert ran.code == 0, ran.err
 
 
 @pytest.mark.parametrize(
