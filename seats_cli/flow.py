@@ -1,13 +1,18 @@
-"""Two small things Rich lacks: items that wrap only between each other, and bars in eighths of a character."""
+"""Small things Rich lacks: items that wrap only between each other, tables that break lines only between words, and
+bars in eighths of a character."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.measure import Measurement
+from rich.table import Column, Table
 from rich.text import Text
 
+_LONGEST = 30
+"""Characters from which on a word, such as a path, may be broken."""
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
@@ -33,6 +38,49 @@ class Flow:
         longest = max((piece.cell_len for piece in self.pieces), default=0)
         whole = sum(piece.cell_len for piece in self.pieces) + self.separator.cell_len * (len(self.pieces) - 1)
         return Measurement(min(longest, options.max_width), min(max(whole, 0), options.max_width))
+
+
+class Fitted:
+    """The first of some tables that has room without breaking a word, or a cell of a column of numbers; where none has,
+    the last, as Rich makes it fit. makers: the fullest table first. Their boxes are None, and numbers stand right.
+    """
+
+    def __init__(self, *makers: Callable[[], Table]) -> None:
+        self.makers = makers
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for make in self.makers:
+            table = make()
+            if _fit(table, options.max_width):
+                break
+        yield table
+
+
+def _fit(table: Table, width: int) -> bool:
+    """Set the columns' widths; False, and nothing is changed, where words would have to be broken."""
+    _, right, _, left = table.padding
+    least = [_least(column) for column in table.columns]
+    spare = width - sum(least) - (left + right) * (len(least) - 1)
+    if spare < 0:
+        return False
+    for column, narrow in zip(table.columns, least, strict=True):
+        lines = "\n".join(map(_plain, (column.header, *column.cells))).split("\n")
+        more = min(spare, max(map(cell_len, lines)) - narrow)
+        column.width, column.no_wrap = narrow + more, False  # so that headers wrap, which may be longer than numbers
+        spare -= more
+    return True
+
+
+def _least(column: Column) -> int:
+    """Characters of the longest word of a column, or of the longest cell of one with numbers."""
+    cells = [_plain(cell) for cell in column.cells]
+    words = [_plain(column.header), *([] if column.justify == "right" else cells)]
+    longest = max((cell_len(word) for text in words for word in text.split()), default=0)
+    return max(min(longest, _LONGEST), *map(cell_len, cells if column.justify == "right" else []), 0)
+
+
+def _plain(cell: RenderableType) -> str:
+    return cell.plain if isinstance(cell, Text) else str(cell)
 
 
 def bar(share: float, width: int, style: str, ascii_only: bool) -> Text:

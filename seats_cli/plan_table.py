@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from seats.media.sampling import frames_told
-from seats_cli.flow import Flow
+from seats_cli.flow import Fitted, Flow
 from seats_cli.text import SHOWN_S, flops, one_line, seconds, size, times
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class PlanTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield self._facts()
         yield ""
-        yield self._numbers()
+        yield Fitted(self._numbers)
         yield ""
         yield from self._verdict()
 

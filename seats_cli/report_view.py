@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -10,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from seats_cli.flow import Flow, bar
+from seats_cli.flow import Fitted, Flow, bar
 from seats_cli.summary import STYLES
 from seats_cli.text import one_line
 
@@ -33,7 +34,7 @@ class ReportView:
             yield from _group(group, options.ascii_only)
         if file.failures:
             yield ""
-            yield _failures(file)
+            yield Fitted(partial(_failures, file))
         for note, count in file.notes.items():
             yield Text(f"note in {count:,}: {one_line(note)}", style="yellow")
         if against is not None:
@@ -78,11 +79,14 @@ def _lines(count: int) -> str:
 def _group(group: Group, ascii_only: bool) -> Iterator[RenderableType]:
     yield Text(one_line(group.label), style="bold cyan")
     yield Flow(_facts(group))
-    tables = [_latency(group, ascii_only), _flops(group)]
+    tables = [
+        Fitted(*(partial(_latency, group, ascii_only, bars) for bars in (True, False))),
+        Fitted(*(partial(_flops, group, medians) for medians in (True, False))),
+    ]
     if group.retention["video"].stages or group.retention["audio"].stages:
-        tables.append(_retention(group, ascii_only))
+        tables.append(Fitted(*(partial(_retention, group, ascii_only, columns) for columns in (3, 2, 1))))
     if group.slowest:
-        tables.append(_slowest(group))
+        tables.append(Fitted(*(partial(_slowest, group, texts) for texts in (3, 2, 1))))
     for table in tables:
         yield ""
         yield table
@@ -128,12 +132,12 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _latency(group: Group, ascii_only: bool) -> Table:
+def _latency(group: Group, ascii_only: bool, bars: bool) -> Table:
     from seats.report.names import STEP_NAMES
     from seats.report.summary import PARTS_OF_TOTAL
     from seats.report.units import milliseconds, percent
 
-    table = _table("<time", "median", "95th pct.", "share", "<")
+    table = _table("<time", "median", "95th pct.", "share", *["<"] * bars)
     for name, step in group.latency.items():
         part = name in PARTS_OF_TOTAL
         shown = step.share is not None and name != "per_output_token"
@@ -142,13 +146,13 @@ def _latency(group: Group, ascii_only: bool) -> Table:
             milliseconds(step.ms.median),
             milliseconds(step.ms.p95),
             percent(step.share) if shown and step.share is not None else "",
-            bar(min(step.share, 1.0), 20, "cyan", ascii_only) if part and step.share is not None else "",
+            *[bar(min(step.share, 1.0), 20, "cyan", ascii_only) if part and step.share is not None else ""] * bars,
             style="" if part else "bold",
         )
     return table
 
 
-def _flops(group: Group) -> Table:
+def _flops(group: Group, medians: bool) -> Table:
     from seats.report.names import PART_NAMES
     from seats.report.units import flops, times
 
@@ -158,10 +162,10 @@ def _flops(group: Group) -> Table:
             flops(full.total) if full else "",
             flops(run.total) if run else "",
             times(cost.reduction) if cost.reduction else "",
-            f"{flops(full.median)} → {flops(run.median)}" if full and run else "",
+            *[f"{flops(full.median)} → {flops(run.median)}" if full and run else ""] * medians,
         ]
 
-    table = _table("<FLOPs", "full", "run", "fewer", "median row")
+    table = _table("<FLOPs", "full", "run", "fewer", *["median row"] * medians)
     for name, cost in group.flops.parts.items():
         if any(spread is not None and spread.total for spread in (cost.full, cost.run)):
             table.add_row(PART_NAMES[name], *row(cost))
@@ -169,12 +173,15 @@ def _flops(group: Group) -> Table:
     return table
 
 
-def _retention(group: Group, ascii_only: bool) -> Table:
+def _retention(group: Group, ascii_only: bool, columns: int) -> Table:
+    """columns: of each modality; 3 for tokens, share and bar, 2 without the bar, 1 for the share."""
     from seats.report.units import flops, percent
 
     shown = [name for name in STYLES if group.retention[name].stages]
     stages = {name: group.retention[name].stages for name in shown}
-    table = _table("<tokens", *(column for name in shown for column in (name, "", "<")))
+    headers = {3: ("{}", "", "<"), 2: ("{}", ""), 1: ("{}",)}[columns]
+    places = slice(columns == 1, max(columns, 2))
+    table = _table("<tokens", *(column.format(name) for name in shown for column in headers))
     names = {"full": "in the clip", "pre_llm": "before the LLM"}
     before: list[float] = []
     for place in range(max(map(len, stages.values()))):
@@ -186,25 +193,28 @@ def _retention(group: Group, ascii_only: bool) -> Table:
         cells: list[RenderableType] = []
         for name, stage in zip(shown, here, strict=True):
             drawn = bar(min(stage.share, 1.0), 10, STYLES[name], ascii_only)
-            cells += [flops(stage.tokens), percent(stage.share), drawn]
+            each: list[RenderableType] = [flops(stage.tokens), percent(stage.share), drawn]
+            cells += each[places]
         stage_name = here[0].name
         table.add_row(names.get(stage_name, f"in {stage_name.replace('_', ' ')}"), *cells)
     averages = [group.retention[name].average for name in shown]
-    cells = [cell for average in averages for cell in ("", percent(average.median) if average else "", "")]
+    cells = [cell for average in averages for cell in ["", percent(average.median) if average else "", ""][places]]
     table.add_row("layer average, median", *cells, style="bold")
     return table
 
 
-def _slowest(group: Group) -> Table:
+def _slowest(group: Group, texts: int) -> Table:
+    """texts: how many are said of a row: the clip, the question, in which step most of the time went."""
     from seats.report.names import STEP_NAMES
     from seats.report.units import milliseconds
 
-    table = _table("slowest", "<most of it in", "<clip", "<question", "line")
+    table = _table("slowest", *["<most of it in"] * (texts > 2), "<clip", *["<question"] * (texts > 1), "line")
     for slow in group.slowest:
         most = max(slow.steps, key=lambda name: slow.steps[name], default="")
         said = STEP_NAMES[most] if most else ""
         clip, question = Text(one_line(slow.clip or slow.id)), Text(one_line(slow.question))
-        table.add_row(milliseconds(slow.total_ms), said, clip, question, str(slow.line))
+        asked = [clip, question][:texts]
+        table.add_row(milliseconds(slow.total_ms), *[said] * (texts > 2), *asked, str(slow.line))
     return table
 
 
@@ -234,7 +244,7 @@ def _against(against: Against) -> Iterator[RenderableType]:
         yield Flow(pairs)
         if compared.pairs:
             yield ""
-            yield _ratios(compared)
+            yield Fitted(partial(_ratios, compared))
             yield ""
             yield f"{compared.same_answers:,} answers the same, {compared.different_answers:,} different"
         for example in compared.examples[:5]:

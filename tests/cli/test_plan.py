@@ -169,3 +169,14 @@ def test_the_choice_of_the_built_in_model_says_what_it_knows(
     assert ran.code == 0, ran.err
     assert ran.line.startswith("model: seats-nano (no CUDA GPU here")
     assert ran.line.endswith("it only knows shapes-and-sounds clips")
+
+
+@pytest.mark.parametrize("width", [60, 40])
+def test_a_narrow_terminal_breaks_no_word(run: Run, clips: Path, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    arguments = ("plan", clips / "both.mp4", "--model", "Qwen/Qwen2.5-Omni-7B")
+    words = set(run(*arguments).out.split())
+    monkeypatch.setenv("COLUMNS", str(width))
+    ran = run(*arguments)
+    assert max(map(len, ran.out.splitlines())) <= width
+    assert {word for word in ran.out.split() if word.isalpha()} <= words
+    assert "…" not in ran.out

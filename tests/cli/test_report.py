@@ -142,3 +142,16 @@ def test_answers_of_ask_can_be_reported(run: Run, tiny: Path, clips: Path, tmp_p
 
 
 _PARTS = {"decode_clip", "prepare", "encode_video", "encode_audio", "selection", "prefill", "other", "generation"}
+
+
+@pytest.mark.parametrize("width", [60, 40])
+def test_a_narrow_terminal_breaks_no_word(run: Run, results: Path, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    monkeypatch.setenv("COLUMNS", "500")
+    words = set(run("report", results).out.split())
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.chdir(results.parent)
+    ran = run("report", results.name)
+    assert max(map(len, ran.out.splitlines())) <= width
+    assert set(ran.out.split()) - words <= {results.name}
+    before = next(line for line in ran.out.splitlines() if line.startswith("before"))
+    assert before.count("%") == 2
