@@ -7,6 +7,7 @@ before the first new row, by writing the file anew beside and putting it in the 
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import stat
@@ -89,7 +90,8 @@ class ResultsFile:
     def __exit__(self, *_: object) -> None:
         with suppress(OSError):
             if self._made and not os.fstat(self._handle).st_size:
-                self._real.unlink()  # before the lock goes: who waits for it looks whether the file is still there
+                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises where another may be writing unseen
+                self._real.unlink()
             os.fsync(self._handle)
         os.close(self._handle)
 
@@ -188,8 +190,6 @@ def _is_half_a_row(line: bytes) -> bool:
 
 def _open_locked(path: Path) -> int:
     """Open for appending, locked against other batches; the lock ends with the process."""
-    import fcntl
-
     while True:
         with suppress(FileNotFoundError):
             if not stat.S_ISREG(os.stat(path).st_mode):

@@ -119,6 +119,7 @@ class RowFile:
     ) -> None:
         with suppress(OSError):
             if self._made and not os.fstat(self._file.fileno()).st_size:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises where another may be writing unseen
                 Path(os.path.realpath(self.path)).unlink()
         self._file.close()
 

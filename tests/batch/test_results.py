@@ -47,6 +47,18 @@ def test_a_file_that_nothing_was_written_to_goes_again_if_it_was_made_here(tmp_p
     assert list(tmp_path.iterdir()) == [older]
 
 
+def test_without_locks_an_empty_file_stays_as_another_may_be_writing_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with ResultsFile(tmp_path / "r.jsonl"):
+        pass
+    assert (tmp_path / "r.jsonl").exists()
+
+
 def test_a_file_cut_anywhere_is_repaired(tmp_path: Path) -> None:
     whole = write(tmp_path / "whole.jsonl", ROWS).read_bytes()
     two = len(b"".join(map(to_line, ROWS[:2])))

@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import json
 from dataclasses import replace
 
@@ -34,6 +36,16 @@ def test_a_file_that_nothing_was_written_to_goes_again_if_it_was_made_here(tmp_p
         with pytest.raises(KeyboardInterrupt), RowFile(file):
             raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == [older]
+
+
+def test_without_locks_an_empty_file_stays_as_another_may_be_writing_to_it(tmp_path, monkeypatch):
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with RowFile(tmp_path / "r.jsonl"):
+        pass
+    assert (tmp_path / "r.jsonl").exists()
 
 
 def test_the_last_row_of_a_key_counts(tmp_path):
