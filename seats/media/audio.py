@@ -26,6 +26,8 @@ _ROUNDING_S = 0.005
 _PREROLL_S = 1.0
 # A longer pause within the sound is said, seconds.
 _LONG_GAP_S = 10.0
+# The mix of channels that is quieter than them by this factor of power (40 dB) is told, by one frame in so many.
+_CANCELLED, _LISTENED = 1e-4, 8
 # Resampling in pieces of this length keeps Python out of the way, seconds.
 _PIECE_S = 1.0
 
@@ -66,7 +68,8 @@ def _load(
         damaged, wrong, decoded, source_rate, reached, drift_s = 0, 0, 0, 0, 0.0, _DRIFT_S
         clock: float | None = None
         watch, skipped, restarted = Clock(), 0.0, False
-        notes = []
+        notes: list[str] = []
+        channels_power = mixed_power = 0.0
         raw_aac = container.format.name == "aac"
         for packet in _then_none(media.packets(container, stream, deadline)):
             try:
@@ -95,7 +98,11 @@ def _load(
                     return None
                 decoded += 1
                 source_rate, channels = frame.sample_rate, frame.layout.nb_channels
-                samples = to_mono(frame)
+                parts = to_channels(frame)
+                samples = parts[0] if len(parts) == 1 else parts.mean(axis=0)  # as librosa.to_mono takes it
+                if len(parts) > 1 and decoded % _LISTENED == 1:
+                    channels_power += float(np.vdot(parts, parts)) / len(parts)
+                    mixed_power += float(np.vdot(samples, samples))
                 if not np.isfinite(samples).all():  # a single one would spread over everything the resampler gives
                     wrong += int(np.count_nonzero(~np.isfinite(samples)))
                     samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
@@ -120,6 +127,8 @@ def _load(
         notes.append(f"{damaged} damaged piece{'s' * (damaged > 1)} of sound replaced by silence")
     if wrong:
         notes.append(f"{wrong} sample{'s' * (wrong > 1)} of the sound not a number, replaced by silence")
+    if mixed_power < _CANCELLED * channels_power:
+        notes.append("the channels of the sound are opposite and cancel each other out; turn one over in an editor")
     waveform = mono.finish()
     if not len(waveform):
         return None, notes, reached
@@ -143,18 +152,16 @@ def _then_none(packets: Any) -> Any:
     yield None
 
 
-def to_mono(frame: Any) -> np.ndarray:
-    """Return an audio frame as float32 `[N]` in [-1, 1]: the channels' mean, as librosa.to_mono takes it."""
+def to_channels(frame: Any) -> np.ndarray:
+    """Return an audio frame as float32 `[channels, N]` in [-1, 1]."""
     samples = frame.to_ndarray()
     if not frame.format.is_planar:
         samples = samples.reshape(-1, frame.layout.nb_channels).T
     if samples.dtype == np.uint8:
-        samples = (samples.astype(np.float32) - 128) / 128
-    elif np.issubdtype(samples.dtype, np.integer):
-        samples = samples.astype(np.float32) / -float(np.iinfo(samples.dtype).min)
-    else:
-        samples = samples.astype(np.float32, copy=False)
-    return samples[0] if len(samples) == 1 else samples.mean(axis=0)
+        return (samples.astype(np.float32) - 128) / 128
+    if np.issubdtype(samples.dtype, np.integer):
+        return samples.astype(np.float32) / -float(np.iinfo(samples.dtype).min)
+    return samples.astype(np.float32, copy=False)
 
 
 class MonoWriter:

@@ -15,7 +15,7 @@ from seats.media.adts import unsaid_seconds
 from seats.media.estimates import is_estimated
 from seats.media.video import orientation
 
-# Formats that can carry a display matrix, or pictures with EXIF data.
+# Formats that can carry a display matrix, or pictures with EXIF data. JPEG has it in films of any format.
 _TURNABLE_FORMATS = {"mov", "mp4", "matroska", "webm", "jpeg_pipe", "png_pipe", "webp_pipe", "tiff_pipe"}
 
 
@@ -171,7 +171,7 @@ def _video_info(
     frames = stream.frames or (round(fps * duration) if fps and duration else None)
     if context is None:
         return VideoInfo("unknown", 0, 0, False, fps, frames, None)
-    turned = turnable and _is_turned(container, stream, deadline)
+    turned = (turnable or context.name == "mjpeg") and _is_turned(container, stream, deadline)
     width, height = (context.height, context.width) if turned else (context.width, context.height)
     aspect = media.pixel_aspect(container, stream)
     return VideoInfo(context.name, width, height, turned, fps, frames, context.pix_fmt, aspect)

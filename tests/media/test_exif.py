@@ -1,5 +1,8 @@
 """Pictures that say how they are to be turned in their EXIF data, as those of phones and cameras do."""
 
+from fractions import Fraction
+
+import av
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
@@ -35,3 +38,19 @@ def test_pictures_are_turned_as_they_say(tmp_path, ending, options, orientation)
     assert (info.video.height, info.video.width) == seen.shape[:2]
     part = take(read_clip(path), SAMPLING, None, None)
     assert (part.height, part.width) == pixels.shape[:2]
+
+
+def test_films_of_such_pictures_are_turned(tmp_path):
+    seen = picture(tmp_path / "6.jpg", 6, quality=95, subsampling=0)
+    film = tmp_path / "6.avi"
+    with av.open(str(film), "w") as output:
+        stream = output.add_stream("mjpeg", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 112, 56, "yuvj444p"
+        for number in range(10):
+            packet = av.Packet((tmp_path / "6.jpg").read_bytes())
+            packet.stream, packet.pts, packet.dts, packet.time_base = stream, number, number, Fraction(1, 10)
+            packet.is_keyframe = True
+            output.mux(packet)
+    assert load_clip(film, sampling=SAMPLING).video.pixels.shape[2:] == seen.shape[:2]
+    part = take(read_clip(film), SAMPLING, None, None)
+    assert (part.height, part.width) == seen.shape[:2]
