@@ -220,7 +220,7 @@ class _Frames:
         import torch
 
         if self._pixels is None:
-            raise MediaError(f"{self._path}: no picture can be decoded; get another copy")
+            raise MediaError(f"{self._path}: {no_picture(self.codec)}")
         count = self._filled
         if count == len(self._pixels):
             return torch.from_numpy(self._pixels), count
@@ -367,6 +367,12 @@ def orientation(frame: Any) -> tuple[bool, bool, bool]:
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return False, a < 0, d < 0
     return True, c < 0, b < 0
+
+
+def no_picture(codec: str) -> str:
+    """Say that nothing of a video stream can be decoded, and what to do."""
+    remedy = "animated WebP is not read, convert it to mp4 or GIF" if codec == "webp" else "get another copy"
+    return f"no picture can be decoded; {remedy}"
 
 
 def not_square(aspect: float) -> str:

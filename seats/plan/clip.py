@@ -15,7 +15,7 @@ from seats.media import container as media
 from seats.media.probe import stream_notes
 from seats.media.sampling import shown_size
 from seats.media.timeline import choose_frames, read_timeline
-from seats.media.video import not_square
+from seats.media.video import no_picture, not_square
 
 PACKETS_S = 0.3
 """Packets of a stream are read for so many seconds at most; a file that takes longer is planned from its header."""
@@ -144,6 +144,8 @@ def _frames(
 ) -> tuple[int, float, tuple[int, int], bool]:
     if pictures is None:
         return 0, 1.0, (0, 0), False
+    if not (pictures.width and pictures.height):
+        raise MediaError(no_picture(pictures.codec))
     choice = choose_frames(
         pictures.times, pictures.last_s, start_s=start, end_s=end, sampling=sampling, rates=pictures.rates
     )

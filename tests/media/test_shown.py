@@ -111,3 +111,11 @@ def test_one_picture_is_told_as_such(tmp_path):
     assert take(read_clip(tmp_path / "still.jpg"), SAMPLING).still
     assert not load_clip(film).video.still
     assert not take(read_clip(film), SAMPLING).still
+
+
+def test_animated_webp_is_named(tmp_path):
+    path = tmp_path / "moves.webp"
+    Image.fromarray(rgba()).save(path, save_all=True, append_images=[Image.fromarray(rgba()[::-1, ::-1])])
+    for read in (lambda: load_clip(path), lambda: take(read_clip(path), SAMPLING)):
+        with pytest.raises(MediaError, match=r"moves\.webp: no picture can be decoded; animated WebP is not read"):
+            read()
