@@ -158,6 +158,9 @@ class PlanTable:
                 yield Text("Full tokens would not.", style="yellow")
             return
         yield Text(f"Does not fit into {where}.", style="red")
+        if not self.changes and plan.weights_bytes + reserve >= room.limit_bytes:
+            yield Text(f"The weights alone take {size(plan.weights_bytes)}: choose a smaller --model.")
+            return
         if not self.changes:
             yield Text("No single change is enough: combine --max-frames, --max-pixels, --end and --keep.")
             return

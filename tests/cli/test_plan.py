@@ -57,6 +57,8 @@ def test_published_models_need_no_files(run: Run, clips: Path) -> None:
     assert "--quantize 4bit" in flags
     assert all(change["total_bytes"] < 17 * 2**30 for change in said["fit"]["suggestions"])
     assert "Does not fit" in run("plan", clips / "both.mp4", "--model", "Qwen/Qwen2.5-Omni-7B", "--max-vram", "17G").out
+    small = run("plan", clips / "both.mp4", "--model", "Qwen/Qwen2.5-Omni-7B", "--max-vram", "1G").out
+    assert "The weights alone take 16.6 GiB: choose a smaller --model." in small
 
 
 def test_a_limit_chooses_the_model(run: Run, clips: Path) -> None:
