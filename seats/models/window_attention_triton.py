@@ -11,6 +11,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from seats.selection import triton_kernels
+
 _LOG2_E = 1.4426950408889634
 LONGEST = 64
 """Tokens of the longest window that a program can hold."""
@@ -19,8 +21,10 @@ _HEAD_DIMS = 128
 
 
 def supports(q: Tensor, longest: int | None) -> bool:
-    """Whether the kernel takes queries `[N, H, d]` in windows of at most `longest` tokens."""
-    return longest is not None and longest <= LONGEST and q.shape[2] <= _HEAD_DIMS
+    """Whether the kernel takes queries `[N, H, d]` in windows of at most `longest` tokens: 32 bits only in the
+    interpreter, as on a GPU such tiles fill more registers than there are."""
+    short = q.dtype in (torch.bfloat16, torch.float16) or (q.dtype == torch.float32 and triton_kernels.interpreted())
+    return short and longest is not None and longest <= LONGEST and q.shape[2] <= _HEAD_DIMS
 
 
 def turned_window_attention(

@@ -207,7 +207,8 @@ def _window_cases():
         cu = torch.cat([cu.new_zeros(1), cu])
         angle = 3 * torch.rand(int(cu[-1]), width // heads // 2, generator=generator).repeat(1, 2).to(_device())
         x = torch.randn(len(angle), width, generator=generator).to(_device(), getattr(torch, dtype))
-        assert (fused._window_kernel(x[:, None, : width // heads], longest) is None) != triton_kernels.usable(x)
+        taken = triton_kernels.usable(x) and (dtype == "float16" or triton_kernels.interpreted())
+        assert (fused._window_kernel(x[:, None, : width // heads], longest) is not None) == taken
         found.append(fused._vision_attention(attention, x, cu, (angle.cos(), angle.sin()), longest))
     return [x.detach().float().cpu() for x in found]
 
