@@ -40,9 +40,11 @@ def ray() -> None:
 
 
 def quantized() -> None:
-    from seats import find_checkpoint, load_model
+    import torch
 
-    load_model(find_checkpoint("seats-nano"), quantize="4bit")
+    from seats.models.omni import _quantization
+
+    _quantization("4bit", torch.device("cuda"), torch.bfloat16)
 
 
 @pytest.mark.parametrize(

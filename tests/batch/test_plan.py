@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,8 @@ class Folder:
             plan = make_plan(jobs, results.entries(), "s", retry_failed=retry_failed)
             if plan.rewrites:
                 results.rewrite(plan.change)
-        import json
-
-        return plan, [json.loads(line) for line in self.out.read_bytes().splitlines()]
+            lines = self.out.read_bytes().splitlines()
+        return plan, [json.loads(line) for line in lines]
 
 
 @pytest.fixture
