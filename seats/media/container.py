@@ -30,8 +30,9 @@ _MAX_ERRORS_IN_A_ROW = 100
 _SEEKABLE_FORMATS = {"mov", "mp4", "matroska", "webm", "wav", "flac", "ogg", "mpegts", "avi"}
 # Pictures and not videos: a width and height of pixels that these name is that of paper, and not shown.
 _PICTURE_FORMATS = {"gif", "apng", "image2"}
-# Widths of a pixel by its height beyond these are a damaged header.
-_PIXEL_ASPECTS = (0.25, 4.0)
+# Widths of a pixel by its height beyond these are a damaged header, and a difference from 1 below the last is rounding:
+# encoders write 404:405 where a size had to be made even.
+_PIXEL_ASPECTS, _SQUARE = (0.25, 4.0), 0.02
 # MPEG's transport and program streams count 90,000 a second in 33 bits (ISO 13818-1). Sound whose encoder begins a
 # moment before time 0 has its first timestamps just below the end of that clock.
 _MPEG_FORMATS = {"mpegts", "mpeg"}
@@ -270,9 +271,9 @@ def need_decoder(stream: Any, path: Path, kind: str) -> None:
 def pixel_aspect(container: InputContainer, stream: Any) -> float:
     """Return the width of a video's pixels by their height, as stored: 1 but for DVDs, DV tapes and the like."""
     name, aspect = container.format.name, float(stream.sample_aspect_ratio or 1)
-    if name in _PICTURE_FORMATS or name.endswith("_pipe") or not _PIXEL_ASPECTS[0] <= aspect <= _PIXEL_ASPECTS[1]:
+    if name in _PICTURE_FORMATS or name.endswith("_pipe") or abs(aspect - 1) < _SQUARE:
         return 1.0
-    return aspect
+    return aspect if _PIXEL_ASPECTS[0] <= aspect <= _PIXEL_ASPECTS[1] else 1.0
 
 
 def _decodable(stream: Any) -> bool:

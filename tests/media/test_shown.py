@@ -63,7 +63,10 @@ def test_transparency_that_no_decoder_tells_is_said(tmp_path):
     assert any("taken as opaque" in note for note in load_clip(tmp_path / "alpha.webm").notes)
 
 
-@pytest.mark.parametrize(("aspect", "size"), [("2/1", (112, 448)), ("1/2", (112, 112)), ("100/1", (112, 224))])
+@pytest.mark.parametrize(
+    ("aspect", "size"),
+    [("2/1", (112, 448)), ("1/2", (112, 112)), ("100/1", (112, 224)), ("9/10", (112, 196)), ("404/405", (112, 224))],
+)
 def test_pixels_become_square(tmp_path, aspect, size):
     path = write_clip(tmp_path / "wide.mp4", frames=30, size=(224, 112), options={"x264-params": f"sar={aspect}"})
     clip = load_clip(path, sampling=SAMPLING)
