@@ -1,5 +1,6 @@
 import json
 import os
+import statistics
 import sys
 from pathlib import Path
 
@@ -172,12 +173,14 @@ def test_available_under_cgroup_version_1(tmp_path):
 
 
 def test_available_falls_when_memory_is_taken():
-    before = available_bytes("cpu")
-    held = np.ones(400 * 2**20, dtype=np.uint8)
-    taken = before - available_bytes(torch.device("cpu"))
+    def taken() -> int:
+        before = available_bytes("cpu")
+        held = np.ones(400 * 2**20, dtype=np.uint8)
+        assert held[-1] == 1
+        return before - available_bytes(torch.device("cpu"))
+
     # Other processes take and give back memory at the same time.
-    assert taken > 100 * 2**20
-    assert held[-1] == 1
+    assert statistics.median(taken() for _ in range(5)) > 100 * 2**20
 
 
 @on_linux
