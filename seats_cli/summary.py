@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 STYLES = {"video": "cyan", "audio": "magenta"}
 _LABEL_WIDTH = 7
 _SHORTEST_BAR = 4
+# As the notes of a clip begin where the file lacks them; the summary says so in a line of its own.
+_NONE_IN_FILE = {"pictures": "no pictures in the file", "sound": "no sound track in the file"}
 
 
 class Summary:
@@ -82,17 +84,23 @@ class Summary:
             told = frames_told(frames, video.fps, video.still)
             rows.add("seen", *([] if alone else [used]), told, f"{width}×{height}{resized}")
         else:
-            rows.add("seen", "no pictures used (--no-video)" if self.part.no_video else "no pictures in this file")
+            rows.add("seen", self._absent("pictures", "--no-video" if self.part.no_video else ""))
         if clip.audio is not None:
             rows.add("heard", f"{seconds(clip.audio.seconds)} of sound", f"{clip.audio.source_rate / 1e3:g} kHz source")
         else:
-            rows.add("heard", "no sound used (--no-audio)" if self.part.no_audio else "no sound in this file")
+            rows.add("heard", self._absent("sound", "--no-audio" if self.part.no_audio else ""))
         for note in self._notes():
             rows.add("note", Text(one_line(note), style="yellow"))
         return rows.table
 
+    def _absent(self, what: str, option: str) -> str:
+        if option:
+            return f"no {what} used ({option})"
+        none = any(note.startswith(_NONE_IN_FILE[what]) for note in self.answer.notes)
+        return f"no {what} in this file" if none else f"no {what}: see the note"
+
     def _notes(self) -> Iterator[str]:
-        said = ("no sound track in the file", "no pictures in the file")
+        said = tuple(_NONE_IN_FILE.values())
         yield from (note for note in self.answer.notes if not note.startswith(said))
         if self.answer.finish_reason == "length":
             limit = self.answer.question.decoding.max_new_tokens

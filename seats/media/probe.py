@@ -13,7 +13,7 @@ from seats.errors import MediaError
 from seats.media import container as media
 from seats.media.adts import unsaid_seconds
 from seats.media.estimates import is_estimated
-from seats.media.video import orientation
+from seats.media.pictures import header_notes, orientation
 
 # Formats that can carry a display matrix, or pictures with EXIF data. JPEG has it in films of any format.
 _TURNABLE_FORMATS = {"mov", "mp4", "matroska", "webm", "jpeg_pipe", "png_pipe", "webp_pipe", "tiff_pipe"}
@@ -31,6 +31,7 @@ class VideoInfo:
         frames: Number of frames: the header's or, estimated, rate times duration; None if neither is known.
         pixel_format: FFmpeg's name, such as "yuv420p10le"; None if unknown.
         pixel_aspect: Width of a pixel by its height, as stored (before rotation).
+        notes: What users should know of how its pictures are read.
     """
 
     codec: str
@@ -41,6 +42,7 @@ class VideoInfo:
     frames: int | None
     pixel_format: str | None
     pixel_aspect: float = 1.0
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,8 @@ def _video_info(
     turned = (turnable or context.name == "mjpeg") and _is_turned(container, stream, deadline)
     width, height = (context.height, context.width) if turned else (context.width, context.height)
     aspect = media.pixel_aspect(container, stream)
-    return VideoInfo(context.name, width, height, turned, fps, frames, context.pix_fmt, aspect)
+    notes = tuple(header_notes(stream, aspect))
+    return VideoInfo(context.name, width, height, turned, fps, frames, context.pix_fmt, aspect, notes)
 
 
 def _is_turned(container: Any, stream: Any, deadline: media.Deadline) -> bool:

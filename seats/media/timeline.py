@@ -61,9 +61,14 @@ class Timeline:
     @property
     def notes(self) -> list[str]:
         """What users should know of it."""
-        if self.restart_s is None:
-            return []
-        return [f"the clock of the pictures restarts at {self.restart_s:.1f} s; only the part before it is used"]
+        notes = []
+        if not self.timestamped and len(self.times) > 1:
+            notes.append(f"the video has no timestamps; {1 / self.last_s:g} frames per second assumed")
+        if self.restart_s is not None:
+            notes.append(
+                f"the clock of the pictures restarts at {self.restart_s:.1f} s; only the part before it is used"
+            )
+        return notes
 
 
 NO_PICTURE = -(2**63)

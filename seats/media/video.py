@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import av.error
 import numpy as np
-from av.sidedata.sidedata import Type as SideDataType
 
 from seats.errors import MediaError
 from seats.media import container as media
 from seats.media.clip import Video
+from seats.media.pictures import header_notes, no_picture, orientation, resize, to_rgb
 from seats.media.reading import Arriving
 from seats.media.sampling import FrameSampling, frame_size, shown_size
 from seats.media.timeline import Choice, Timeline, choose_frames, read_timeline, seek_to
@@ -31,17 +31,6 @@ _RESIZING_THREADS = 8
 # Of all pictures that are being resized or wait for it, at the source's size: about 150 MB in YUV and RGB.
 _RESIZING_PIXELS = 32_000_000
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
-
-
-def _unknown_side_data(cls: Any, value: object) -> Any:
-    """A member for a kind of side data that FFmpeg has and this PyAV does not know, such as EXIF: without one, a frame
-    that carries it could not be asked for any."""
-    member = object.__new__(cls)
-    member._name_, member._value_ = f"UNKNOWN_{value}", value
-    return cls._value2member_map_.setdefault(value, member)
-
-
-SideDataType._missing_ = classmethod(_unknown_side_data)  # type: ignore[assignment, method-assign]
 
 
 class _NotExactError(Exception):
@@ -94,8 +83,6 @@ def load_video(
     if count < len(choice.indices):
         read_until = float(timeline.times[choice.indices[count - 1]])
         frames.notes.append(f"the pictures after {read_until:.1f} s cannot be decoded and are left out")
-    if not timeline.timestamped:
-        frames.notes.append(f"the video has no timestamps; {choice.source_fps:g} frames per second assumed")
     if times[0] > 1.5 / choice.source_fps:
         frames.notes.append(f"the pictures begin {times[0]:.1f} s late; the first one stands in until then")
     video = Video(
@@ -169,8 +156,6 @@ class _Frames:
                 size = frame_size(*shown, total, self._sampling)
             except MediaError as error:
                 raise MediaError(f"{self._path}: {error}") from None
-            if self.aspect != 1:
-                self.notes.append(not_square(self.aspect))
             self._pixels = np.empty((total, 3, *size), dtype=np.uint8)
             if self._arriving is not None:
                 self._arriving.begin(self._pixels)
@@ -208,9 +193,9 @@ class _Frames:
         transpose, flip_x, flip_y = self._turn
         height, width = place.shape[2:]
         # turning the small picture is cheaper than turning the large one, and gives the same
-        rgb, transparent = _to_rgb(frame, self._path)
+        rgb, transparent = to_rgb(frame, self._path)
         self.transparent |= transparent
-        small = _resize(rgb, *((width, height) if transpose else (height, width)))
+        small = resize(rgb, *((width, height) if transpose else (height, width)))
         if transpose:
             small = small.transpose(0, 2, 1)
         place[:] = small[:, :: -1 if flip_y else 1, :: -1 if flip_x else 1]
@@ -255,8 +240,7 @@ def _decode(
         stream.thread_type = "AUTO"
         frames.codec = stream.codec_context.name
         frames.aspect = media.pixel_aspect(container, stream)
-        if stream.metadata.get("alpha_mode") == "1":  # WebM; FFmpeg's own decoders leave the second picture out
-            frames.notes.append("the video says what of it is transparent, which is not read: it is taken as opaque")
+        frames.notes.extend(header_notes(stream, frames.aspect))
         if timeline.sought_s is not None:
             seek_to(container, stream, timeline.sought_s)
         if leave_out:
@@ -352,61 +336,3 @@ def _decoded(stream: Any, packet: Any, on_damage: Callable[[], None]) -> list[An
     except (av.error.FFmpegError, OSError):
         on_damage()
         return []
-
-
-def orientation(frame: Any) -> tuple[bool, bool, bool]:
-    """Return how a frame is to be turned for display: swap rows and columns, then mirror x, then mirror y.
-
-    Read off the display matrix (ISO 14496-12, 8.3.2), which phones write instead of turning the picture;
-    angles other than quarter turns are rounded to one.
-    """
-    data = frame.side_data.get(SideDataType.DISPLAYMATRIX)
-    if data is None:
-        return False, False, False
-    a, b, _, c, d = np.frombuffer(bytes(data), dtype=np.int32)[:5].tolist()
-    if abs(a) + abs(d) >= abs(b) + abs(c):
-        return False, a < 0, d < 0
-    return True, c < 0, b < 0
-
-
-def no_picture(codec: str) -> str:
-    """Say that nothing of a video stream can be decoded, and what to do."""
-    remedy = "animated WebP is not read, convert it to mp4 or GIF" if codec == "webp" else "get another copy"
-    return f"no picture can be decoded; {remedy}"
-
-
-def not_square(aspect: float) -> str:
-    """A note for the user on pixels so many times as wide as high."""
-    return f"the pixels are {aspect:.3g} times as wide as high; pictures are read in the shape that players show"
-
-
-def _to_rgb(frame: Any, path: Path) -> tuple[np.ndarray, bool]:
-    """Return a frame as uint8 `[H, W, 3]`, full range, by its own colour matrix, on white (as qwen-omni-utils puts
-    pictures on it), and whether any of that shows through."""
-    try:
-        if not (frame.format.has_palette or any(component.is_alpha for component in frame.format.components)):
-            return frame.to_ndarray(format="rgb24"), False
-        rgba = frame.to_ndarray(format="rgba")
-        rgb, alpha = rgba[..., :3], rgba[..., 3:].astype(np.uint16)
-        if alpha.min() == 255:
-            return np.ascontiguousarray(rgb), False
-        return ((rgb * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8), True
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise MediaError(
-            f"{path}: pixel format {frame.format.name} cannot be made RGB ({error}); convert it to mp4"
-        ) from None
-
-
-def _resize(rgb: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize uint8 `[h, w, 3]` to uint8 `[3, height, width]`, bicubic with antialiasing.
-
-    The same as torchvision's transforms v2 on uint8 tensors, which the models' own processors use. The older
-    torchvision function in qwen-omni-utils goes through float32; at sharp edges values differ by a few levels.
-    """
-    if rgb.shape[:2] == (height, width):
-        return rgb.transpose(2, 0, 1)
-    import torch  # slow to import; decoding has begun by now
-    import torch.nn.functional as F
-
-    picture = torch.from_numpy(rgb).permute(2, 0, 1)
-    return F.interpolate(picture[None], size=(height, width), mode="bicubic", antialias=True)[0].numpy()

@@ -12,10 +12,10 @@ import numpy as np
 from seats.errors import MediaError, SettingsError
 from seats.media import SAMPLE_RATE, FrameSampling, MediaInfo, frame_size, probe
 from seats.media import container as media
+from seats.media.pictures import no_picture
 from seats.media.probe import stream_notes
 from seats.media.sampling import shown_size
 from seats.media.timeline import choose_frames, read_timeline
-from seats.media.video import no_picture, not_square
 
 PACKETS_S = 0.3
 """Packets of a stream are read for so many seconds at most; a file that takes longer is planned from its header."""
@@ -167,7 +167,7 @@ def _pictures(info: MediaInfo) -> Pictures:
     video = info.video
     assert video is not None
     height, width = shown_size(video.height, video.width, video.turned, video.pixel_aspect)
-    notes = () if video.pixel_aspect == 1 else (not_square(video.pixel_aspect),)
+    notes = video.notes
     try:
         line = read_timeline(info.path, 0.0, math.inf, media.Deadline(PACKETS_S, info.path))
         if len(line.times):

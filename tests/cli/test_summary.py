@@ -107,6 +107,20 @@ def test_notes_are_shown_and_disarmed(answered: Any) -> None:
     assert any("a [bold]strange[/bold]\ufffd[31m file" in line for line in render(noted, 80))
 
 
+@pytest.mark.parametrize(
+    ("notes", "seen"),
+    [
+        (("no pictures in the file; only the sound is used",), "no pictures in this file"),
+        (("the picture is 4040x20, longer than 200:1; crop it first",), "no pictures: see the note"),
+    ],
+)
+def test_pictures_that_are_not_used_are_not_said_to_be_absent(answered: Any, notes: Any, seen: str) -> None:
+    noted = replace(answered, notes=notes, clip=replace(answered.clip, video=None))
+    lines = render(noted, 80)
+    assert any(seen in line for line in lines)
+    assert any(notes[0] in line for line in lines) == seen.endswith("note")  # else it would be said twice
+
+
 def test_flow_breaks_between_pieces_only() -> None:
     console = Console(width=20, color_system=None)
     with console.capture() as captured:

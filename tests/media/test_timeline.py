@@ -1,12 +1,16 @@
-"""Which frames are chosen, from lists of timestamps alone."""
+"""Which frames are chosen from lists of timestamps, and what is said of them."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
+from seats.media import load_clip
 from seats.media.sampling import FrameSampling, smart_nframes
 from seats.media.timeline import choose_frames
+from seats.plan.clip import read_clip, take
+from tests.media.make import numbered_picture, write_clip
 
 _ALL = {"start_s": 0.0, "end_s": float("inf")}
 
@@ -125,3 +129,13 @@ def test_every_chosen_frame_is_on_the_screen_in_the_range(gaps, offset, start, l
     assert times[choice.indices[-1]] <= end + 0.5 * typical + 1e-9
     assert until[choice.indices[0]] >= start - 0.5 * typical - 1e-9
     assert choice.fps > 0
+
+
+def test_a_rate_that_is_assumed_is_said(tmp_path):
+    assumed = "the video has no timestamps; 30 frames per second assumed"
+    raw, icon = write_clip(tmp_path / "raw.h264", frames=60, container_format="h264"), tmp_path / "one.ico"
+    Image.fromarray(numbered_picture(1)).save(icon)
+    for path, said in ((raw, True), (icon, False)):  # of one picture there is no rate
+        assert (assumed in load_clip(path).notes) == said
+        assert (assumed in take(read_clip(path), FrameSampling()).notes) == said
+        assert any("timestamps" in note for note in load_clip(path).notes) == said

@@ -1,14 +1,15 @@
-"""Pictures as players show them: transparent parts on white, pixels that are not square."""
+"""Pictures as players show them: their colours, the right way up, transparent parts on white, square pixels."""
 
 import av
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from seats.errors import MediaError
 from seats.media import FrameSampling, load_clip, probe
 from seats.plan.clip import read_clip, take
-from tests.media.make import tone, write_clip
+from tests.media.make import numbered_picture, tone, write_clip
 
 SAMPLING = FrameSampling(min_pixels=28 * 28, max_pixels=10**6, factor=28)
 WHITE = "transparent parts of the pictures are read as white"
@@ -60,7 +61,9 @@ def test_transparency_that_no_decoder_tells_is_said(tmp_path):
         for picture in [av.VideoFrame.from_ndarray(rgba(), "rgba")] * 5:
             output.mux(stream.encode(picture.reformat(format="yuva420p")))
         output.mux(stream.encode(None))
-    assert any("taken as opaque" in note for note in load_clip(tmp_path / "alpha.webm").notes)
+    path = tmp_path / "alpha.webm"
+    for notes in (load_clip(path).notes, take(read_clip(path), SAMPLING).notes):
+        assert any("taken as opaque" in note for note in notes)
 
 
 @pytest.mark.parametrize(
@@ -122,3 +125,101 @@ def test_animated_webp_is_named(tmp_path):
     for read in (lambda: load_clip(path), lambda: take(read_clip(path), SAMPLING)):
         with pytest.raises(MediaError, match=r"moves\.webp: no picture can be decoded; animated WebP is not read"):
             read()
+
+
+@pytest.mark.parametrize(
+    ("rotation", "hflip", "turn"),
+    [
+        (90, False, lambda p: np.rot90(p, 1)),
+        (180, False, lambda p: np.rot90(p, 2)),
+        (270, False, lambda p: np.rot90(p, 3)),
+        (0, True, lambda p: p[:, ::-1]),
+    ],
+)
+def test_rotation_is_applied(clips, rotation, hflip, turn):
+    expected = turn(numbered_picture(39))
+    path = write_clip(
+        clips / f"turned{rotation}.mp4",
+        frames=8,
+        rotation=rotation,
+        hflip=hflip,
+        picture=lambda _, w, h: numbered_picture(39, w, h),
+    )
+    video = load_clip(path).video
+    height, width = video.pixels.shape[2:]
+    assert (video.source_height, video.source_width) == expected.shape[:2]
+    rows = (np.arange(height) + 0.5) * expected.shape[0] / height
+    columns = (np.arange(width) + 0.5) * expected.shape[1] / width
+    shown = expected[rows.astype(int)][:, columns.astype(int), 1]
+    difference = np.abs(video.pixels[0, 1].numpy().astype(int) - shown)
+    assert (difference > 100).mean() < 0.05  # only at the edges of the blocks
+
+
+def _colours(path, codec, pix_fmt, colorspace, color_range, options):
+    """Write four flat colours as tagged YUV and return them as they were meant, and as they are read."""
+    colours = [(200, 30, 40), (20, 180, 60), (30, 60, 220), (235, 235, 235)]
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream(codec, rate=2)
+        stream.width, stream.height, stream.pix_fmt, stream.options = 96, 64, pix_fmt, options
+        stream.colorspace, stream.color_range = colorspace, color_range
+        for number, colour in enumerate(colours):
+            picture = np.broadcast_to(np.array(colour, np.uint8), (64, 96, 3)).copy()
+            frame = av.VideoFrame.from_ndarray(picture, "rgb24")
+            frame = _yuv(frame, pix_fmt, colorspace, color_range)
+            frame.pts = number
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode())
+    video = load_clip(path).video
+    read = [tuple(frame[:, 100, 100].tolist()) for frame in video.pixels]
+    return np.array(colours), np.array(read)
+
+
+def _yuv(frame, pix_fmt, colorspace, color_range):
+    """Convert by the textbook's formula, not by the library under test."""
+    kr, kb = {1: (0.2126, 0.0722), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}[colorspace]
+    bits = 10 if "10" in pix_fmt else 8
+    red, green, blue = (frame.to_ndarray()[0, 0] / 255).tolist()
+    luma = kr * red + (1 - kr - kb) * green + kb * blue
+    cb, cr = (blue - luma) / (2 * (1 - kb)), (red - luma) / (2 * (1 - kr))
+    unit = 2 ** (bits - 8)
+    if color_range == 2:
+        values = [luma * (2**bits - 1), *(128 * unit + c * (2**bits - 1) for c in (cb, cr))]
+    else:
+        values = [(16 + 219 * luma) * unit, *((128 + 224 * c) * unit for c in (cb, cr))]
+    result = av.VideoFrame(frame.width, frame.height, pix_fmt)
+    for plane, value in zip(result.planes, values, strict=True):
+        dtype = np.uint16 if bits > 8 else np.uint8
+        plane.update(np.full(plane.buffer_size // dtype().nbytes, round(value), dtype).view(np.uint8))
+    result.colorspace, result.color_range = colorspace, color_range
+    return result
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p", "yuv420p10le"])
+@pytest.mark.parametrize(("colorspace", "color_range"), [(1, 1), (6, 1), (1, 2), (9, 1)])
+def test_colours_follow_matrix_range_and_depth(clips, pix_fmt, colorspace, color_range):
+    path = clips / f"colour-{pix_fmt}-{colorspace}-{color_range}.mp4"
+    options = {"preset": "ultrafast", "crf": "1" if "10" in pix_fmt else "0"}
+    meant, read = _colours(path, "libx264", pix_fmt, colorspace, color_range, options)
+    assert np.abs(meant - read).max() <= 4
+
+
+def test_resizing_equals_torch_on_the_decoded_picture(clips):
+    path = write_clip(clips / "size.mp4", frames=4, size=(320, 180))
+    with av.open(str(path)) as source:
+        first = next(source.decode(video=0)).to_ndarray(format="rgb24")
+    video = load_clip(path).video
+    expected = torch.nn.functional.interpolate(
+        torch.from_numpy(first).permute(2, 0, 1)[None],
+        size=tuple(video.pixels.shape[2:]),
+        mode="bicubic",
+        antialias=True,
+    )[0]
+    assert torch.equal(video.pixels[0], expected)
+    # the float path of the reference's torchvision call: rounded and clamped at the end
+    floats = torch.nn.functional.interpolate(
+        torch.from_numpy(first).permute(2, 0, 1)[None].float(),
+        size=tuple(video.pixels.shape[2:]),
+        mode="bicubic",
+        antialias=True,
+    )[0]
+    assert (video.pixels[0] - floats.clamp(0, 255).round()).abs().mean() < 0.6

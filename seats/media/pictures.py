@@ -1,0 +1,88 @@
+"""A decoded picture becomes RGB of the asked size, and what users should know of how that was done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import av.error
+import numpy as np
+from av.sidedata.sidedata import Type as SideDataType
+
+from seats.errors import MediaError
+
+
+def _unknown_side_data(cls: Any, value: object) -> Any:
+    """A member for a kind of side data that FFmpeg has and this PyAV does not know, such as EXIF: without one, a frame
+    that carries it could not be asked for any."""
+    member = object.__new__(cls)
+    member._name_, member._value_ = f"UNKNOWN_{value}", value
+    return cls._value2member_map_.setdefault(value, member)
+
+
+SideDataType._missing_ = classmethod(_unknown_side_data)  # type: ignore[assignment, method-assign]
+
+
+def orientation(frame: Any) -> tuple[bool, bool, bool]:
+    """Return how a frame is to be turned for display: swap rows and columns, then mirror x, then mirror y.
+
+    Read off the display matrix (ISO 14496-12, 8.3.2), which phones write instead of turning the picture;
+    angles other than quarter turns are rounded to one.
+    """
+    data = frame.side_data.get(SideDataType.DISPLAYMATRIX)
+    if data is None:
+        return False, False, False
+    a, b, _, c, d = np.frombuffer(bytes(data), dtype=np.int32)[:5].tolist()
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        return False, a < 0, d < 0
+    return True, c < 0, b < 0
+
+
+def no_picture(codec: str) -> str:
+    """Say that nothing of a video stream can be decoded, and what to do."""
+    remedy = "animated WebP is not read, convert it to mp4 or GIF" if codec == "webp" else "get another copy"
+    return f"no picture can be decoded; {remedy}"
+
+
+def header_notes(stream: Any, aspect: float) -> list[str]:
+    """Say what a stream's header tells of how its pictures are read. aspect: width of a pixel by its height."""
+    notes = []
+    if aspect != 1:
+        notes.append(
+            f"the pixels are {aspect:.3g} times as wide as high; pictures are read in the shape that players show"
+        )
+    if stream.metadata.get("alpha_mode") == "1":  # WebM; FFmpeg's own decoders leave the second picture out
+        notes.append("the video says what of it is transparent, which is not read: it is taken as opaque")
+    return notes
+
+
+def to_rgb(frame: Any, path: Path) -> tuple[np.ndarray, bool]:
+    """Return a frame as uint8 `[H, W, 3]`, full range, by its own colour matrix, on white (as qwen-omni-utils puts
+    pictures on it), and whether any of that shows through."""
+    try:
+        if not (frame.format.has_palette or any(component.is_alpha for component in frame.format.components)):
+            return frame.to_ndarray(format="rgb24"), False
+        rgba = frame.to_ndarray(format="rgba")
+        rgb, alpha = rgba[..., :3], rgba[..., 3:].astype(np.uint16)
+        if alpha.min() == 255:
+            return np.ascontiguousarray(rgb), False
+        return ((rgb * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8), True
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise MediaError(
+            f"{path}: pixel format {frame.format.name} cannot be made RGB ({error}); convert it to mp4"
+        ) from None
+
+
+def resize(rgb: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize uint8 `[h, w, 3]` to uint8 `[3, height, width]`, bicubic with antialiasing.
+
+    The same as torchvision's transforms v2 on uint8 tensors, which the models' own processors use. The older
+    torchvision function in qwen-omni-utils goes through float32; at sharp edges values differ by a few levels.
+    """
+    if rgb.shape[:2] == (height, width):
+        return rgb.transpose(2, 0, 1)
+    import torch  # slow to import; decoding has begun by now
+    import torch.nn.functional as F
+
+    picture = torch.from_numpy(rgb).permute(2, 0, 1)
+    return F.interpolate(picture[None], size=(height, width), mode="bicubic", antialias=True)[0].numpy()
