@@ -196,10 +196,14 @@ def checkpoint_for(options: ModelOptions, output: Output) -> Checkpoint:
 
 
 def _check_quantize(device: str) -> None:
-    """Raises WrongUsage where there is no GPU for --quantize, before gigabytes are fetched that would not be loaded."""
+    """Before gigabytes are fetched for nothing. Raises WrongUsage where --quantize lacks a GPU, SettingsError where it
+    lacks a library."""
+    from seats.models.quantization import check_libraries
     from seats_cli.choose import free_gpu_bytes
 
-    if device in ("auto", "cpu", "mps") and free_gpu_bytes(device) is None:
+    if free_gpu_bytes(device) is not None:
+        check_libraries()
+    elif not device.startswith("cuda"):  # which loading says is not there
         why = "there is none here" if device == "auto" else f"--device {device} is none"
         raise WrongUsage(f"--quantize works on a CUDA GPU, and {why}: leave it out")
 

@@ -40,11 +40,9 @@ def ray() -> None:
 
 
 def quantized() -> None:
-    import torch
+    from seats.models.quantization import check_libraries
 
-    from seats.models.omni import _quantization
-
-    _quantization("4bit", torch.device("cuda"), torch.bfloat16)
+    check_libraries()
 
 
 @pytest.mark.parametrize(

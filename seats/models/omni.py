@@ -16,6 +16,7 @@ from seats.models import compat
 from seats.models.checkpoint import Checkpoint
 from seats.models.families import Family, family_of
 from seats.models.fused import use_fused_blocks
+from seats.models.quantization import quantization
 from seats.models.sampling import frame_sampling
 from seats.models.thinker import Thinker
 from seats.models.window_attention import use_window_attention
@@ -233,7 +234,7 @@ def _load_thinker(
 
     extra: dict[str, Any] = {}
     if quantize is not None:
-        extra = {"quantization_config": _quantization(quantize, device, dtype), "device_map": {"": device}}
+        extra = {"quantization_config": quantization(quantize, device, dtype), "device_map": {"": device}}
     quiet = transformers.utils.logging
     verbosity, bar = quiet.get_verbosity(), quiet.is_progress_bar_enabled()
     quiet.set_verbosity_error()
@@ -267,28 +268,6 @@ def _load_thinker(
     if quantize is None:
         module.to(device)
     return module.eval()
-
-
-def _quantization(quantize: str, device: torch.device, dtype: torch.dtype) -> Any:
-    from importlib.util import find_spec
-
-    from transformers import BitsAndBytesConfig
-
-    if quantize not in ("4bit", "8bit"):
-        raise SettingsError(f"unknown quantisation {quantize!r}: choose 4bit or 8bit")
-    if device.type != "cuda":
-        raise SettingsError(f"--quantize works on a CUDA GPU, not on {device.type}: leave it out")
-    if find_spec("bitsandbytes") is None or find_spec("accelerate") is None:
-        raise SettingsError("--quantize needs bitsandbytes and accelerate: pip install bitsandbytes accelerate")
-    encoders = ["visual", "audio_tower", "lm_head"]
-    if quantize == "8bit":
-        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=encoders)
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_compute_dtype=dtype,
-        llm_int8_skip_modules=encoders,
-    )
 
 
 def _tokenizer(checkpoint: Checkpoint) -> Any:

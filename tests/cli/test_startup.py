@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,6 +126,17 @@ def test_nothing_is_fetched_to_be_quantised_without_a_gpu(from_hub: Run, tmp_pat
     assert ran.code == 2
     assert ran.line.startswith("error: --quantize works on a CUDA GPU, and --device cpu is none: leave it out")
     assert not (tmp_path / "cache").exists()
+
+
+def test_nothing_is_fetched_to_be_quantised_without_the_library(
+    run: Run, clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choose, "free_gpu_bytes", lambda device: 80 * GIB)
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    monkeypatch.setattr("seats.models.checkpoint.find_checkpoint", lambda *_, **__: pytest.fail("was looked for"))
+    ran = run("ask", clips / "mute.mp4", "what ?", "--model", "org/large", "--quantize", "4bit")
+    assert ran.code == 2
+    assert ran.line.startswith("error: --quantize needs bitsandbytes and accelerate: pip install")
 
 
 def test_quantising_without_a_gpu_is_said_before_what_to_install(
