@@ -171,7 +171,7 @@ class ModelOptions:
 
 
 @dataclass(frozen=True)
-class SelectionOptions:
+class TokenOptions:
     """Which tokens stay."""
 
     method: Annotated[
@@ -207,6 +207,12 @@ class SelectionOptions:
             "paper's code does.",
         ),
     ] = "keep"
+
+
+@dataclass(frozen=True)
+class SelectionOptions(TokenOptions):
+    """Which tokens stay, and whether that is compared with all of them."""
+
     compare: Annotated[
         bool, flag("--compare", panel=_TOKENS, text="Also run full tokens and report the measured speed-up.")
     ] = False

@@ -37,19 +37,20 @@ def blocks(path: Path, language: str) -> list[str]:
     return [text for name, text in fenced if name == language]
 
 
-def stand_ins() -> dict[str, Any]:
-    """What the examples with a Hugging Face model leave open: a tiny model, and a prompt as its processor makes it."""
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For what the examples with a Hugging Face model load: a tiny model, and a prompt as its processor makes it."""
+    import transformers
+
     from tests.tiny import tiny_inputs, tiny_thinker
 
-    class Thinker:
-        @staticmethod
-        def from_pretrained(_: Any) -> Any:
-            return tiny_thinker("qwen2.5-omni")
+    thinker, processor = transformers.Qwen2_5OmniThinkerForConditionalGeneration, transformers.Qwen2_5OmniProcessor
+    load = thinker.from_pretrained
 
-    return {
-        "Qwen2_5OmniThinkerForConditionalGeneration": Thinker,
-        "processor": lambda _: tiny_inputs("qwen2.5-omni"),
-    }
+    def load_or_stand_in(name: Any, **settings: Any) -> Any:
+        return tiny_thinker("qwen2.5-omni") if name is ... else load(name, **settings)
+
+    monkeypatch.setattr(thinker, "from_pretrained", load_or_stand_in)
+    monkeypatch.setattr(processor, "from_pretrained", lambda _: lambda _: tiny_inputs("qwen2.5-omni"))
 
 
 @pytest.mark.slow
@@ -58,7 +59,8 @@ def test_the_python_of_the_api_page_and_the_readme_runs(
 ) -> None:
     """In the order of the page, one namespace for all, as a reader would type it in."""
     monkeypatch.chdir(ROOT)
-    namespace: dict[str, Any] = stand_ins()
+    stand_in(monkeypatch)
+    namespace: dict[str, Any] = {}
     page = blocks(ROOT / "docs/api.md", "python")
     assert len(page) == 5
     for number, code in enumerate(page, start=1):

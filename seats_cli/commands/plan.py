@@ -16,6 +16,7 @@ from seats_cli.options import (
     ModelOptions,
     OutputOptions,
     SelectionOptions,
+    flag,
     option,
     parse_question,
 )
@@ -37,6 +38,7 @@ class PlannedOptions(SelectionOptions):
         str,
         option("--method", panel="Token selection", text=f"{METHODS_TEXT}.", metavar="NAME"),
     ] = "seats"
+    compare: Annotated[bool, flag("--compare", panel="Token selection", text="Full tokens have to fit, too.")] = False
 
 
 @command

@@ -20,6 +20,7 @@ from seats_cli.options import (
     ModelOptions,
     OutputOptions,
     SelectionOptions,
+    TokenOptions,
     option,
 )
 from seats_cli.output import Output
@@ -39,7 +40,7 @@ _FILES = "Files"
 
 
 @dataclass(frozen=True)
-class ViewedOptions(SelectionOptions):
+class ViewedOptions(TokenOptions):
     """Which tokens stay, by one method or by several to compare."""
 
     method: Annotated[
