@@ -27,6 +27,17 @@ def most_keep(family: str, share: float) -> int:
     return math.floor(low[0] + (high[0] - low[0]) * min(1.0, (most - low[1]) / (high[1] - low[1])))
 
 
+def method_label(method: str, keep: float, video: float | None, audio: float | None) -> str:
+    """A method with its target: "full", "seats 10%", "seats 10% video 20%", "seats video 20% audio 40%".
+
+    keep: percent; video, audio: shares in [0, 1] that override it, None where they don't.
+    """
+    if method == "full":
+        return method
+    own = [f"{what} {100 * share:g}%" for what, share in (("video", video), ("audio", audio)) if share is not None]
+    return " ".join([method, *([f"{keep:g}%", *own] if len(own) < 2 else own)])
+
+
 def check_reach(method: str, family: str, video: float, audio: float, most: float) -> None:
     """Raise SettingsError where a modality is to keep a larger share than `most`, and say what can be asked for."""
     for what, share in (("video", video), ("audio", audio)):

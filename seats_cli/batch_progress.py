@@ -6,7 +6,8 @@ import time
 from typing import Any
 
 from seats.batch.jobs import Event, Finished, Made, Planned, Said, Started
-from seats.batch.rows import OK, printable_path
+from seats.batch.rows import OK
+from seats.files import printable_path
 from seats_cli.output import Output
 from seats_cli.text import one_line
 

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from seats.batch.rows import ERROR, OK, error_line, printable_path, to_line
+from seats.batch.rows import ERROR, OK, error_line, to_line
 from seats.errors import SeatsError, SettingsError
+from seats.files import printable_path
 from seats.inference.answer import Answer
 from seats.inference.conversation import Conversation
+from seats.keep import method_label
 from seats.methods import method_class, retention_for
 from seats.methods.registry import method_names
 from seats_cli.command import error_line as print_error
@@ -29,7 +31,6 @@ from seats_cli.text import milliseconds, one_line, seconds
 from seats_cli.transcript import transcript
 
 if TYPE_CHECKING:
-    from seats.methods import Method
     from seats_cli.planning import Fit
 
 
@@ -266,7 +267,7 @@ class Session:
 def _figures(answer: Answer) -> list[str]:
     """An answer's summary on one line."""
     trace, latency = answer.trace, answer.latency_ms
-    said = [_name(answer.method, answer.question.keep)]
+    said = [_name(answer)]
     for what in ("video", "audio"):
         full = getattr(trace.full, what)
         if full:
@@ -284,5 +285,6 @@ def _figures(answer: Answer) -> list[str]:
     return [one_line(piece) for piece in said]
 
 
-def _name(method: Method, keep: float) -> str:
-    return method.name if method.name == "full" else f"{method.name} {keep:g}%"
+def _name(answer: Answer) -> str:
+    asked = answer.question
+    return method_label(answer.method.name, asked.keep, asked.keep_video, asked.keep_audio)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from seats.models.checkpoint import BUILT_IN
 from seats.models.hub import fetch_plan
+from seats.plan.gpu import gpu_driver_here
 from seats_cli.text import size
 
 GIB = 2**30
 CHOICES = ((24 * GIB, "Qwen/Qwen2.5-Omni-7B"), (12 * GIB, "Qwen/Qwen2.5-Omni-3B"))
 """Free GPU memory that a model needs with room for a clip, largest first."""
-GPU_FILES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 ONLY_KNOWS = "it only knows shapes-and-sounds clips"
 
 
@@ -49,9 +49,9 @@ def _built_in(why: str) -> Choice:
 
 def free_gpu_bytes(device: str) -> int | None:
     """Free memory of the CUDA device that would be used, None without one. Imports torch only where a driver is."""
-    if device != "auto" and not device.startswith("cuda"):
+    if not re.fullmatch(r"auto|cuda(:\d+)?", device):
         return None
-    if not any(Path(file).exists() for file in GPU_FILES):
+    if not gpu_driver_here():
         return None
     import torch
 

@@ -32,7 +32,7 @@ def check_page(path: Path) -> None:
 
 def shown(maps: Sequence[TokenMap]) -> list[TokenMap]:
     """The maps with the clip's path as it can be printed: bytes that are not UTF-8 as backslash escapes."""
-    from seats.batch.rows import printable_path
+    from seats.files import printable_path
 
     made = []
     for seen in maps:

@@ -14,6 +14,8 @@ def check_place(path: Path, *, in_place: bool = False) -> None:
 
     in_place: whether a file that is there is written into; else another one, made beside it, takes its place.
     """
+    if path.is_dir() or not path.name:
+        raise SettingsError(f"{path} is a folder: give the name of a file")
     real = Path(os.path.realpath(path))  # what a link leads to is written, not the link
     if not real.parent.is_dir():
         raise SettingsError(f"{path}: its folder does not exist; make it first")

@@ -11,6 +11,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from seats.keep import method_label
 from seats.media.sampling import frames_told
 from seats_cli.flow import Fitted, Flow
 from seats_cli.text import SHOWN_S, flops, one_line, seconds, size, times
@@ -94,10 +95,11 @@ class PlanTable:
         full, run = plan.full, plan.run
         table = Table(box=None, padding=(0, 1), show_edge=False, pad_edge=False, header_style="bold")
         table.add_column("", no_wrap=True)
-        same = plan.ask.method == "full"
+        ask, same = plan.ask, plan.ask.method == "full"
         table.add_column("full tokens", justify="right", no_wrap=True)
         if not same:
-            table.add_column(f"{plan.ask.method} {plan.ask.keep:g}%", justify="right", no_wrap=True)
+            label = method_label(ask.method, ask.keep, ask.keep_video, ask.keep_audio)
+            table.add_column(label, justify="right", no_wrap=True)
 
         def row(label: str, values: tuple[str, str], style: str = "") -> None:
             table.add_row(Text(label, style=style), *(Text(v, style=style) for v in values[: 1 if same else 2]))

@@ -13,6 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from seats.keep import method_label
 from seats.media.sampling import frames_told
 from seats_cli.flow import Flow, bar
 from seats_cli.options import ClipOptions
@@ -53,21 +54,11 @@ class Summary:
 
     def _title(self) -> Text:
         answer, thinker = self.answer, self.answer.model.thinker
-        method = answer.method.name
+        asked, method = answer.question, answer.method.name
+        target = method_label(method, asked.keep, asked.keep_video, asked.keep_audio).removeprefix(method)
         name = one_line(PurePath(answer.model.name).name)
         dtype = str(thinker.dtype).removeprefix("torch.")
-        return Text.assemble((name, "bold"), f" · {dtype} · {thinker.device} · ", (method, "bold"), self._target())
-
-    def _target(self) -> str:
-        asked = self.answer.question
-        if self.answer.method.name == "full":
-            return ""
-        own = [
-            f"{name} {100 * share:g}%"
-            for name, share in (("video", asked.keep_video), ("audio", asked.keep_audio))
-            if share is not None
-        ]
-        return " " + " ".join([f"{asked.keep:g}%", *own] if len(own) < 2 else own)
+        return Text.assemble((name, "bold"), f" · {dtype} · {thinker.device} · ", (method, "bold"), target)
 
     def _facts(self) -> Table:
         rows = _Rows()

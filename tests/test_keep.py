@@ -3,7 +3,7 @@
 import pytest
 
 from seats.errors import SettingsError
-from seats.keep import check_reach, most_keep
+from seats.keep import check_reach, method_label, most_keep
 from seats.methods import ModelShape, retention_for
 from seats.methods.seats import Seats
 from seats.methods.seats_plus import SeatsPlus
@@ -34,3 +34,16 @@ def test_a_share_is_rounded_to_one_that_can_be_had():
     with pytest.raises(SettingsError, match=r"keep 90 % of the video.* 66.6 % is the most .*--keep-video 66.6% where"):
         check_reach("seats", "qwen2.5-omni", 0.9, 0.3, 2 / 3)
     check_reach("seats", "qwen2.5-omni", 2 / 3, 0.3, 2 / 3)
+
+
+@pytest.mark.parametrize(
+    ("method", "video", "audio", "label"),
+    [
+        ("full", None, None, "full"),
+        ("seats", None, None, "seats 12.5%"),
+        ("seats+", 0.2, None, "seats+ 12.5% video 20%"),
+        ("seats", 0.2, 0.4, "seats video 20% audio 40%"),
+    ],
+)
+def test_a_method_is_named_with_its_target(method, video, audio, label):
+    assert method_label(method, 12.5, video, audio) == label

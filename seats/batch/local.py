@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -15,6 +14,7 @@ from seats.batch.ledger import Ledger, Ticket
 from seats.batch.local_child import DECODER_EXIT, DEVICE_EXIT, Numbered, Ready, Refused, Stop
 from seats.batch.settings import Setup
 from seats.errors import ModelError
+from seats.plan.gpu import gpu_driver_here
 
 _LOOK_EVERY_S = 0.2
 _FAILED_STARTS = 3
@@ -26,7 +26,7 @@ _EXITS = {
 
 def devices_for(device: str, workers: int | None) -> list[str]:
     """A device for each worker. device: as for `load_model`. workers: None for one per GPU, or one."""
-    if device not in ("auto", "cuda") or not _has_nvidia():
+    if device not in ("auto", "cuda") or not gpu_driver_here():
         return [device] * (workers or 1)
     import torch
 
@@ -34,11 +34,6 @@ def devices_for(device: str, workers: int | None) -> list[str]:
     if not count:
         return [device] * (workers or 1)
     return [f"cuda:{number % count}" for number in range(workers or count)]
-
-
-def _has_nvidia() -> bool:
-    """Whether it is worth seconds to ask torch for GPUs."""
-    return any(os.path.exists(file) for file in ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd"))
 
 
 @dataclass
@@ -66,8 +61,12 @@ class LocalEngine:
         self._stopping = False
 
     def __enter__(self) -> LocalEngine:
-        for device in self._devices:
-            self._workers.append(self._start(device))
+        try:
+            for device in self._devices:
+                self._workers.append(self._start(device))
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: Any) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 
 from seats.batch.clips import Found, Shard
 from seats.batch.jobs import Asked, Job
-from seats.batch.rows import printable_path
 from seats.errors import SettingsError
+from seats.files import printable_path
 
 _COLUMNS = ("clip", "question", "id", "answer")
 _EXPECTED = "a header or keys: clip, question and, if wanted, id and answer"

@@ -130,8 +130,12 @@ class RayEngine:
         device = self._setup.model.device
         wants_gpu = device.startswith("cuda") or (device == "auto" and ray.cluster_resources().get("GPU", 0) >= 1)
         self._resources = {"num_gpus": 1 if wants_gpu else 0, "num_cpus": 1}
-        for _ in range(self._count):
-            self._actors.append(self._start())
+        try:
+            for _ in range(self._count):
+                self._actors.append(self._start())
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def _where(self) -> dict[str, Any]:

@@ -44,6 +44,7 @@ from typing import Any
 from seats.batch.jobs import Asked
 from seats.errors import SeatsError
 from seats.evaluation.matching import answers_with
+from seats.files import printable_path
 
 OK, ERROR = "ok", "error"
 Row = dict[str, Any]
@@ -168,14 +169,6 @@ def _is_content(value: Any) -> bool:
         and isinstance(value.get("bytes"), int)
         and isinstance(value.get("stat"), str | None)
     )
-
-
-def printable_path(path: str) -> str:
-    """The text with bytes that are not UTF-8 (surrogates in Python) as backslash escapes."""
-    try:
-        return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:  # a surrogate that stands for no byte
-        return path.encode("utf-8", "backslashreplace").decode()
 
 
 def _is_utf8(path: str) -> bool:

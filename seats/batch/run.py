@@ -114,7 +114,9 @@ def _append(results: ResultsFile, event: Made) -> Row:
         return event.row
     except ValueError as error:
         row = event.row
-        context = Context(event.job.clip, event.asked, row.get("content"), row["settings"], row.get("retry"))
+        context = Context(
+            event.job.clip, event.asked, row.get("content"), row["settings"], row.get("retry"), row.get("max_vram")
+        )
         row = error_row(context, error)
         results.append(row)
         return row

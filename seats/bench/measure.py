@@ -112,29 +112,30 @@ def alternate(
     # what is loaded stays: a collector that looks through all of it in a timed run would be measured
     gc.collect()
     gc.freeze()
-    for number in range(warmups + rounds):
-        if number > warmups and time.monotonic() - began > limit_s:
-            break
-        on_round()
-        where = (
-            f"warm-up {number + 1} of {warmups}" if number < warmups else f"round {number - warmups + 1} of {rounds}"
-        )
-        for row in rows:
-            if row.error is not None:
-                continue
-            announce(f"{where}: {row.setting.label}")
-            try:
-                result = run(row.setting)
-            except Exception as error:  # the other settings' measurements are not to be lost with this one's
-                row.error, row.runs = _said(error), []
-                if not (isinstance(error, SeatsError) or is_out_of_memory(error)):
-                    row.traceback = traceback.format_exc()
-                del error
-                _free()
-                continue
-            if number >= warmups:
-                row.runs.append(result)
-    gc.unfreeze()
+    try:
+        for number in range(warmups + rounds):
+            if number > warmups and time.monotonic() - began > limit_s:
+                break
+            on_round()
+            counts = number >= warmups
+            where = f"round {number - warmups + 1} of {rounds}" if counts else f"warm-up {number + 1} of {warmups}"
+            for row in rows:
+                if row.error is not None:
+                    continue
+                announce(f"{where}: {row.setting.label}")
+                try:
+                    result = run(row.setting)
+                except Exception as error:  # the other settings' measurements are not to be lost with this one's
+                    row.error, row.runs = _said(error), []
+                    if not (isinstance(error, SeatsError) or is_out_of_memory(error)):
+                        row.traceback = traceback.format_exc()
+                    del error
+                    _free()
+                    continue
+                if counts:
+                    row.runs.append(result)
+    finally:
+        gc.unfreeze()
     return rows
 
 

@@ -15,6 +15,7 @@ from seats.bench.report import machine_json, rows_json, spread_json
 from seats.costs.flops import flops_report
 from seats.costs.memory import kv_cache_bytes, peak_device_bytes, reset_peak_device_bytes
 from seats.costs.timers import StepTimer
+from seats.files import printable_path
 from seats.inference.answer import Question
 from seats.inference.encode import build_prompt, encode_clip
 from seats.inference.generate import generate
@@ -66,7 +67,7 @@ def profile(
         "model": {"name": model.name},
         "machine": machine_json(model.thinker, rate),
         "clip": {
-            "path": str(clip.path),
+            "path": printable_path(str(clip.path)),
             "start_s": clip.start_s,
             "end_s": clip.end_s,
             "frames": clip.video and clip.video.pixels.shape[0],

@@ -16,9 +16,10 @@ from typing import Any
 
 from seats.errors import ModelError, SettingsError
 from seats.evaluation.layers import Dependence, paired_interval
+from seats.files import replacing
 from seats.methods import ModelShape, Seats, retention_for
 from seats.methods.seats_plus import FREE_AFTER
-from seats.models.checkpoint import BUILT_IN_FOLDER, Checkpoint
+from seats.models.checkpoint import BUILT_IN_FOLDER, OWN_SETTINGS, Checkpoint
 from seats.models.hub import cache_folder
 from seats.selection import feasible_scale
 
@@ -153,7 +154,7 @@ def _scale(num_layers: int, drop_layers: tuple[int, ...], late_layer: int) -> fl
 def check_can_save(checkpoint: Checkpoint) -> Path:
     """The `seats.json` of a model. Raises ModelError if it is not a user's own to write."""
     folder = checkpoint.folder.resolve()
-    path = folder / "seats.json"
+    path = folder / OWN_SETTINGS
     if folder == BUILT_IN_FOLDER:
         raise ModelError(
             f"the borders of {checkpoint.name} come with the package: copy {folder} to a folder of your own and give "
@@ -185,10 +186,9 @@ def save(checkpoint: Checkpoint, shape: ModelShape, proposal: Proposal, measured
         "measured": measured,
     }
     Seats.for_model(ModelShape(shape.family, shape.num_layers, settings), retention_for(shape.family, 10), seed=0)
-    part = path.with_name(".seats.json.part")
     try:
-        part.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        part.replace(path)
+        with replacing(path) as beside:
+            beside.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     except OSError as error:
         raise ModelError(f"{path} cannot be written ({error.strerror}): copy the model elsewhere") from error
     return path

@@ -6,7 +6,7 @@ import multiprocessing
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 
 from seats.errors import SeatsError
@@ -42,24 +42,23 @@ def answer_all(
             theirs.close()
             processes.append(process)
             pipes[ours] = process.name
-            ours.send(waiting.popleft())
+            with _alive(process.name):
+                ours.send(waiting.popleft())
         while pipes:
             for pipe in wait(list(pipes)):
                 assert isinstance(pipe, Connection)
-                try:
+                with _alive(pipes[pipe]):
                     said = pipe.recv()
-                except (EOFError, ConnectionResetError):
-                    raise SeatsError(
-                        f"{pipes[pipe]} ended unexpectedly, perhaps for lack of memory; try fewer --workers"
-                    ) from None
                 if isinstance(said, Row):
                     yield said
                 elif isinstance(said, BaseException):
                     raise said
                 elif waiting:
-                    pipe.send(waiting.popleft())
+                    with _alive(pipes[pipe]):
+                        pipe.send(waiting.popleft())
                 else:
-                    pipe.send(None)
+                    with suppress(ConnectionError):  # it has nothing left to do
+                        pipe.send(None)
                     pipe.close()
                     del pipes[pipe]
     finally:
@@ -67,6 +66,15 @@ def answer_all(
             process.terminate()
         for process in processes:
             process.join()
+
+
+@contextmanager
+def _alive(worker: str) -> Iterator[None]:
+    """Raises SeatsError where the other end of a pipe is gone."""
+    try:
+        yield
+    except (EOFError, ConnectionError) as error:
+        raise SeatsError(f"{worker} ended unexpectedly, perhaps for lack of memory; try fewer --workers") from error
 
 
 def _serve(pipe: Connection, evaluation: Evaluation, start: Callable[[], Opened]) -> None:

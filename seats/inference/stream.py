@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from weakref import WeakKeyDictionary
 
@@ -12,7 +13,8 @@ from seats.inference.answer import Answer, Question, answer
 from seats.media import Clip
 from seats.models.omni import OmniModel
 
-_turns: WeakKeyDictionary[object, threading.Lock] = WeakKeyDictionary()
+# One thread a model: streams take turns, none of the application's own threads waits, and torch's pool is made once.
+_threads: WeakKeyDictionary[object, ThreadPoolExecutor] = WeakKeyDictionary()
 
 
 class _StoppedError(Exception):
@@ -27,10 +29,10 @@ class AnswerStream:
     """
 
     def __init__(self, run: Callable[[Callable[[str], None]], Answer], model: OmniModel) -> None:
-        """run: answers, in a thread of its own, and hands pieces to what it is given. model: answers one at a time."""
+        """run: answers, and hands pieces to what it is given. model: what answers, one question at a time."""
         self.answer: Answer | None = None
         self._run = run
-        self._turn = _turns.setdefault(model.thinker.module, threading.Lock())
+        self._thread = _threads.setdefault(model.thinker.module, ThreadPoolExecutor(1, "seats-answer"))
 
     async def __aiter__(self) -> AsyncIterator[str]:
         loop = asyncio.get_running_loop()
@@ -45,14 +47,13 @@ class AnswerStream:
 
         def work() -> Answer:
             try:
-                with self._turn:
-                    if stopped.is_set():
-                        raise _StoppedError
-                    return self._run(give)
+                if stopped.is_set():
+                    raise _StoppedError
+                return self._run(give)
             finally:
                 give(None)
 
-        working = loop.run_in_executor(None, work)
+        working = loop.run_in_executor(self._thread, work)
         try:
             while (piece := await pieces.get()) is not None:
                 yield piece

@@ -20,9 +20,10 @@ from lmms_eval.api.model import lmms
 from loguru import logger
 from tqdm import tqdm
 
-from seats.batch.rows import ERROR, OK, error_line, printable_path, to_line
+from seats.batch.rows import ERROR, OK, error_line, to_line
 from seats.costs.timers import StepTimer
 from seats.errors import MediaError, SeatsError, SettingsError
+from seats.files import printable_path
 from seats.inference.answer import Answer, Question, answer_encoded
 from seats.inference.encode import encode_clip
 from seats.inference.generate import Decoding

@@ -185,8 +185,11 @@ def device_named(device: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         where = torch.device(device)
-    except RuntimeError as error:
-        raise SettingsError(f"unknown device {device!r}: choose auto, cpu, cuda, cuda:N or mps") from error
+        known = where.type in ("cpu", "cuda", "mps")
+    except RuntimeError:
+        known = False
+    if not known:
+        raise SettingsError(f"unknown device {device!r}: choose auto, cpu, cuda, cuda:N or mps")
     if where.type == "cuda" and not torch.cuda.is_available():
         raise SettingsError(f"device {device!r} asked for, but this torch sees no CUDA GPU: use --device cpu")
     if where.type == "cuda" and where.index is not None and where.index >= torch.cuda.device_count():
@@ -297,7 +300,7 @@ def _mel_spec(checkpoint: Checkpoint, thinker: Thinker) -> MelSpec:
 
 def _patch_spec(checkpoint: Checkpoint, thinker: Thinker) -> PatchSpec:
     vision = thinker.vision.config
-    said = {**checkpoint.feature_extractor, **checkpoint.video_processor}
+    said = {**checkpoint.image_processor, **checkpoint.video_processor}
     return PatchSpec(
         patch_size=vision.patch_size,
         temporal_patch_size=vision.temporal_patch_size,

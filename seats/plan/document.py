@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from seats.files import printable_path
+from seats.plan.clip import ClipFacts
 from seats.plan.plan import Plan, Run
 from seats.plan.search import Suggestion, reserve_for
 
@@ -20,7 +22,9 @@ class Room:
     source: str
 
 
-def plan_json(plan: Plan, room: Room, fitting: tuple[bool, bool], changes: Sequence[Suggestion]) -> dict[str, Any]:
+def plan_json(
+    plan: Plan, clip: ClipFacts, room: Room, fitting: tuple[bool, bool], changes: Sequence[Suggestion]
+) -> dict[str, Any]:
     """Plain values only. fitting: whether the run, and whether full tokens, fit into the room; changes: if not."""
     ask, part, model, kept = plan.ask, plan.part, plan.model, plan.run.tokens
     video = None
@@ -29,6 +33,8 @@ def plan_json(plan: Plan, room: Room, fitting: tuple[bool, bool], changes: Seque
     return {
         "schema": SCHEMA,
         "clip": {
+            "path": printable_path(str(clip.path)),
+            "duration_s": clip.duration_s,
             "start_s": part.start_s,
             "end_s": part.end_s,
             "video": video,

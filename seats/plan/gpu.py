@@ -14,6 +14,11 @@ TIMEOUT_S = 3.0
 _QUERY = ("--query-gpu=index,uuid,name,memory.total,memory.free", "--format=csv,noheader,nounits")
 
 
+def gpu_driver_here() -> bool:
+    """Whether it is worth seconds to import torch and ask it for GPUs: NVIDIA's, WSL's or AMD's driver is there."""
+    return any(os.path.exists(file) for file in ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd"))
+
+
 @dataclass(frozen=True)
 class PresentGpu:
     """index: as nvidia-smi counts. Bytes of its memory."""

@@ -22,7 +22,7 @@ def select_diverse(features: Tensor, saliency: Tensor | None, window: int, ratio
         features: [T, D] embeddings of one modality in sequence order, any float type and device.
         saliency: [T], at least 0, on the same device; None weighs all tokens alike.
         window: tokens per window, at least 1; the last window is shorter if T is no multiple.
-        ratio: share of a window to keep, in (0, 1].
+        ratio: share of a window to keep, in [0, 1]; at 0 one token stays all the same.
 
     Returns:
         [T] bool, True where the token is kept.
@@ -31,8 +31,8 @@ def select_diverse(features: Tensor, saliency: Tensor | None, window: int, ratio
     Source: SEATS (arXiv 2605.20035), pre-LLM selection. Memory: T * (D + window) floats, of long clips some windows'
     at a time.
     """
-    if not 0 < ratio <= 1:
-        raise SettingsError(f"pre-LLM retention {ratio:g} is outside (0, 1]: give a share of the tokens to keep")
+    if not 0 <= ratio <= 1:
+        raise SettingsError(f"retention {ratio:g} is outside [0, 1]: give a share of the tokens to keep")
     if window < 1:
         raise SettingsError(f"selection window of {window} tokens: give at least 1")
     if features.ndim != 2 or (saliency is not None and saliency.shape != features.shape[:1]):

@@ -10,6 +10,7 @@ import numpy as np
 
 from seats.inference.answer import Answer
 from seats.inference.trace import Drop, Trace
+from seats.keep import method_label
 from seats.media import Clip
 from seats.tokens.layout import Modality
 
@@ -98,14 +99,7 @@ class TokenMap:
     def name(self) -> str:
         """The method with its target, as in "seats 10%"."""
         asked = self.answer.question
-        if self.answer.method.name == "full":
-            return "full"
-        own = [
-            f"{what} {100 * share:g}%"
-            for what, share in (("video", asked.keep_video), ("audio", asked.keep_audio))
-            if share is not None
-        ]
-        return " ".join([self.answer.method.name, *([f"{asked.keep:g}%", *own] if len(own) < 2 else own)])
+        return method_label(self.answer.method.name, asked.keep, asked.keep_video, asked.keep_audio)
 
     def modalities(self) -> dict[str, Tokens]:
         """The tokens by modality, those that the clip has."""

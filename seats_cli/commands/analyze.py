@@ -23,6 +23,7 @@ from seats_cli.options import (
     parse_text,
 )
 from seats_cli.output import Output
+from seats_cli.places import check_place
 from seats_cli.planning import FitOptions, fitted_parts
 from seats_cli.startup import checkpoint_for, decode, fit_threads
 from seats_cli.usage import WrongUsage
@@ -167,9 +168,8 @@ def _check_places(wanted: AnalyzeOptions) -> None:
     if not wanted.tolerance < 50:
         raise WrongUsage(f"--tolerance {wanted.tolerance:g}% makes no sense: choose less than 50%")
     for name, path in (("--out", wanted.out), ("--plot", wanted.plot)):
-        if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
-            what = "is a folder" if path.is_dir() else f"there is no folder {path.absolute().parent}"
-            raise WrongUsage(f"{name} {path}: {what}; choose another place")
+        if path is not None:
+            check_place(path, in_place=name == "--out")
     if wanted.plot is not None:
         from seats.evaluation.plot import check_plot
 

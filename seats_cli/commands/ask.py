@@ -78,7 +78,7 @@ def ask(
 
 def answer_document(answered: Answer) -> dict[str, Any]:
     """`answer_json`, with bytes of the clip's path that are not UTF-8 as backslash escapes, as in a batch's rows."""
-    from seats.batch.rows import printable_path
+    from seats.files import printable_path
     from seats.inference.report import answer_json
 
     document = answer_json(answered)

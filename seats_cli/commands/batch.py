@@ -361,7 +361,7 @@ def _no_foreign_output() -> Iterator[None]:
 
 
 def _report(outcome: Outcome, where: Path, out: Output) -> None:
-    from seats.batch.rows import printable_path
+    from seats.files import printable_path
     from seats_cli.batch_progress import duration, speed
 
     rate = outcome.finished / outcome.seconds if outcome.seconds else None

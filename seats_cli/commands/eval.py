@@ -25,6 +25,7 @@ from seats_cli.options import (
     share,
 )
 from seats_cli.output import Output
+from seats_cli.places import check_place
 from seats_cli.planning import FitOptions, fitted_parts
 from seats_cli.startup import checkpoint_for, decode, fit_threads
 from seats_cli.text import milliseconds
@@ -177,9 +178,8 @@ def eval(  # noqa: A001  (the command's name)
 def _check_places(compared: EvalOptions) -> None:
     """Files that could not be written, before hours of work."""
     for flag, path in (("--out", compared.out), ("--markdown", compared.markdown), ("--plot", compared.plot)):
-        if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
-            what = "is a folder" if path.is_dir() else f"there is no folder {path.absolute().parent}"
-            raise WrongUsage(f"{flag} {path}: {what}; choose another place")
+        if path is not None:
+            check_place(path, in_place=flag == "--out")
     if compared.plot is not None:
         from seats.evaluation.plot import check_plot
 

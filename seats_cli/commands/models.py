@@ -134,20 +134,10 @@ def _known(folders: list[str], device: str, memory: int) -> list[Known]:
 
 def _on_disk(name: str) -> int | None:
     """Bytes of a model's weights on this disk, None if they are not whole. Never asks the hub."""
-    from seats.costs.memory import checkpoint_bytes
-    from seats.errors import ModelError
-    from seats.models.checkpoint import find_checkpoint
-    from seats.models.hub import is_hub_id
+    from seats.models.hub import cached_bytes, is_hub_id
     from seats.plan.model import may_be_on_disk
 
-    if is_hub_id(name) and not may_be_on_disk(name):
-        return None
-    try:
-        checkpoint = find_checkpoint(name, offline=True)
-        checkpoint.weight_files  # noqa: B018  (raises for a missing shard)
-        return checkpoint_bytes(checkpoint.folder)
-    except (ModelError, OSError):
-        return None
+    return None if is_hub_id(name) and not may_be_on_disk(name) else cached_bytes(name)
 
 
 def _table(known: list[Known]) -> Table:

@@ -95,9 +95,7 @@ def plan(
         others = [other for other in map(planned_model, names) if _smaller(other, planned)]
         changes = suggestions(made, facts, room.limit_bytes, others)
     if output.json:
-        document = plan_json(made, room, (run_fits, full_fits), changes)
-        document["clip"] = {"path": str(clip), "duration_s": facts.duration_s, **document["clip"]}
-        out.document(document)
+        out.document(plan_json(made, facts, room, (run_fits, full_fits), changes))
         return
     from seats_cli.consoles import OutputConsole
     from seats_cli.plan_table import PlanTable

@@ -141,7 +141,7 @@ def view(
         )
         written = _write(maps, files, out)
     if output.json:
-        from seats.batch.rows import printable_path
+        from seats.files import printable_path
 
         paths = {kind: printable_path(str(path)) for kind, path in written.items()}
         answers = [answer_document(seen.answer) for seen in maps]
@@ -162,9 +162,7 @@ def _check_files(files: FileOptions, clip: Path) -> None:
     for name, path, suffixes in wanted:
         if path is None:
             continue
-        if path.is_dir() or not path.name:
-            raise WrongUsage(f"{name} {path} is a folder: give the name of a file")
-        if suffixes and path.suffix.lower() not in suffixes:
+        if suffixes and not path.is_dir() and path.suffix.lower() not in suffixes:
             raise WrongUsage(f"{name} {path}: the name must end in {' or '.join(suffixes)}")
         check_place(path)
         if other := taken.get(os.path.realpath(path)):

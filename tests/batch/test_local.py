@@ -137,7 +137,7 @@ def test_a_decoder_that_does_not_start_stops_the_batch_and_blames_no_clip(
 
 
 def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("seats.batch.local._has_nvidia", lambda: True)
+    monkeypatch.setattr("seats.batch.local.gpu_driver_here", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     assert devices_for("auto", None) == ["cuda:0", "cuda:1"]
     assert devices_for("cuda", 3) == ["cuda:0", "cuda:1", "cuda:0"]

@@ -124,7 +124,7 @@ def test_a_model_that_is_not_to_be_written_is_told_before_any_work(
     [
         (["--tolerance", "60%"], "less than 50%"),
         (["--plot", "layers.gif"], ".png"),
-        (["--plot", "/nowhere/layers.png"], "no folder"),
+        (["--plot", "/nowhere/layers.png"], "its folder does not exist"),
         (["--every", "0"], "--every"),
         (["--out", "."], "is a folder"),
     ],

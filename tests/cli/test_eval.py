@@ -156,7 +156,7 @@ def test_what_is_wrong_is_said_before_the_model_is_loaded(
         (line(text=good + gone), 1, "gone.mp4 (line 4 of the set) is not there"),
         (line("--method", "magic"), 2, "choose one of"),
         (line("--method", "fastv", "--keep", "15%"), 2, "fastv cannot keep"),
-        (line("--out", tmp_path / "no" / "rows.jsonl"), 2, "there is no folder"),
+        (line("--out", tmp_path / "no" / "rows.jsonl"), 2, "its folder does not exist"),
         (line("--out", questions), 2, "line 1: not a row of seats eval"),
         (line("--markdown", tmp_path), 2, "is a folder"),
         (line("--plot", "plot.gif"), 2, ".png"),

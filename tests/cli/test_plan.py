@@ -48,6 +48,18 @@ def test_it_is_what_ask_reports(run: Run, clips: Path, tiny: Path) -> None:
     assert planned["memory_bytes"]["run"]["kv_cache"] == asked["memory_bytes"]["kv_cache"]
 
 
+def test_a_name_that_is_not_utf8_is_told_as_by_ask(run: Run, clips: Path, tmp_path: Path) -> None:
+    clip = tmp_path / os.fsdecode(b"caf\xe9.m4a")
+    clip.write_bytes((clips / "sound.m4a").read_bytes())
+    said = json.loads(run("plan", clip, "--model", "seats-nano", "--json").out)
+    assert said["clip"]["path"].endswith("caf\\xe9.m4a")
+
+
+def test_the_shares_asked_for_are_named(run: Run, clips: Path) -> None:
+    ran = run("plan", clips / "both.mp4", "--model", "seats-nano", "--keep-video", "20%", "--keep-audio", "40%")
+    assert "seats video 20% audio 40%" in ran.out
+
+
 def test_published_models_need_no_files(run: Run, clips: Path) -> None:
     ran = run("plan", clips / "both.mp4", "--model", "Qwen/Qwen2.5-Omni-7B", "--max-vram", "17G", "--json")
     said = json.loads(ran.out)

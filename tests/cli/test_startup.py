@@ -64,6 +64,12 @@ def test_device_cpu_wants_no_gpu() -> None:
     assert "--device cpu" in choose.choose_model("cpu", offline=True).line
 
 
+def test_a_gpu_that_is_no_number_is_left_to_loading(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choose, "gpu_driver_here", lambda: True)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert choose.free_gpu_bytes("cuda:x") is None
+
+
 def test_clip_decodes_beside_large_weights(run: Run, clips: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("seats_cli.startup._LARGE", 0)
     flags = ("--model", tiny, "--max-new-tokens", "2", "--quiet")
@@ -142,7 +148,7 @@ def test_nothing_is_fetched_to_be_quantised_without_the_library(
 def test_quantising_without_a_gpu_is_said_before_what_to_install(
     run: Run, clips: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(choose, "GPU_FILES", ())
+    monkeypatch.setattr(choose, "gpu_driver_here", lambda: False)
     ran = run("ask", clips / "mute.mp4", "what ?", "--model", tiny, "--quantize", "4bit")
     assert ran.line.startswith("error: --quantize works on a CUDA GPU, and there is none here: leave it out")
 

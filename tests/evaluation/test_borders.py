@@ -211,12 +211,14 @@ def test_settings_that_seats_cannot_run_with_are_not_saved(tmp_path: Path) -> No
 
 
 def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
+    def full(path: Path, *_: object, **__: object) -> None:
+        path.touch()
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "replace", full)
+    monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(ModelError, match=r"seats.json cannot be written \(No space left on device\)"):
         save(Checkpoint("mine", tmp_path), SHAPE, Proposal((4, 5, 6), 9, 1.4), {})
+    assert not [*tmp_path.iterdir()]
 
 
 def test_the_model_of_the_package_is_not_written() -> None:

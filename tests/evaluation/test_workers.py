@@ -1,4 +1,5 @@
 from functools import partial
+from multiprocessing import Pipe
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from seats.errors import ModelError, SeatsError
 from seats.evaluation.qa import QAItem
 from seats.evaluation.run import Evaluation, plan
 from seats.evaluation.settings import Asking, set_up, settings_of
-from seats.evaluation.workers import answer_all
+from seats.evaluation.workers import _alive, answer_all
 from seats.inference.generate import Decoding
 from seats.media import load_clip
 from seats.models.checkpoint import find_checkpoint
@@ -16,6 +17,13 @@ from tests.checkpoints import save_tiny_checkpoint
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 ITEMS = [QAItem(name, SAMPLES / name, "what ?", ("?",)) for name in ("simple.mp4", "silent.mp4", "sound-only.m4a")]
+
+
+def test_a_worker_that_is_gone_when_it_is_to_get_a_clip_is_said():
+    ours, theirs = Pipe()
+    theirs.close()
+    with pytest.raises(SeatsError, match="worker 1 ended unexpectedly, perhaps for lack of memory"), _alive("worker 1"):
+        ours.send("a clip")
 
 
 def start(folder):

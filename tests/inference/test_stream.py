@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,20 @@ def test_streams_of_one_model_take_turns(model, clip):
         return [stream.answer.text for stream in streams]
 
     assert asyncio.run(together()) == [seats.answer(model, clip, question).text for question in others]
+
+
+def test_streams_that_wait_leave_the_threads_of_the_application_alone(model, clip):
+    async def together():
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+        streams = [seats.stream(model, clip, ASKED) for _ in range(4)]
+        answering = asyncio.gather(*map(taken, streams))
+        await asyncio.sleep(0.01)
+        await asyncio.to_thread(lambda: None)
+        waiting = [stream for stream in streams if stream.answer is None]
+        await answering
+        return waiting
+
+    assert asyncio.run(together())
 
 
 def test_leaving_early_stops_the_answer_and_leaves_the_model_as_it_was(model, clip):

@@ -158,6 +158,7 @@ def test_code_in_a_checkpoint_is_never_run_nor_asked_about(broken, monkeypatch, 
     ("settings", "said"),
     [
         ({"device": "tpu0"}, "unknown device 'tpu0'"),
+        ({"device": "meta"}, "unknown device 'meta'"),
         ({"device": "cuda"}, "sees no CUDA GPU"),
         ({"device": "mps"}, "mps"),
         ({"dtype": "float8"}, "unknown dtype 'float8'"),
@@ -170,6 +171,14 @@ def test_settings_that_cannot_be(saved, monkeypatch, settings, said):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     with pytest.raises(SettingsError, match=said):
         load(saved["qwen2.5-omni"], **settings)
+
+
+def test_the_mean_of_pixels_is_the_image_processor_s(broken):
+    said = {"image_processor": {"image_mean": [0.1, 0.2, 0.3]}, "video_processor": {"image_std": [0.5, 0.5, 0.5]}}
+    said["feature_extractor"] = json.loads((broken / "preprocessor_config.json").read_text())
+    (broken / "processor_config.json").write_text(json.dumps(said))
+    patches = load(broken).patches
+    assert (patches.mean, patches.std) == ((0.1, 0.2, 0.3), (0.5, 0.5, 0.5))
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

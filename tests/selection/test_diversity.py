@@ -150,7 +150,7 @@ def test_no_tokens_give_no_mask():
     assert select_diverse(torch.zeros(0, 4), torch.zeros(0), 8, 0.5).shape == (0,)
 
 
-@pytest.mark.parametrize(("window", "ratio"), [(8, 0.0), (8, 1.01), (8, float("nan")), (0, 0.5)])
+@pytest.mark.parametrize(("window", "ratio"), [(8, -0.1), (8, 1.01), (8, float("nan")), (0, 0.5)])
 def test_settings_out_of_range_are_refused(window, ratio):
     with pytest.raises(SettingsError):
         select_diverse(torch.zeros(4, 4), None, window, ratio)
@@ -166,3 +166,8 @@ def test_even_tokens_lie_in_the_middle_of_equal_stretches(T, count):
     at = select_even(T, count).nonzero()[:, 0]
     assert len(at) == count
     assert ((at + 0.5) * count / T).floor().tolist() == list(range(count))
+
+
+def test_nothing_asked_leaves_one_token_a_window():
+    """As the last drop's ratio can be 0 where Stage I has to keep all that the layers may hold."""
+    assert select_diverse(torch.randn(10, 4), None, 4, 0.0).tolist().count(True) == diverse_count(10, 4, 0.0) == 3
