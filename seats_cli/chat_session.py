@@ -144,9 +144,8 @@ class Session:
             if note not in self._notes:
                 self.out.say(f"note: {note}")
         self._notes.update(answer.notes)
-        if answer.finish_reason == "length":
-            limit = answer.question.decoding.max_new_tokens
-            self.out.say(f"note: the answer was cut after {limit} tokens: raise --max-new-tokens")
+        if answer.cut:
+            self.out.say(f"note: {answer.cut}: raise --max-new-tokens")
         self.out.say(" · ".join(_figures(answer)))
 
     def _obey(self, line: str) -> bool | None:

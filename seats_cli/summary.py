@@ -93,9 +93,11 @@ class Summary:
     def _notes(self) -> Iterator[str]:
         said = tuple(_NONE_IN_FILE.values())
         yield from (note for note in self.answer.notes if not note.startswith(said))
-        if self.answer.finish_reason == "length":
-            limit = self.answer.question.decoding.max_new_tokens
-            yield f"the answer was cut after {limit} tokens: raise --max-new-tokens"
+        if self.answer.thoughts:
+            words = len(self.answer.thoughts.split())
+            yield f"the model thought first, in {words:,} word{'s' * (words != 1)}: --json has them"
+        if self.answer.cut:
+            yield f"{self.answer.cut}: raise --max-new-tokens"
 
     def _stages(self) -> list[tuple[str, Counts]]:
         """Stages of the prefill with what was alive after each."""

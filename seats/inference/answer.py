@@ -68,15 +68,17 @@ class Speedup:
 class Answer:
     """Answer and report; `report.answer_json` writes it out.
 
-    finish_reason: "stop", or "length" where it was cut after `question.decoding.max_new_tokens`. trace: tokens of each
-    modality in every decoder layer, and where they left. flops: by part, two per multiply-add. latency_ms: by step,
-    milliseconds; None where a step has no meaning. speedup: against full tokens. peak_device_bytes: since the question
-    was put; on a CPU of the process. kv_cache_bytes: at the end of the prefill. time_scale: factor in (0, 1] by which
-    times were compressed, 1 where the clip fits the model's range. notes: remarks that a user should see.
+    thoughts: what a thinking model wrote before the answer, None for others. finish_reason: "stop", or "length" where
+    it was cut after `question.decoding.max_new_tokens`. trace: tokens of each modality in every decoder layer, and
+    where they left. flops: by part, two per multiply-add. latency_ms: by step, milliseconds; None where a step has no
+    meaning. speedup: against full tokens. peak_device_bytes: since the question was put; on a CPU of the process.
+    kv_cache_bytes: at the end of the prefill. time_scale: factor in (0, 1] by which times were compressed, 1 where the
+    clip fits the model's range. notes: remarks that a user should see.
     """
 
     question: Question
     text: str
+    thoughts: str | None
     finish_reason: str
     clip: Clip
     model: OmniModel
@@ -89,6 +91,16 @@ class Answer:
     kv_cache_bytes: int
     time_scale: float
     notes: tuple[str, ...]
+
+    @property
+    def cut(self) -> str | None:
+        """That the answer was cut, in words; None where it was not."""
+        if self.finish_reason != "length":
+            return None
+        limit = self.question.decoding.max_new_tokens
+        if self.thoughts is not None and not self.text:
+            return f"the model was still thinking after {limit} tokens, so there is no answer"
+        return f"the answer was cut after {limit} tokens"
 
 
 def answer(
@@ -154,6 +166,7 @@ def answer_encoded(
     return Answer(
         question=question,
         text=made.text,
+        thoughts=made.thoughts,
         finish_reason=made.finish_reason,
         clip=encoded.clip,
         model=model,

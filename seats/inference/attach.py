@@ -14,7 +14,7 @@ from transformers import DynamicCache
 from transformers.modeling_outputs import MoeModelOutputWithPast
 
 from seats.costs.timers import StepTimer
-from seats.errors import SettingsError
+from seats.errors import ModelError, SettingsError
 from seats.inference.prepared import Prepared, watched
 from seats.inference.trace import Drop, Scored, Trace
 from seats.methods.base import AfterLayer, BeforeLLM, Method, Selection
@@ -91,6 +91,10 @@ def attach(
     if attention != "sdpa" and "flash" not in attention:
         # Both know causality by themselves: a mask of a whole prompt would be larger than the prompt.
         raise SettingsError(f'token selection needs SDPA or flash attention, not {attention}: load with "sdpa"')
+    if "sliding_attention" in (getattr(wrapped.text.config, "layer_types", None) or ()):
+        raise SettingsError(
+            "token selection needs layers that see the whole prompt: this model's have a sliding window"
+        )
     attached = Attachment(method)
     engine = _Engine(wrapped, method, kv, timer or StepTimer(wrapped.device), attached)
     watching = nullcontext(lambda: prepared) if prepared is not None else watched(wrapped, method.wants)
@@ -299,7 +303,7 @@ class _Engine:
             return alive
         record._trace.selection_macs += chosen.macs
         keep = chosen.keep | alive.layout.is_modality(Modality.TEXT)
-        counts = _counted(keep, alive.layout, chosen.counts)
+        counts = _counted(keep, alive, chosen.counts)
         index = positions_of(keep, counts.total)
         alive = alive.select(index, counts)
         cuts.add(after_layer, index)
@@ -345,15 +349,18 @@ def _host_sees(tensor: torch.Tensor) -> bool:
     return tensor.device.type == "cpu"
 
 
-def _counted(keep: torch.Tensor, layout: TokenLayout, said: Counts | None) -> Counts:
+def _counted(keep: torch.Tensor, alive: _Alive, said: Counts | None) -> Counts:
     """What `keep` leaves of each modality: as the method said, else one copy from the device.
 
-    Raises ValueError where a method miscounts and the host can see it.
+    Where it is not what the method said and the host can see it, raises ModelError if the model's numbers overflowed,
+    else ValueError.
     """
     if said is not None and not _host_sees(keep):
         return said
-    kept = [(keep & layout.is_modality(kind)).sum() for kind in Modality]
+    kept = [(keep & alive.layout.is_modality(kind)).sum() for kind in Modality]
     counts = Counts(*torch.stack(kept).tolist())
     if said is not None and said != counts:
+        if not alive.hidden.isfinite().all():
+            raise ModelError("hidden states are not finite: load the model in bfloat16 or float32")
         raise ValueError(f"a method said it keeps {said}, but its mask keeps {counts}")
     return counts

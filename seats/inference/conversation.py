@@ -92,7 +92,7 @@ class Conversation:
                 on_end=on_end,
                 running=self._running(method),
             )
-        if self.history:
+        if self.history and (made.text or made.thoughts is None):  # else the thoughts took all its tokens
             self._turns.append(Turn(asked.text, made.text))
         self.last = made
         self._decode_ms = None if self._decode_ms is None else 0.0

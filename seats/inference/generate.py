@@ -18,9 +18,12 @@ from seats.errors import SettingsError
 from seats.inference.attach import KvPolicy, attach
 from seats.inference.encode import Prompt
 from seats.inference.shortage import shortage_told
+from seats.inference.thoughts import BEGIN, part_thoughts
 from seats.inference.trace import Trace
 from seats.methods.base import Method
 from seats.models.omni import OmniModel
+
+_MARK_TOKENS = 16  # of the prompt's end, that hold `<think>` if it is there, whatever a tokenizer makes of it
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,12 @@ class Decoding:
 
 @dataclass(frozen=True)
 class Generation:
-    """text: the answer. ids: its tokens. finish_reason: "stop" or "length". first_token_ms: from the start of the
-    prefill. first_token_at: when it came, on the clock of `time.perf_counter`. per_token_ms: mean of the tokens after
-    the first, None if there were none."""
+    """text: the answer. thoughts: what a thinking model wrote before it, None for others. ids: tokens of both.
+    finish_reason: "stop" or "length". first_token_ms: from the start of the prefill. first_token_at: when it came, on
+    the clock of `time.perf_counter`. per_token_ms: mean of the tokens after the first, None if there were none."""
 
     text: str
+    thoughts: str | None
     ids: tuple[int, ...]
     finish_reason: str
     trace: Trace
@@ -81,7 +85,8 @@ def generate(
         pad_token_id=model.tokenizer.pad_token_id,
         use_cache=True,
     )
-    streamer = _Streamer(model.tokenizer, on_text)
+    thinking = model.tokenizer.decode(prompt.sequence.ids[-_MARK_TOKENS:]).rstrip().endswith(BEGIN)
+    streamer = _Streamer(model.tokenizer, thinking, on_text)
     if decoding.temperature > 0:
         torch.manual_seed(decoding.seed)
     with (
@@ -96,14 +101,16 @@ def generate(
             position_ids=torch.cat([order[None], positions])[:, None],
             generation_config=config,
             streamer=streamer,
+            tokenizer=model.tokenizer,  # for stop strings
         )
     new = tuple(out[0, ids.shape[1] :].tolist())
-    text = model.tokenizer.decode(new, skip_special_tokens=True).strip()
+    thoughts, text = part_thoughts(model.tokenizer.decode(new, skip_special_tokens=True), thinking)
     times = streamer.times
     per_token = 1e3 * (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else None
     assert attached.trace is not None  # generate() ran the prefill
     return Generation(
-        text=text,
+        text=text.strip(),
+        thoughts=thoughts,
         ids=new,
         finish_reason="stop" if new and new[-1] in stops else "length",
         trace=attached.trace,
@@ -122,11 +129,13 @@ def _stop_ids(model: OmniModel) -> list[int]:
 
 
 class _Streamer(TextStreamer):
-    """Hands on text as soon as it is final, and notes when each token came."""
+    """Hands on the answer's text as soon as it is final, and notes when each token came."""
 
-    def __init__(self, tokenizer: Any, on_text: Callable[[str], None]) -> None:
+    def __init__(self, tokenizer: Any, thinking: bool, on_text: Callable[[str], None]) -> None:
         super().__init__(tokenizer, skip_prompt=True, skip_special_tokens=True)
         self.on_text = on_text
+        self._thinking = thinking
+        self._written, self._given = "", 0
         self.times: list[float] = []
         self._prompt_seen = False
 
@@ -137,5 +146,8 @@ class _Streamer(TextStreamer):
         super().put(value)
 
     def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
-        if text:
-            self.on_text(text)
+        self._written += text
+        _, answer = part_thoughts(self._written, self._thinking, whole=stream_end)
+        if len(answer) > self._given:
+            self.on_text(answer[self._given :])
+            self._given = len(answer)

@@ -35,6 +35,7 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         },
         "question": answer.question.text,
         "answer": answer.text,
+        "thoughts": answer.thoughts,
         "finish_reason": answer.finish_reason,
         "model": {
             "name": answer.model.name,

@@ -181,6 +181,7 @@ def _from_hub(model: str, offline: bool, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
+        HfHubHTTPError,
         HFValidationError,
         LocalEntryNotFoundError,
         RepositoryNotFoundError,
@@ -203,9 +204,25 @@ def _from_hub(model: str, offline: bool, revision: str | None) -> Path:
             f"{model} cannot be fetched: {'' if offline else 'the hub cannot be reached and '}{how}. "
             f"Use --model {BUILT_IN}, a folder, or try again with a network"
         ) from error
+    except HfHubHTTPError as error:  # an OSError, but none of the disk
+        raise ModelError(f"{model} could not be downloaded: the hub {_answer(error.response.status_code)}") from error
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         raise ModelError(
             f"{model} could not be downloaded: {error.strerror or error}{where}; check the disk, or set HF_HOME to a "
             "folder that can be written and has room"
         ) from error
+    except Exception as error:  # of the network library, whichever it is
+        raise ModelError(
+            f"{model} could not be downloaded: the connection broke off ({type(error).__name__}); run it again, files "
+            "that are complete are kept"
+        ) from error
+
+
+def _answer(status: int) -> str:
+    """What the hub says by an HTTP status, and what to do."""
+    if status in (401, 403):
+        return f"refuses it ({status}); log in (hf auth login) with an account that may read it"
+    if status == 429:
+        return "asks to slow down (429); try again in a few minutes"
+    return f"answers with an error ({status}); try again later"

@@ -270,7 +270,21 @@ def _load_thinker(
         )
     if quantize is None:
         module.to(device)
+    _one_answer_each(module.generation_config)
     return module.eval()
+
+
+def _one_answer_each(config: Any) -> None:
+    """Take out of a checkpoint's generation_config.json what is not about the choice of the next token."""
+    usual = type(config)()
+    for key in (
+        "cache_implementation",
+        "num_beams",
+        "num_return_sequences",
+        "prompt_lookup_num_tokens",
+        "return_dict_in_generate",
+    ):
+        setattr(config, key, getattr(usual, key))
 
 
 def _tokenizer(checkpoint: Checkpoint) -> Any:

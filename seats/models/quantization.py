@@ -10,7 +10,9 @@ from seats.errors import SettingsError
 if TYPE_CHECKING:
     import torch
 
-_STAY_WIDE = ["visual", "audio_tower", "lm_head"]
+# Patterns of transformers' `should_convert_module`: from the start of a module's name, which begins with "model." since
+# 5.20 and with the encoder before.
+STAY_WIDE = [r"(model\.)?visual", r"(model\.)?audio_tower", "lm_head"]
 
 
 def check_libraries() -> None:
@@ -32,10 +34,10 @@ def quantization(kind: str, device: torch.device, dtype: torch.dtype) -> Any:
         raise SettingsError(f"--quantize works on a CUDA GPU, not on {device.type}: leave it out")
     check_libraries()
     if kind == "8bit":
-        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=_STAY_WIDE)
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=STAY_WIDE)
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_compute_dtype=dtype,
-        llm_int8_skip_modules=_STAY_WIDE,
+        llm_int8_skip_modules=STAY_WIDE,
     )

@@ -154,16 +154,19 @@ def paired_runs(modality: Tensor) -> Tensor:
     """Windows of an interleaved sequence as it is now: a run of video and the audio up to the next one.
 
     `modality`: [S] int8 (0 text, 1 video, 2 audio). Returns [S] long, -1 for text. The same windows as those of
-    `run_windows` but where the sequence no longer begins with video: the first audio is a window of its own then, and
-    no pair shifts.
+    `run_windows` but where the interleaved part no longer begins with video: the first audio is a window of its own
+    then, and no pair shifts. Where text parts sound from pictures nothing is interleaved, and the windows are those of
+    `run_windows`.
     """
 
     def before(x: Tensor) -> Tensor:
         return torch.cat([x.new_zeros(min(1, len(x))), x[:-1]])
 
     in_clip, video = modality != TEXT, modality == VIDEO
-    begins = (video & ~before(video)) | (in_clip & ~before(in_clip))
-    return torch.where(in_clip, begins.cumsum(0) - 1, -1)
+    parts = in_clip & ~before(in_clip)
+    begins = (video & ~before(video)) | parts
+    paired = torch.where(in_clip, begins.cumsum(0) - 1, -1)
+    return torch.where(parts.sum() > 1, run_windows(modality), paired)
 
 
 def remove_late(modality: Tensor) -> Tensor:

@@ -102,8 +102,8 @@ def figures(seen: TokenMap) -> Iterator[tuple[str, str]]:
     yield "memory", f"cache {cache:,.1f} MiB · peak {peak:,.0f} MiB"
     for note in (*answer.notes, *seen.notes):
         yield "note", note
-    if answer.finish_reason == "length":
-        yield "note", f"the answer was cut after {answer.question.decoding.max_new_tokens} tokens"
+    if answer.cut:
+        yield "note", answer.cut
 
 
 def _of_full(run: float, full: float) -> str:

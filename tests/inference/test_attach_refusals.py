@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from seats.errors import SettingsError
+from seats.errors import ModelError, SettingsError
 from seats.inference.attach import attach
 from seats.inference.prepared import Prepared
 from seats.methods import Full, Seats, Selection
@@ -110,6 +110,14 @@ def test_attention_that_needs_a_mask(family):
         pass
 
 
+def test_attention_in_a_sliding_window():
+    thinker = tiny_thinker("qwen2.5-omni")
+    config = compat.text_model(thinker).config
+    config.layer_types = [*config.layer_types[:-1], "sliding_attention"]
+    with pytest.raises(SettingsError, match="a sliding window"), attach(thinker, Full()):
+        pass
+
+
 @pytest.mark.parametrize("attention", ["sdpa", "flash_attention_2"])
 def test_attention_that_needs_none(attention):
     thinker = tiny_thinker("qwen2.5-omni")
@@ -127,6 +135,15 @@ class Miscounting(Full):
 def test_a_method_that_miscounts(thinkers, family):
     with pytest.raises(ValueError, match=r"said it keeps Counts\(text=1"), attach(thinkers[family], Miscounting()):
         thinkers[family].generate(**tiny_inputs(family), max_new_tokens=1)
+
+
+@both_families
+def test_numbers_that_overflowed_are_said(family):
+    """As in float16; Stage I cannot tell tokens apart that are not numbers."""
+    thinker, inputs = tiny_thinker(family), tiny_inputs(family)
+    inputs["pixel_values_videos"][0] = float("nan")
+    with pytest.raises(ModelError, match="not finite: load the model in bfloat16"), attach(thinker, SEATS):
+        thinker.generate(**inputs, max_new_tokens=1)
 
 
 def test_a_prompt_that_prepared_is_not_of(thinkers):

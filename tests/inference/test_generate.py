@@ -1,6 +1,8 @@
 """The whole way from a decoded clip to ids, against stock generation; stops, streaming and seeds."""
 
+import json
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -271,3 +273,47 @@ def test_steps_are_timed(models, family):
     assert {"prepare", "encode_video", "encode_audio", "selection", "prefill"} <= steps.keys()
     assert all(ms > 0 for ms in steps.values())
     assert steps["selection"] + steps["prefill"] <= made.first_token_ms
+
+
+class Words:
+    """A tokenizer whose n-th generated token is the n-th word, whichever the model chose."""
+
+    def __init__(self, tokenizer, words, prompt_ends="assistant"):
+        self._tokenizer, self._words, self._prompt_ends = tokenizer, words, prompt_ends
+
+    def __getattr__(self, name):
+        return getattr(self._tokenizer, name)
+
+    def decode(self, ids, **settings):
+        return " ".join(self._words[: len(ids)]) if settings else self._prompt_ends
+
+
+@pytest.mark.parametrize(
+    ("words", "prompt_ends", "thoughts", "answer"),
+    [
+        ("<think> Is it ? </think> A red circle .", "assistant", "Is it ?", "A red circle ."),
+        ("Is it ? </think> A red circle .", "assistant <think> ", "Is it ?", "A red circle ."),
+        ("<think> Is it ? It may be , or", "assistant", "Is it ? It may be , or", ""),
+        ("A red <think> circle , no more", "assistant", None, "A red <think> circle , no more"),
+    ],
+)
+def test_thoughts_are_no_part_of_the_answer(models, words, prompt_ends, thoughts, answer):
+    model, words = models["qwen3-omni"], words.split()
+    prompt = prompt_of(model, clip_of(model.patches.token_side), Full())
+    model, pieces = replace(model, tokenizer=Words(model.tokenizer, words, prompt_ends)), []
+    made = ask(model, prompt, Full(), Decoding(len(words)), on_text=pieces.append)
+    assert len(made.ids) == len(words)
+    assert (made.thoughts, made.text) == (thoughts, answer)
+    assert "".join(pieces).strip() == answer
+
+
+def test_what_generation_config_says_beside_tokens_is_not_obeyed(tmp_path):
+    folder = save_tiny_checkpoint(tmp_path, "qwen2.5-omni", stops=True)
+    said = {"return_dict_in_generate": True, "num_beams": 2, "cache_implementation": "static"}
+    plain = load_model(Checkpoint("tiny", folder))
+    file = folder / "generation_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **said, "prompt_lookup_num_tokens": 3}))
+    model = load_model(Checkpoint("tiny", folder))
+    clip = clip_of(model.patches.token_side)
+    found = [ask(each, prompt_of(each, clip, Full()), Full()).ids for each in (plain, model)]
+    assert found[0] == found[1]

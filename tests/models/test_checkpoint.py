@@ -2,6 +2,7 @@
 
 import json
 from fnmatch import fnmatch
+from types import SimpleNamespace
 
 import pytest
 
@@ -88,6 +89,40 @@ def test_what_the_hub_answers_is_told_in_one_line(monkeypatch, error, said):
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
     with pytest.raises(ModelError, match=said) as caught:
         find_checkpoint("Qwen/Qwen2.5-Omni-3B", revision="abc")
+    one_line(caught)
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(401, "refuses it .401.; log in"), (403, "log in"), (429, "slow down"), (500, "an error .500.; try again later")],
+)
+def test_what_the_hub_refuses_is_not_put_down_to_the_disk(monkeypatch, status, said):
+    import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError
+
+    def fail(*_args, **_kwargs):
+        error = HfHubHTTPError.__new__(HfHubHTTPError)
+        error.response = SimpleNamespace(status_code=status)
+        raise error
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+    with pytest.raises(ModelError, match=said) as caught:
+        find_checkpoint("Qwen/Qwen2.5-Omni-3B")
+    assert "disk" not in one_line(caught)
+
+
+def test_a_connection_that_breaks_off_is_told_in_one_line(monkeypatch):
+    import huggingface_hub
+
+    class RemoteProtocolError(Exception):  # of a network library: no OSError
+        pass
+
+    def fail(*_args, **_kwargs):
+        raise RemoteProtocolError("peer closed connection")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+    with pytest.raises(ModelError, match="broke off") as caught:
+        find_checkpoint("Qwen/Qwen2.5-Omni-3B")
     one_line(caught)
 
 

@@ -265,6 +265,13 @@ def test_paired_runs_are_the_published_ones_of_what_begins_with_video(seed):
     assert torch.equal(ours, published)
 
 
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)])
+def test_sound_beside_the_pictures_is_one_window_with_them(order):
+    """As published, by ordinal: not interleaved, as a prompt without use_audio_in_video has them."""
+    modality = torch.tensor([0, *[order[0]] * 5, 0, 0, *[order[1]] * 4, 0], dtype=torch.int8)
+    assert paired_runs(modality).tolist() == run_windows(modality).tolist() == [-1, *[0] * 5, -1, -1, *[0] * 4, -1]
+
+
 def test_paired_runs_where_the_first_video_is_gone():
     """The published pairs shift: video of the second window would share a budget with audio of the first."""
     modality = torch.tensor([0, 2, 2, 1, 2, 0], dtype=torch.int8)
