@@ -80,7 +80,7 @@ class PlanTable:
         kept = plan.run.tokens
         told = [f"{plan.windows} window{'s' * (plan.windows != 1)}"]
         if not plan.text_exact:
-            told.append("text estimated (no tokenizer on disk)")
+            told.append("text estimated (no tokenizer.json on disk)")
         if not kept.exact:
             told.append(f"what {plan.ask.method} keeps depends on the clip")
         elif kept.slack:

@@ -189,6 +189,10 @@ def checkpoint_for(options: ModelOptions, output: Output) -> Checkpoint:
         choice = choose_model(options.device, options.offline)
         output.say(choice.line)
         name = choice.model
+    from seats.models.hub import is_hub_id
+
+    if options.revision is not None and not is_hub_id(name):
+        raise WrongUsage(f"--revision names a version of a hub id, and {name} is none: leave it out")
     _announce_fetch(name, options, output)
     checkpoint = find_checkpoint(name, offline=options.offline, revision=options.revision)
     _check_complete(checkpoint)

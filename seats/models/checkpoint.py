@@ -41,8 +41,15 @@ class Checkpoint:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """config.json. Raises ModelError if it is missing or not JSON."""
-        return self._json("config.json", required=True)
+        """config.json. Raises ModelError if it is missing, not JSON, or of weights quantised beforehand."""
+        config = self._json("config.json", required=True)
+        if "quantization_config" in config:  # beside the thinker's part: stock loaders of the thinker do not see it
+            kind = (config["quantization_config"] or {}).get("quant_method", "in a way not named")
+            raise ModelError(
+                f"the weights of {self.name} are quantised ({kind}), which is not read: name the model that they were "
+                "made of, with --quantize 4bit if memory is short"
+            )
+        return config
 
     @cached_property
     def seats_settings(self) -> dict[str, Any]:

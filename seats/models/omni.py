@@ -118,10 +118,10 @@ def load_model(
         announce(remark)
     family = _family(checkpoint)
     where = device_named(device)
-    bytes_on_disk = thinker_bytes(checkpoint)
-    kind = _dtype(dtype, where, bytes_on_disk)
-    _check_memory(checkpoint, where, kind, quantize, bytes_on_disk)
-    module = _load_thinker(checkpoint, family, where, kind, quantize)
+    kind = _dtype(dtype, where, thinker_bytes(checkpoint))
+    quantized = None if quantize is None else quantization(quantize, where, kind)
+    _check_memory(checkpoint, where, kind, quantize)
+    module = _load_thinker(checkpoint, family, where, kind, quantized)
     thinker = Thinker(module)
     use_window_attention(thinker.vision, thinker.audio)
     use_fused_blocks(thinker)
@@ -154,7 +154,13 @@ def import_model_code(checkpoint: Checkpoint) -> None:
     """
     import transformers
 
-    getattr(transformers, _family(checkpoint).thinker_class)
+    family = _family(checkpoint)
+    try:
+        getattr(transformers, family.thinker_class)
+    except Exception as error:  # of whatever it imports: a torchvision for another torch, say
+        raise ModelError(
+            f"transformers cannot import the model's code ({_one_line(_root(error))}): mend or remove that package"
+        ) from error
 
 
 def thinker_bytes(checkpoint: Checkpoint) -> int:
@@ -209,35 +215,38 @@ def _dtype(dtype: str, device: torch.device, bytes_on_disk: int) -> torch.dtype:
     return torch.bfloat16
 
 
-def _check_memory(
-    checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, quantize: str | None, bytes_on_disk: int
-) -> None:
+def _check_memory(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, quantize: str | None) -> None:
     from seats.costs.memory import available_bytes
+    from seats.plan.model import of_checkpoint
+    from seats.plan.weights import count_weights
 
-    # Checkpoints are published in 16 bits; quantised weights keep some layers wide.
-    factor = {"4bit": 0.32, "8bit": 0.55}.get(quantize or "", dtype.itemsize / 2)
-    needed, free = int(bytes_on_disk * factor), available_bytes(device)
+    try:
+        weights = count_weights(of_checkpoint(checkpoint))
+    except (TypeError, AttributeError):  # a value that is none; the stock loader says which
+        return
+    needed, free = weights.bytes(dtype.itemsize, quantize), available_bytes(device)
+    # Experts are not quantised, so that a model that consists of them hardly gets smaller.
+    helps = device.type == "cuda" and weights.bytes(dtype.itemsize, "4bit") < 0.75 * needed
+    smaller = "choose a smaller --model" + (", --quantize 4bit" if helps else "")
     if needed > free:
         raise OutOfMemoryError(
             f"{checkpoint.name} needs {needed / 2**30:.1f} GiB for its weights, {device} has {free / 2**30:.1f} GiB "
-            "free: choose a smaller --model, --quantize 4bit, or another --device"
+            f"free: {smaller}, or another --device"
         )
     # Quantised weights go to the GPU one by one, others all together by way of the host.
     if device.type == "cuda" and quantize is None and needed > (free := available_bytes("cpu")):
         raise OutOfMemoryError(
             f"{checkpoint.name} goes to {device} by way of main memory: {needed / 2**30:.1f} GiB of it are needed, "
-            f"{free / 2**30:.1f} GiB are free: free some, choose a smaller --model, or --quantize 4bit"
+            f"{free / 2**30:.1f} GiB are free: free some, or {smaller}"
         )
 
 
 def _load_thinker(
-    checkpoint: Checkpoint, family: Family, device: torch.device, dtype: torch.dtype, quantize: str | None
+    checkpoint: Checkpoint, family: Family, device: torch.device, dtype: torch.dtype, quantized: Any
 ) -> Any:
     import transformers
 
-    extra: dict[str, Any] = {}
-    if quantize is not None:
-        extra = {"quantization_config": quantization(quantize, device, dtype), "device_map": {"": device}}
+    extra = {} if quantized is None else {"quantization_config": quantized, "device_map": {"": device}}
     quiet = transformers.utils.logging
     verbosity, bar = quiet.get_verbosity(), quiet.is_progress_bar_enabled()
     quiet.set_verbosity_error()
@@ -254,7 +263,7 @@ def _load_thinker(
         )
     except torch.OutOfMemoryError as error:
         raise OutOfMemoryError(
-            f"{checkpoint.name} does not fit into {device}: choose a smaller --model or --quantize 4bit"
+            f"{checkpoint.name} does not fit into {device}: choose a smaller --model or another --device"
         ) from error
     except Exception as error:  # whatever the stock loader stumbles over is in the checkpoint's files
         raise ModelError(f"{checkpoint.name} cannot be loaded: {_one_line(error)}") from error
@@ -268,7 +277,7 @@ def _load_thinker(
             f"{checkpoint.name} lacks {len(wrong)} weights of its thinker or has them in another shape, for example "
             f"{sorted(map(str, wrong))[0]}: download the checkpoint again"
         )
-    if quantize is None:
+    if quantized is None:
         module.to(device)
     _one_answer_each(module.generation_config)
     return module.eval()
@@ -296,7 +305,12 @@ def _tokenizer(checkpoint: Checkpoint) -> Any:
         raise ModelError(f"{checkpoint.name} has no tokenizer that can be loaded: {_one_line(error)}") from error
 
 
-def _one_line(error: Exception) -> str:
+def _root(error: BaseException) -> BaseException:
+    """What an error was made of."""
+    return error if error.__cause__ is None else _root(error.__cause__)
+
+
+def _one_line(error: BaseException) -> str:
     line = " ".join(str(error).split()) or type(error).__name__
     return line if len(line) <= _LINE else f"{line[:_LINE]}…"
 
@@ -313,6 +327,11 @@ def _mel_spec(checkpoint: Checkpoint, thinker: Thinker) -> MelSpec:
 
 
 def _patch_spec(checkpoint: Checkpoint, thinker: Thinker) -> PatchSpec:
+    if not (checkpoint.image_processor or checkpoint.video_processor):
+        raise ModelError(
+            f"{checkpoint.name} has no preprocessor_config.json, which says how pixels are scaled: copy it from the "
+            "model that this one was made of"
+        )
     vision = thinker.vision.config
     said = {**checkpoint.image_processor, **checkpoint.video_processor}
     return PatchSpec(

@@ -134,6 +134,13 @@ def test_nothing_is_fetched_to_be_quantised_without_a_gpu(from_hub: Run, tmp_pat
     assert not (tmp_path / "cache").exists()
 
 
+@pytest.mark.parametrize("model", ["seats-nano", "."])
+def test_only_a_hub_id_has_revisions(run: Run, clips: Path, model: str) -> None:
+    ran = run("ask", clips / "mute.mp4", "what ?", "--model", model, "--revision", "v2")
+    assert ran.code == 2
+    assert ran.line.startswith(f"error: --revision names a version of a hub id, and {model} is none: leave it out")
+
+
 def test_nothing_is_fetched_to_be_quantised_without_the_library(
     run: Run, clips: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -269,6 +269,13 @@ def test_a_broken_file_of_ones_own_is_not_to_be_downloaded_again(tmp_path, conte
     assert "download" not in one_line(caught)
 
 
+def test_weights_that_are_quantised_are_refused_by_kind(tmp_path):
+    checkpoint = write(tmp_path, config={"model_type": "qwen2_5_omni", "quantization_config": {"quant_method": "awq"}})
+    with pytest.raises(ModelError, match=r"quantised \(awq\), which is not read: name the model") as caught:
+        _ = checkpoint.config
+    one_line(caught)
+
+
 def test_the_chat_template_comes_from_either_file(tmp_path):
     assert Checkpoint("test", tmp_path).chat_template is None
     assert write(tmp_path, chat_template={"chat_template": "json"}).chat_template == "json"

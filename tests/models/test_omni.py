@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import pytest
 import torch
@@ -13,6 +14,8 @@ from seats.models import omni
 from seats.models.checkpoint import Checkpoint
 from seats.models.omni import Turn, load_model, thinker_bytes
 from seats.models.window_attention import NAME
+from seats.plan.model import of_checkpoint
+from seats.plan.weights import count_weights
 from tests.checkpoints import save_full_checkpoint, save_tiny_checkpoint
 from tests.tiny import FAMILIES, IDS, tiny_thinker
 
@@ -206,10 +209,44 @@ def test_the_host_s_memory_is_checked_where_weights_pass_through_it(saved, monke
     monkeypatch.setattr(seats.costs.memory, "available_bytes", lambda device: free[torch.device(device).type])
     given = Checkpoint("m", saved["qwen2.5-omni"]), torch.device("cuda"), torch.bfloat16
     with pytest.raises(OutOfMemoryError, match="by way of main memory"):
-        omni._check_memory(*given, None, 2**20)
-    omni._check_memory(*given, "4bit", 2**20)
+        omni._check_memory(*given, None)
+    omni._check_memory(*given, "4bit")
     free["cpu"] = 2**30
-    omni._check_memory(*given, None, 2**20)
+    omni._check_memory(*given, None)
+
+
+@pytest.mark.parametrize("quantize", [None, "8bit", "4bit"])
+def test_the_memory_that_is_asked_for_is_what_the_weights_take(saved, monkeypatch, quantize):
+    """Whatever type they have on disk (here float32), and where experts stay wide."""
+    free = [0]
+    monkeypatch.setattr(seats.costs.memory, "available_bytes", lambda device: free[0])
+    checkpoint = Checkpoint("m", saved["qwen3-omni"])
+    needed = count_weights(of_checkpoint(checkpoint)).bytes(2, quantize)
+    free[0] = needed
+    omni._check_memory(checkpoint, torch.device("cuda"), torch.bfloat16, quantize)
+    free[0] = needed - 1
+    with pytest.raises(OutOfMemoryError, match="choose a smaller --model"):
+        omni._check_memory(checkpoint, torch.device("cuda"), torch.bfloat16, quantize)
+
+
+def test_code_that_cannot_be_imported_is_said_with_its_cause(saved, monkeypatch):
+    class Broken:
+        def __getattr__(self, name):
+            try:
+                raise RuntimeError("operator torchvision::nms does not exist")
+            except RuntimeError as error:
+                raise ModuleNotFoundError("Could not import module 'AttentionInterface'") from error
+
+    monkeypatch.setitem(sys.modules, "transformers", Broken())
+    with pytest.raises(ModelError, match=r"cannot import the model's code \(operator torchvision::nms"):
+        omni.import_model_code(Checkpoint("m", saved["qwen2.5-omni"]))
+
+
+def test_how_pixels_are_scaled_is_not_guessed(broken):
+    (broken / "preprocessor_config.json").unlink()
+    (broken / "video_preprocessor_config.json").unlink(missing_ok=True)
+    with pytest.raises(ModelError, match=r"no preprocessor_config\.json.*copy it"):
+        load(broken)
 
 
 def test_its_own_settings_reach_the_method(saved, broken):
