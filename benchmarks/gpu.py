@@ -22,6 +22,7 @@ import sys
 import tarfile
 import tempfile
 import time
+import traceback
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -37,18 +38,22 @@ KEEPS = (35, 25, 15, 10)
 KERNEL_TESTS = (
     "tests/selection/test_triton_kernels.py",
     "tests/models/test_fused.py::test_kernels_do_what_tensor_operations_do",
+)
+"""Without these the figures would mean little, so they come first. Where they fail, the rest runs without the kernels
+(SEATS_TRITON=0)."""
+CHOICE_TESTS = (
+    "tests/methods/test_on_a_gpu.py",
     "tests/models/test_fused.py::test_on_a_gpu_in_16_bits",
     "tests/models/test_window_attention.py",
     "tests/costs/test_memory.py::test_cuda_memory",
     "tests/costs/test_timers.py::test_cuda_steps_take_the_device_s_time_and_do_not_wait",
 )
-"""Without these the figures would mean little, so they come first. Where they fail, the rest runs without the kernels
-(SEATS_TRITON=0)."""
-CHOICE_TESTS = ("tests/methods/test_on_a_gpu.py",)
 LIMIT_S = 530
 """No part may take longer: jobs are often limited to ten minutes."""
 ROUNDS_SHARE = 0.6
 """Of a part's time, after which no round of measurements begins: those made are written while there is time."""
+PATIENCE = 3
+"""A part is ended after so many times what it should take, so that one that hangs leaves time for the others."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +174,11 @@ class Place:
         found = json.loads(path.read_text(encoding="utf-8"))
         return found if found["command"] == ["python", *part.command] else None
 
+    def without_kernels(self) -> None:
+        """From now on parts run without the Triton kernels."""
+        self.env["SEATS_TRITON"] = "0"
+        print(f"{'':16} the rest runs without the kernels (SEATS_TRITON=0)", flush=True)
+
     def hand_over(self) -> None:
         """All records so far in one file, for machines that give back few."""
         if folder := os.environ.get("OUT"):
@@ -209,8 +219,6 @@ def _commit() -> str:
 def run(part: Part, where: Place, limit_s: float = LIMIT_S) -> dict[str, Any]:
     """Run a part and write what it gave, its failure included. limit_s: it is ended then."""
     machine = _machine()  # before the part: it may leave a GPU that answers nothing
-    limit_s = min(limit_s, LIMIT_S)
-    env = {**where.env, "SEATS_TIME_LIMIT": f"{ROUNDS_SHARE * limit_s:.0f}"}
     began = time.perf_counter()
     clip = CLIPS[where.dry]
     if str(clip) in part.command and not clip.exists():
@@ -219,6 +227,8 @@ def run(part: Part, where: Place, limit_s: float = LIMIT_S) -> dict[str, Any]:
         made = make_clip(clip.with_suffix(".part.mp4"), 4 if where.dry else 60, 1280, 720)
         made.rename(clip)
     seconds_for_clip = time.perf_counter() - began
+    limit_s = max(1.0, min(limit_s - seconds_for_clip, LIMIT_S, PATIENCE * part.about_s))
+    env = {**where.env, "SEATS_TIME_LIMIT": f"{ROUNDS_SHARE * limit_s:.0f}"}
     with tempfile.TemporaryFile() as errors:
         try:
             done = subprocess.run(
@@ -292,12 +302,14 @@ def figures(records: dict[str, dict[str, Any]]) -> list[str]:
                 f"saliency and selection take {'-' if share is None else f'{100 * share:.2f}'} % of the full prefill"
             )
         if name.endswith("-frames") and ours:
-            vision, reached = ours["latency_ms"]["encode_video"]["median"], ours["rate_share"]["vision_encoder"]
+            vision = ours["latency_ms"]["encode_video"]["median"]
+            reached = (ours["rate_share"] or {}).get("vision_encoder")
+            over = f"{1 / reached:.2f}" if reached else "-"
             lines.append(
-                f"{name}: vision encoder {vision:.0f} ms, {1 / reached:.2f} times its FLOPs at the measured rate; "
+                f"{name}: vision encoder {vision:.0f} ms, {over} times its FLOPs at the measured rate; "
                 f"stock code takes {times(ours['speedup']['vision_over_stock'])} times as long"
             )
-        if name.endswith("-first-token") and ours:
+        if name.endswith("-first-token") and ours and ours.get("from_file_ms"):
             whole = {step: spread["median"] for step, spread in ours["from_file_ms"].items()}
             steps = ("prepare", "encode_video", "encode_audio", "saliency", "selection", "prefill")
             told = ", ".join(f"{step} {(ours['latency_ms'][step] or {'median': 0})['median']:.0f}" for step in steps)
@@ -310,7 +322,10 @@ def figures(records: dict[str, dict[str, Any]]) -> list[str]:
             lines.append(f"{name}: peak memory {', '.join(f'{label} {peak}' for label, peak in peaks.items())}")
         if name.endswith("-profile") and record["result"]:
             runs = record["result"]["runs"].items()
-            longest = (f"{label} {its['ms']:.1f} ms ({its['kernels'][0]['name'][:40]} most)" for label, its in runs)
+            longest = (
+                f"{label} {its['ms']:.1f} ms" + "".join(f" ({one['name'][:40]} most)" for one in its["kernels"][:1])
+                for label, its in runs
+            )
             lines.append(f"{name}: on the device {', '.join(longest)}")
         if name in ("kernels", "choices"):
             lines.append(f"{name}: {record['result']['summary']}")
@@ -354,16 +369,32 @@ def main(arguments: list[str] | None = None) -> int:
         if not said.dry and part.gib > free_gib():
             print(f"{'':16} left out: {free_gib():.0f} GiB are free on the GPU", flush=True)
             continue
-        record = run(part, where, said.budget - (time.perf_counter() - began))
-        failed += record["exit_code"] != 0
-        if part.name == "kernels" and record["exit_code"]:
-            where.env["SEATS_TRITON"] = "0"
-            print(f"{'':16} the rest runs without the kernels (SEATS_TRITON=0)", flush=True)
-        print(f"{'':16} took {record['seconds']:.0f} s, exit {record['exit_code']}", flush=True)
-        if record["exit_code"]:
-            print(record.get("stderr", "")[-1500:], (record["result"] or {}).get("output") or "", flush=True)
-        print(*figures({part.name: record}), sep="\n", flush=True)
+        try:
+            record = run(part, where, said.budget - (time.perf_counter() - began))
+            left = said.budget - (time.perf_counter() - began)
+            if _device_failed(record) and where.env.get("SEATS_TRITON") != "0":
+                where.without_kernels()
+                if part.name != "kernels" and part.about_s <= left:
+                    (where.out / part.file).rename(where.out / f"gpu-{part.name}-failed.json")
+                    record = run(part, where, left)
+            elif part.name == "kernels" and record["exit_code"]:
+                where.without_kernels()
+            failed += record["exit_code"] != 0
+            print(f"{'':16} took {record['seconds']:.0f} s, exit {record['exit_code']}", flush=True)
+            if record["exit_code"]:
+                print(record.get("stderr", "")[-1500:], (record["result"] or {}).get("output") or "", flush=True)
+            print(*figures({part.name: record}), sep="\n", flush=True)
+        except Exception:  # the other parts' measurements are not to be lost with this one's
+            failed += 1
+            traceback.print_exc()
     return 1 if failed else 0
+
+
+def _device_failed(record: dict[str, Any]) -> bool:
+    """Whether the device gave up in the middle, as after an illegal access by a kernel, in some of a part's rows or in
+    all of it."""
+    told = json.dumps(record["result"]) + record.get("stderr", "")
+    return any(sign in told for sign in ("CUDA error", "illegal memory access", "CUBLAS_STATUS", "misaligned address"))
 
 
 def _begins(name: str, with_what: str) -> bool:

@@ -3,8 +3,9 @@
     python benchmarks/gpu_profile.py --model qwen2.5-omni-7b
 
 One prefill of full tokens, one of `seats` at 10 % and one pass of the vision encoder under torch's profiler, each after
-a warm-up; then matrix products of a decoder layer and of a vision block at the lengths that they meet, and a vision
-block's attention in its windows with the kernel made for them and without.
+a warm-up; then matrix products of a decoder layer and of a vision block at the lengths that they meet, a vision block's
+attention in its windows with the kernel made for them and without, and a decoder layer's attention by FlashAttention,
+as prefills run it here, and by cuDNN, as torch may choose it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 import torch.nn.functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from seats.bench.build import random_thinker
 from seats.bench.measure import FULL, Setting
@@ -122,6 +125,32 @@ def window_attention(thinker: Thinker, grid: tuple[int, int, int]) -> dict[str, 
     return taken
 
 
+def prompt_attention(preset: Preset, lengths: list[int], device: torch.device, dtype: torch.dtype) -> list[dict]:
+    """Milliseconds of causal attention in a decoder layer by length: of the first call with that length, which may make
+    a plan, and the median of ten more; None where a backend cannot do it."""
+    text = preset.config().text_config
+    head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    told = []
+    for length in lengths:
+        q = torch.randn(1, text.num_attention_heads, length, head, device=device, dtype=dtype)
+        k, v = (torch.randn(1, text.num_key_value_heads, length, head, device=device, dtype=dtype) for _ in range(2))
+
+        def run(q: torch.Tensor = q, k: torch.Tensor = k, v: torch.Tensor = v) -> None:
+            F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+
+        for backend in (SDPBackend.FLASH_ATTENTION, SDPBackend.CUDNN_ATTENTION):
+            first = median = None
+            with sdpa_kernel(backend), suppress(RuntimeError):
+                synchronise(device)
+                began = time.perf_counter()
+                run()
+                synchronise(device)
+                first = 1e3 * (time.perf_counter() - began)
+                median = 1e3 * _seconds(run, device)
+            told.append({"tokens": length, "backend": backend.name, "first_ms": first, "ms": median})
+    return told
+
+
 def _seconds(run: Callable[[], Any], device: torch.device) -> float:
     taken = []
     for number in range(_REPEATS + 2):
@@ -167,6 +196,7 @@ def main() -> None:
                 "runs": runs,
                 "products": products(preset, {"text": lengths, "vision": [part]}, device, dtype),
                 "window_attention_ms": window_attention(thinker, (part // (high * wide), high, wide)),
+                "prompt_attention": prompt_attention(preset, [*lengths, 4 * max(lengths)], device, dtype),
             }
         )
     )

@@ -57,7 +57,7 @@ def bench(
         rates.append(matmul_rate(device, dtype))  # each time: a GPU that has worked for a while may run slower
 
     rows = alternate(settings, subject.run, rounds, warmups, on_round, limit_s, announce)
-    rate = statistics.median(rates)
+    rate = statistics.median(rates) if rates else None
     return {
         "schema": SCHEMA,
         "model": {"name": preset.name, "parameters": weights, "weight_bytes": weights * dtype.itemsize},

@@ -116,7 +116,12 @@ def alternate(
         for number in range(warmups + rounds):
             if number > warmups and time.monotonic() - began > limit_s:
                 break
-            on_round()
+            try:
+                on_round()
+            except Exception as error:  # after what broke the device in the round before
+                for row in rows:
+                    row.error = row.error or (None if row.runs else _said(error))
+                break
             counts = number >= warmups
             where = f"round {number - warmups + 1} of {rounds}" if counts else f"warm-up {number + 1} of {warmups}"
             for row in rows:

@@ -47,6 +47,7 @@ def profile(
     not fit, or that its method refuses, is told in its row. Raises MediaError for a clip too short for a token.
     """
     rates = []
+    began = time.monotonic()
 
     def on_round() -> None:
         rates.append(matmul_rate(model.thinker.device, model.thinker.dtype))  # a GPU that has worked may run slower
@@ -55,13 +56,18 @@ def profile(
         return _run(model, clip, _asked(question, setting))
 
     rows = alternate(settings, run, rounds, warmups, on_round, limit_s, announce)
-    rate = statistics.median(rates)
+    rate = statistics.median(rates) if rates else None
     told = rows_json(rows, rate, encoders=True)
     if read is not None:
         announce("from the file")
         for row, made in zip(rows, told, strict=True):
             if row.done:
-                made["from_file_ms"] = _from_file(model, read, _asked(question, row.setting), counted(rows))
+                try:
+                    made["from_file_ms"] = _from_file(
+                        model, read, _asked(question, row.setting), counted(rows), began + limit_s
+                    )
+                except Exception as error:  # what was measured before is not to be lost
+                    made["from_file_ms"], made["from_file_error"] = None, f"{type(error).__name__}: {error}"
     return {
         "schema": SCHEMA,
         "model": {"name": model.name},
@@ -87,13 +93,16 @@ def profile(
 
 
 def _from_file(
-    model: OmniModel, read: Callable[[], ReadingClip], asked: Question, rounds: int
+    model: OmniModel, read: Callable[[], ReadingClip], asked: Question, rounds: int, until: float
 ) -> dict[str, dict[str, float] | None]:
     """From the opening of the file to the first token, the model loaded, on the host's clock: `first_token`; of that
-    `read`, and `hidden`, how much of preparing and encoding passed beside reading. One more round is not counted."""
+    `read`, and `hidden`, how much of preparing and encoding passed beside reading. One more round is not counted.
+    until: on the clock of `time.monotonic`; no round begins later, but the first that counts."""
     method = asked.method_for(model.shape)
     found: dict[str, list[float]] = {"first_token": [], "read": [], "hidden": []}
-    for _ in range(rounds + 1):
+    for number in range(rounds + 1):
+        if number > 1 and time.monotonic() > until:
+            break
         timer = StepTimer(model.thinker.device)
         synchronise(model.thinker.device)
         began = time.perf_counter()
@@ -102,10 +111,11 @@ def _from_file(
         prompt = build_prompt(model, encoded, asked.text, asked.system, asked.decoding.max_new_tokens, method.wants)
         made = generate(model, prompt, method, asked.decoding, timer, asked.kv)
         first, read_ms = 1e3 * (made.first_token_at - began), 1e3 * clip.seconds
-        worked = sum(timer.ms().get(step, 0.0) for step in ("prepare", "encode_video", "encode_audio"))
+        steps = ("prepare", "encode_video", "encode_audio", "selection", "prefill")
+        worked = sum(timer.ms().get(step, 0.0) for step in steps)
         found["first_token"].append(first)
         found["read"].append(read_ms)
-        found["hidden"].append(max(0.0, read_ms + worked + made.first_token_ms - first))
+        found["hidden"].append(max(0.0, read_ms + worked - first))
     return {name: spread_json(Spread.of(values[1:])) for name, values in found.items()}
 
 

@@ -268,6 +268,6 @@ def _load(options: LoadOptions, preset: Preset) -> Load:
 def _title(document: dict[str, Any]) -> str:
     load, machine = document["workload"], document["machine"]
     tokens = f"{load['video']:,} video + {load['audio']:,} audio + {load['text']:,} text tokens"
-    rate = f"{machine['matmul_flops_per_s'] / 1e12:.3g} TFLOP/s measured"
+    rate = f"{(machine['matmul_flops_per_s'] or 0) / 1e12:.3g} TFLOP/s measured"
     parts = [document["model"]["name"], machine["dtype"], f"{machine['name']}, {rate}", tokens, *kept(load["keep"])]
     return " · ".join(parts)

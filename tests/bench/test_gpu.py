@@ -120,6 +120,44 @@ def test_without_the_kernels_where_they_fail(tmp_path, capsys, monkeypatch):
     assert "without the Triton kernels: odd" in said
 
 
+def test_a_device_that_gives_up_is_tried_again_without_the_kernels(tmp_path, capsys, monkeypatch):
+    code = (
+        "import os; print('CUDA error: an illegal memory access' if os.environ.get('SEATS_TRITON') != '0' else 'fine')"
+    )
+    parts = [gpu.Part("odd", ("-c", code), 1, document=False), gpu.Part("next", ("-c", code), 1, document=False)]
+    monkeypatch.setattr(gpu, "parts", lambda _: parts)
+    monkeypatch.delenv("SEATS_TRITON", raising=False)
+    assert gpu.main(["run", "--dry", "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert said.count("the rest runs without the kernels") == 1
+    records = {name: json.loads((tmp_path / f"gpu-{name}.json").read_text()) for name in ("odd", "next", "odd-failed")}
+    assert [records[name]["kernels"] for name in ("odd", "next", "odd-failed")] == [False, False, True]
+    assert {records[name]["result"]["summary"] for name in ("odd", "next")} == {"fine"}
+
+
+def test_a_part_that_cannot_be_told_leaves_the_others(tmp_path, capsys, monkeypatch):
+    parts = [gpu.Part(name, ("-c", "print('fine')"), 1, document=False) for name in ("choices", "odd")]
+    monkeypatch.setattr(gpu, "parts", lambda _: parts)
+    tell = gpu.figures
+
+    def fails(records):
+        if "choices" in records:
+            raise KeyError("median")
+        return tell(records)
+
+    monkeypatch.setattr(gpu, "figures", fails)
+    assert gpu.main(["run", "--dry", "--out", str(tmp_path)]) == 1
+    assert "KeyError" in capsys.readouterr().err
+    assert json.loads((tmp_path / "gpu-odd.json").read_text())["exit_code"] == 0
+
+
+def test_a_part_that_hangs_leaves_time_for_the_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(gpu, "parts", lambda _: [gpu.Part("long", ("-c", "import time; time.sleep(60)"), 1)])
+    began = time.monotonic()
+    assert gpu.main(["run", "--budget", "500", "--dry", "--out", str(tmp_path)]) == 1
+    assert time.monotonic() - began < 30
+
+
 def test_what_cannot_be_imported_is_told_before_anything_runs(monkeypatch, tmp_path):
     monkeypatch.setattr(gpu, "find_spec", lambda name: None if name == "av" else object())
     with pytest.raises(SystemExit, match="av cannot be imported: install them, or put their wheels into"):
@@ -133,6 +171,9 @@ def test_a_profile_names_kernels_and_products(tmp_path):
     assert list(result["runs"]) == ["full", "seats 10%", "vision encoder"]
     assert all(its["kernels"][0]["ms"] > 0 for its in result["runs"].values())
     assert {(its["part"], its["product"]) for its in result["products"]} >= {("text", "down"), ("vision", "gate")}
+    by_backend = {its["backend"]: its["ms"] for its in result["prompt_attention"]}
+    assert by_backend["FLASH_ATTENTION"] > 0
+    assert "CUDNN_ATTENTION" in by_backend  # without a figure on a CPU
     windows = result["window_attention_ms"]
     assert list(windows) == ["one_kernel", "rotated_before"]
     assert all(len(taken) == 3 and min(taken) > 0 for taken in windows.values())

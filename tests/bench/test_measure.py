@@ -74,6 +74,22 @@ def test_an_error_that_nobody_foresaw_leaves_the_others_and_is_told_in_full():
     assert "traceback" not in told[0]
 
 
+def test_a_device_that_gives_up_between_rounds_leaves_what_was_measured():
+    rounds = []
+
+    def on_round():
+        rounds.append(len(rounds))
+        if len(rounds) == 3:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    full, seats = alternate([FULL, Setting("seats", 10.0)], lambda _: run_of(1.0), 5, 0, on_round)
+    assert len(full.runs) == len(seats.runs) == 2
+    assert (full.error, seats.error) == (None, None)
+    rounds[:] = [0, 1]
+    (none,) = alternate([FULL], lambda _: run_of(1.0), 5, 0, on_round)
+    assert none.error == "unexpected RuntimeError: CUDA error: an illegal memory access was encountered"
+
+
 def test_a_limit_ends_the_rounds_but_not_before_one_counts():
     calls = []
 
