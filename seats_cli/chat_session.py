@@ -14,7 +14,7 @@ import typer
 
 from seats.batch.rows import ERROR, OK, error_line, to_line
 from seats.errors import SeatsError, SettingsError
-from seats.files import printable_path
+from seats.files import printable_path, replacing
 from seats.inference.answer import Answer
 from seats.inference.conversation import Conversation
 from seats.keep import method_label
@@ -211,7 +211,7 @@ class Session:
             content = transcript(self._answers).encode("utf-8", "backslashreplace")
         else:
             content = b"".join(to_line(row) for row in self._answers)
-        self._writing(path, lambda: path.write_bytes(content))
+        self._writing(path, lambda: _write_whole(path, content))
         self._saved.add(os.path.realpath(path))
         self.out.reply(f"saved {len(self._answers)} answer{'s' * (len(self._answers) != 1)} to {path}")
 
@@ -261,6 +261,11 @@ class Session:
     def _print_row(row: dict[str, Any]) -> None:
         sys.stdout.write(to_line(row).decode())
         sys.stdout.flush()
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    with replacing(path) as beside:
+        beside.write_bytes(content)
 
 
 def _figures(answer: Answer) -> list[str]:

@@ -112,6 +112,9 @@ class Output:
 
     def document(self, value: dict[str, Any]) -> None:
         """The one JSON document of --json."""
-        json.dump(value, sys.stdout, ensure_ascii=False, allow_nan=False, indent=2 if sys.stdout.isatty() else None)
+        # JSON is UTF-8, whatever the terminal's encoding; where that has no letter for something, it is escaped.
+        plain = (sys.stdout.encoding or "utf-8").lower().replace("-", "") == "utf8"
+        indent = 2 if sys.stdout.isatty() else None
+        json.dump(value, sys.stdout, ensure_ascii=not plain, allow_nan=False, indent=indent)
         sys.stdout.write("\n")
         sys.stdout.flush()

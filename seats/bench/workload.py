@@ -91,7 +91,9 @@ def sequence_of(load: Load, preset: Preset, config: Any) -> Sequence:
     plain = load.text - marks
     before = plain // 10
     placeholder = rule.video if grid else rule.audio
-    prompt = [*range(1, before + 1), placeholder, *range(1, plain - before + 1)]
+    marks_of_media = {rule.video, rule.audio, rule.audio_start, rule.audio_end}
+    words = [number for number in range(1, plain + len(marks_of_media) + 1) if number not in marks_of_media][:plain]
+    prompt = [*words[:before], placeholder, *words[before:]]
     return build_sequence(prompt, rule, grid, load.seconds_per_grid, audio_tokens, reserve=_RESERVE)
 
 

@@ -112,7 +112,7 @@ def checkpoint_bytes(folder: Path, prefix: str = "thinker.") -> int:
 
 
 def parse_size(text: str) -> int:
-    """Bytes of a size like "24G", "1.5 GiB", "800MB" or "1000000".
+    """Bytes of a size like "24G", "1.5 GiB", "800MB" or "1000000B".
 
     K, M, G and T (also KiB, ...) are powers of 1024, KB, MB, GB and TB powers of 1000, as in the GNU tools.
     Raises SettingsError for anything else and for less than one byte.
@@ -121,7 +121,7 @@ def parse_size(text: str) -> int:
     if found:
         number, unit, ending = float(found[1]), found[2].lower(), (found[3] or "").lower()
         factor = _DECIMAL[unit] if unit and ending == "b" else _UNITS[unit]
-        if number * factor >= 1 and (unit or ending != "ib"):
+        if number * factor >= 1 and (unit or ending == "b"):
             return int(number * factor)
     raise SettingsError(f"{text!r} is not a size: write a number and a unit, such as 24G or 800M")
 

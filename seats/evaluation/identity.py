@@ -10,6 +10,7 @@ from typing import Any
 
 from seats.batch.identity import content_of
 from seats.batch.settings import fingerprint
+from seats.errors import MediaError
 from seats.evaluation.qa import QAItem
 from seats.evaluation.settings import Asking
 from seats.methods import Method
@@ -22,8 +23,11 @@ def digest(value: Any) -> str:
 
 
 def clip_digest(path: Path) -> str:
-    """SHA-256 of the whole file. Raises MediaError if it can't be read."""
-    return content_of(str(path)).hash
+    """SHA-256 of the whole file; of one that can't be read, what stands for none of them: its rows will fail."""
+    try:
+        return content_of(str(path)).hash
+    except MediaError:
+        return f"unreadable: {path.name}"
 
 
 def model_identity(

@@ -82,8 +82,7 @@ class Plan:
 
 
 def plan(items: Sequence[QAItem], evaluation: Evaluation, done: Mapping[tuple[str, str], Row]) -> Plan:
-    """What there is to do: everything but rows that are there and haven't failed. Raises MediaError for a clip that
-    can't be read."""
+    """What there is to do: everything but rows that are there and haven't failed."""
     clips: dict[Path, str] = {}
     questions, by_clip = [], dict[Path, list[Asked]]()
     planned: set[tuple[str, str]] = set()

@@ -178,15 +178,15 @@ def answer_encoded(
         peak_device_bytes=peak,
         kv_cache_bytes=kv_cache_bytes(config, cache_tokens, model.thinker.dtype.itemsize),
         time_scale=prompt.sequence.time_scale,
-        notes=(*encoded.clip.notes, *encoded.notes, *_time_note(prompt)),
+        notes=(*encoded.clip.notes, *encoded.notes, *_time_note(prompt.sequence.time_scale, question.decoding)),
     )
 
 
-def _time_note(prompt: Prompt) -> tuple[str, ...]:
-    scale = prompt.sequence.time_scale
+def _time_note(scale: float, decoding: Decoding) -> tuple[str, ...]:
     if scale == 1.0:
         return ()
-    return (f"the clip is longer than the model's time range: times were compressed to {100 * scale:.0f} %",)
+    room = f"the clip, with room for an answer of {decoding.max_new_tokens:,} tokens,"
+    return (f"{room} is longer than the model's time range: times were compressed to {100 * scale:.0f} %",)
 
 
 def _latency(

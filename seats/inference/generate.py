@@ -23,6 +23,7 @@ from seats.inference.trace import Trace
 from seats.methods.base import Method
 from seats.models.omni import OmniModel
 
+_COLDEST = 1e-3  # scores are divided by it, and must not overflow
 _MARK_TOKENS = 16  # of the prompt's end, that hold `<think>` if it is there, whatever a tokenizer makes of it
 
 
@@ -30,9 +31,9 @@ _MARK_TOKENS = 16  # of the prompt's end, that hold `<think>` if it is there, wh
 class Decoding:
     """How the answer is generated.
 
-    max_new_tokens: >= 1. temperature: >= 0; 0 takes the token with the highest score, which the checkpoint's
-    generation_config.json may have changed (by a repetition penalty, say). seed: of the sampling. Raises SettingsError
-    for a value outside its range.
+    max_new_tokens: >= 1. temperature: 0, or from 0.001 on; 0 takes the token with the highest score, which the
+    checkpoint's generation_config.json may have changed (by a repetition penalty, say). seed: of the sampling, in
+    [0, 2**63). Raises SettingsError for a value outside its range.
     """
 
     max_new_tokens: int = 256
@@ -42,8 +43,10 @@ class Decoding:
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
             raise SettingsError(f"max_new_tokens is {self.max_new_tokens}; an answer needs at least 1")
-        if not (math.isfinite(self.temperature) and self.temperature >= 0):
-            raise SettingsError(f"temperature is {self.temperature:g}; it must be 0 or a number above")
+        if not (self.temperature == 0 or (math.isfinite(self.temperature) and self.temperature >= _COLDEST)):
+            raise SettingsError(f"temperature is {self.temperature:g}; it must be 0, or {_COLDEST:g} or more")
+        if not 0 <= self.seed < 2**63:
+            raise SettingsError(f"seed is {self.seed}; it must be at least 0 and below 2**63")
 
 
 @dataclass(frozen=True)

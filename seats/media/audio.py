@@ -245,7 +245,7 @@ class MonoWriter:
         if math.isinf(self._length_s) and at - self._position > LONGEST_PAUSE_S * self._rate:
             return
         left = at - max(self._position, 0)
-        if self._started and left > _LONG_GAP_S * self._rate:
+        if left > _LONG_GAP_S * self._rate:
             self.pauses.append((self._begin_s + (at - left) / self._rate, self._begin_s + at / self._rate))
         while left > 0:
             piece = np.zeros(min(left, 10 * self._rate), dtype=np.float32)

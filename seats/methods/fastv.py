@@ -41,7 +41,8 @@ class FastVOm(Method):
             if not least < ratio <= 1:
                 raise SettingsError(
                     f"{self.name} cannot keep {100 * ratio:g} % of the {what} tokens: its first {LAYER} of "
-                    f"{self.num_layers} layers see all, so choose more than {100 * least:.1f} %"
+                    f"{self.num_layers} layers see all, so choose --keep-{what} above {100 * least:.1f} %, or a higher "
+                    "--keep"
                 )
 
     @classmethod

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from seats.costs.flops import FlopsParts, Workload, flops_report
-from seats.errors import MediaError
+from seats.errors import MediaError, SettingsError
 from seats.media import FrameSampling
 from seats.plan.clip import ClipFacts, Part, take
 from seats.plan.memory import MemoryPlan, Setting, memory_plan
@@ -156,7 +156,7 @@ def make_plan(model: PlannedModel, clip: ClipFacts, ask: Ask) -> Plan:
             config.audio_config.d_model // config.audio_config.encoder_attention_heads,
         ),
     )
-    notes += _compressed(model, part, grid, audio, text.total + ask.answer_tokens)
+    notes += _compressed(model, part, grid, audio, text.total, ask.answer_tokens)
     pair = shares(model.family.name, ask.keep, ask.keep_video, ask.keep_audio)
     selected = select(ask.method, scene, *pair)
     everything = select("full", scene, 1.0, 1.0)
@@ -211,18 +211,25 @@ def _mel_frames(model: PlannedModel, part: Part) -> tuple[int, tuple[str, ...]]:
 
 
 def _compressed(
-    model: PlannedModel, part: Part, grid: tuple[int, int, int] | None, audio: int, others: int
+    model: PlannedModel, part: Part, grid: tuple[int, int, int] | None, audio: int, text: int, answer: int
 ) -> tuple[str, ...]:
-    """What is said where a clip's times pass the model's range, as `build_sequence` finds it. others: positions of the
-    prompt's text and the answer."""
+    """What is said where a clip's times pass the model's range, as `build_sequence` finds it. text, answer: tokens.
+    Raises SettingsError where these two alone leave no room."""
     rule = model.family.time_rule(_Timed(model))
     seen_s = (grid[0] - 1) * model.config.vision_config.temporal_patch_size / part.fps if grid else 0.0
     last = max(seen_s * rule.positions_per_second, audio - 1.0)
-    room = model.config.text_config.max_position_embeddings - others
-    if last + 1 <= room or room < 2:
+    room = model.config.text_config.max_position_embeddings - text - answer
+    if last + 1 <= room:
         return ()
+    if room < 2:
+        raise SettingsError(
+            f"the prompt has {text} tokens and the answer may have {answer}, but the model's range is "
+            f"{model.config.text_config.max_position_embeddings} positions: ask a shorter question, or lower "
+            "--max-new-tokens"
+        )
     share = (room - 1) / last
-    return (f"the clip is longer than the model's time range: times will be compressed to {100 * share:.0f} %",)
+    told = f"the clip, with room for an answer of {answer:,} tokens, is longer than the model's time range"
+    return (f"{told}: times will be compressed to {100 * share:.0f} %",)
 
 
 def _windows(model: PlannedModel, part: Part, grid: tuple[int, int, int] | None, audio: int) -> int:

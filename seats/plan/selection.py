@@ -88,7 +88,7 @@ def _after_second(scene: Scene, name: str, video: float, audio: float, *, intact
         if not least < ratio <= 1:
             raise SettingsError(
                 f"{name} cannot keep {100 * ratio:g} % of the {what} tokens: its first 2 of {scene.num_layers} layers "
-                f"see all, so choose more than {100 * least:.1f} %"
+                f"see all, so choose --keep-{what} above {100 * least:.1f} %, or a higher --keep"
             )
     sigma = [(ratio * scene.num_layers - 2) / (scene.num_layers - 2) for ratio in (video, audio)]
     full = scene.full

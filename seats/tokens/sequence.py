@@ -76,8 +76,8 @@ def build_sequence(
         span = float(block.positions[0].max())
         if room < 2:
             raise SettingsError(
-                f"the prompt has {len(before) + len(after)} tokens but the model's range is {rule.max_position} "
-                "positions: ask a shorter question or for a shorter answer"
+                f"the prompt has {len(before) + len(after)} tokens and the answer may have {reserve}, but the model's "
+                f"range is {rule.max_position} positions: ask a shorter question, or lower --max-new-tokens"
             )
         time_scale = min(1.0, (room - 1) / span) if span > 0 else 1.0
         block = interleave(grid, seconds_per_grid, audio_tokens, rule.time, time_scale)

@@ -151,8 +151,9 @@ def eval(  # noqa: A001  (the command's name)
     """
     out = Output(output)
     out.say_without_effect(context, compared.method or [])
-    _check_places(compared)
+    _check_places(compared, benchmark)
     items = _questions(benchmark, compared, out)
+    _check_clips_stay(compared, items)
     checkpoint = checkpoint_for(model, out)
     with out.working("starting"):
         evaluation = _evaluation(compared, model, part, answering, memory, checkpoint)
@@ -175,15 +176,32 @@ def eval(  # noqa: A001  (the command's name)
         raise typer.Exit(_PARTLY_FAILED)
 
 
-def _check_places(compared: EvalOptions) -> None:
-    """Files that could not be written, before hours of work."""
-    for flag, path in (("--out", compared.out), ("--markdown", compared.markdown), ("--plot", compared.plot)):
-        if path is not None:
-            check_place(path, in_place=flag == "--out")
+def _check_places(compared: EvalOptions, benchmark: str) -> None:
+    """Files that could not be written, or are not to be, before hours of work."""
+    taken = {os.path.realpath(benchmark): "the question set"}
+    for flag, path in _places(compared):
+        check_place(path, in_place=flag == "--out")
+        if other := taken.get(os.path.realpath(path)):
+            raise WrongUsage(f"{flag} {path} would overwrite {other}: give another name")
+        taken[os.path.realpath(path)] = f"what {flag} writes"
+    if compared.markdown is not None and compared.markdown.suffix.lower() not in (".md", ".markdown"):
+        raise WrongUsage(f"--markdown {compared.markdown}: the name must end in .md or .markdown")
     if compared.plot is not None:
         from seats.evaluation.plot import check_plot
 
         check_plot(compared.plot)
+
+
+def _places(compared: EvalOptions) -> list[tuple[str, Path]]:
+    named = (("--out", compared.out), ("--markdown", compared.markdown), ("--plot", compared.plot))
+    return [(flag, path) for flag, path in named if path is not None]
+
+
+def _check_clips_stay(compared: EvalOptions, items: list[QAItem]) -> None:
+    clips = {os.path.realpath(item.clip) for item in items}
+    for flag, path in _places(compared):
+        if os.path.realpath(path) in clips:
+            raise WrongUsage(f"{flag} {path} would overwrite a clip of the set: give another name")
 
 
 def _questions(benchmark: str, compared: EvalOptions, out: Output) -> list[QAItem]:

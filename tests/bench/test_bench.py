@@ -110,7 +110,7 @@ def test_the_document_is_plain_and_complete():
     assert document["schema"] == "seats.bench/1"
     assert document["machine"]["matmul_flops_per_s"] > 1e8
     rows = {row["label"]: row for row in document["rows"]}
-    assert "choose more than" in rows["fastv-om 10%"]["error"]
+    assert "choose --keep-video above" in rows["fastv-om 10%"]["error"]
     assert rows["full"]["speedup"]["selection_and_prefill"] == {"median": 1.0, "low": 1.0, "high": 1.0}
     seats = rows["seats 10%"]
     assert seats["speedup"]["over_stock"]["low"] <= seats["speedup"]["over_stock"]["high"]

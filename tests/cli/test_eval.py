@@ -138,7 +138,7 @@ def test_a_clip_that_cannot_be_read_is_a_partial_failure(evaluate: Run, question
 
 
 def test_what_is_wrong_is_said_before_the_model_is_loaded(
-    run: Run, questions: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, clips: Path, questions: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("seats.models.omni.load_model", lambda *_, **__: pytest.fail("loaded"))
     good = questions.read_text()
@@ -157,13 +157,28 @@ def test_what_is_wrong_is_said_before_the_model_is_loaded(
         (line("--method", "magic"), 2, "choose one of"),
         (line("--method", "fastv", "--keep", "15%"), 2, "fastv cannot keep"),
         (line("--out", tmp_path / "no" / "rows.jsonl"), 2, "its folder does not exist"),
-        (line("--out", questions), 2, "line 1: not a row of seats eval"),
+        (line("--out", questions), 2, "would overwrite the question set"),
         (line("--markdown", tmp_path), 2, "is a folder"),
+        (line("--markdown", "/proc/tables.md"), 2, "its folder cannot be written to"),
+        (line("--markdown", "tables.txt"), 2, "must end in .md or .markdown"),
+        (line("--markdown", questions), 2, "would overwrite the question set"),
+        (line("--markdown", "rows.md", "--out", "rows.md"), 2, "would overwrite what --out writes"),
+        (line("--out", clips / "both.mp4"), 2, "would overwrite a clip of the set"),
         (line("--plot", "plot.gif"), 2, ".png"),
         (line("--kv", "perhaps"), 2, "choose keep or drop"),
     ]:
         assert (code, part in said) == (expected, True), said
     assert questions.read_text() == good  # --out on the set itself has left it alone
+
+
+def test_an_empty_clip_fails_alone(run: Run, questions: Path, tiny: Path, tmp_path: Path) -> None:
+    (questions.parent / "empty.mp4").write_bytes(b"")
+    questions.write_text(questions.read_text() + json.dumps({**QUESTIONS[0], "clip": "empty.mp4"}) + "\n")
+    ran = run("eval", questions, "--model", tiny, "--method", "full", *SHORT, "--json")
+    assert ran.code == 3
+    (result,) = json.loads(ran.out)["results"]
+    assert result["failed"] == 1
+    assert "empty.mp4: the file is empty (0 bytes)" in ran.err
 
 
 @pytest.mark.slow

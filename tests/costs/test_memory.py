@@ -109,15 +109,16 @@ def test_checkpoint_says_what_is_wrong(tmp_path):
         ("800mb", 800 * 10**6),
         ("2T", 2 * 2**40),
         ("64K", 65536),
-        (" 123456 ", 123456),
-        ("512B", 512),
+        (" 123456B ", 123456),
     ],
 )
 def test_parse_size(text, size):
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "G", "24X", "-3G", "0", "0G", "1e9", "24G free", "1.2.3M", "nan", "5iB", "0.2"])
+@pytest.mark.parametrize(
+    "text", ["", "G", "24X", "-3G", "0", "0G", "1e9", "24G free", "1.2.3M", "nan", "5iB", "0.2", "24", "1000000"]
+)
 def test_parse_size_refuses(text):
     with pytest.raises(SettingsError, match="is not a size"):
         parse_size(text)

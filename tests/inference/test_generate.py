@@ -252,6 +252,9 @@ def test_a_full_device_is_told_in_one_line(models, monkeypatch):
         ({"max_new_tokens": 0}, "max_new_tokens is 0"),
         ({"temperature": -0.1}, "temperature is -0.1"),
         ({"temperature": float("nan")}, "temperature is nan"),
+        ({"temperature": 1e-40}, "temperature is 1e-40; it must be 0, or 0.001 or more"),
+        ({"seed": 2**63}, "seed is 9223372036854775808; it must be at least 0 and below 2"),
+        ({"seed": -1}, "seed is -1"),
     ],
 )
 def test_decoding_outside_its_range(settings, said):

@@ -275,3 +275,9 @@ def test_a_long_pause_of_the_sound_is_said(joined):
     part = load_clip(joined((0.0, 5.0), (60.0, 5.0)), start_s=2.0, end_s=30.0)
     assert part.audio.seconds == 28.0
     assert "no sound in the file between 5.0 s and 30.0 s; silence stands in" in part.notes
+
+
+def test_sound_that_begins_late_is_said(tmp_path):
+    clip = load_clip(write_clip(tmp_path / "late.mkv", frames=140, rate=10, sound=tone(2.0), sound_start_s=12.0))
+    assert clip.audio.seconds == pytest.approx(14.0, abs=0.2)
+    assert clip.notes == ("no sound in the file between 0.0 s and 12.0 s; silence stands in",)

@@ -43,7 +43,10 @@ def test_what_stays_pays_for_the_two_layers_that_see_all(layers, ratio, sigma):
 
 @pytest.mark.parametrize("kind", [FastV, FastVOm])
 def test_ten_percent_of_a_7b_is_out_of_reach(kind):
-    with pytest.raises(SettingsError, match=r"cannot keep 6 % of the video tokens.*28 layers.*more than 7.1 %"):
+    with pytest.raises(
+        SettingsError,
+        match=r"cannot keep 6 % of the video.*28 layers.*--keep-video above 7.1 %, or",
+    ):
         kind.for_model(SHAPE_7B, Retention(0.06, 0.35), 0)
 
 

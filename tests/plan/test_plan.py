@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks.plan_check import CASES, check, checked
-from seats.errors import MediaError
+from seats.errors import MediaError, SettingsError
 from seats.plan.model import planned_model
 from seats.plan.plan import Ask, make_plan
 from seats.plan.typical import two_minutes
@@ -56,7 +56,8 @@ def test_compressed_times_are_said(seconds, share):
     clip = replace(clip, duration_s=seconds, pictures=replace(clip.pictures, times=times))
     clip = replace(clip, sound=replace(clip.sound, end_s=seconds))
     notes = make_plan(planned_model("qwen2.5-omni-7b"), clip, Ask()).notes
-    said = [f"the clip is longer than the model's time range: times will be compressed to {share} %"]
+    told = f"the clip, with room for an answer of {Ask().answer_tokens} tokens, is longer than the model's time range"
+    said = [f"{told}: times will be compressed to {share} %"]
     assert list(notes) == ([] if share is None else said)
 
 
@@ -101,3 +102,8 @@ def test_planning_needs_no_torch():
         "planned_model('qwen2.5-omni-7b'); sys.exit(any(m in sys.modules for m in ('torch', 'transformers')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_answer_that_leaves_no_room_is_refused_as_by_ask():
+    with pytest.raises(SettingsError, match=r"may have 5000, but the model's range is 4096 .* --max-new-tokens"):
+        make_plan(planned_model("seats-nano"), two_minutes(), Ask(answer_tokens=5000))
