@@ -59,4 +59,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("seats")
     raise AttributeError(f"module 'seats' has no attribute {name!r}")

@@ -153,7 +153,8 @@ def check_clip(path: Path, options: ClipOptions) -> None:
         why = getattr(error, "strerror", None) or error
         raise MediaError(f"{short(path, LONG_PATH)!r} is not a usable path: {why}") from None
     if missing and (address := re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/", str(path))):  # of // a path keeps one
-        raise MediaError(f"{path}: {address[1]} addresses are not read; download the clip and give the file")
+        what = "take file:// away" if address[1] == "file" else "download the clip and give the file"
+        raise MediaError(f"{str(path).replace(':/', '://', 1)}: {address[1]} addresses are not read; {what}")
     if missing and str(path) == "-":
         raise MediaError("standard input is not read; save the clip to a file and give that")
     if missing:

@@ -96,6 +96,8 @@ class Summary:
         if self.answer.thoughts:
             words = len(self.answer.thoughts.split())
             yield f"the model thought first, in {words:,} word{'s' * (words != 1)}: --json has them"
+        elif not self.answer.text and not self.answer.cut:
+            yield "the answer has no words"
         if self.answer.cut:
             yield f"{self.answer.cut}: raise --max-new-tokens"
 

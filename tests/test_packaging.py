@@ -19,6 +19,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
+import seats
 from tests.tour import Tour
 
 ROOT = Path(__file__).parents[1]
@@ -30,7 +31,7 @@ BUILD = "import sys; from setuptools import build_meta; print(getattr(build_meta
 
 def test_the_version_is_the_same_everywhere() -> None:
     expected = PROJECT["version"]
-    assert version("seats") == expected
+    assert version("seats") == seats.__version__ == expected
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == expected
     headings = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert next(name for name in headings if name != "Unreleased") == expected

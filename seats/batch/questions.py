@@ -46,9 +46,14 @@ def read_questions(path: Path, remark: Callable[[str], None] = lambda _: None) -
     if not data.strip():
         raise SettingsError(f"{path}: holds no questions")
     rows = _table(data, path, "\t" if kind == ".tsv" else ",") if kind in (".csv", ".tsv") else _json_lines(data, path)
-    lines, unused = [], dict[str, None]()
+    lines, unused, ids = [], dict[str, None](), dict[str, int]()
     for number, row in rows:
-        lines.append(_line(path, number, row))
+        line = _line(path, number, row)
+        if line.id and ids.setdefault(line.id, number) != number:
+            raise SettingsError(
+                f"{path}, line {number}: id {line.id!r} is already that of line {ids[line.id]}; give each its own"
+            )
+        lines.append(line)
         unused |= dict.fromkeys(key for key in row if key and key not in _COLUMNS)
     if not lines:
         raise SettingsError(f"{path}: holds no questions")

@@ -16,6 +16,7 @@ __all__ = ["QAItem", "check_clips", "load_qa", "same_answer"]
 ALL = "all"
 """Name of the total among the question types."""
 UNTYPED = "untyped"
+_KEYS = ("clip", "question", "answer", "options", "id", "type")
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,9 @@ def _item(row: Any, folder: Path, number: int) -> QAItem:
     """Raises ValueError that says what is wrong."""
     if not isinstance(row, dict):
         raise ValueError('expected an object {"clip": ..., "question": ..., "answer": ...}')
+    for key in row:
+        if key not in _KEYS and key.lower() in _KEYS:
+            raise ValueError(f"key {key!r}: write {key.lower()!r}")
     clip, question = (_text(row.get(key), key) for key in ("clip", "question"))
     type_ = row.get("type", "")
     if not isinstance(type_, str) or type_ == ALL:

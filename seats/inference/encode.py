@@ -78,7 +78,7 @@ def encode_clip(
     if clip.audio is not None:
         sound.encode(clip.audio)
     if video is None and sound.encoded is None:
-        raise MediaError(f"{clip.path}: nothing to look at or listen to in the part asked about")
+        raise MediaError(f"{clip.path}: nothing to look at or listen to: no picture, and too little sound for a token")
     fps = clip.video.fps if clip.video is not None else 1.0
     seconds_per_grid = model.patches.temporal_patch_size / fps
     return EncodedClip(clip, video, sound.encoded, grid, sound.frames, seconds_per_grid, tuple(sound.notes))

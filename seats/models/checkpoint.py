@@ -28,6 +28,7 @@ OWN_SETTINGS = "seats.json"
 """A model's settings for this package, which its owner writes, or `seats analyze --save`."""
 SINGLE_TURN = "single_turn"
 """Key in a model's `seats.json`."""
+_STAGE_KEYS = ("drop_layers", "late_layer", "pre_llm_scale", "temperature", "removal_free_after", "measured")
 # Weights other than safetensors can carry code, so they are never fetched.
 WANTED = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
 
@@ -134,6 +135,8 @@ class Checkpoint:
 
 def _wrong(said: dict[str, Any], layers: int | None) -> str | None:
     """What is wrong with a model's stage settings, None for nothing. layers: of its decoder, None for any number."""
+    if unknown := said.keys() - set(_STAGE_KEYS):
+        return f"{sorted(unknown)[0]!r} is no setting; there are {', '.join((*_STAGE_KEYS, SINGLE_TURN))}"
     if missing := [key for key in ("drop_layers", "late_layer") if key not in said]:
         return f"lacks {' and '.join(missing)}; they go together, and the others but {SINGLE_TURN} need them"
     most = sys.maxsize if layers is None else layers

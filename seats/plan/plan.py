@@ -134,7 +134,7 @@ def make_plan(model: PlannedModel, clip: ClipFacts, ask: Ask) -> Plan:
     mel_frames, notes = _mel_frames(model, part)
     audio = model.family.audio_tokens(mel_frames, model.config) if mel_frames else 0
     if grid is None and not audio:
-        raise MediaError(f"{clip.path}: nothing to look at or listen to in the part asked about")
+        raise MediaError(f"{clip.path}: nothing to look at or listen to: no picture, and too little sound for a token")
     merge = model.config.vision_config.spatial_merge_size
     per_grid = grid[1] * grid[2] // merge**2 if grid else 0
     video = grid[0] * per_grid if grid else 0

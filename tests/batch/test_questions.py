@@ -66,6 +66,7 @@ def test_names_of_any_bytes(tmp_path: Path) -> None:
         ("q.csv", b"clip;question\na.mp4;what?\n", "first line is 'clip;question'"),
         ("q.csv", b"Clip,question\na.mp4,what?\n", "first line is 'Clip,question'"),
         ("q.csv", b"clip, question\na.mp4,what?\n", "first line is 'clip, question'"),
+        ("q.csv", b"clip,question,id\na.mp4,what?,x\nb.mp4,who?,x\n", "line 3: id 'x' is already that of line 2"),
         ("q.csv", b"", "holds no questions"),
         ("q.jsonl", b'{"clip": "a.mp4", "question": " "}', "has no question"),
         ("q.jsonl", b'{"clip": "a.mp4", "question": 7}', "its question is a number, not a text"),

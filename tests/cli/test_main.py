@@ -282,7 +282,8 @@ def test_a_width_that_is_none_is_passed_over(run: Run, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("clip", "says"),
     [
-        ("https://example.org/a.mp4", "https addresses are not read; download the clip"),
+        ("https://example.org/a.mp4", "https://example.org/a.mp4: https addresses are not read; download the clip"),
+        ("file:///a.mp4", "file addresses are not read; take file:// away"),
         ("-", "standard input is not read"),
     ],
 )

@@ -80,6 +80,7 @@ def test_the_built_in_set_is_asked_as_it_stands(tmp_path):
         ({**GOOD, "options": ["cat", "dog"], "answer": "C"}, "'C' is neither"),
         ({**GOOD, "options": ["B", "A"], "answer": "B"}, "letter of one option and the text of another"),
         ({**GOOD, "id": "1"}, "already that of line 1"),
+        ({**GOOD, "Options": ["cat", "dog"]}, "key 'Options': write 'options'"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path, line, says):

@@ -250,6 +250,12 @@ def test_stage_settings_that_cannot_be(tmp_path, whole, key, value, allowed):
     assert len(said) < 250 + len(str(tmp_path))
 
 
+def test_a_setting_that_is_none_is_named(tmp_path):
+    with pytest.raises(ModelError, match=r"'pre_llm_scal' is no setting; there are .*single_turn") as caught:
+        _ = with_layers(tmp_path, 10, **OWN, pre_llm_scal=2).stage_settings
+    one_line(caught)
+
+
 @pytest.mark.parametrize("lacks", [["drop_layers"], ["late_layer"], ["drop_layers", "late_layer"]])
 def test_stage_settings_go_together(tmp_path, lacks):
     checkpoint = with_layers(tmp_path, 10, **{key: value for key, value in OWN.items() if key not in lacks})
