@@ -35,7 +35,7 @@ from seats.bench.subject import Subject
 from seats.bench.workload import media_load, token_load
 from seats.models import fused
 from seats.models.thinker import Thinker, grids_at_once
-from seats.tokens import patchify
+from seats.tokens.patches import patchify
 
 KERNELS = 40
 """So many kernels of each run are told, those that took longest."""

@@ -17,7 +17,7 @@ from seats.bench.report import machine_json, rows_json
 from seats.bench.subject import Subject
 from seats.bench.workload import Load
 from seats.inference.attach import KvPolicy
-from seats.tokens import Modality
+from seats.tokens.layout import Modality
 
 SCHEMA = "seats.bench/1"
 

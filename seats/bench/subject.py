@@ -26,7 +26,9 @@ from seats.methods import Method, Retention, method_class, retention_for
 from seats.models.fused import stock_blocks
 from seats.models.signals import EncoderWants, Signals
 from seats.models.thinker import Thinker
-from seats.tokens import Modality, log_mel, patchify
+from seats.tokens.layout import Modality
+from seats.tokens.mel import log_mel
+from seats.tokens.patches import patchify
 
 
 class Subject:

@@ -21,7 +21,7 @@ from seats.methods import ModelShape, Seats, retention_for
 from seats.methods.seats_plus import FREE_AFTER
 from seats.models.checkpoint import BUILT_IN_FOLDER, OWN_SETTINGS, Checkpoint
 from seats.models.hub import cache_folder
-from seats.selection import feasible_scale
+from seats.selection.schedule import feasible_scale
 
 TOLERANCE = 0.05
 DROPS = 3

@@ -22,7 +22,7 @@ from seats.methods import AfterLayer, BeforeLLM, Full, Method, ModelShape, Reten
 from seats.models import compat
 from seats.models.omni import OmniModel
 from seats.models.thinker import Thinker
-from seats.tokens import Modality, TokenLayout
+from seats.tokens.layout import Modality, TokenLayout
 
 WHAT = {"video": (Modality.VIDEO,), "audio": (Modality.AUDIO,), "both": (Modality.VIDEO, Modality.AUDIO)}
 """What a curve removes."""

@@ -18,8 +18,11 @@ from seats.media.reading import Arriving
 from seats.models.omni import OmniModel, Turn
 from seats.models.signals import EncoderWants
 from seats.models.thinker import EncodedAudio, EncodedVideo, grids_at_once
-from seats.tokens import Modality, build_sequence, log_mel, mel_frames, patchify
-from seats.tokens import Sequence as TokenSequence
+from seats.tokens.layout import Modality
+from seats.tokens.mel import log_mel, mel_frames
+from seats.tokens.patches import patchify
+from seats.tokens.sequence import Sequence as TokenSequence
+from seats.tokens.sequence import build_sequence
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch import nn
 from seats.errors import SettingsError
 from seats.models.signals import EncoderWants, Signals
 from seats.models.thinker import Thinker
-from seats.selection import run_windows
+from seats.selection.budget import run_windows
 from seats.tokens.interleave import interleave
 from seats.tokens.layout import Modality, TokenLayout
 

@@ -13,7 +13,9 @@ from typing import ClassVar
 import torch
 
 from seats.methods.base import BeforeLLM, Method, ModelShape, Retention, Selection
-from seats.selection import audio_intact, farthest_macs, keep_count, random_mask, select_farthest
+from seats.selection.diversity import keep_count
+from seats.selection.farthest import farthest_macs, select_farthest
+from seats.selection.reallocation import audio_intact, random_mask
 from seats.tokens.layout import Counts, Modality
 
 

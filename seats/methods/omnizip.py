@@ -23,7 +23,9 @@ from torch.nn.functional import normalize
 from seats.errors import SettingsError
 from seats.methods.base import BeforeLLM, Method, ModelShape, Retention, Selection
 from seats.models.signals import EncoderWants
-from seats.selection import peak_scores, run_windows, top_mask
+from seats.selection.budget import run_windows
+from seats.selection.density import peak_scores
+from seats.selection.reallocation import top_mask
 from seats.tokens.layout import Modality
 
 ANCHORS = 0.05

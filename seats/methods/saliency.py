@@ -9,7 +9,8 @@ import torch
 
 from seats.methods.base import BeforeLLM, Method, ModelShape, Retention, Selection
 from seats.models.signals import EncoderWants
-from seats.selection import keep_count, top_mask
+from seats.selection.diversity import keep_count
+from seats.selection.reallocation import top_mask
 from seats.tokens.layout import Modality
 
 AUDIO_WINDOW = 50

@@ -11,16 +11,9 @@ from seats.errors import SettingsError
 from seats.keep import check_reach
 from seats.methods.base import AfterLayer, BeforeLLM, Method, ModelShape, Retention, Selection
 from seats.models.signals import EncoderWants
-from seats.selection import (
-    choose_relevant,
-    decay_schedule,
-    diverse_count,
-    diverse_macs,
-    feasible_scale,
-    paired_runs,
-    remove_late,
-    select_diverse,
-)
+from seats.selection.budget import choose_relevant, paired_runs, remove_late
+from seats.selection.diversity import diverse_count, diverse_macs, select_diverse
+from seats.selection.schedule import decay_schedule, feasible_scale
 from seats.tokens.layout import Counts, Modality
 
 PRE_LLM_SCALE = 1.4

@@ -10,7 +10,8 @@ import torch
 
 from seats.methods.base import AfterLayer, ModelShape, Retention, Selection
 from seats.methods.seats import Seats
-from seats.selection import diverse_count, diverse_macs, feasible_scale, select_diverse, select_even
+from seats.selection.diversity import diverse_count, diverse_macs, select_diverse, select_even
+from seats.selection.schedule import feasible_scale
 from seats.tokens.layout import Counts, Modality
 
 FREE_AFTER = "removal_free_after"

@@ -17,7 +17,7 @@ import torch
 from seats.errors import SettingsError
 from seats.methods.base import BeforeLLM, Method, ModelShape, Retention, Selection
 from seats.models.signals import EncoderWants
-from seats.selection import audio_intact, random_mask, top_mask
+from seats.selection.reallocation import audio_intact, random_mask, top_mask
 from seats.tokens.layout import Counts, Modality
 
 CONTEXTUAL = 0.05

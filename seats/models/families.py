@@ -82,7 +82,7 @@ class Family(ABC):
         captured: outputs of the last block's projections and its rotary `cos` and `sin`. grid: (T, Hp, Wp) in
         patches. order: as in `GridTables`.
         """
-        from seats.selection import column_mass, mean_query_attention, merge_groups, merge_keys
+        from seats.selection.saliency import column_mass, mean_query_attention, merge_groups, merge_keys
 
         group = encoder.config.spatial_merge_size**2
         q, k = (_heads(x, encoder.config.num_heads) for x in self._vision_queries_and_keys(captured))
@@ -98,7 +98,7 @@ class Family(ABC):
 
     def audio_signals(self, encoder: Any, captured: dict[str, torch.Tensor], wants: EncoderWants) -> Signals:
         """What is wanted of the `A` audio tokens."""
-        from seats.selection import column_mass, merge_groups, merge_keys
+        from seats.selection.saliency import column_mass, merge_groups, merge_keys
 
         q, k = (_heads(captured[name], encoder.config.encoder_attention_heads) for name in ("q", "k"))
         saliency = None

@@ -18,7 +18,7 @@ from seats.models import compat
 from seats.models.families import Family, GridTables, family_of, rotate
 from seats.models.signals import EncoderWants, Signals
 from seats.models.window_attention import uses_window_attention
-from seats.selection import last_query_relevance, question_relevance
+from seats.selection.relevance import last_query_relevance, question_relevance
 from seats.tokens.sequence import SequenceRule
 
 PATCHES_AT_ONCE = 32_768

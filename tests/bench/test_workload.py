@@ -9,7 +9,7 @@ from seats.costs.flops import head_macs, prefill_macs
 from seats.errors import SettingsError
 from seats.methods import Seats, retention_for
 from seats.methods.base import AfterLayer, BeforeLLM
-from seats.tokens import Modality
+from seats.tokens.layout import Modality
 
 
 @pytest.mark.parametrize("name", ["qwen2.5-omni-7b", "qwen3-omni-30b-a3b"])

@@ -26,7 +26,7 @@ from seats.methods.full import Full
 from seats.methods.random import Random
 from seats.methods.seats import Seats
 from seats.models.thinker import Thinker
-from seats.selection import decay_schedule
+from seats.selection.schedule import decay_schedule
 from tests.costs.counting import countable_thinker, counted, family_named
 from tests.tiny import FAMILIES, tiny_inputs
 

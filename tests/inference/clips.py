@@ -11,7 +11,8 @@ import torch
 from seats.inference.encode import Prompt
 from seats.media import Audio, Clip, Video
 from seats.models.omni import OmniModel
-from seats.tokens import log_mel, patchify
+from seats.tokens.mel import log_mel
+from seats.tokens.patches import patchify
 
 
 def clip_of(

@@ -14,7 +14,7 @@ import torch
 
 from seats.methods.base import AfterLayer, BeforeLLM, Method, Selection
 from seats.models import compat
-from seats.tokens import Modality, TokenLayout
+from seats.tokens.layout import Modality, TokenLayout
 
 
 @dataclass

@@ -280,7 +280,7 @@ def test_the_public_names(models, files):
 
 def _workload(model, clip):
     from seats.costs.flops import Workload
-    from seats.tokens import mel_frames
+    from seats.tokens.mel import mel_frames
 
     frames, _, height, width = clip.video.pixels.shape
     patch = model.patches.patch_size

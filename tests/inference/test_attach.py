@@ -12,7 +12,7 @@ from seats.inference.prepared import Prepared
 from seats.methods import Full, Method, Random, Seats, SeatsPlus, Selection
 from seats.models import compat
 from seats.models.thinker import Thinker
-from seats.tokens import Modality
+from seats.tokens.layout import Modality
 from tests.inference.reference import reference_generate
 from tests.stock import adapter_of, stock_positions
 from tests.tiny import FAMILIES, IDS, tiny_inputs, tiny_thinker
@@ -151,7 +151,7 @@ class TestNothingDropped:
 
 def prepared_by_hand(thinker, family, inputs, method):
     """Embeddings, positions, layout and saliency of stock inputs, from encoder outputs put in place row by row."""
-    from seats.tokens import build_sequence
+    from seats.tokens.sequence import build_sequence
 
     wrapped, adapter = Thinker(thinker), adapter_of(family)
     ids = inputs["input_ids"][0]

@@ -15,7 +15,7 @@ from seats.inference.generate import Decoding, generate
 from seats.methods import Full, Random
 from seats.models.checkpoint import Checkpoint
 from seats.models.omni import load_model
-from seats.tokens import Modality
+from seats.tokens.layout import Modality
 from tests.checkpoints import save_tiny_checkpoint
 from tests.inference.clips import clip_of, stock_inputs
 from tests.tiny import FAMILIES, IDS, tiny_thinker

@@ -6,7 +6,7 @@ import torch
 from seats.errors import SettingsError
 from seats.methods import Retention
 from seats.methods.divprune import DivPrune, DivPruneOm
-from seats.selection import select_farthest
+from seats.selection.farthest import select_farthest
 from seats.tokens.layout import Modality
 from tests.methods.layouts import cosines, layout_of, random_state
 

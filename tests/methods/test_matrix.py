@@ -20,7 +20,8 @@ from seats.methods import Retention, method_class
 from seats.methods.registry import BUILT_IN
 from seats.models.checkpoint import find_checkpoint
 from seats.models.omni import OmniModel, load_model
-from seats.tokens import log_mel, patchify
+from seats.tokens.mel import log_mel
+from seats.tokens.patches import patchify
 from tests.checkpoints import save_tiny_checkpoint
 from tests.tiny import FAMILIES
 

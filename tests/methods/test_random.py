@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from seats.methods import Random
 from seats.methods.base import BeforeLLM, ModelShape, Retention
-from seats.tokens import Modality
+from seats.tokens.layout import Modality
 from tests.methods.layouts import layout_of, random_state
 
 

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from seats.errors import SettingsError
 from seats.methods import ModelShape, Retention, Seats
 from seats.methods.base import AfterLayer
-from seats.selection import choose_relevant, decay_schedule, feasible, paired_runs, run_windows
+from seats.selection.budget import choose_relevant, paired_runs, run_windows
 from seats.selection.diversity import keep_count
-from seats.tokens import Modality
+from seats.selection.schedule import decay_schedule, feasible
+from seats.tokens.layout import Modality
 from tests.methods.layouts import layout_of, random_state
 
 TARGET = Retention(0.06, 0.35)

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from seats.methods import AfterLayer, ModelShape, Retention, Seats, SeatsPlus, retention_for
-from seats.selection import decay_schedule, diverse_count, feasible, select_diverse
-from seats.tokens import Modality
+from seats.selection.diversity import diverse_count, select_diverse
+from seats.selection.schedule import decay_schedule, feasible
+from seats.tokens.layout import Modality
 from tests.methods.layouts import layout_of, random_state
 
 OWN = {"drop_layers": [4, 5, 6], "late_layer": 8, "pre_llm_scale": 1.7, "removal_free_after": 6}

@@ -9,7 +9,8 @@ from reference_cases import select_relevant as one_by_one
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from seats.errors import ModelError, SettingsError
-from seats.selection import budget, choose_relevant, keep_counts, paired_runs, remove_late, run_windows
+from seats.selection import budget
+from seats.selection.budget import choose_relevant, keep_counts, paired_runs, remove_late, run_windows
 
 
 def mask_of(*arguments):

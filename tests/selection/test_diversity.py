@@ -6,7 +6,8 @@ from reference_cases import ARRAYS, CASES, array
 from reference_cases import select_diverse as one_by_one
 
 from seats.errors import SettingsError
-from seats.selection import diverse_count, diverse_macs, diversity, select_diverse, select_even
+from seats.selection import diversity
+from seats.selection.diversity import diverse_count, diverse_macs, select_diverse, select_even
 
 
 @pytest.mark.parametrize("i", range(len(CASES["pre_llm"])))

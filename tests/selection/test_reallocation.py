@@ -6,7 +6,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from seats.errors import SettingsError
-from seats.selection import audio_intact, keep_count, random_mask, top_mask
+from seats.selection.diversity import keep_count
+from seats.selection.reallocation import audio_intact, random_mask, top_mask
 
 
 @pytest.mark.parametrize(

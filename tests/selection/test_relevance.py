@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from seats.selection import last_query_relevance, question_relevance, relevance
+from seats.selection import relevance
+from seats.selection.relevance import last_query_relevance, question_relevance
 
 
 @pytest.mark.parametrize(("heads", "key_heads"), [(1, 1), (4, 4), (6, 2), (8, 1)])

@@ -3,7 +3,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seats.selection import column_mass, merge_groups, saliency
+from seats.selection import saliency
+from seats.selection.saliency import column_mass, merge_groups
 
 
 def naive(q, k, window, scale):

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from reference_cases import CASES
 
 from seats.errors import SettingsError
-from seats.selection import decay_schedule, feasible, feasible_scale, keep_ratios
+from seats.selection.schedule import decay_schedule, feasible, feasible_scale, keep_ratios
 
 QWEN25 = (28, (16, 18, 20), 24)
 QWEN3 = (48, (27, 31, 35), 40)

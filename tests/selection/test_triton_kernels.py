@@ -7,7 +7,10 @@ import sys
 import pytest
 import torch
 
-from seats.selection import choose_relevant, column_mass, select_diverse, triton_kernels
+from seats.selection import triton_kernels
+from seats.selection.budget import choose_relevant
+from seats.selection.diversity import select_diverse
+from seats.selection.saliency import column_mass
 
 pytest.importorskip("triton", reason="comes with torch for CUDA; on a CPU: pip install 'triton>=3.9'")
 

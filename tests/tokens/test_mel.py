@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import WhisperFeatureExtractor
 
-from seats.tokens import MelSpec, log_mel, mel_frames
+from seats.tokens.mel import MelSpec, log_mel, mel_frames
 
 RATE = 16000
 LENGTHS = [1, 2, 159, 160, 161, 199, 200, 201, 319, 320, 401, 1599, 5 * RATE + 1, 5 * RATE + 159, 70 * RATE + 37]

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from seats.errors import SettingsError
 from seats.models import compat
-from seats.tokens import Modality, Sequence, build_sequence
+from seats.tokens.layout import Modality
+from seats.tokens.sequence import Sequence, build_sequence
 from tests.stock import adapter_of, stock_ids, stock_positions
 from tests.tiny import FAMILIES, IDS, tiny_thinker
 
