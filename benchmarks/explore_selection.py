@@ -35,7 +35,8 @@ from seats.models.omni import load_model
 from seats.models.thinker import Thinker
 from seats.nano.questions import all_questions
 from seats.nano.testset import held_out_clips
-from seats.selection.diversity import keep_count, select_diverse
+from seats.selection.counts import keep_count
+from seats.selection.diversity import select_diverse
 from seats.selection.schedule import feasible_scale
 from seats.tokens.layout import Modality
 

@@ -19,6 +19,26 @@ def operating_points(family: str) -> dict[int, tuple[int, int]]:
     return {0: (0, 0), **PAIRS[family], 100: (100, 100)}
 
 
+def shares(
+    family: str, keep: float, keep_video: float | None = None, keep_audio: float | None = None
+) -> tuple[float, float]:
+    """The (video, audio) shares in (0, 1] that `--keep` stands for.
+
+    keep: percent, in (0, 100]. Published operating points give the published pair of the model family; values between
+    them are interpolated, ending at (0, 0) for 0 % and (100, 100) for 100 %. keep_video, keep_audio: shares that
+    overrule it. Raises SettingsError for a percentage outside the range.
+    """
+    if not 0 < keep <= 100:
+        raise SettingsError(f"--keep {keep:g}% is out of range: choose more than 0% and at most 100%")
+    points = sorted(operating_points(family).items())
+    (low, start), (high, end) = max(pair for pair in pairwise(points) if pair[0][0] <= keep)
+    video, audio = ((b - a) / (high - low) * (keep - low) + a for a, b in zip(start, end, strict=True))
+    return (
+        video / 100 if keep_video is None else keep_video,
+        audio / 100 if keep_audio is None else keep_audio,
+    )
+
+
 def most_keep(family: str, share: float) -> int:
     """The largest whole percentage for `--keep` whose pair has no modality above `share`, in (0, 1]."""
     points = [(label, max(pair)) for label, pair in operating_points(family).items()]

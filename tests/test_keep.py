@@ -1,9 +1,10 @@
 """The most that --keep can be, and what is said beyond it."""
 
+import numpy as np
 import pytest
 
 from seats.errors import SettingsError
-from seats.keep import check_reach, method_label, most_keep
+from seats.keep import check_reach, method_label, most_keep, operating_points, shares
 from seats.methods import ModelShape, retention_for
 from seats.methods.seats import Seats
 from seats.methods.seats_plus import SeatsPlus
@@ -23,6 +24,20 @@ def test_the_most_that_a_model_can_keep_is_named(method, family, layers, own, mo
     with pytest.raises(SettingsError, match=f" at most --keep {most}%, or --keep-audio ") as caught:
         method.for_model(shape, retention_for(family, most + 1), 0)
     assert str(caught.value).startswith(f"{method.name} cannot keep")
+
+
+@pytest.mark.parametrize("family", ["qwen2.5-omni", "qwen3-omni"])
+@pytest.mark.parametrize("keep", [0.5, 5, 10, 12.5, 15, 20, 35, 60, 100])
+def test_shares_lie_on_the_lines_between_the_published_ones(family, keep):
+    points = operating_points(family)
+    for place, share in enumerate(shares(family, keep)):
+        assert share == np.interp(keep, sorted(points), [points[label][place] for label in sorted(points)]) / 100
+
+
+def test_shares_of_ones_own_go_first():
+    video, audio = shares("qwen2.5-omni", 20)
+    assert shares("qwen2.5-omni", 20, 0.5) == (0.5, audio)
+    assert shares("qwen2.5-omni", 20, None, 0.5) == (video, 0.5)
 
 
 @pytest.mark.parametrize(("share", "most"), [(0.65, 35), (0.35, 10), (1.0, 100), (0.001, 0), (0.6499, 34)])

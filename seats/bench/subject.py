@@ -22,7 +22,7 @@ from seats.costs.memory import kv_cache_bytes, peak_device_bytes, reset_peak_dev
 from seats.costs.timers import StepTimer
 from seats.inference.attach import KvPolicy, attach
 from seats.inference.prepared import Prepared
-from seats.methods import Method, Retention, method_class, retention_for
+from seats.methods import Method, method_class, retention_for
 from seats.models.fused import stock_blocks
 from seats.models.signals import EncoderWants, Signals
 from seats.models.thinker import Thinker
@@ -94,9 +94,9 @@ class Subject:
 
     def method_of(self, setting: Setting) -> Method:
         """The method set up for the model. Raises SettingsError."""
-        pair = retention_for(self.preset.family, setting.keep if setting.keep is not None else 100.0)
-        video, audio = self.keep.get(Modality.VIDEO), self.keep.get(Modality.AUDIO)
-        retention = Retention(pair.video if video is None else video, pair.audio if audio is None else audio)
+        keep = setting.keep if setting.keep is not None else 100.0
+        own = self.keep.get(Modality.VIDEO), self.keep.get(Modality.AUDIO)
+        retention = retention_for(self.preset.family, keep, *own)
         return method_class(setting.method).for_model(self.preset.shape, retention, self.seed)
 
     @torch.inference_mode()

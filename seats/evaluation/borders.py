@@ -18,10 +18,10 @@ from seats.errors import ModelError, SettingsError
 from seats.evaluation.layers import Dependence, paired_interval
 from seats.files import replacing
 from seats.methods import ModelShape, Seats, retention_for
-from seats.methods.seats_plus import FREE_AFTER
 from seats.models.checkpoint import BUILT_IN_FOLDER, OWN_SETTINGS, Checkpoint
 from seats.models.hub import cache_folder
 from seats.selection.schedule import feasible_scale
+from seats.selection.stages import FREE_AFTER
 
 TOLERANCE = 0.05
 DROPS = 3

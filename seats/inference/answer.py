@@ -16,7 +16,7 @@ from seats.inference.encode import EncodedClip, Prompt, build_prompt, encode_cli
 from seats.inference.generate import Decoding, Generation, generate
 from seats.inference.trace import Trace
 from seats.media import Clip, ReadingClip
-from seats.methods import Full, Method, ModelShape, Retention, method_class, retention_for
+from seats.methods import Full, Method, ModelShape, method_class, retention_for
 from seats.models.omni import OmniModel, Turn
 
 COMPARE_ROUNDS = 3
@@ -45,11 +45,7 @@ class Question:
 
     def method_for(self, shape: ModelShape) -> Method:
         """The method set up for a model. Raises SettingsError."""
-        pair = retention_for(shape.family, self.keep)
-        retention = Retention(
-            pair.video if self.keep_video is None else self.keep_video,
-            pair.audio if self.keep_audio is None else self.keep_audio,
-        )
+        retention = retention_for(shape.family, self.keep, self.keep_video, self.keep_audio)
         return method_class(self.method).for_model(shape, retention, self.decoding.seed)
 
 

@@ -13,9 +13,9 @@ from typing import ClassVar
 import torch
 
 from seats.methods.base import BeforeLLM, Method, ModelShape, Retention, Selection
-from seats.selection.diversity import keep_count
-from seats.selection.farthest import farthest_macs, select_farthest
-from seats.selection.reallocation import audio_intact, random_mask
+from seats.selection.counts import audio_intact, farthest_macs, keep_count
+from seats.selection.farthest import select_farthest
+from seats.selection.masks import random_mask
 from seats.tokens.layout import Counts, Modality
 
 

@@ -19,7 +19,8 @@ import torch
 
 from seats.errors import SettingsError
 from seats.methods.base import BeforeLLM, Method, ModelShape, Retention, Selection
-from seats.selection.reallocation import audio_intact, random_mask, top_mask
+from seats.selection.counts import audio_intact
+from seats.selection.masks import random_mask, top_mask
 from seats.tokens.layout import Modality
 
 LEAST_VIDEO = 0.25

@@ -15,8 +15,8 @@ import torch
 
 from seats.errors import SettingsError
 from seats.methods.base import AfterLayer, Method, ModelShape, Retention, Selection
-from seats.selection.diversity import keep_count
-from seats.selection.reallocation import audio_intact, random_mask, top_mask
+from seats.selection.counts import audio_intact, keep_count
+from seats.selection.masks import random_mask, top_mask
 from seats.tokens.layout import Counts, Modality
 
 LAYER = 2

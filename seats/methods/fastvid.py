@@ -23,8 +23,9 @@ from torch.nn.functional import normalize, one_hot
 from seats.errors import SettingsError
 from seats.methods.base import BeforeLLM, Method, ModelShape, Retention, Selection
 from seats.models.signals import EncoderWants
+from seats.selection.counts import audio_intact
 from seats.selection.density import peak_scores
-from seats.selection.reallocation import audio_intact, random_mask, top_mask
+from seats.selection.masks import random_mask, top_mask
 from seats.tokens.layout import Modality
 
 NEIGHBOURS = 4

@@ -25,7 +25,7 @@ from seats.methods.base import BeforeLLM, Method, ModelShape, Retention, Selecti
 from seats.models.signals import EncoderWants
 from seats.selection.budget import run_windows
 from seats.selection.density import peak_scores
-from seats.selection.reallocation import top_mask
+from seats.selection.masks import top_mask
 from seats.tokens.layout import Modality
 
 ANCHORS = 0.05

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from importlib.metadata import EntryPoint, entry_points
 
-import numpy as np
-
 from seats.errors import SettingsError
-from seats.keep import operating_points
+from seats.keep import shares
 from seats.methods.base import Method, Retention
 from seats.methods.divprune import DivPrune, DivPruneOm
 from seats.methods.dycoke import DyCoke
@@ -92,17 +90,11 @@ def _imported(entry: EntryPoint) -> type[Method]:
     )
 
 
-def retention_for(family: str, keep_percent: float) -> Retention:
-    """The (video, audio) pair that `--keep` stands for.
+def retention_for(
+    family: str, keep_percent: float, video: float | None = None, audio: float | None = None
+) -> Retention:
+    """The (video, audio) pair that `--keep` stands for, as `seats.keep.shares` has it.
 
-    keep_percent: in (0, 100]. Published operating points give the published pair of the model family; values between
-    them are interpolated, ending at (0, 0) for 0 % and (100, 100) for 100 %. Raises SettingsError outside the range.
+    keep_percent: in (0, 100]. video, audio: shares in (0, 1] that overrule it. Raises SettingsError outside the range.
     """
-    if not 0 < keep_percent <= 100:
-        raise SettingsError(f"--keep {keep_percent:g}% is out of range: choose more than 0% and at most 100%")
-    points = operating_points(family)
-    labels = sorted(points)
-    video, audio = (
-        float(np.interp(keep_percent, labels, [points[label][i] for label in labels])) / 100 for i in (0, 1)
-    )
-    return Retention(video, audio)
+    return Retention(*shares(family, keep_percent, video, audio))

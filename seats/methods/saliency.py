@@ -9,11 +9,9 @@ import torch
 
 from seats.methods.base import BeforeLLM, Method, ModelShape, Retention, Selection
 from seats.models.signals import EncoderWants
-from seats.selection.diversity import keep_count
-from seats.selection.reallocation import top_mask
+from seats.selection.counts import AUDIO_WINDOW, keep_count
+from seats.selection.masks import top_mask
 from seats.tokens.layout import Modality
-
-AUDIO_WINDOW = 50
 
 
 @dataclass(frozen=True)

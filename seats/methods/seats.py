@@ -12,27 +12,11 @@ from seats.keep import check_reach
 from seats.methods.base import AfterLayer, BeforeLLM, Method, ModelShape, Retention, Selection
 from seats.models.signals import EncoderWants
 from seats.selection.budget import choose_relevant, paired_runs, remove_late
-from seats.selection.diversity import diverse_count, diverse_macs, select_diverse
-from seats.selection.schedule import decay_schedule, feasible_scale
+from seats.selection.counts import AUDIO_WINDOW, diverse_macs, windowed_count
+from seats.selection.diversity import select_diverse
+from seats.selection.schedule import decay_schedule
+from seats.selection.stages import PRE_LLM_SCALE, pre_llm_scale, stage_borders
 from seats.tokens.layout import Counts, Modality
-
-PRE_LLM_SCALE = 1.4
-AUDIO_WINDOW = 50
-
-
-@dataclass(frozen=True)
-class _Published:
-    """Settings of the published code for one model."""
-
-    drop_layers: tuple[int, ...]
-    late_layer: int
-    temperature: float
-
-
-_PUBLISHED = {
-    ("qwen2.5-omni", 28): _Published((16, 18, 20), 24, 0.1),
-    ("qwen3-omni", 48): _Published((27, 31, 35), 40, 0.3),
-}
 
 
 @dataclass(frozen=True)
@@ -69,33 +53,20 @@ class Seats(Method):
     @classmethod
     def for_model(cls, shape: ModelShape, retention: Retention, seed: int) -> Seats:
         """Published settings for the 7B and 30B; the model's own `seats.json` if it has one; else by depth."""
-        own = shape.settings
-        known = _PUBLISHED.get((shape.family, shape.num_layers))
-        if own:
-            if missing := {"drop_layers", "late_layer"} - own.keys():
-                raise SettingsError(f"the model's seats.json lacks {' and '.join(sorted(missing))}")
-            chosen = _Published(
-                tuple(own["drop_layers"]), own["late_layer"], own.get("temperature", _like(shape).temperature)
-            )
-        elif known:
-            chosen = known
-        else:
-            chosen = _by_depth(shape)
-        scale = own.get("pre_llm_scale", PRE_LLM_SCALE)
-        low, high = feasible_scale(shape.num_layers, chosen.drop_layers, chosen.late_layer)
-        # More than all tokens can't be kept before the LLM.
-        scale = min(scale, 1 / max(retention.video, retention.audio))
-        # Outside this range the published schedule silently misses its target.
-        scale = min(max(scale, low), high)
+        own, most = shape.settings, max(retention.video, retention.audio)
+        if own and (missing := {"drop_layers", "late_layer"} - own.keys()):
+            raise SettingsError(f"the model's seats.json lacks {' and '.join(sorted(missing))}")
+        borders = stage_borders(shape.family, shape.num_layers, own)
+        scale = pre_llm_scale(shape.num_layers, borders, own, most)
         check_reach(cls.name, shape.family, retention.video, retention.audio, 1 / scale)
         return cls(
             video=retention.video,
             audio=retention.audio,
             num_layers=shape.num_layers,
-            drop_layers=chosen.drop_layers,
-            late_layer=chosen.late_layer,
+            drop_layers=borders.drop_layers,
+            late_layer=borders.late_layer,
             pre_llm_scale=scale,
-            temperature=chosen.temperature,
+            temperature=borders.temperature,
         )
 
     @property
@@ -120,7 +91,7 @@ class Seats(Method):
             share = min(1.0, ratio * self.pre_llm_scale)
             chosen, work = self.choose(kind, state.embeds[where], saliency, window, share)
             keep[where] = chosen
-            kept[kind] = diverse_count(n, window, share)
+            kept[kind] = windowed_count(n, window, share)
             macs += work
         return Selection(keep, macs=macs, counts=Counts(counts.text, kept[Modality.VIDEO], kept[Modality.AUDIO]))
 
@@ -134,7 +105,7 @@ class Seats(Method):
     def choose(
         self, kind: Modality, embeds: torch.Tensor, saliency: torch.Tensor | None, window: int, share: float
     ) -> tuple[torch.Tensor, int]:
-        """Stage I for one modality: bool `[N]` with `diverse_count` tokens to keep, and its multiply-adds.
+        """Stage I for one modality: bool `[N]` with `windowed_count` tokens to keep, and its multiply-adds.
 
         embeds `[N, D]`, saliency `[N]` or None. window: tokens. share: of a window to keep, in (0, 1].
         """
@@ -153,18 +124,3 @@ class Seats(Method):
     def _keep_ratios(self) -> tuple[float, ...]:
         """Keep ratio per drop step; the target cancels out, so both modalities share it."""
         return decay_schedule(self.num_layers, self.drop_layers, self.late_layer, self.video, self.pre_llm_scale).keep
-
-
-def _like(shape: ModelShape) -> _Published:
-    """The published settings of the model's family."""
-    return next(settings for (family, _), settings in _PUBLISHED.items() if family == shape.family)
-
-
-def _by_depth(shape: ModelShape) -> _Published:
-    """The borders of the family's published model at the same relative depth, for one without published settings."""
-    depth = next(layers for family, layers in _PUBLISHED if family == shape.family)
-    like = _like(shape)
-    scaled = [round(layer * shape.num_layers / depth) for layer in like.drop_layers]
-    late = max(3, round(like.late_layer * shape.num_layers / depth))
-    drops = tuple(dict.fromkeys(layer for layer in scaled if 0 < layer < late - 1))
-    return _Published(drops, late, like.temperature)

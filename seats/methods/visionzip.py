@@ -17,11 +17,11 @@ import torch
 from seats.errors import SettingsError
 from seats.methods.base import BeforeLLM, Method, ModelShape, Retention, Selection
 from seats.models.signals import EncoderWants
-from seats.selection.reallocation import audio_intact, random_mask, top_mask
+from seats.selection.counts import AUDIO_WINDOW, audio_intact
+from seats.selection.masks import random_mask, top_mask
 from seats.tokens.layout import Counts, Modality
 
 CONTEXTUAL = 0.05
-AUDIO_WINDOW = 50
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,14 @@ import numpy as np
 
 from seats.costs.flops import FlopsParts, Workload, flops_report
 from seats.errors import MediaError, SettingsError
+from seats.keep import shares
 from seats.media import FrameSampling
 from seats.plan.clip import ClipFacts, Part, take
 from seats.plan.memory import MemoryPlan, Setting, memory_plan
 from seats.plan.model import PlannedModel
 from seats.plan.prompt import QUESTION, text_tokens
 from seats.plan.scene import Scene, Scored, Selected, Tokens
-from seats.plan.selection import select, shares
+from seats.plan.selection import select
 from seats.plan.weights import Weights, count_weights
 from seats.tokens.interleave import TimeRule, interleave
 

@@ -69,16 +69,3 @@ class Selected:
     @property
     def last(self) -> Tokens:
         return self.layers[-1]
-
-
-def rounded(n: int, ratio: float) -> int:
-    """A share of `n` tokens, half to even, at least one."""
-    return max(1, min(n, round(ratio * n)))
-
-
-def share_of_windows(n: int, window: int, ratio: float) -> int:
-    """Tokens kept of `n`, the same share of each window of `window`; the last one is shorter."""
-    if not n:
-        return 0
-    whole, rest = divmod(n, window)
-    return whole * rounded(window, ratio) + (rounded(rest, ratio) if rest else 0)

@@ -12,34 +12,13 @@ from dataclasses import replace
 from importlib.metadata import entry_points
 
 from seats.errors import SettingsError
-from seats.keep import operating_points
 from seats.models.signals import EncoderWants
-from seats.plan.scene import Scene, Scored, Selected, Tokens, rounded, share_of_windows
-from seats.plan.stages import AUDIO_WINDOW, seats, seats_plus
+from seats.plan.scene import Scene, Scored, Selected, Tokens
+from seats.plan.stages import seats, seats_plus
+from seats.selection.counts import AUDIO_WINDOW, audio_intact, farthest_macs, keep_count, windowed_count
 
 _ENTRY_POINTS = "seats.methods"  # as in `seats.methods.registry`, which imports torch
 _CONTEXTUAL = 0.05
-
-
-def shares(
-    family: str, keep: float, keep_video: float | None = None, keep_audio: float | None = None
-) -> tuple[float, float]:
-    """Retention (video, audio) in (0, 1]. keep: percent, as `--keep`; keep_video, keep_audio: shares that overrule it.
-
-    Raises SettingsError out of range.
-    """
-    if not 0 < keep <= 100:
-        raise SettingsError(f"--keep {keep:g}% is out of range: choose more than 0% and at most 100%")
-    points = operating_points(family)
-    labels = sorted(points)
-    low = max(label for label in labels if label <= min(keep, 99.999999))
-    high = labels[labels.index(low) + 1]
-    part = (keep - low) / (high - low)
-    pair = [(a + part * (b - a)) / 100 for a, b in zip(points[low], points[high], strict=True)]
-    for place, said in enumerate((keep_video, keep_audio)):
-        if said is not None:
-            pair[place] = said
-    return pair[0], pair[1]
 
 
 def select(method: str, scene: Scene, video: float, audio: float) -> Selected:
@@ -69,8 +48,8 @@ def _random(scene: Scene, video: float, audio: float) -> Selected:
 
 
 def _saliency(scene: Scene, video: float, audio: float) -> Selected:
-    v = share_of_windows(scene.full.video, 2 * scene.per_grid, video)
-    a = share_of_windows(scene.full.audio, AUDIO_WINDOW, audio)
+    v = windowed_count(scene.full.video, 2 * scene.per_grid, video)
+    a = windowed_count(scene.full.audio, AUDIO_WINDOW, audio)
     return _before(scene, v, a, wants=EncoderWants(video_grids=2, audio="blocks"))
 
 
@@ -94,7 +73,7 @@ def _after_second(scene: Scene, name: str, video: float, audio: float, *, intact
     full = scene.full
     if intact:
         sigma = list(audio_intact(full.video, full.audio, *sigma))
-    v, a = (rounded(n, r) if n else 0 for r, n in _both(scene, *sigma))
+    v, a = (keep_count(n, r) if n else 0 for r, n in _both(scene, *sigma))
     ranked = (full.video and sigma[0] < 1) or (not intact and full.audio and sigma[1] < 1)
     layers = (full, full, *(Tokens(full.text, v, a),) * (scene.num_layers - 2))
     return Selected(layers, (Scored(2, full.total),) if ranked else ())
@@ -146,20 +125,16 @@ def _divprune_om(scene: Scene, video: float, audio: float) -> Selected:
     (v, a), macs = [0, 0], 0
     kept = []
     for ratio, n in _both(scene, video, audio):
-        kept.append(rounded(n, ratio) if n else 0)
-        macs += _farthest(n, scene.hidden, kept[-1])
+        kept.append(keep_count(n, ratio) if n else 0)
+        macs += farthest_macs(n, scene.hidden, kept[-1])
     v, a = kept
     return _before(scene, v, a, macs=macs)
 
 
 def _divprune(scene: Scene, video: float, audio: float) -> Selected:
     video, audio = audio_intact(scene.full.video, scene.full.audio, video, audio)
-    v = rounded(scene.full.video, video) if scene.full.video else 0
-    return _before(scene, v, _drawn(scene, audio), macs=_farthest(scene.full.video, scene.hidden, v))
-
-
-def _farthest(n: int, dim: int, count: int) -> int:
-    return 0 if count == n else (n + count - 1) * n * dim
+    v = keep_count(scene.full.video, video) if scene.full.video else 0
+    return _before(scene, v, _drawn(scene, audio), macs=farthest_macs(scene.full.video, scene.hidden, v))
 
 
 def _dycoke(scene: Scene, video: float, audio: float) -> Selected:
@@ -240,34 +215,13 @@ _RULES: dict[str, Callable[[Scene, float, float], Selected]] = {
 METHODS = tuple(_RULES)
 
 
-def audio_intact(video_tokens: int, audio_tokens: int, video: float, audio: float) -> tuple[float, float]:
-    """Shares to keep that hold as many tokens as the target, all of the audio if possible: the rule of
-    `seats.selection.reallocation`. Raises SettingsError for a target that is too small."""
-    if not (video_tokens and audio_tokens):
-        return video, audio
-    budget = int(video_tokens * video + audio_tokens * audio)
-    v, a = (budget - audio_tokens) / video_tokens, 1.0
-    if v < 0.05:
-        v, a = 0.05, (budget - 0.05 * video_tokens) / audio_tokens
-    if v > 1:
-        v, a = 1.0, (budget - video_tokens) / audio_tokens
-    if a > 1:
-        v, a = (budget - audio_tokens) / video_tokens, 1.0
-    if a <= 0:
-        raise SettingsError(
-            f"{budget} tokens are fewer than the 5% of this clip's {video_tokens} video tokens that methods which "
-            "favour audio keep at least: raise --keep, or choose a method's -om variant"
-        )
-    return v, a
-
-
 def _both(scene: Scene, video: float, audio: float) -> tuple[tuple[float, int], tuple[float, int]]:
     return (video, scene.full.video), (audio, scene.full.audio)
 
 
 def _drawn(scene: Scene, ratio: float) -> int:
     """Audio tokens that stay where they are dropped at random."""
-    return rounded(scene.full.audio, ratio) if scene.full.audio else 0
+    return keep_count(scene.full.audio, ratio) if scene.full.audio else 0
 
 
 def _before(scene: Scene, video: int, audio: int, *, macs: int = 0, wants: EncoderWants | None = None) -> Selected:

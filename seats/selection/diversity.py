@@ -5,6 +5,7 @@ from torch import Tensor
 
 from seats.errors import SettingsError
 from seats.selection import triton_kernels
+from seats.selection.counts import keep_count
 
 # Features and distances of this many bytes at once: those of 20,000 tokens of a large model.
 _CHUNK_BYTES = 300 * 2**20
@@ -62,26 +63,6 @@ def select_diverse(features: Tensor, saliency: Tensor | None, window: int, ratio
         mine[:whole].scatter_(1, picks[:whole], True)
         mine[whole:].scatter_(1, picks[whole:, : keep_count(last, ratio)], True)
     return keep.flatten()[:T]
-
-
-def keep_count(n: int, ratio: float) -> int:
-    """Tokens kept of a window of `n` at `ratio`: rounded half to even, at least 1, at most n."""
-    return max(1, min(n, round(ratio * n)))
-
-
-def diverse_count(T: int, window: int, ratio: float) -> int:
-    """How many of T tokens `select_diverse` keeps."""
-    size = min(window, T)
-    if T == 0 or keep_count(size, ratio) == size:
-        return T
-    whole, rest = divmod(T, size)
-    return whole * keep_count(size, ratio) + (keep_count(rest, ratio) if rest else 0)
-
-
-def diverse_macs(T: int, D: int, window: int, ratio: float) -> int:
-    """Multiply-adds of the distances that `select_diverse` needs for T tokens of size D: none where all stay."""
-    size = min(window, T)
-    return 0 if diverse_count(T, window, ratio) == T else -(-T // size) * size**2 * D
 
 
 def select_even(T: int, count: int, device: torch.device | str = "cpu") -> Tensor:

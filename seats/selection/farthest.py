@@ -45,11 +45,6 @@ def select_farthest(features: Tensor, count: int) -> Tensor:
     return keep
 
 
-def farthest_macs(T: int, D: int, count: int) -> int:
-    """Multiply-adds of `select_farthest`."""
-    return 0 if count == T else (T + count - 1) * T * D
-
-
 def _loneliest(unit: Tensor) -> Tensor:
     """Index `[1]` of the token with the largest distance to its nearest neighbour."""
     rows = max(1, _CHUNK_BYTES // (4 * len(unit)))

@@ -11,7 +11,7 @@ from seats.errors import SettingsError
 from seats.methods import ModelShape, Retention, Seats
 from seats.methods.base import AfterLayer
 from seats.selection.budget import choose_relevant, paired_runs, run_windows
-from seats.selection.diversity import keep_count
+from seats.selection.counts import keep_count
 from seats.selection.schedule import decay_schedule, feasible
 from seats.tokens.layout import Modality
 from tests.methods.layouts import layout_of, random_state

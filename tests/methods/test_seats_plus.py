@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from seats.methods import AfterLayer, ModelShape, Retention, Seats, SeatsPlus, retention_for
-from seats.selection.diversity import diverse_count, select_diverse
+from seats.selection.counts import windowed_count
+from seats.selection.diversity import select_diverse
 from seats.selection.schedule import decay_schedule, feasible
 from seats.tokens.layout import Modality
 from tests.methods.layouts import layout_of, random_state
@@ -57,7 +58,7 @@ def test_stage_one_weighs_pictures_with_squared_saliency_and_hears_evenly():
     assert torch.equal(keep[at], select_diverse(state.embeds[at], state.saliency[at] ** 2, 24, share))
     assert not torch.equal(keep[at], select_diverse(state.embeds[at], state.saliency[at], 24, share))
     heard = keep[layout.positions(Modality.AUDIO)]
-    assert heard.sum() == diverse_count(130, 50, method.audio * method.pre_llm_scale)
+    assert heard.sum() == windowed_count(130, 50, method.audio * method.pre_llm_scale)
     steps = heard.nonzero()[:, 0].diff()
     assert steps.max() - steps.min() <= 1
 

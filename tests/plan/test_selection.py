@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from seats.errors import SettingsError
-from seats.methods import AfterLayer, BeforeLLM, ModelShape, Retention, method_class, method_classes, retention_for
+from seats.keep import shares
+from seats.methods import AfterLayer, BeforeLLM, ModelShape, Retention, method_class, method_classes
 from seats.plan.scene import Scene, Tokens
-from seats.plan.selection import METHODS, select, shares
-from seats.plan.stages import stage_borders
+from seats.plan.selection import METHODS, select
 from seats.tokens.interleave import interleave
 from seats.tokens.layout import Modality
 from seats.tokens.sequence import build_sequence
@@ -117,20 +117,6 @@ def test_every_built_in_method_can_be_planned():
     from seats.methods.registry import BUILT_IN
 
     assert set(METHODS) == {cls.name for cls in BUILT_IN} <= set(method_classes())
-
-
-@pytest.mark.parametrize("family", ["qwen2.5-omni", "qwen3-omni"])
-@pytest.mark.parametrize("keep", [0.5, 5, 10, 12.5, 15, 20, 35, 60, 100])
-def test_shares_are_those_of_keep(family, keep):
-    found = retention_for(family, keep)
-    assert shares(family, keep) == pytest.approx((found.video, found.audio), abs=1e-12)
-
-
-@pytest.mark.parametrize(("family", "layers"), [("qwen2.5-omni", 28), ("qwen2.5-omni", 36), ("qwen3-omni", 48)])
-def test_borders_are_those_of_seats(family, layers):
-    method = method_class("seats").for_model(ModelShape(family, layers, {}), Retention(0.1, 0.3), 0)
-    scene = Scene(family, layers, {}, Tokens(5, 10, 10), 3, 5, 2, HIDDEN, KEYS)
-    assert stage_borders(scene) == (method.drop_layers, method.late_layer)
 
 
 @pytest.mark.parametrize("name", ["fastvid", "omnizip"])

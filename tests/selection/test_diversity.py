@@ -7,7 +7,8 @@ from reference_cases import select_diverse as one_by_one
 
 from seats.errors import SettingsError
 from seats.selection import diversity
-from seats.selection.diversity import diverse_count, diverse_macs, select_diverse, select_even
+from seats.selection.counts import windowed_count
+from seats.selection.diversity import select_diverse, select_even
 
 
 @pytest.mark.parametrize("i", range(len(CASES["pre_llm"])))
@@ -43,15 +44,7 @@ def test_every_window_keeps_its_share(case):
     for chunk in keep.split(window):
         n = len(chunk)
         assert chunk.sum() == max(1, min(n, round(ratio * n)))
-    assert diverse_count(len(features), window, ratio) == keep.sum()
-
-
-@pytest.mark.parametrize(
-    ("T", "window", "ratio", "pairs"),
-    [(70, 32, 0.3, 3 * 32**2), (64, 32, 0.3, 2 * 32**2), (20, 32, 0.3, 20**2), (20, 8, 1.0, 0), (0, 8, 0.5, 0)],
-)
-def test_multiply_adds_are_those_of_whole_windows(T, window, ratio, pairs):
-    assert diverse_macs(T, 5, window, ratio) == 5 * pairs
+    assert windowed_count(len(features), window, ratio) == keep.sum()
 
 
 @st.composite
@@ -171,4 +164,4 @@ def test_even_tokens_lie_in_the_middle_of_equal_stretches(T, count):
 
 def test_nothing_asked_leaves_one_token_a_window():
     """As the last drop's ratio can be 0 where Stage I has to keep all that the layers may hold."""
-    assert select_diverse(torch.randn(10, 4), None, 4, 0.0).tolist().count(True) == diverse_count(10, 4, 0.0) == 3
+    assert select_diverse(torch.randn(10, 4), None, 4, 0.0).tolist().count(True) == windowed_count(10, 4, 0.0) == 3

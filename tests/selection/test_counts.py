@@ -1,13 +1,11 @@
-"""The budget of methods that keep audio whole, and the draws and ranks that methods share."""
+"""The budget of methods that keep audio whole, and the counts of choices by window."""
 
 import pytest
-import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from seats.errors import SettingsError
-from seats.selection.diversity import keep_count
-from seats.selection.reallocation import audio_intact, random_mask, top_mask
+from seats.selection.counts import audio_intact, diverse_macs
 
 
 @pytest.mark.parametrize(
@@ -45,18 +43,9 @@ def test_the_budget_is_met_and_audio_comes_first(video, audio, video_share, audi
         assert shares[0] == 0.05
 
 
-def test_draws_are_seeded_and_of_the_right_size():
-    for n, ratio in ((1, 0.1), (7, 0.5), (40, 0.33), (9, 1.0)):
-        drawn = random_mask(n, ratio, 3)
-        assert drawn.dtype == torch.bool
-        assert int(drawn.sum()) == keep_count(n, ratio)
-        assert torch.equal(drawn, random_mask(n, ratio, 3))
-    assert len({tuple(random_mask(40, 0.3, seed).tolist()) for seed in range(5)}) == 5
-    assert random_mask(0, 0.5, 0).shape == (0,)
-
-
-def test_top_takes_the_lower_index_where_equal():
-    scores = torch.tensor([[1.0, 3, 3, 2, 3], [0, 0, 0, 0, 0]])
-    assert top_mask(scores, 2).int().tolist() == [[0, 1, 1, 0, 0], [1, 1, 0, 0, 0]]
-    assert top_mask(scores, torch.tensor([4, 0])).int().tolist() == [[0, 1, 1, 1, 1], [0, 0, 0, 0, 0]]
-    assert top_mask(scores[0], 9).all()
+@pytest.mark.parametrize(
+    ("T", "window", "ratio", "pairs"),
+    [(70, 32, 0.3, 3 * 32**2), (64, 32, 0.3, 2 * 32**2), (20, 32, 0.3, 20**2), (20, 8, 1.0, 0), (0, 8, 0.5, 0)],
+)
+def test_multiply_adds_are_those_of_whole_windows(T, window, ratio, pairs):
+    assert diverse_macs(T, 5, window, ratio) == 5 * pairs

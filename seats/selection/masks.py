@@ -1,0 +1,28 @@
+"""Random draws and highest ranks: masks that methods share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from seats.selection.counts import keep_count
+
+
+def random_mask(n: int, ratio: float, seed: int) -> Tensor:
+    """[n] bool on the CPU: max(1, round(ratio * n)) of `n` tokens, all for a ratio of 1; the same on every device."""
+    keep = torch.zeros(n, dtype=torch.bool)
+    if n:
+        generator = torch.Generator().manual_seed(seed)
+        keep[torch.randperm(n, generator=generator)[: keep_count(n, ratio)]] = True
+    return keep
+
+
+def top_mask(scores: Tensor, count: int | Tensor) -> Tensor:
+    """[..., n] bool: the `count` highest of each row of `scores`, ties to the lower index.
+
+    count: one for all rows, or int64 [...] one for each.
+    """
+    order = torch.argsort(scores, dim=-1, descending=True, stable=True)
+    rank = torch.arange(scores.shape[-1], device=scores.device).expand_as(order)
+    wanted = count[..., None] if isinstance(count, Tensor) else count
+    return torch.zeros_like(order, dtype=torch.bool).scatter_(-1, order, rank < wanted)

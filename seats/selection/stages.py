@@ -1,0 +1,77 @@
+"""Where the stages of SEATS and `seats+` lie in a decoder, without torch: for the methods and for plans of them alike.
+
+Source: SEATS, arXiv 2605.20035. Layers are numbered from 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from seats.selection.schedule import feasible_scale
+
+PRE_LLM_SCALE = 1.4
+FREE_AFTER = "removal_free_after"
+"""Key of a model's `seats.json`: the decoder layer, 1-based, from after which removing all video and audio costs
+nothing, as `seats analyze` measures it."""
+REMOVED = 0.3
+"""Share of the tokens behind Stage I that the drop layers of `seats+` remove, where all of them are removed early."""
+WINDOW = 128
+"""Tokens of one modality among which a drop layer of `seats+` chooses."""
+
+
+@dataclass(frozen=True)
+class StageBorders:
+    """drop_layers: tokens go after these. late_layer: the first without any video or audio token. temperature: of the
+    softmax that gives windows their budget."""
+
+    drop_layers: tuple[int, ...]
+    late_layer: int
+    temperature: float
+
+
+_PUBLISHED = {
+    "qwen2.5-omni": (28, StageBorders((16, 18, 20), 24, 0.1)),
+    "qwen3-omni": (48, StageBorders((27, 31, 35), 40, 0.3)),
+}
+
+
+def stage_borders(family: str, num_layers: int, own: Mapping[str, Any]) -> StageBorders:
+    """Published borders for the 7B and 30B; the model's own if it has some; else the family's at the same relative
+    depth. own: its `seats.json`, empty where there is none."""
+    depth, published = _PUBLISHED[family]
+    if own:
+        return StageBorders(tuple(own["drop_layers"]), own["late_layer"], own.get("temperature", published.temperature))
+    if num_layers == depth:
+        return published
+    scaled = [round(layer * num_layers / depth) for layer in published.drop_layers]
+    late = max(3, round(published.late_layer * num_layers / depth))
+    drops = tuple(dict.fromkeys(layer for layer in scaled if 0 < layer < late - 1))
+    return StageBorders(drops, late, published.temperature)
+
+
+def pre_llm_scale(num_layers: int, borders: StageBorders, own: Mapping[str, Any], most: float) -> float:
+    """Factor on the target for what Stage I keeps. most: the larger target share, in (0, 1]."""
+    low, high = feasible_scale(num_layers, borders.drop_layers, borders.late_layer)
+    # More than all tokens can't be kept before the LLM.
+    scale = min(own.get("pre_llm_scale", PRE_LLM_SCALE), 1 / most)
+    # Outside this range the published schedule silently misses its target.
+    return min(max(scale, low), high)
+
+
+def early_removal(
+    num_layers: int, borders: StageBorders, own: Mapping[str, Any], most: float
+) -> tuple[StageBorders, float] | None:
+    """Borders and pre-LLM scale of `seats+` where removal is measured to be free before the late layer, and the layers
+    until then can hold the target; None where not, and those of SEATS hold. most: as in `pre_llm_scale`."""
+    free = own.get(FREE_AFTER)
+    needed = math.ceil(num_layers * most - 1e-9)
+    if free is None or max(free, needed) >= borders.late_layer - 1:
+        return None
+    last = max(free, needed)
+    drops = tuple(layer for layer in borders.drop_layers if layer < last)
+    low, high = feasible_scale(num_layers, drops, last + 1)
+    scale = 1 / ((1 - REMOVED) / low + REMOVED / high)
+    return StageBorders(drops, last + 1, borders.temperature), max(low, min(scale, 1 / most))
