@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from seats.devices import moved
+from seats.errors import ModelError
 from seats.models.signals import EncoderWants, Signals
 from seats.tokens.interleave import TimeRule
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from seats.models.checkpoint import Checkpoint
     from seats.tokens.sequence import SequenceRule
 
 
@@ -288,7 +290,29 @@ FAMILIES: tuple[Family, ...] = (Qwen25Omni(), Qwen3Omni())
 
 def family_of(config: Any) -> Family | None:
     """The family of a full or thinker config, by its `model_type`; None if it is neither."""
-    return next((f for f in FAMILIES if getattr(config, "model_type", None) in f.config_types), None)
+    return _of_type(getattr(config, "model_type", None))
+
+
+def checkpoint_family(checkpoint: Checkpoint) -> Family:
+    """The family of a model folder, by its config.json alone.
+
+    Raises ModelError for another kind of model, and if the config lacks a part.
+    """
+    model_type = checkpoint.config.get("model_type")
+    found = _of_type(model_type)
+    if found is None:
+        raise ModelError(
+            f"{checkpoint.name} is a {model_type or 'nameless'} model: seats runs Qwen2.5-Omni and Qwen3-Omni"
+        )
+    thinker = checkpoint.config.get("thinker_config") or checkpoint.config
+    for part in ("text_config", "vision_config", "audio_config"):
+        if part not in thinker:  # the stock defaults would be those of a model of many gigabytes
+            raise ModelError(f"{checkpoint.name}: config.json has no {part}: download the checkpoint again")
+    return found
+
+
+def _of_type(model_type: Any) -> Family | None:
+    return next((family for family in FAMILIES if model_type in family.config_types), None)
 
 
 def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:

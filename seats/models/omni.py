@@ -14,7 +14,7 @@ from seats.media import FrameSampling
 from seats.methods.base import ModelShape
 from seats.models import compat
 from seats.models.checkpoint import Checkpoint
-from seats.models.families import Family, family_of
+from seats.models.families import Family, checkpoint_family
 from seats.models.fused import use_fused_blocks
 from seats.models.quantization import quantization
 from seats.models.sampling import frame_sampling
@@ -116,7 +116,7 @@ def load_model(
     """
     if remark := compat.check_transformers():
         announce(remark)
-    family = _family(checkpoint)
+    family = checkpoint_family(checkpoint)
     where = device_named(device)
     kind = _dtype(dtype, where, thinker_bytes(checkpoint))
     quantized = None if quantize is None else quantization(quantize, where, kind)
@@ -140,7 +140,7 @@ def load_model(
 
 def model_shape(checkpoint: Checkpoint) -> ModelShape:
     """What methods need to know of a model, from its JSON files alone. Raises ModelError."""
-    family = _family(checkpoint)
+    family = checkpoint_family(checkpoint)
     text = (checkpoint.config.get("thinker_config") or checkpoint.config)["text_config"]
     if "num_hidden_layers" not in text:
         raise ModelError(f"{checkpoint.name}: config.json does not say how many layers the model has")
@@ -154,7 +154,7 @@ def import_model_code(checkpoint: Checkpoint) -> None:
     """
     import transformers
 
-    family = _family(checkpoint)
+    family = checkpoint_family(checkpoint)
     try:
         getattr(transformers, family.thinker_class)
     except Exception as error:  # of whatever it imports: a torchvision for another torch, say
@@ -169,20 +169,6 @@ def thinker_bytes(checkpoint: Checkpoint) -> int:
 
     checkpoint.weight_files  # noqa: B018  (names a missing shard before anything else fails on it)
     return checkpoint_bytes(checkpoint.folder)
-
-
-def _family(checkpoint: Checkpoint) -> Family:
-    model_type = checkpoint.config.get("model_type", "")
-    found = family_of(type("Config", (), {"model_type": model_type}))
-    if found is None:
-        raise ModelError(
-            f"{checkpoint.name} is a {model_type or 'nameless'} model: seats runs Qwen2.5-Omni and Qwen3-Omni"
-        )
-    thinker = checkpoint.config.get("thinker_config") or checkpoint.config
-    for part in ("text_config", "vision_config", "audio_config"):
-        if part not in thinker:  # the stock defaults would be those of a model of many gigabytes
-            raise ModelError(f"{checkpoint.name}: config.json has no {part}: download the checkpoint again")
-    return found
 
 
 def device_named(device: str) -> torch.device:

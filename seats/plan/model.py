@@ -11,7 +11,7 @@ from typing import Any
 from seats.errors import ModelError
 from seats.media import FrameSampling
 from seats.models.checkpoint import Checkpoint, find_checkpoint
-from seats.models.families import FAMILIES, Family
+from seats.models.families import Family, checkpoint_family
 from seats.models.hub import is_hub_id
 from seats.models.sampling import frame_sampling
 
@@ -149,12 +149,7 @@ def may_be_on_disk(name: str) -> bool:
 def of_checkpoint(checkpoint: Checkpoint) -> PlannedModel:
     """The model in a folder. Raises ModelError."""
     config = checkpoint.config
-    family = next((f for f in FAMILIES if config.get("model_type") in f.config_types), None)
-    if family is None:
-        raise ModelError(
-            f"{checkpoint.name} is a {config.get('model_type') or 'nameless'} model: seats runs Qwen2.5-Omni and "
-            "Qwen3-Omni"
-        )
+    family = checkpoint_family(checkpoint)
     return PlannedModel(
         name=checkpoint.name,
         family=family,
@@ -167,14 +162,9 @@ def of_checkpoint(checkpoint: Checkpoint) -> PlannedModel:
 
 
 def thinker_config(said: dict[str, Any], family: Family) -> Any:
-    """The thinker's config with attributes instead of keys and defaults where it is silent.
-
-    Raises ModelError if one of its three parts is missing.
-    """
+    """The thinker's config of three parts, with attributes instead of keys and defaults where it is silent."""
     said = copy.deepcopy(said)
     for part, defaults in _DEFAULTS[family.name].items():
-        if part not in said:
-            raise ModelError(f"config.json has no {part}: download the checkpoint again")
         said[part] = SimpleNamespace(**{**defaults, **said[part]})
     said.setdefault("tie_word_embeddings", False)
     return SimpleNamespace(**said)

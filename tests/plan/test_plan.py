@@ -99,7 +99,8 @@ def _holds(one):
 def test_planning_needs_no_torch():
     code = (
         "import sys, seats.plan.search, seats.plan.document; from seats.plan.model import planned_model; "
-        "planned_model('qwen2.5-omni-7b'); sys.exit(any(m in sys.modules for m in ('torch', 'transformers')))"
+        "planned_model('qwen2.5-omni-7b'); planned_model('seats-nano'); "
+        "sys.exit(any(m in sys.modules for m in ('torch', 'transformers')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
