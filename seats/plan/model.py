@@ -166,7 +166,8 @@ def thinker_config(said: dict[str, Any], family: Family) -> Any:
     said = copy.deepcopy(said)
     for part, defaults in _DEFAULTS[family.name].items():
         said[part] = SimpleNamespace(**{**defaults, **said[part]})
-    said.setdefault("tie_word_embeddings", False)
+    for key, default in (("tie_word_embeddings", False), ("position_id_per_seconds", 25), ("seconds_per_chunk", 2)):
+        said.setdefault(key, default)
     return SimpleNamespace(**said)
 
 

@@ -216,7 +216,7 @@ def _compressed(
 ) -> tuple[str, ...]:
     """What is said where a clip's times pass the model's range, as `build_sequence` finds it. text, answer: tokens.
     Raises SettingsError where these two alone leave no room."""
-    rule = model.family.time_rule(_Timed(model))
+    rule = model.family.time_rule(model.config)
     seen_s = (grid[0] - 1) * model.config.vision_config.temporal_patch_size / part.fps if grid else 0.0
     last = max(seen_s * rule.positions_per_second, audio - 1.0)
     room = model.config.text_config.max_position_embeddings - text - answer
@@ -236,7 +236,7 @@ def _compressed(
 def _windows(model: PlannedModel, part: Part, grid: tuple[int, int, int] | None, audio: int) -> int:
     """Windows of the interleaved sequence as `seats.selection.paired_runs` has them before anything is dropped, which
     only joins some; of a very long one, as many as its seconds fill."""
-    rule = model.family.time_rule(_Timed(model))
+    rule = model.family.time_rule(model.config)
     vision = model.config.vision_config
     merge, per_grid = vision.spatial_merge_size, vision.temporal_patch_size / part.fps
     merged = None if grid is None else (grid[0], grid[1] // merge, grid[2] // merge)
@@ -258,11 +258,3 @@ def _laid_out(rule: TimeRule, merged: tuple[int, int, int] | None, per_grid: flo
     np.bitwise_or.at(kinds, where, np.where(block.is_audio, 2, 1))
     ends, begins = np.where(kinds & 2, 2, 1), np.where(kinds & 1, 1, 2)  # pictures come before the sound
     return len(windows) - int((ends[:-1] == begins[1:]).sum())
-
-
-class _Timed:
-    """A config whose times have their defaults."""
-
-    def __init__(self, model: PlannedModel) -> None:
-        self.position_id_per_seconds = getattr(model.config, "position_id_per_seconds", 25)
-        self.seconds_per_chunk = getattr(model.config, "seconds_per_chunk", 2)
