@@ -18,10 +18,11 @@ import torch
 from transformers import Qwen2_5OmniThinkerForConditionalGeneration
 
 from seats.media import FrameSampling, load_clip
+from seats.models.window_attention import use_window_attention
 from seats.nano.evaluate import Accuracy
 from seats.nano.examples import packed_batch
 from seats.nano.guess import Guesser
-from seats.nano.packing import PackedForward, batch_encoder_windows, encode_audio, encode_video
+from seats.nano.packing import PackedForward, encode_audio, encode_video
 from seats.nano.questions import Question
 from seats.nano.render_audio import log_mel
 from seats.nano.sequence import ClipShape
@@ -105,7 +106,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     thinker = Qwen2_5OmniThinkerForConditionalGeneration.from_pretrained(options.model, dtype=torch.float32)
     thinker.eval()
-    batch_encoder_windows(thinker)
+    use_window_attention(thinker.model.visual, thinker.model.audio_tower)
     forward = PackedForward(thinker)
     files = list(read_questions(options.folder))[: options.clips]
     results = {}

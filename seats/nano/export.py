@@ -10,10 +10,10 @@ from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2_5OmniT
 
 from seats.models.checkpoint import SINGLE_TURN
 from seats.nano.config import build_thinker
-from seats.nano.packing import IMAGE_MEAN, IMAGE_STD, PATCH
 from seats.nano.render_audio import HOP, MEL_BINS, SAMPLE_RATE, WINDOW
 from seats.nano.vocabulary import PAD, TOKEN_IDS, UNKNOWN, build_tokenizer
 from seats.nano.world import FRAME_SIZE
+from seats.tokens.patches import CLIP_MEAN, CLIP_STD, PatchSpec
 
 WEIGHTS = Path(__file__).parent / "weights"
 """Where the shipped model lies."""
@@ -133,7 +133,7 @@ def _feature_extractor() -> dict[str, object]:
 
 
 def _video_processor() -> dict[str, object]:
-    pixels = FRAME_SIZE * FRAME_SIZE
+    pixels, patches = FRAME_SIZE * FRAME_SIZE, PatchSpec()
     return {
         "video_processor_type": "Qwen2VLVideoProcessor",
         "image_processor_type": "Qwen2VLImageProcessor",
@@ -142,9 +142,9 @@ def _video_processor() -> dict[str, object]:
         "size": {"shortest_edge": pixels, "longest_edge": pixels},
         "min_pixels": pixels,
         "max_pixels": pixels,
-        "patch_size": PATCH,
-        "temporal_patch_size": 2,
-        "merge_size": 2,
+        "patch_size": patches.patch_size,
+        "temporal_patch_size": patches.temporal_patch_size,
+        "merge_size": patches.merge_size,
         "min_frames": 4,
         "max_frames": 768,
         "fps": 2.0,
@@ -154,8 +154,8 @@ def _video_processor() -> dict[str, object]:
         "do_resize": True,
         "rescale_factor": 1 / 255,
         "resample": 3,
-        "image_mean": [round(value, 8) for value in IMAGE_MEAN.tolist()],
-        "image_std": [round(value, 8) for value in IMAGE_STD.tolist()],
+        "image_mean": list(CLIP_MEAN),
+        "image_std": list(CLIP_STD),
     }
 
 

@@ -5,7 +5,6 @@ alone. So a clip is encoded and read once for all its questions.
 """
 
 from dataclasses import dataclass
-from types import MethodType
 
 import torch
 from torch.nn import functional as F
@@ -13,14 +12,11 @@ from transformers import Qwen2_5OmniThinkerForConditionalGeneration
 from transformers.models.qwen2_5_omni import modeling_qwen2_5_omni as modeling
 
 from seats.nano.examples import Batch
-from seats.nano.render_video import FRAME_SIZE
 from seats.nano.sequence import ClipShape, prefix_positions
+from seats.tokens.patches import PatchSpec, patchify
 
 MIDDLE_LAYER, ENTITY_LAYER, ASKED_LAYER, EARLY_LAYER, CHOICE_LAYER = 4, 6, 7, 8, 9
 """After which decoder layers (1-based) auxiliary losses are taken, see `seats.nano.losses`."""
-PATCH = 14
-IMAGE_MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073])
-IMAGE_STD = torch.tensor([0.26862954, 0.26130258, 0.27577711])
 
 
 def word_embeddings(thinker: Qwen2_5OmniThinkerForConditionalGeneration) -> torch.Tensor:
@@ -30,29 +26,11 @@ def word_embeddings(thinker: Qwen2_5OmniThinkerForConditionalGeneration) -> torc
     return weight
 
 
-def patchify(frames: torch.Tensor) -> torch.Tensor:
-    """Patches as `Qwen2VLVideoProcessor` orders and normalises them.
-
-    Args:
-        frames: uint8 `[F, S, S, 3]`, an even number of frames, S a multiple of 28.
-
-    Returns:
-        float32 `[F / 2 · (S / 14)², 3 · 2 · 14 · 14]`.
-    """
-    count, size = frames.shape[0], frames.shape[1]
-    groups = size // (2 * PATCH)
-    pixels = (frames.float() - 255 * IMAGE_MEAN) / (255 * IMAGE_STD)
-    pixels = pixels.view(count // 2, 2, groups, 2, PATCH, groups, 2, PATCH, 3)
-    return pixels.permute(0, 2, 5, 3, 6, 8, 1, 4, 7).reshape(-1, 3 * 2 * PATCH * PATCH)
-
-
 def encode_video(thinker: Qwen2_5OmniThinkerForConditionalGeneration, frames: torch.Tensor) -> torch.Tensor:
-    """Video tokens of `[B, 2 T, S, S, 3]` frames: `[B, T · 36, D]`."""
-    batch, count = frames.shape[:2]
-    side = FRAME_SIZE // PATCH
-    grid = torch.tensor([[batch * count // 2, side, side]])
-    tokens = thinker.model.visual(patchify(frames.flatten(0, 1)), grid_thw=grid).pooler_output
-    return tokens.view(batch, -1, tokens.shape[-1])
+    """Video tokens of uint8 `[B, 2 T, S, S, 3]` frames: `[B, T · 36, D]`."""
+    patches, grid = patchify(frames.flatten(0, 1).permute(0, 3, 1, 2).contiguous(), PatchSpec())
+    tokens = thinker.model.visual(patches, grid_thw=torch.tensor([grid])).pooler_output
+    return tokens.view(len(frames), -1, tokens.shape[-1])
 
 
 def encode_audio(thinker: Qwen2_5OmniThinkerForConditionalGeneration, mel: torch.Tensor) -> torch.Tensor:
@@ -240,60 +218,3 @@ def _packed_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tenso
         slots.by_question(query), with_clip(key), with_clip(value), attn_mask=slots.mask, enable_gqa=True
     )
     return torch.cat([clip, slots.by_token(asked)], dim=2).transpose(1, 2).flatten(2)
-
-
-def batch_encoder_windows(thinker: Qwen2_5OmniThinkerForConditionalGeneration) -> None:
-    """Make the encoders of this instance run equal attention windows in one call; results stay the same.
-
-    Stock code runs each window of 16 patches as a call of its own, hundreds for each layer.
-    """
-    for block in thinker.model.visual.blocks:
-        block.attn.forward = MethodType(_vision_attention, block.attn)
-    for layer in thinker.model.audio_tower.layers:
-        layer.self_attn.forward = MethodType(_audio_attention, layer.self_attn)
-
-
-def _windowed(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, cu_seqlens: torch.Tensor) -> torch.Tensor:
-    """Attention within windows. All tensors `[N, heads, d]`; result `[N, heads · d]`."""
-    lengths = cu_seqlens.diff()
-    result = torch.empty_like(value)
-    for length in lengths.unique().tolist():
-        if not length:
-            continue
-        if bool((lengths == length).all()):
-            return _equal_windows(query, key, value, length).reshape(len(query), -1)
-        starts = cu_seqlens[:-1][lengths == length]
-        index = (starts[:, None] + torch.arange(length)).flatten()
-        attended = _equal_windows(query[index], key[index], value[index], length)
-        result = result.index_copy(0, index, attended)
-    return result.flatten(1)
-
-
-def _equal_windows(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, length: int) -> torch.Tensor:
-    """Attention within windows that all have `length` places, as one batch."""
-    q, k, v = (item.view(-1, length, *item.shape[1:]).transpose(1, 2) for item in (query, key, value))
-    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(0, 1)
-
-
-def _vision_attention(
-    self: modeling.Qwen2_5OmniVisionAttention,
-    hidden_states: torch.Tensor,
-    cu_seqlens: torch.Tensor,
-    position_embeddings: tuple[torch.Tensor, torch.Tensor],
-    **_: object,
-) -> torch.Tensor:
-    query, key, value = (
-        layer(hidden_states).view(len(hidden_states), self.num_heads, -1) for layer in (self.q, self.k, self.v)
-    )
-    query, key = modeling.apply_rotary_pos_emb_vision(query, key, *position_embeddings)
-    return self.proj(_windowed(query, key, value, cu_seqlens))
-
-
-def _audio_attention(
-    self: modeling.Qwen2_5OmniAudioAttention, hidden_states: torch.Tensor, cu_seqlens: torch.Tensor, **_: object
-) -> torch.Tensor:
-    query, key, value = (
-        layer(hidden_states).view(len(hidden_states), self.num_heads, -1)
-        for layer in (self.q_proj, self.k_proj, self.v_proj)
-    )
-    return self.out_proj(_windowed(query, key, value, cu_seqlens))

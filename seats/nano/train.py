@@ -20,12 +20,13 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from seats.models.window_attention import use_window_attention
 from seats.nano.config import HIDDEN, build_thinker
 from seats.nano.curriculum import Curriculum, Step, TrainSettings, kept_tokens
 from seats.nano.evaluate import evaluate, held_out_batches
 from seats.nano.facts import ASKED_FACTS, ENTITY_FACTS, FACT_NAMES
 from seats.nano.losses import FactHeads, answer_loss, early_losses, encoder_loss, prefix_labels, token_relevance
-from seats.nano.packing import PackedForward, batch_encoder_windows, encode_audio, encode_video, word_embeddings
+from seats.nano.packing import PackedForward, encode_audio, encode_video, word_embeddings
 
 log = logging.getLogger("seats.nano.train")
 
@@ -38,7 +39,7 @@ class Trainer:
         self.settings = settings
         self.thinker = build_thinker()
         self.heads = FactHeads(HIDDEN)
-        batch_encoder_windows(self.thinker)
+        use_window_attention(self.thinker.model.visual, self.thinker.model.audio_tower)
         self.forward = PackedForward(self.thinker)
         self.step = 0
         self.seconds = self.waited = 0.0

@@ -5,19 +5,19 @@ import random
 import pytest
 import torch
 
+from seats.models.window_attention import use_window_attention
 from seats.nano.config import build_thinker
 from seats.nano.examples import make_batch
 from seats.nano.packing import (
     CHOICE_LAYER,
     PackedForward,
-    batch_encoder_windows,
     encode_audio,
     encode_video,
-    patchify,
 )
 from seats.nano.sequence import ANSWER_START
 from seats.nano.vocabulary import encode_words
 from seats.nano.world import describe_clip
+from seats.tokens.patches import PatchSpec, patchify
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,9 @@ def test_packed_forward_equals_the_stock_model_on_each_question(thinker, has_vid
             ids = torch.tensor([[*batch.shape.prefix, *words]])
             inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
             if has_video:
-                inputs["pixel_values_videos"] = patchify(batch.frames[row])
+                inputs["pixel_values_videos"] = patchify(
+                    batch.frames[row].permute(0, 3, 1, 2).contiguous(), PatchSpec()
+                )[0]
                 inputs["video_grid_thw"] = torch.tensor([[4, 12, 12]])
                 inputs["video_second_per_grid"] = torch.tensor([1.0])
             if has_audio:
@@ -59,13 +61,13 @@ def test_packed_forward_equals_the_stock_model_on_each_question(thinker, has_vid
 
 
 @torch.no_grad()
-def test_batched_encoder_windows_change_nothing(thinker):
+def test_windows_at_once_change_nothing(thinker):
     clips = [describe_clip("train", index, 5) for index in range(2)]
     batch = make_batch(clips, 1, random.Random(2), extra_frames=3)
     video, audio = encode_video(thinker, batch.frames), encode_audio(thinker, batch.mel)
     torch.manual_seed(0)
     fast = build_thinker().eval()
-    batch_encoder_windows(fast)
+    use_window_attention(fast.model.visual, fast.model.audio_tower)
     assert (encode_video(fast, batch.frames) - video).abs().max() < 1e-5
     assert (encode_audio(fast, batch.mel) - audio).abs().max() < 1e-5
 
@@ -82,19 +84,6 @@ def test_dropped_tokens_leave_the_positions_of_the_others(thinker):
     assert torch.equal(forward(batch, video, audio, everything).final, full)
     fewer = everything[:, ::2]
     assert (forward(batch, video, audio, fewer).final - full).abs().max() > 1e-3
-
-
-def test_patches_equal_the_reference_image_processor():
-    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
-
-    frames = torch.randint(0, 256, (1, 168, 168, 3), dtype=torch.uint8)
-    processor = Qwen2VLImageProcessorPil(size={"shortest_edge": 168 * 168, "longest_edge": 168 * 168})
-    reference = processor(images=[frames[0].numpy()], return_tensors="pt")
-    assert reference["image_grid_thw"].tolist() == [[1, 12, 12]]
-    # An image counts as two equal frames.
-    mine = patchify(frames.expand(2, -1, -1, -1))
-    assert mine.shape == reference["pixel_values"].shape
-    assert (mine - reference["pixel_values"]).abs().max() < 1e-5
 
 
 @torch.no_grad()
