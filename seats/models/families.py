@@ -127,7 +127,11 @@ class Family(ABC):
             "max_seqlen": longest,
             **self._more_tables(encoder, thw),
         }
-        return GridTables(moved(self._sequence_order(encoder, grid), device), _all_moved(made, device))
+        if "window_index" in made:  # the encoder sorts the merged tokens by attention window
+            order = torch.argsort(made["window_index"])
+        else:
+            order = torch.arange(grid[0] * grid[1] * grid[2] // encoder.config.spatial_merge_size**2)
+        return GridTables(moved(order, device), _all_moved(made, device))
 
     def sound_tables(self, encoder: Any, frames: int, device: torch.device) -> dict[str, Any]:
         """Arguments of the audio encoder for `frames` log-mel frames that it would make itself, made on the host and
@@ -149,11 +153,6 @@ class Family(ABC):
     @abstractmethod
     def _more_sound_tables(encoder: Any, chunks: torch.Tensor, frames: torch.Tensor) -> dict[str, Any]:
         """This family's, "cu_seqlens" among them. chunks: int64 `[C]`, frames of each; frames: int64 `[1]`, of all."""
-
-    @staticmethod
-    @abstractmethod
-    def _sequence_order(encoder: Any, grid: tuple[int, int, int]) -> torch.Tensor:
-        """As in `GridTables`, on the host."""
 
     @staticmethod
     def vision_projections(encoder: Any) -> dict[str, nn.Module]:
@@ -214,21 +213,6 @@ class Qwen25Omni(Family):
             "cu_seqlens": stock.get_audio_cu_seqlens(chunks),
         }
 
-    @staticmethod
-    def _sequence_order(encoder: Any, grid: tuple[int, int, int]) -> torch.Tensor:
-        import torch
-
-        # The encoder sorts the merged tokens of a grid by attention window.
-        merge = encoder.config.spatial_merge_size
-        side = encoder.config.window_size // merge // encoder.config.patch_size
-        frames, height, width = grid[0], grid[1] // merge, grid[2] // merge
-        h, w = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-        windows_across = width // side + 1
-        window = (h // side) * windows_across + w // side
-        order = torch.argsort(window.reshape(-1), stable=True)  # raster order inside a window
-        per_frame = torch.argsort(order)
-        return (torch.arange(frames)[:, None] * (height * width) + per_frame).reshape(-1)
-
 
 class Qwen3Omni(Family):
     """Qwen3-Omni (30B-A3B): merge by timestamp, 13 audio tokens a second, DeepStack, mixture of experts."""
@@ -277,12 +261,6 @@ class Qwen3Omni(Family):
             "valid_indices": stock.get_valid_indices(chunks, encoder.n_window),
             "cu_seqlens": stock.get_audio_cu_seqlens(chunks, frames, encoder.n_window_infer, encoder.n_window),
         }
-
-    @staticmethod
-    def _sequence_order(encoder: Any, grid: tuple[int, int, int]) -> torch.Tensor:
-        import torch
-
-        return torch.arange(grid[0] * grid[1] * grid[2] // encoder.config.spatial_merge_size**2)
 
 
 FAMILIES: tuple[Family, ...] = (Qwen25Omni(), Qwen3Omni())
