@@ -61,9 +61,7 @@ def _load(
         media.need_decoder(stream, path, "sound")
         origin = media.start_of(container)
         codec, channels = stream.codec_context.name, 0
-        sought = seek and start_s > _PREROLL_S and media.can_seek(container)
-        if sought:
-            sought = _seek(container, stream, start_s + origin - _PREROLL_S)
+        sought = seek and start_s > _PREROLL_S and media.seek_to(container, stream, start_s - _PREROLL_S)
         mono = MonoWriter(end_s - start_s)
         damaged, wrong, decoded, source_rate, reached, drift_s = 0, 0, 0, 0, 0.0, _DRIFT_S
         clock: float | None = None
@@ -137,14 +135,6 @@ def _load(
 
 def _restarts(at_s: float, outcome: str) -> str:
     return f"the clock of the sound restarts at {at_s:.1f} s; {outcome}"
-
-
-def _seek(container: Any, stream: Any, time_s: float) -> bool:
-    try:
-        container.seek(int(time_s / stream.time_base), stream=stream)
-    except OSError:
-        return False
-    return True
 
 
 def _then_none(packets: Any) -> Any:

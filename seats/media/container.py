@@ -134,9 +134,16 @@ def open_media(path: Path, deadline: Deadline | None = None) -> Iterator[InputCo
         yield container
 
 
-def can_seek(container: InputContainer) -> bool:
-    """Return whether seeking in this format is exact enough to cut by."""
-    return bool(_SEEKABLE_FORMATS & set(container.format.name.split(",")))
+def seek_to(container: InputContainer, stream: Any, time_s: float) -> bool:
+    """Move to the keyframe before a time, seconds from the file's start; return whether the format can,
+    exactly enough to cut by."""
+    if not _SEEKABLE_FORMATS & set(container.format.name.split(",")):
+        return False
+    try:
+        container.seek(int((time_s + start_of(container)) / stream.time_base), stream=stream)
+    except OSError:
+        return False
+    return True
 
 
 def start_of(container: InputContainer) -> float:

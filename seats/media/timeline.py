@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -89,17 +88,6 @@ class Choice:
     source_fps: float
 
 
-def seek_to(container: Any, stream: Any, time_s: float) -> bool:
-    """Move to the keyframe before a time, seconds from the file's start; return whether the format can."""
-    if not media.can_seek(container):
-        return False
-    try:
-        container.seek(int((time_s + media.start_of(container)) / stream.time_base), stream=stream)
-    except OSError:
-        return False
-    return True
-
-
 def read_timeline(path: Path, start_s: float, end_s: float, deadline: media.Deadline) -> Timeline:
     """Read the timestamps of the file's video stream between two times (seconds from the file's start).
 
@@ -131,7 +119,7 @@ def _read(path: Path, end_s: float, deadline: media.Deadline, *, sought_s: float
         stream = media.video_streams(container)[0]
         base, origin = stream.time_base, media.start_of(container)
         seconds = float(base)
-        if sought_s is not None and not seek_to(container, stream, sought_s):
+        if sought_s is not None and not media.seek_to(container, stream, sought_s):
             sought_s = None
         stop = (end_s + origin + _MARGIN_S) / float(base)
         for packet in media.packets(container, stream, deadline):

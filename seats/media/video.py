@@ -18,7 +18,7 @@ from seats.media.clip import Video
 from seats.media.pictures import header_notes, no_picture, orientation, resize, to_rgb
 from seats.media.reading import Arriving
 from seats.media.sampling import FrameSampling, frame_size, shown_size
-from seats.media.timeline import Choice, Timeline, choose_frames, read_timeline, seek_to
+from seats.media.timeline import Choice, Timeline, choose_frames, read_timeline
 
 if TYPE_CHECKING:
     import torch
@@ -242,7 +242,7 @@ def _decode(
         frames.aspect = media.pixel_aspect(container, stream)
         frames.notes.extend(header_notes(stream, frames.aspect))
         if timeline.sought_s is not None:
-            seek_to(container, stream, timeline.sought_s)
+            media.seek_to(container, stream, timeline.sought_s)
         if leave_out:
             produced = _needed_frames(container, stream, timeline, frames.wanted, deadline, count_damage)
         else:
