@@ -188,7 +188,7 @@ def find_checkpoint(model: str, *, offline: bool = False, revision: str | None =
 
 
 def _from_hub(model: str, offline: bool, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import snapshot_download, try_to_load_from_cache
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,
@@ -198,8 +198,16 @@ def _from_hub(model: str, offline: bool, revision: str | None) -> Path:
         RevisionNotFoundError,
     )
 
+    from seats.models.families import checkpoint_family
+
     try:
+        if not (offline or isinstance(try_to_load_from_cache(model, "config.json", revision=revision), str)):
+            # what cannot be run is refused before its gigabytes are fetched
+            folder = snapshot_download(model, revision=revision, allow_patterns=["config.json"])
+            checkpoint_family(Checkpoint(model, Path(folder)))
         return Path(snapshot_download(model, revision=revision, allow_patterns=WANTED, local_files_only=offline))
+    except ModelError:
+        raise
     except GatedRepoError as error:
         raise ModelError(f"{model} asks for its licence to be accepted on the hub, and for a login") from error
     except RevisionNotFoundError as error:

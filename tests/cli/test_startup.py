@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -105,8 +106,10 @@ def test_status_is_silent_away_from_a_terminal(capsys: pytest.CaptureFixture[str
 def from_hub(shell: Run, clips: Path, tiny: Path, tmp_path: Path):
     """`seats ask --model org/tiny` with a hub on this machine and an empty cache."""
 
-    def call(*flags: str, claimed_bytes: int | None = None, home: Path | None = None, **options: object) -> Ran:
-        with serve_hub("org/tiny", tiny, claimed_bytes) as address:
+    def call(
+        *flags: str, folder: Path = tiny, claimed_bytes: int | None = None, home: Path | None = None, **options: object
+    ) -> Ran:
+        with serve_hub("org/tiny", folder, claimed_bytes) as address:
             changed = {"HF_ENDPOINT": address, "HF_HOME": str(home or tmp_path / "cache"), "HF_HUB_OFFLINE": "0"}
             environment = {**os.environ, **changed, "NO_PROXY": "127.0.0.1", "SEATS_MAX_NEW_TOKENS": "2"}
             ask = ("ask", clips / "mute.mp4", "what ?", "--model", "org/tiny")
@@ -125,6 +128,19 @@ def test_download_is_announced_then_cached(from_hub: Run, tmp_path: Path) -> Non
         again = from_hub(*flags)
         assert again.out == first.out
         assert "fetching" not in again.err
+
+
+def test_a_model_of_another_kind_is_refused_before_its_weights_are_fetched(
+    from_hub: Run, tiny: Path, tmp_path: Path
+) -> None:
+    other = shutil.copytree(tiny, tmp_path / "other")
+    (other / "config.json").write_text(json.dumps({"model_type": "qwen2_5_vl"}))
+    ran = from_hub(folder=other)
+    assert ran.code == 1
+    assert ran.err.endswith("error: org/tiny is a qwen2_5_vl model: seats runs Qwen2.5-Omni and Qwen3-Omni\n")
+    fetched = [path.name for path in (tmp_path / "cache").rglob("*") if path.is_file() or path.is_symlink()]
+    assert "config.json" in fetched
+    assert not any(name.endswith(".safetensors") for name in fetched)
 
 
 def test_nothing_is_fetched_to_be_quantised_without_a_gpu(from_hub: Run, tmp_path: Path) -> None:
