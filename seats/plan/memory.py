@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from seats.costs.encoders import audio_windows, cut, halved
 from seats.costs.flops import head_dim, is_sparse
 from seats.costs.memory import kv_cache_bytes
+from seats.selection.counts import windows_at_once
 
 if TYPE_CHECKING:
     from seats.plan.clip import Part
@@ -28,7 +29,7 @@ _BYTES_A_FRAME = 4030  # samples, windowed frame and spectrum of one mel frame; 
 _CHUNK = 2 * 2**20  # of `seats.selection.saliency`, on the host
 _PATCHES_AT_ONCE = 32_768  # of `seats.models.thinker`
 _ROWS_AT_ONCE = 16_384  # of `seats.models.fused`
-_STAGE_ONE = 300 * 2**20  # of `seats.selection.diversity`
+_COMPARED = 300 * 2**20  # about the most that other choices than Stage I's hold at once
 _LAYOUT = 53  # bytes a token of a `TokenLayout`
 _POSITIONS = 40  # bytes a token of ids, positions and attention mask
 
@@ -75,6 +76,20 @@ class MemoryPlan:
     def peak(self) -> int:
         """The same with the decoded clip, where that lies in the same memory."""
         return self.activations + (self.clip if self.on_host else 0)
+
+
+def stage_one_bytes(tokens: int, window: int, dim: int, dtype_bytes: int, *, on_gpu: bool = False) -> int:
+    """Most bytes that Stage I of SEATS holds while it chooses among the tokens of one modality, `dim` features each."""
+    rows = window * min(-(-tokens // window), windows_at_once(window, dim))
+    padded = tokens % window > 0
+    distances = 4 * rows * window
+    if on_gpu and dtype_bytes < 4:  # features are multiplied as they are
+        most = distances + rows * dim * dtype_bytes * padded
+    else:
+        vectors = 4 * rows * dim
+        # Unit vectors are made from a float32 copy, and padded ones from those without padding.
+        most = vectors + max(distances, vectors if padded or dtype_bytes < 4 else 0)
+    return tokens * dim * dtype_bytes + most
 
 
 def memory_plan(setting: Setting) -> MemoryPlan:
@@ -270,13 +285,15 @@ class _Counter:
         return tokens * (2 * self._width() + _LAYOUT * (2 if self.on_gpu else 1) + _POSITIONS)
 
     def _stage_one(self) -> int:
-        """Distances inside the windows of the selection before the LLM."""
-        macs, full = self.s.kept.macs, self.s.full
-        if not macs:
+        """The selection before the LLM."""
+        kept, full, hidden = self.s.kept, self.s.full, self.s.model.hidden
+        if kept.diverse:
+            return max(stage_one_bytes(*of, hidden, self.b, on_gpu=self.on_gpu) for of in kept.diverse)
+        if not kept.macs:
             return 0
         # Every multiply-add of `hidden` of them is one distance; kept in float32 next to the unit vectors.
-        distances = 4 * min(macs // self.s.model.hidden, 600 * full.total)
-        return min(_STAGE_ONE, distances + 2 * 4 * max(full.video, full.audio) * self.s.model.hidden)
+        distances = 4 * min(kept.macs // hidden, 600 * full.total)
+        return min(_COMPARED, distances + 2 * 4 * max(full.video, full.audio) * hidden)
 
     def _prefill(self) -> int:
         """The worst layer: its temporaries, and the cache up to it."""

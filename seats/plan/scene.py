@@ -53,6 +53,7 @@ class Selected:
     layers: tokens entering each decoder layer; scored: each relevance; macs: multiply-adds of the
     method's choices; wants: of the encoders. exact: whether the tokens before the LLM are just these. slack: by how
     many tokens, at most, the total of a later layer may differ, because what the question finds relevant decides.
+    diverse: tokens and window of each modality from which `select_diverse` chooses before the LLM.
     """
 
     layers: tuple[Tokens, ...]
@@ -61,6 +62,7 @@ class Selected:
     wants: EncoderWants = field(default_factory=EncoderWants)
     exact: bool = True
     slack: int = 0
+    diverse: tuple[tuple[int, int], ...] = ()
 
     @property
     def pre_llm(self) -> Tokens:

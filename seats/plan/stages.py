@@ -40,15 +40,16 @@ def _in_stages(
     drops, late = borders.drop_layers, borders.late_layer
     ratios = keep_ratios(scene.num_layers, drops, late, scale)
     check_reach("seats+" if plus else "seats", scene.family, video, audio, 1 / scale)
-    full, macs, kept = scene.full, 0, []
+    full, macs, kept, diverse = scene.full, 0, [], []
     for what, n, window, share in (
         ("video", full.video, 2 * scene.per_grid, video * scale),
         ("audio", full.audio, AUDIO_WINDOW, audio * scale),
     ):
         share = min(1.0, share)
         kept.append(windowed_count(n, window, share))
-        if not (plus and what == "audio"):
-            macs += diverse_macs(n, scene.hidden, window, share)
+        if not (plus and what == "audio") and (work := diverse_macs(n, scene.hidden, window, share)):
+            macs += work
+            diverse.append((n, min(window, n)))
     alive = Tokens(full.text, *kept)
     layers, scored, slack = [], [], 0
     before_removal = dict(zip([d for d in drops if d < late - 1], ratios, strict=False))
@@ -66,7 +67,7 @@ def _in_stages(
         if layer == late - 1:
             alive = Tokens(full.text, 0, 0)
     wants = EncoderWants(video_grids=2, audio="blocks")
-    return Selected(tuple(layers), tuple(scored), macs, wants, slack=slack)
+    return Selected(tuple(layers), tuple(scored), macs, wants, slack=slack, diverse=tuple(diverse))
 
 
 def _dropped(alive: Tokens, ratio: float, windows: int) -> tuple[Tokens, int]:

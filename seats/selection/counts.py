@@ -8,6 +8,9 @@ AUDIO_WINDOW = 50
 """Audio tokens of a window, as published for SEATS and its baselines."""
 VIDEO_FLOOR = 0.05
 """Share of the video that `audio_intact` leaves at least."""
+AT_ONCE_BYTES = 300 * 2**20
+"""Unit vectors and distances that `select_diverse` has at once, of whole windows: those of 20,000 tokens of a large
+model."""
 
 
 def keep_count(n: int, ratio: float) -> int:
@@ -28,6 +31,11 @@ def diverse_macs(T: int, D: int, window: int, ratio: float) -> int:
     """Multiply-adds of the distances that `select_diverse` needs for T tokens of size D: none where all stay."""
     size = min(window, T)
     return 0 if windowed_count(T, window, ratio) == T else -(-T // size) * size**2 * D
+
+
+def windows_at_once(size: int, D: int) -> int:
+    """Windows of `size` tokens of size D that `select_diverse` works on at once, at least one."""
+    return max(1, AT_ONCE_BYTES // (4 * size * (D + size)))
 
 
 def farthest_macs(T: int, D: int, count: int) -> int:

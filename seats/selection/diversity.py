@@ -5,10 +5,7 @@ from torch import Tensor
 
 from seats.errors import SettingsError
 from seats.selection import triton_kernels
-from seats.selection.counts import keep_count
-
-# Features and distances of this many bytes at once: those of 20,000 tokens of a large model.
-_CHUNK_BYTES = 300 * 2**20
+from seats.selection.counts import keep_count, windows_at_once
 
 
 def select_diverse(features: Tensor, saliency: Tensor | None, window: int, ratio: float) -> Tensor:
@@ -48,7 +45,7 @@ def select_diverse(features: Tensor, saliency: Tensor | None, window: int, ratio
     last = T - (num_windows - 1) * size
 
     keep = torch.zeros(num_windows, size, dtype=torch.bool, device=features.device)
-    at_once = max(1, _CHUNK_BYTES // (4 * size * (features.shape[1] + size)))
+    at_once = windows_at_once(size, features.shape[1])
     for first in range(0, num_windows, at_once):
         windows = min(at_once, num_windows - first)
         rows = slice(first * size, (first + windows) * size)
@@ -58,6 +55,7 @@ def select_diverse(features: Tensor, saliency: Tensor | None, window: int, ratio
             distance[-1, last:, :] = torch.inf  # a padded row is nobody's neighbour
             distance[-1, :, last:] = -torch.inf  # a padded column is never chosen
         picks = _farthest_first(distance, keep_count(size, ratio))
+        del distance  # before the next ones are computed
         mine = keep[first : first + windows]
         whole = windows - 1 if ends else windows
         mine[:whole].scatter_(1, picks[:whole], True)

@@ -6,7 +6,7 @@ from reference_cases import ARRAYS, CASES, array
 from reference_cases import select_diverse as one_by_one
 
 from seats.errors import SettingsError
-from seats.selection import diversity
+from seats.selection import counts
 from seats.selection.counts import windowed_count
 from seats.selection.diversity import select_diverse, select_even
 
@@ -69,7 +69,7 @@ def well_separated(draw):
 @settings(max_examples=200, deadline=None)
 def test_equals_the_selection_of_one_token_at_a_time(case, chunk_bytes):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(diversity, "_CHUNK_BYTES", chunk_bytes)
+        patch.setattr(counts, "AT_ONCE_BYTES", chunk_bytes)
         assert torch.equal(select_diverse(*case), one_by_one(*case))
 
 

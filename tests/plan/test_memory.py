@@ -1,0 +1,76 @@
+"""Memory of single steps against the allocator's own count, and what adds up to the whole."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from seats.costs.allocations import allocations
+from seats.costs.memory import kv_cache_bytes
+from seats.methods import BeforeLLM, Seats
+from seats.models.families import FAMILIES
+from seats.plan.memory import stage_one_bytes
+from seats.plan.model import planned_model
+from seats.plan.plan import Ask, make_plan
+from seats.plan.scene import Scene, Tokens
+from seats.plan.selection import select
+from seats.plan.typical import two_minutes
+from seats.selection import counts
+from seats.tokens.sequence import build_sequence
+from tests.tiny import tiny_config
+
+SHARES = (0.1, 0.3)
+SEATS = Seats(*SHARES, num_layers=28, drop_layers=(16, 18, 20), late_layer=24)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("hidden", [48, 1536])
+@pytest.mark.parametrize("at_once_bytes", [1, 2**21, counts.AT_ONCE_BYTES])
+@pytest.mark.parametrize(("grid", "audio"), [((8, 12, 20), 100), ((5, 12, 20), 0), ((3, 20, 30), 50), (None, 2010)])
+def test_stage_one_takes_what_is_planned(grid, audio, at_once_bytes, hidden, dtype, monkeypatch):
+    """Also where one window is larger than what is worked on at once, and where the last one is padded."""
+    monkeypatch.setattr(counts, "AT_ONCE_BYTES", at_once_bytes)
+    config = tiny_config("qwen2.5-omni")
+    rule = FAMILIES[0].sequence_rule(config)
+    layout = build_sequence([1, rule.video if grid else rule.audio, 2], rule, grid, 1.0, audio).layout
+    embeds = torch.randn(len(layout), hidden, dtype=dtype)
+    state = BeforeLLM(embeds, layout, torch.rand(len(layout)))
+    with allocations() as taken:
+        chosen = SEATS.before_llm(state)
+
+    full = Tokens(*vars(layout.counts()).values())
+    per_grid = grid[1] * grid[2] if grid else 0
+    planned = select("seats", Scene("qwen2.5-omni", 28, {}, full, 1, per_grid, 1, hidden, (8, 8)), *SHARES)
+    assert planned.macs == chosen.macs
+    most = max(stage_one_bytes(*of, hidden, embeds.element_size()) for of in planned.diverse)
+    assert most == pytest.approx(taken.peak, rel=0.1, abs=2**16)  # indices and masks count where little else does
+
+
+def test_stage_one_decides_the_prefill_where_pictures_are_large():
+    clip = two_minutes()
+    clip = replace(clip, pictures=replace(clip.pictures, width=2520, height=1512))
+    model = planned_model("seats-nano")
+    plan = make_plan(model, clip, Ask(end_s=4.0, max_frames=8, max_pixels=2520 * 1512))
+    most = stage_one_bytes(4 * 4860, 2 * 4860, model.hidden, 4)
+    assert most > 350 * 2**20  # a single window takes more than is worked on at once elsewhere
+    assert most < plan.run.memory.steps["prefill"] < 1.2 * most
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_decoded_clip_counts_where_it_lies_in_the_same_memory(device):
+    plan = make_plan(planned_model("seats-nano"), two_minutes(), Ask(device=device))
+    part, memory = plan.part, plan.run.memory
+    assert memory.clip == part.frames * 3 * part.height * part.width + 4 * part.samples > 0
+    assert memory.peak - memory.activations == (memory.clip if device == "cpu" else 0)
+
+
+def test_a_longer_answer_takes_a_longer_cache():
+    model = planned_model("qwen2.5-omni-7b")
+    asks = [Ask(answer_tokens=tokens, dtype_bytes=2) for tokens in (1, 1001)]
+    short, long = (make_plan(model, two_minutes(), ask).run.memory for ask in asks)
+    more = kv_cache_bytes(model.config.text_config, [1000] * model.num_layers, 2)
+    assert short.cache_end == short.cache == long.cache
+    assert long.cache_end - long.cache == more
+    assert long.steps["decode"] - short.steps["decode"] >= more
