@@ -10,17 +10,20 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from threading import Timer
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from seats.batch import decoding
+from seats.batch import decoding, decoding_child
 from seats.batch.children import Child
 from seats.batch.decoding import Decoder, DecoderError
+from seats.batch.decoding_child import Request
 from seats.batch.identity import content_of
 from seats.batch.settings import ClipSettings
-from seats.media import FrameSampling, load_clip
+from seats.media import Clip, FrameSampling, load_clip
 from tests.media.make import tone, write_clip
 
 START = Child.start
@@ -96,6 +99,25 @@ def test_errors_are_those_of_load_clip(decoder: Decoder, clip: str, tmp_path: Pa
         assert failed.content is None
         assert name in str(failed.error)
     assert "lasts 4" in str(decoder.decode(clip, replace(SETTINGS, start_s=60)).error)
+
+
+def test_a_clip_that_changes_while_it_is_decoded_fails(
+    clip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(Path(clip).read_bytes())
+
+    def growing(*args: Any, **settings: Any) -> Clip:
+        made = load_clip(*args, **settings)
+        with path.open("ab") as file:
+            file.write(b"more")
+        return made
+
+    monkeypatch.setattr(decoding_child, "load_clip", growing)
+    sent: list[Any] = []
+    connection: Any = SimpleNamespace(send=sent.append)
+    decoding_child._serve(connection, Request(str(path), SETTINGS))
+    assert "changed while it was read" in str(sent[-1].error)
 
 
 def test_a_child_that_ended_between_clips_is_replaced(decoder: Decoder, clip: str) -> None:

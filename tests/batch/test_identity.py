@@ -6,6 +6,7 @@ import hashlib
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,6 +40,28 @@ def test_a_file_just_written_is_not_taken_at_its_word(tmp_path: Path, monkeypatc
     later = time.time() + 10
     monkeypatch.setattr("seats.batch.identity.time.time", lambda: later)
     assert content_of(str(file)).stat == stat_of(str(file))
+
+
+def test_a_copy_that_keeps_an_old_time_is_not_taken_at_its_word(tmp_path: Path) -> None:
+    file = tmp_path / "a.mp4"
+    file.write_bytes(b"x")
+    os.utime(file, (0, 0))  # as `cp -p` does; when the copy was made only ctime tells
+    assert content_of(str(file)).stat is None
+
+
+def test_a_file_that_grows_while_it_is_read_is_not_a_clip_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "a.mp4"
+    file.write_bytes(b"x" * 100)
+    sha256 = hashlib.sha256
+
+    def growing() -> Any:
+        with file.open("ab") as more:
+            more.write(b"y")
+        return sha256()
+
+    monkeypatch.setattr("seats.batch.identity.hashlib.sha256", growing)
+    with pytest.raises(MediaError, match="changed while it was read"):
+        content_of(str(file))
 
 
 def test_stat_notices_what_keeps_size_and_time_of_change(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ run_batch(jobs, Path(sys.argv[2]), "s", Instant, retry_failed=len(sys.argv) > 3)
 """
 
 
+@pytest.mark.slow
 def test_kills_while_rows_are_written(tmp_path: Path) -> None:
     """Rows are made as fast as they can be written, files are renamed between runs, and failures asked again."""
     rng = random.Random(0)

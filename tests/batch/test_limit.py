@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,9 +33,9 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     }
 
 
-def limited(setup: Setup, bytes_: int) -> Setup:
+def limited(setup: Setup, bytes_: int, **answering: Any) -> Setup:
     clip = replace(setup.clip, limit=Limit(bytes_, setup.model.checkpoint))
-    return Setup.of(setup.model, clip, setup.answer)
+    return Setup.of(setup.model, clip, replace(setup.answer, **answering))
 
 
 def needed(setup: Setup, clip: str, row: Row | None = None) -> int:
@@ -112,3 +113,12 @@ def test_where_nothing_fits_the_clip_fails_or_the_model_does(setup: Setup, clips
 def test_answers_within_a_limit_are_answers_of_their_own(setup: Setup, tight: Setup) -> None:
     assert digest_of(setup.model, setup.clip, setup.answer) == setup.digest != tight.digest
     assert limited(setup, 2**40).digest != tight.digest
+
+
+@pytest.mark.parametrize(("compare", "methods"), [(False, ["seats"]), (True, ["seats", "full"])])
+def test_what_is_compared_with_must_fit_too(setup: Setup, compare: bool, methods: list[str]) -> None:
+    worker = Worker(limited(setup, 2**40, compare=compare))
+    limit = worker._settings_for(Job("a.mp4", QUESTIONS)).limit
+    worker.close()
+    assert limit is not None
+    assert [ask.method for ask in limit.asks] == methods

@@ -112,6 +112,16 @@ def test_a_copy_has_a_row_of_its_own(folder: Folder) -> None:
     assert [row["id"] for row in rows] == ["a.mp4"]
 
 
+def test_a_copy_leaves_the_row_of_a_clip_that_is_still_there(folder: Folder) -> None:
+    """Also where this batch does not ask about that clip."""
+    folder.write(folder.row("a.mp4"))
+    before = folder.out.read_bytes()
+    folder.clip("copy.mp4", "content of a")
+    plan, _ = folder.plan(folder.job("copy.mp4"))
+    assert plan.pending == [folder.job("copy.mp4")]
+    assert folder.out.read_bytes() == before
+
+
 def test_a_path_written_in_another_way_is_the_same_clip(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder.path)
     jobs = [Job(f"{name}.mp4", (Asked(f"{name}.mp4", "what ?"),)) for name in ("a", "b", "gone")]
@@ -168,6 +178,14 @@ def test_several_questions_about_a_clip(folder: Folder) -> None:
         ("1", None, None),
         ("2", "me", False),
     ]
+
+
+def test_of_a_question_asked_twice_each_id_keeps_its_row(folder: Folder) -> None:
+    folder.write(folder.row("a.mp4", id="1"), folder.row("a.mp4", id="2"))
+    before = folder.out.read_bytes()
+    plan, _ = folder.plan(folder.job("a.mp4", Asked("2", "what ?"), Asked("1", "what ?")))
+    assert (plan.pending, plan.done) == ([], 2)
+    assert folder.out.read_bytes() == before
 
 
 def test_an_unreadable_clip_stays_failed_until_it_can_be_read(folder: Folder) -> None:

@@ -151,6 +151,22 @@ def test_rewriting(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["r.jsonl"]
 
 
+def test_a_rewrite_that_breaks_off_leaves_the_old_rows_and_nothing_beside(tmp_path: Path) -> None:
+    out = write(tmp_path / "r.jsonl", ROWS)
+
+    def change(line: int, row: Any) -> Any:
+        if line == 1:
+            raise KeyboardInterrupt
+        return None
+
+    with ResultsFile(out) as results:
+        with pytest.raises(KeyboardInterrupt):
+            results.rewrite(change)
+        results.append(ROWS[0])
+    assert read(out) == [*ROWS, ROWS[0]]
+    assert list(tmp_path.iterdir()) == [out]
+
+
 def test_rewriting_keeps_who_may_read_and_where_a_link_leads(tmp_path: Path) -> None:
     real = write(tmp_path / "elsewhere.jsonl", ROWS)
     real.chmod(0o600)

@@ -18,10 +18,10 @@ from tests.batch.conftest import make_row
 
 class Instant:
     """Answers clips whose name does not begin with "bad". end_at: stops for good before that many rows, as a crash
-    would; number: what it puts into rows."""
+    would; more: what it puts into rows."""
 
-    def __init__(self, end_at: int | None = None, number: float = 1.0) -> None:
-        self.end_at, self.number = end_at, number
+    def __init__(self, end_at: int | None = None, **more: Any) -> None:
+        self.end_at, self.more = end_at, more
 
     def __enter__(self) -> Instant:
         return self
@@ -39,7 +39,7 @@ class Instant:
                     return
                 ok = not Path(job.clip).name.startswith("bad")
                 row = make_row(job.clip, id=asked.id, question=asked.question, ok=ok)
-                yield Made(job, asked, {**row, "number": self.number})
+                yield Made(job, asked, row | self.more)
                 made += 1
             yield Finished(job, complete=True)
 
@@ -126,6 +126,11 @@ def test_a_number_that_json_lacks_costs_its_row(jobs: list[Job], out: Path) -> N
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert [(row["status"], row["error"]["type"]) for row in rows] == [("error", "ValueError")] * 2
     assert (outcome.failed, outcome.failed_clips) == (2, 1)
+
+
+def test_rows_made_with_less_are_counted(jobs: list[Job], out: Path) -> None:
+    assert run_batch(jobs[:1], out, "s", Instant).retried == 0
+    assert run_batch(jobs[2:], out, "s", lambda: Instant(retry={"reason": "full"})).retried == 4
 
 
 def test_a_clip_whose_worker_was_lost_half_way_counts_as_failed(jobs: list[Job], out: Path) -> None:

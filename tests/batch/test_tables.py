@@ -53,6 +53,15 @@ def test_parquet(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert [row["speedup"] for row in rows] == [None] * 3
 
 
+def test_a_column_is_wide_enough_whatever_comes_first(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    out, table = tmp_path / "r.jsonl", tmp_path / "r.parquet"
+    rows = [{**make_row("a.mp4"), "seed": 1.5, "odd": "a"}, {**make_row("b.mp4"), "seed": 2, "odd": 3}]
+    out.write_bytes(b"".join(map(to_line, rows)))
+    write_table(out, table)
+    assert [(row["seed"], row["odd"]) for row in parquet.read_table(table).to_pylist()] == [(1.5, "a"), (2.0, "3")]
+
+
 def test_parquet_without_pyarrow_is_said_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setattr("seats.batch.tables.find_spec", lambda name: None)

@@ -206,6 +206,19 @@ def test_stopping_finishes_the_row_in_hand(setup: Setup, clip: str) -> None:
     assert events[3:] == [Finished(Job(clip, QUESTIONS), complete=False)]
 
 
+def test_stopped_while_a_clip_is_encoded_its_first_row_is_still_made(setup: Setup, clip: str) -> None:
+    worker = Worker(setup)
+    events: list[Event] = []
+
+    def tell(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, Started):
+            worker.stop()
+
+    worker.run(Job(clip, QUESTIONS), tell)
+    assert [type(event) for event in events] == [Started, Made, Finished]
+
+
 def test_settings_that_do_not_fit_the_model(setup: Setup) -> None:
     with pytest.raises(SettingsError):
         Worker(Setup.of(setup.model, setup.clip, AnswerSettings(method="magic")))
