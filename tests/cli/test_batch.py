@@ -21,6 +21,11 @@ import pytest
 
 from seats.batch.results import ResultsFile
 from seats.batch.rows import row_path
+from seats.batch.run import Outcome
+from seats_cli.commands.batch import BatchOptions, _report, _setup, _threads
+from seats_cli.options import AnswerOptions, ClipOptions, ModelOptions, OutputOptions, SelectionOptions
+from seats_cli.output import Output
+from seats_cli.planning import FitOptions
 from tests.cli.conftest import Ran
 
 Run = Callable[..., Ran]
@@ -274,8 +279,6 @@ def test_workers_share_the_cores(
     devices: list[str],
     threads: int | None,
 ) -> None:
-    from seats_cli.commands.batch import BatchOptions, _threads
-
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr("os.cpu_count", lambda: 8)
     monkeypatch.setattr("seats.costs.memory.checkpoint_bytes", lambda _: 2**34 if large else 2**20)
@@ -306,3 +309,33 @@ def test_a_file_that_is_written_to_is_left_alone(
         ran = run("batch", clips, "what ?", "--out", tmp_path / "r.jsonl", *options)
     assert ran.code == 1
     assert "another batch is writing to it" in ran.err
+
+
+def test_every_option_reaches_the_worker() -> None:
+    setup = _setup(
+        BatchOptions(decoders=3, decode_memory="2G"),
+        ModelOptions(model="seats-nano", device="cpu", dtype="float32"),
+        SelectionOptions("random", keep=25.0, keep_video=50.0, keep_audio=20.0, kv="drop", compare=True),
+        ClipOptions(start=1.0, end=9.0, fps=1.5, max_frames=6, max_pixels=50_000, no_video=True, timeout=7.0),
+        AnswerOptions(system="Be brief.", max_new_tokens=5, temperature=0.5, seed=4),
+        FitOptions(2**30),
+        Output(OutputOptions(quiet=True)),
+    )
+    clip, answer = setup.clip, setup.answer
+    assert (clip.start_s, clip.end_s, clip.use_video, clip.use_audio, clip.timeout_s) == (1.0, 9.0, False, True, 7.0)
+    assert clip.limit is not None
+    assert (clip.memory_bytes, clip.limit.limit_bytes, setup.decoders) == (2 * 2**30, 2**30, 3)
+    assert (clip.sampling.fps, clip.sampling.max_frames, clip.sampling.max_pixels) == (1.5, 6, 50_000)
+    assert (answer.method, answer.keep, answer.keep_video, answer.keep_audio) == ("random", 25.0, 0.5, 0.2)
+    assert (answer.kv, answer.compare, answer.system, answer.seed) == ("drop", True, "Be brief.", 4)
+    assert (answer.max_new_tokens, answer.temperature) == (5, 0.5)
+    assert (setup.model.device, setup.model.dtype, setup.model.quantize) == ("cpu", "float32", None)
+
+
+def test_what_a_stopped_batch_left_is_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    outcome = Outcome(clips=9, pending=6, done_before=3, failed_before=0, finished=4, answered=4, interrupted=True)
+    _report(outcome, tmp_path / "r.jsonl", Output(OutputOptions(json=True)))
+    said = capsys.readouterr()
+    found = json.loads(said.out)
+    assert (found["clips"], found["finished_clips"], found["pending_clips"]) == (9, 4, 2)
+    assert "stopped with 2 clips to do" in said.err

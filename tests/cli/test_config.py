@@ -7,7 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import typer
 
+from seats_cli.app import build_app
+from seats_cli.config import read_settings
 from tests.cli.conftest import Ran
 
 Run = Callable[..., Ran]
@@ -44,6 +47,13 @@ def test_file_in_the_usual_place(run: Run, tmp_path: Path, monkeypatch: pytest.M
     assert ran.code == 2
     assert "out of range" in ran.line
     assert "settings file" in ran.line
+
+
+def test_an_option_that_may_be_given_several_times_is_one_value_in_the_file(settings: Path) -> None:
+    settings.write_text('method = "random"\nkeep = 25\n')
+    found = read_settings(typer.main.get_command(build_app()))
+    assert (found["ask"]["method"], found["ask"]["keep"]) == ("random", "25")
+    assert (found["eval"]["method"], found["eval"]["keep"]) == (["random"], ["25"])
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ from seats.plan.limit import DEAREST
 from seats.plan.model import of_checkpoint, planned_model
 from seats.plan.plan import Ask, make_plan
 from seats.plan.selection import METHODS
+from seats_cli.options import AnswerOptions, ClipOptions, ModelOptions, SelectionOptions
+from seats_cli.planning import Fit, Place
 from tests.cli.conftest import Ran
 from tests.media.make import tone, write_clip
 
@@ -156,6 +158,19 @@ def test_no_method_takes_more_than_the_dearest(name: str, device: str, clip: str
             except SettingsError:  # a target that it cannot reach
                 continue
     assert planned > 20
+
+
+@pytest.mark.parametrize(
+    ("method", "compare", "planned"),
+    [("random", False, ["random"]), ("random", True, ["random", "full"]), ("of-another-package", False, ["full"])],
+)
+def test_what_is_compared_with_counts_too_and_full_tokens_stand_for_what_is_unknown(
+    method: str, compare: bool, planned: list[str]
+) -> None:
+    fit = Fit(Path("a.mp4"), 2**30, ["what ?"], [], ModelOptions(), AnswerOptions(), print)
+    fit._model, fit._place, fit._part = planned_model("seats-nano"), Place("cpu", None), ClipOptions()
+    chosen = SelectionOptions(method, keep=25.0, compare=compare)
+    assert [ask.method for ask in fit._asks("what ?", chosen)] == planned
 
 
 def _pixels(clip: dict) -> int:

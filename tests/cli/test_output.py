@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from seats_cli.options import OutputOptions
+from seats_cli.output import Output
 from tests.cli.conftest import Ran
 
 Run = Callable[..., Ran]
@@ -54,3 +56,18 @@ def test_every_command_with_a_method_says_it(
     assert NOTE in run(*full).err
     if command[0] in ("view", "profile", "eval", "bench"):  # a retention for the others
         assert NOTE not in run(*full, "--method", "random").err
+
+
+def test_the_answer_begins_with_its_first_word_and_ends_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    out = Output(OutputOptions())
+    for piece in ("\n ", " a", " ring\n", " "):
+        out.stream(piece)
+    out.end_stream()
+    assert capsys.readouterr().out == "a ring\n \n"
+
+
+def test_a_document_alone_is_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    out = Output(OutputOptions(json=True))
+    out.stream("a ring")
+    out.end_stream()
+    assert capsys.readouterr().out == ""
