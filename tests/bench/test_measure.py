@@ -1,5 +1,7 @@
 """Alternation, failures of single settings, and what is said of the times."""
 
+import gc
+
 import pytest
 import torch
 
@@ -32,6 +34,11 @@ def test_settings_take_turns_and_warm_ups_do_not_count():
     assert rounds == [0, 2, 4]
     rounds = ["warm-up 1 of 1", "round 1 of 2", "round 2 of 2"]
     assert said == [f"{where}: {label}" for where in rounds for label in ("full", "seats 10%")]
+
+
+def test_what_was_loaded_may_be_collected_again_afterwards():
+    alternate([FULL], lambda _: run_of(1.0), 1, 0)
+    assert gc.get_freeze_count() == 0
 
 
 @pytest.mark.parametrize(

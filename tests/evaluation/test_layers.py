@@ -80,6 +80,13 @@ def test_removals_are_of_every_nth_layer_and_the_last_but_one():
     assert compared.methods[Setting("without both after layer 8", None)] == Removal("both", 8)
 
 
+def test_removals_run_from_the_last_layer_to_the_first():
+    """So that what the layers before one computed for full tokens is still remembered."""
+    first, *labels = [setting.method for setting in Removals(10, (0, 4, 9)).compared().settings]
+    assert first == "full"
+    assert [int(label.rpartition(" ")[2]) for label in labels] == [9] * 3 + [4] * 3 + [0] * 3
+
+
 def test_shared_prefill_changes_nothing_and_saves_the_layers_before_a_removal(bench):
     prompt, other = bench.prompt(), bench.prompt("mute.mp4")
     methods = [Full(), Removal("video", 6), Removal("both", 6), Removal("audio", 3), Removal("video", 0)]

@@ -1,8 +1,10 @@
 import math
+from dataclasses import replace
 
 import pytest
 
 from seats.evaluation.statistics import compare
+from tests.evaluation import made as maker
 from tests.evaluation.made import made
 
 
@@ -50,6 +52,11 @@ def test_failures_are_neither_right_nor_wrong():
     assert (nothing.failed, nothing.reached, nothing.unreachable, nothing.accuracy) == (2, False, False, {})
 
 
+def test_what_cannot_be_served_has_not_failed():
+    _, dycoke = made({"full": "11f", "dycoke 10": "u1f"}, "abc").settings
+    assert (dycoke.asked, dycoke.answered, dycoke.unserved, dycoke.failed) == (3, 1, 1, 1)
+
+
 def test_unreachable_by_shape_or_by_every_clip():
     full, dycoke, fastv = made({"full": "11", "dycoke 10": "uu"}, "ab", unreachable=("fastv 10",)).settings
     for nowhere, reason in ((dycoke, "a: no"), (fastv, "fastv 10 won't do")):
@@ -66,6 +73,18 @@ def test_cost_is_of_the_answered_questions():
     assert seats.llm_flops_share == pytest.approx(0.2)
     assert seats.prefill_ms == pytest.approx(40 * 0.2 + 1.5)
     assert math.isclose(seats.video, 0.2)
+
+
+def test_the_share_of_cost_is_of_all_questions_together(monkeypatch):
+    row_of, full = maker._row, {"a": 9e9, "b": 1e9}
+
+    def dearer(item, setting, letter):
+        row = row_of(item, setting, letter)
+        return replace(row, llm_flops_full=full[item.clip.stem], llm_flops=1e9)
+
+    monkeypatch.setattr(maker, "_row", dearer)
+    (seats,) = made({"seats 10": "11"}, "ab").settings
+    assert seats.llm_flops_share == pytest.approx(2 / 10)
 
 
 def test_a_modality_that_some_clips_lack_is_averaged_over_the_others():

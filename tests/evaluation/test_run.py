@@ -112,6 +112,15 @@ def test_what_is_done_is_not_done_again(model):
     assert plan(items, ready, failed).answers == 2 + 1
 
 
+def test_what_a_method_cannot_serve_is_not_asked_again(model):
+    ready = evaluation(model, ("full",))
+    ((_, question, _),) = plan([item(1)], ready, {}).questions
+    (digest,) = ready.digests.values()
+    for status, left in (("unreachable", 0), ("answered", 0), ("failed", 1)):
+        row = Row(question, digest, "1", "", "", "full", status)
+        assert plan([item(1)], ready, {row.key: row}).answers == left
+
+
 def test_the_same_question_twice_is_asked_once(model):
     ready = evaluation(model, ("full",))
     planned = plan([item(1), QAItem("x", CLIP, "what 1", ("other",))], ready, {})

@@ -68,6 +68,15 @@ def test_comparison_counts_pairs():
     assert found.share_of_full == 1
 
 
+def test_what_clips_do_to_a_difference_is_counted_of_the_difference():
+    """Both right or wrong by the clip, and alike: their difference says nothing of clips."""
+    full = [True] * 9 + [False] * 11
+    method = [*[True] * 8, False, True, *[False] * 10]
+    found = compare(method, full, "aaaaabbbbbcccccddddd")
+    assert found.full.design_effect > 2
+    assert found.difference_interval == newcombe(8, 1, 1, 10)
+
+
 def test_nothing_right_has_no_share_of_full():
     found = compare([True, False], [False, False], "ab")
     assert found.share_of_full is None
@@ -96,6 +105,10 @@ def test_ratio_interval_is_seeded_and_of_clips():
     lost = [f and i % 10 > 0 for f, i in zip(full, grouped, strict=True)]
     by_clip, by_question = (ratio_interval(lost, full, clips) for clips in (grouped, alone))
     assert by_clip[1] - by_clip[0] > 2 * (by_question[1] - by_question[0])
+
+
+def test_resamples_in_which_full_tokens_get_nothing_right_are_left_out():
+    assert ratio_interval([True, False, False], [True, False, False], "abc") == (1.0, 1.0)
 
 
 def test_intervals_hold_where_clips_decide():

@@ -89,6 +89,13 @@ def test_methods_of_other_packages(monkeypatch):
         method_class("nobody's")
 
 
+def test_of_two_packages_the_first_counts(monkeypatch):
+    monkeypatch.setitem(sys.modules, "their_package", SimpleNamespace(One=Random, Two=Full))
+    offered = [EntryPoint("theirs", f"their_package:{name}", registry.ENTRY_POINT_GROUP) for name in ("One", "Two")]
+    monkeypatch.setattr(registry, "entry_points", lambda group: offered)
+    assert method_class("theirs") is Random
+
+
 def package(folder, name: str, source: str | None, offers: str) -> None:
     """An installed package as `pip` leaves it, that offers a method. source: of its module; None without one."""
     if source is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,13 @@ def needed(sampling: FrameSampling | None = None) -> int:
 def test_what_fits_is_left_alone() -> None:
     own = of_checkpoint(NANO).sampling
     assert Limit(needed(), NANO, (ASK,)).sampling(CLIP, own) == own
+
+
+def test_the_rule_that_was_asked_for_is_the_one_that_must_fit() -> None:
+    sparse = replace(of_checkpoint(NANO).sampling, fps=0.5)
+    full = replace(ASK, method="full")
+    limit = make_plan(of_checkpoint(NANO), read_clip(CLIP), replace(full, fps=0.5)).needed_bytes
+    assert Limit(limit, NANO, (full,)).sampling(CLIP, sparse) == sparse
 
 
 def test_what_does_not_is_lowered_as_little_as_will_do() -> None:

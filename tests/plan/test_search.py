@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -47,6 +48,14 @@ def test_pixels_go_first_then_frames(clip, large):
     assert all(fits(plan, limit) for plan in plans)
 
 
+def test_pixels_are_lowered_no_further_than_they_must_be(clip, large):
+    limit = make_plan(large, clip, ASK).needed_bytes + reserve_for("cuda") - 300 * 2**20
+    ask, _ = fit(large, clip, [ASK], limit)
+    more = replace(ask, max_pixels=ask.max_pixels + large.sampling.factor**2)
+    assert not fits(make_plan(large, clip, more), limit)
+    assert ask.max_pixels > large.sampling.min_pixels + 60 * large.sampling.factor**2
+
+
 def test_all_questions_and_methods_must_fit(clip, large):
     both = [Ask(device="cuda", dtype_bytes=2), ASK]
     limit = make_plan(large, clip, ASK).needed_bytes + reserve_for("cuda") - 20 * 2**20
@@ -62,6 +71,16 @@ def test_an_impossible_limit_says_what_to_do(clip, large):
     nano = planned_model("seats-nano")
     with pytest.raises(OutOfMemoryError, match=r"even with two small frames.*--max-vram to"):
         fit(nano, clip, [Ask()], 17 * 2**20)
+
+
+def test_the_limit_that_is_named_is_enough(clip):
+    nano = planned_model("seats-nano")
+    with pytest.raises(OutOfMemoryError) as caught:
+        fit(nano, clip, [Ask()], 17 * 2**20)
+    named = int(re.search(r"--max-vram to (\d+)M", str(caught.value))[1]) * 2**20
+    fit(nano, clip, [Ask()], named)
+    with pytest.raises(OutOfMemoryError):
+        fit(nano, clip, [Ask()], named - 2**20)
 
 
 def test_suggestions_fit_and_are_as_large_as_can_be(clip, large):
