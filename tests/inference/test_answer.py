@@ -257,6 +257,11 @@ def test_what_a_user_must_know_is_in_the_notes(models, files, monkeypatch):
     assert answer_json(pressed)["time_scale"] == pressed.time_scale
 
 
+def test_sound_that_was_left_out_is_in_the_notes(models, tmp_path):
+    path = write_clip(tmp_path / "a.mkv", frames=20, rate=10, sound=tone(0.005), sound_codec="pcm_s16le")
+    assert any("too short for a single token" in note for note in asked(models["qwen2.5-omni"], path).notes)
+
+
 def test_the_public_names(models, files):
     """What the README shows works from the package's top."""
     model = models["qwen3-omni"]

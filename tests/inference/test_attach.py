@@ -386,3 +386,10 @@ class TestSeveralPrompts:
         torch.testing.assert_close(attached.trace.saliency, saliency)
         assert (saliency[layout.is_modality(Modality.TEXT)] == 0).all()
         assert (saliency[~layout.is_modality(Modality.TEXT)] > 0).all()
+
+
+def test_a_trace_may_be_read_again(thinkers):
+    with attach(thinkers["qwen2.5-omni"], SEATS) as attached:
+        run(thinkers["qwen2.5-omni"], tiny_inputs("qwen2.5-omni"), 2)
+    for _ in range(2):
+        assert [drop.after_layer for drop in attached.trace.drops] == [0, 2, 4, 5, 6]

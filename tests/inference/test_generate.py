@@ -1,5 +1,6 @@
 """The whole way from a decoded clip to ids, against stock generation; stops, streaming and seeds."""
 
+import itertools
 import json
 import time
 from dataclasses import replace
@@ -10,6 +11,7 @@ import torch
 
 from seats.costs.timers import StepTimer
 from seats.errors import MediaError, OutOfMemoryError, SettingsError
+from seats.inference import generate as generate_module
 from seats.inference.encode import build_prompt, encode_clip
 from seats.inference.generate import Decoding, generate
 from seats.methods import Full, Random
@@ -140,8 +142,9 @@ def test_the_end_of_the_turn_stops_the_answer(scripted):
     assert made.trace.decoded_tokens == 2
 
 
-def test_the_end_of_the_turn_stops_whatever_the_tokenizer_calls_its_end(scripted):
+def test_the_end_of_the_turn_stops_whatever_the_tokenizer_calls_its_end(scripted, monkeypatch):
     red, pad, end = scripted.words(["red", "<|pad|>", "<|im_end|>"])
+    monkeypatch.setattr(scripted.model.thinker.module.generation_config, "eos_token_id", None)
     tokenizer = scripted.model.tokenizer
     before = tokenizer.eos_token
     tokenizer.eos_token = "<|pad|>"
@@ -160,6 +163,18 @@ def test_the_limit_stops_the_answer(scripted):
     one = scripted.answer([red], Decoding(1))
     assert (one.ids, one.finish_reason, one.per_token_ms) == ((red,), "length", None)
     assert one.first_token_ms > 0
+
+
+def test_an_answer_that_ends_with_its_last_token_was_not_cut(scripted):
+    red, end = scripted.words(["red", "<|im_end|>"])
+    assert scripted.answer([red, end], Decoding(2)).finish_reason == "stop"
+
+
+def test_times_of_tokens(scripted, monkeypatch):
+    moments = itertools.count(10.0, 0.25)  # every token takes a quarter of a second
+    monkeypatch.setattr(generate_module, "time", SimpleNamespace(perf_counter=lambda: next(moments)))
+    made = scripted.answer([scripted.words("red")], Decoding(5))
+    assert (made.first_token_ms, made.first_token_at, made.per_token_ms) == (250.0, 10.25, 250.0)
 
 
 def test_an_answer_of_nothing(scripted):
@@ -186,13 +201,20 @@ def test_streamed_pieces_are_the_text(models, family, seed):
     assert all(pieces)
 
 
+def test_special_tokens_are_not_streamed(scripted):
+    red, pad, end = scripted.words(["red", "<|pad|>", "<|im_end|>"])
+    pieces = []
+    made = scripted.answer([red, pad, red, end], on_text=pieces.append)
+    assert "".join(pieces).split() == made.text.split() == ["red", "red"]
+
+
 @both_families
 def test_seeds(models, family):
     model = models[family]
     prompt = prompt_of(model, clip_of(model.patches.token_side), Full())
 
     def ids(seed):
-        torch.manual_seed(seed + 100)  # whatever was drawn before must not matter
+        torch.seed()  # whatever was drawn before must not matter
         return ask(model, prompt, Full(), Decoding(16, 2.0, seed)).ids
 
     assert ids(1) == ids(1)
