@@ -62,19 +62,20 @@ def write_clip(
     container_format: str | None = None,
     container_options: dict[str, str] | None = None,
     video_streams: int = 1,
+    largest: int = 0,
 ) -> Path:
     """Write a clip and return its path.
 
     Frames are numbered from 0; `pts_ms` gives each its time in milliseconds (then `rate` is only a hint).
-    `sound` is float32 `[channels, N]`, or several such for several streams. Extra video streams are smaller and
-    show 4095.
+    `sound` is float32 `[channels, N]`, or several such for several streams. Video streams other than number `largest`
+    are smaller and show 4095.
     """
     sounds = [] if sound is None else [sound] if isinstance(sound, np.ndarray) else list(sound)
     with av.open(str(path), "w", format=container_format, options=container_options or {}) as out:
         videos = []
         for number in range(video_streams if frames else 0):
             stream = out.add_stream(codec, rate=Fraction(rate).limit_denominator(1001))
-            scale = 1 if number == 0 else 2
+            scale = 1 if number == largest else 2
             stream.width, stream.height = size[0] // scale, size[1] // scale
             stream.pix_fmt = pix_fmt
             stream.options = options or ({"preset": "ultrafast", "crf": "18"} if codec == "libx264" else {})
@@ -91,7 +92,7 @@ def write_clip(
         for number, stream in enumerate(videos):
             base = Fraction(1, 1000) if pts_ms is not None else 1 / Fraction(rate).limit_denominator(1001)
             for index in range(frames):
-                shown = picture(index if number == 0 else 4095, stream.width, stream.height)
+                shown = picture(index if number == largest else 4095, stream.width, stream.height)
                 frame = av.VideoFrame.from_ndarray(shown, "rgb24").reformat(format=pix_fmt)
                 tick = pts_ms[index] if pts_ms is not None else index
                 frame.pts, frame.time_base = tick + round(video_start_s / base), base

@@ -159,6 +159,17 @@ def test_overlaps_are_cut_and_rounded_timestamps_are_not():
     np.testing.assert_array_equal(writer.finish(), ramp)
 
 
+@pytest.mark.parametrize(("apart_s", "length_s"), [(0.1, 1.1), (0.03, 1.0), (-0.03, 1.0), (-0.1, 0.9)])
+def test_from_a_tenth_of_a_second_on_gaps_and_overlaps_are_real(apart_s, length_s):
+    """Less than an audio token is what containers round."""
+    writer = MonoWriter(math.inf)
+    writer.write(np.ones(8_000, np.float32), 16_000, 0.0)
+    writer.write(np.full(8_000, 2, np.float32), 16_000, 0.5 + apart_s)
+    sound = writer.finish()
+    assert len(sound) == round(16_000 * length_s)
+    assert np.count_nonzero(sound == 0) == (1_600 if apart_s == 0.1 else 0)
+
+
 def test_the_end_is_exact_and_a_changing_rate_is_followed():
     writer = MonoWriter(2.5)
     for second in range(4):
@@ -198,6 +209,13 @@ def test_a_range_between_two_sounds_has_none(interrupted_clip, start, end):
     clip = load_clip(interrupted_clip, start_s=start, end_s=end)
     assert clip.audio is None
     assert any("there is no sound between" in note for note in clip.notes)
+
+
+@pytest.mark.parametrize(("second_s", "said"), [(10.5, False), (12.0, True)])
+def test_a_long_pause_is_said(clips, second_s, said):
+    clip = load_clip(write_pieces(clips / f"pause{second_s}.mkv", {0.0: tone(1.0)[0], second_s: tone(1.0)[0]}))
+    assert clip.audio.seconds == pytest.approx(second_s + 1, abs=0.01)
+    assert ("no sound in the file between 1.0 s and 12.0 s; silence stands in" in clip.notes) == said
 
 
 @pytest.mark.parametrize("late_s", [8.0, 4e6])

@@ -37,6 +37,13 @@ def test_a_range_takes_the_frames_of_the_reference():
     assert choice.indices.tolist() == np.round(np.linspace(61, 150, 6)).astype(int).tolist()
 
 
+@pytest.mark.parametrize(("late_s", "end_s"), [(0, 2.98), (0, 2.99), (1e-4, 3.0)])
+def test_a_range_that_ends_while_a_picture_is_shown_holds_it_whole(late_s, end_s):
+    times = late_s + np.arange(120) / 30
+    choice = choose_frames(times, 1 / 30, start_s=0.0, end_s=end_s, sampling=FrameSampling(), rates=(30.0,))
+    assert (len(choice.indices), choice.source_fps) == (6, 30.0)
+
+
 def test_varying_rate_takes_the_picture_on_the_screen():
     # 10 s: one second at 30 fps, a still of 8 s, one second at 30 fps
     times = np.concatenate([np.arange(30) / 30, 9 + np.arange(30) / 30])

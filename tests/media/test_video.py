@@ -3,6 +3,7 @@
 import threading
 from collections import Counter
 from time import sleep
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from seats.errors import MediaError
 from seats.media import FrameSampling, load_clip
 from seats.media import video as video_module
-from tests.media.make import numbered_picture, numbers, read_number, write_clip
+from tests.media.make import numbered_picture, numbers, read_number, tone, write_clip
 
 _FAST = {"preset": "ultrafast", "crf": "18"}
 _SLOW = {"preset": "fast", "crf": "18"}
@@ -129,6 +130,32 @@ def test_far_apart_frames_skip_most_of_the_file(plain_clip):
     assert timeline.packet_ticks[needed].max() == timeline.ticks[-1]
 
 
+@pytest.mark.parametrize(("wanted", "needed"), [(100, range(43)), (130, range(41, 45))])
+def test_pictures_before_a_keyframe_on_the_screen_need_the_keyframe_before_it(wanted, needed):
+    """An open group: the keyframe shown at 120 is followed in the file by pictures shown at 100 and 110."""
+    ticks = np.array([0, *range(40, 80), 120, 100, 110, *range(130, 170)])
+    timeline = SimpleNamespace(packet_ticks=ticks, packet_keys=np.isin(ticks, (0, 120)))
+    assert np.flatnonzero(video_module.needed_packets(timeline, [wanted])).tolist() == list(needed)
+
+
+def test_a_lost_picture_is_stood_in_for_by_the_one_before_it(clips):
+    whole = write_clip(clips / "whole-png.mov", frames=60, codec="png", pix_fmt="rgb24", size=(64, 48))
+    with av.open(str(whole)) as source:
+        position, size = [(packet.pos, packet.size) for packet in source.demux() if packet.size][20]
+    data = bytearray(whole.read_bytes())
+    data[position : position + size] = bytes(size)
+    (clips / "lost-png.mov").write_bytes(data)
+    assert numbers(load_clip(whole).video) == [0, 20, 39, 59]
+    clip = load_clip(clips / "lost-png.mov")
+    assert numbers(clip.video) == [0, 19, 39, 59]
+    assert any("damaged picture" in note for note in clip.notes)
+
+
+def test_pictures_that_begin_a_little_late_are_said(clips):
+    clip = load_clip(write_clip(clips / "little-late.mp4", frames=60, video_start_s=0.2, sound=tone(2.2)))
+    assert any("the pictures begin 0.2 s late" in note for note in clip.notes)
+
+
 def test_varying_rate_is_sampled_by_time(clips):
     # 20 pictures in the first second, then one that stays for four
     pts = [*range(0, 1000, 50), 5000]
@@ -160,10 +187,10 @@ def test_a_still_image(clips):
 
 
 def test_the_largest_of_several_streams_is_used(clips):
-    path = write_clip(clips / "two.mkv", frames=8, video_streams=2)
+    path = write_clip(clips / "three.mkv", frames=8, video_streams=3, largest=1)
     clip = load_clip(path)
     assert read_number(clip.video.pixels[0]) == 0
-    assert any("2 video streams" in note for note in clip.notes)
+    assert any("3 video streams" in note for note in clip.notes)
 
 
 def test_hdr_is_said(clips):

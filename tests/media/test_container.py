@@ -1,0 +1,53 @@
+"""Which of several streams is used, and how long reading may take."""
+
+from types import SimpleNamespace
+
+import av
+import pytest
+
+from seats.media import container
+
+Disposition = av.stream.Disposition
+PLAIN = Disposition(0)
+
+
+def stream(index, disposition, width):
+    return SimpleNamespace(index=index, disposition=disposition, codec_context=SimpleNamespace(width=width, height=90))
+
+
+@pytest.mark.parametrize(
+    ("marks", "used"),
+    [
+        ((PLAIN, PLAIN), 0),
+        ((Disposition.comment, PLAIN), 1),
+        ((Disposition.hearing_impaired, PLAIN), 1),
+        ((Disposition.visual_impaired, PLAIN), 1),
+        ((Disposition.karaoke, PLAIN), 1),
+        ((PLAIN, Disposition.default), 1),
+        ((Disposition.comment | Disposition.default, PLAIN), 0),
+    ],
+)
+def test_a_commentary_is_not_the_sound_unless_it_is_the_default(marks, used):
+    streams = [stream(index, mark, 0) for index, mark in enumerate(marks)]
+    opened = SimpleNamespace(streams=SimpleNamespace(audio=streams))
+    assert container.audio_streams(opened)[0].index == used
+
+
+@pytest.mark.parametrize(
+    ("pictures", "used"),
+    [
+        (((PLAIN, 160), (PLAIN, 320)), 1),
+        (((PLAIN, 160), (PLAIN, 160)), 0),
+        (((Disposition.default, 160), (PLAIN, 320)), 0),
+        (((Disposition.attached_pic, 900), (PLAIN, 160)), 1),
+    ],
+)
+def test_the_largest_pictures_are_used_unless_others_are_the_default(pictures, used):
+    streams = [stream(index, mark, width) for index, (mark, width) in enumerate(pictures)]
+    opened = SimpleNamespace(streams=SimpleNamespace(video=streams))
+    assert container.video_streams(opened)[0].index == used
+
+
+@pytest.mark.parametrize(("timeout_s", "said"), [(0.5, "longer than 0.5 s;"), (None, "longer than allowed;")])
+def test_the_time_that_was_allowed_is_named(timeout_s, said):
+    assert said in str(container.Deadline(timeout_s, "a.mp4").error())
