@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -208,6 +209,8 @@ class Terminal:
             stderr=theirs,
             env={**os.environ, **environment},
             start_new_session=True,
+            # A shell starts background jobs with SIGINT ignored, and the tests may be one.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         os.close(theirs)
         self.seen = ""
