@@ -164,11 +164,10 @@ def check_clip(path: Path, options: ClipOptions) -> None:
 def check_header(path: Path, options: ClipOptions) -> None:
     """What a clip's header says against it: not media, nothing wanted in it, too short. Raises MediaError."""
     from seats.media import probe
+    from seats.media.load import check_start
 
     info = probe(path, timeout_s=options.timeout)
-    start = options.start or 0.0
-    if info.duration_s is not None and start >= info.duration_s:
-        raise MediaError(f"{path}: lasts {info.duration_s:.2f} s, so nothing begins at {start:g} s; start earlier")
+    check_start(path, options.start or 0.0, info.duration_s)
     if options.no_audio and info.video is None:
         raise MediaError(f"{path}: has no pictures, and --no-audio leaves out its sound; ask without --no-audio")
     if options.no_video and info.audio is None:

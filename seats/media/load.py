@@ -61,7 +61,7 @@ def load_clip(
         SettingsError: The range, the limit or the choice of streams makes no sense.
     """
     path = Path(path)
-    start = _checked_range(start_s, end_s)
+    start = checked_range(start_s, end_s)
     if not use_video and not use_audio:
         raise SettingsError("neither video nor sound is to be used; allow one of them")
     deadline = media.Deadline(timeout_s, path)
@@ -82,8 +82,7 @@ def load_clip(
         raise MediaError(f"{path}: has no {missing}, and its {other} is not to be used; allow the {other}")
     notes = stream_notes(len(videos), len(audios), use_video, use_audio)
     duration = announced if announced is not None else count_duration(path, deadline)
-    if duration is not None and start >= duration:
-        raise MediaError(f"{path}: lasts {duration:.2f} s, so nothing begins at {start:g} s; choose an earlier start")
+    check_start(path, start, duration)
     end = math.inf if end_s is None else end_s
     video, audio, more, ends = _decode_both(
         path,
@@ -133,13 +132,22 @@ def read_clip(path: str | os.PathLike[str], **settings: Any) -> ReadingClip:
     return ReadingClip(lambda arriving: load_clip(path, **settings, arriving=arriving))
 
 
-def _checked_range(start_s: float | None, end_s: float | None) -> float:
+def checked_range(start_s: float | None, end_s: float | None) -> float:
+    """The start, seconds from the file's, 0 for None. Raises SettingsError for times that make no range."""
     start = 0.0 if start_s is None else start_s
     if not math.isfinite(start) or start < 0:
         raise SettingsError(f"the start is {start:g} s; it must be 0 or later")
     if end_s is not None and not end_s > start:
         raise SettingsError(f"the end ({end_s:g} s) is not after the start ({start:g} s); choose a later end")
     return start
+
+
+def check_start(path: Path, start_s: float, duration_s: float | None) -> None:
+    """Raise MediaError where a file of `duration_s` seconds, None where unknown, ends before the start."""
+    if duration_s is not None and start_s >= duration_s:
+        raise MediaError(
+            f"{path}: lasts {duration_s:.2f} s, so nothing begins at {start_s:g} s; choose an earlier start"
+        )
 
 
 def _slack(video: Video | None, audio: Audio | None, video_until: float) -> float:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from seats.errors import MediaError, SettingsError
+from seats.errors import MediaError
 from seats.media import SAMPLE_RATE, FrameSampling, MediaInfo, frame_size, probe
 from seats.media import container as media
+from seats.media.load import check_start, checked_range
 from seats.media.pictures import no_picture
 from seats.media.probe import stream_notes
 from seats.media.sampling import shown_size
@@ -116,12 +117,9 @@ def take(clip: ClipFacts, sampling: FrameSampling, start_s: float | None = None,
 
     Raises MediaError if nothing is there, SettingsError for times in the wrong order.
     """
-    start = 0.0 if start_s is None else start_s
+    start = checked_range(start_s, end_s)
     end = math.inf if end_s is None else end_s
-    if not (math.isfinite(start) and start >= 0 and end > start):
-        raise SettingsError(f"the part from {start:g} s to {end:g} s is none: give a start of 0 or more before the end")
-    if clip.duration_s is not None and start >= clip.duration_s:
-        raise MediaError(f"{clip.path}: lasts {clip.duration_s:.2f} s, so nothing begins at {start:g} s; start earlier")
+    check_start(clip.path, start, clip.duration_s)
     samples, notes = _samples(clip.sound, start, end), clip.pictures.notes if clip.pictures is not None else ()
     try:
         frames, fps, size, still = _frames(clip.pictures, sampling, start, end)

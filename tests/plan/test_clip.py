@@ -58,7 +58,7 @@ def test_nothing_left_is_an_error(tmp_path):
         facts.without(video=True)
     with pytest.raises(MediaError, match="begins at 5"):
         take(facts, FrameSampling(), 5.0)
-    with pytest.raises(SettingsError):
+    with pytest.raises(SettingsError, match="is not after the start"):
         take(facts, FrameSampling(), 1.0, 0.5)
     (tmp_path / "text.mp4").write_text("a letter\n" * 50)
     with pytest.raises(MediaError):
