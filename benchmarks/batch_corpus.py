@@ -166,15 +166,15 @@ class Mutant:
     how: str
 
 
-def make_parents(folder: Path, seconds: float = 3.0) -> list[Path]:
-    """The undamaged files that mutants are made of: two of each container."""
+def make_parents(folder: Path) -> list[Path]:
+    """The undamaged files that mutants are made of: two of each container, 3 s long."""
     folder.mkdir(parents=True, exist_ok=True)
     parents = []
     for name, start_s in (("ten-seconds", 2.0), ("crowded", 1.0)):
         source = read_source(SAMPLES / f"{name}.mp4")
         for suffix in CODECS:
             parents.append(folder / f"{name}{suffix}")
-            write_cut(source, parents[-1], start_s, seconds)
+            write_cut(source, parents[-1], start_s, 3.0)
     return parents
 
 

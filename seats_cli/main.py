@@ -9,10 +9,6 @@ from __future__ import annotations
 import os
 import sys
 
-TYPE_CHECKING = False  # as in typing, which would have to be imported
-if TYPE_CHECKING:
-    import typer
-
 
 def main() -> None:
     """Run the command line and end the process."""
@@ -28,13 +24,6 @@ def main() -> None:
             os.write(2, b"interrupted\n")
     # Taking torch and transformers down in good order takes a second, and a clip may still be decoding on a thread.
     os._exit(code)
-
-
-def build_app() -> typer.Typer:
-    """The Typer app; see `seats_cli.app`."""
-    from seats_cli.app import build_app
-
-    return build_app()
 
 
 def run(arguments: list[str]) -> int:

@@ -15,7 +15,7 @@ import typer
 
 import seats
 from seats_cli import commands
-from seats_cli.main import build_app
+from seats_cli.app import build_app
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(

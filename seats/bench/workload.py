@@ -41,15 +41,12 @@ class Load:
     def encoder_input(self) -> EncoderInput:
         return EncoderInput(self.grid, self.mel_frames)
 
-    def video_tokens(self, merge: int = 2) -> int:
-        return math.prod(self.grid) // merge**2 if self.grid else 0
-
 
 def token_load(preset: Preset, video: int = VIDEO, audio: int = AUDIO, text: int = TEXT) -> Load:
     """A prompt of so many tokens, laid out as a clip that long would be.
 
     Sound decides the clip's length (a grid a second without it). The grids are the ones whose number times size comes
-    nearest to `video`, of about 134 tokens each, so `Load.video_tokens` can differ from it by a few. Raises
+    nearest to `video`, of about 134 tokens each, so the tokens can be a few more or less. Raises
     SettingsError.
     """
     if min(video, audio) < 0 or not video + audio:

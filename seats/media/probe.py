@@ -29,7 +29,6 @@ class VideoInfo:
         turned: The picture is stored on its side (rotated by 90 or 270 degrees).
         fps: Average frames per second, or None if the header doesn't say.
         frames: Number of frames: the header's or, estimated, rate times duration; None if neither is known.
-        pixel_format: FFmpeg's name, such as "yuv420p10le"; None if unknown.
         pixel_aspect: Width of a pixel by its height, as stored (before rotation).
         notes: What users should know of how its pictures are read.
     """
@@ -40,7 +39,6 @@ class VideoInfo:
     turned: bool
     fps: float | None
     frames: int | None
-    pixel_format: str | None
     pixel_aspect: float = 1.0
     notes: tuple[str, ...] = ()
 
@@ -60,20 +58,15 @@ class MediaInfo:
 
     Args:
         path: The file.
-        size_bytes: Its size.
         format: FFmpeg's name of the container, such as "mov,mp4,m4a,3gp,3g2,mj2".
         duration_s: Length, seconds; None if it cannot be found.
-        duration_counted: The header has no length, or there is no header, as in raw AAC; it was taken from the
-            packets' timestamps.
         video, audio: The streams that would be used; None where there is none.
         video_streams, audio_streams: How many there are; cover art does not count.
     """
 
     path: Path
-    size_bytes: int
     format: str
     duration_s: float | None
-    duration_counted: bool
     video: VideoInfo | None
     audio: AudioInfo | None
     video_streams: int
@@ -96,22 +89,21 @@ def probe(path: str | os.PathLike[str], *, timeout_s: float | None = None) -> Me
     """
     path = Path(path)
     deadline = media.Deadline(timeout_s, path)
-    size = media.check_file(path)
+    media.check_file(path)
     with media.open_media(path, deadline) as container:
         videos, audios = media.video_streams(container), media.audio_streams(container)
         if not videos and not audios:
             raise no_streams(path, container)
         turnable = bool(_TURNABLE_FORMATS & set(container.format.name.split(",")))
         duration = None if is_estimated(path, container) else media.duration_of(container)
-        counted = duration is None
         video = _video_info(container, videos[0], duration, turnable, deadline) if videos else None
         audio = _audio_info(audios[0]) if audios else None
         name = container.format.name
-    if counted:
+    if duration is None:  # not in the header, or there is none, as in raw AAC
         duration = count_duration(path, deadline)
         if video and video.fps and video.frames is None and duration:
             video = VideoInfo(**{**video.__dict__, "frames": round(video.fps * duration)})
-    return MediaInfo(path, size, name, duration, counted, video, audio, len(videos), len(audios))
+    return MediaInfo(path, name, duration, video, audio, len(videos), len(audios))
 
 
 def count_duration(path: Path, deadline: media.Deadline, *, all_streams: bool = False) -> float | None:
@@ -172,12 +164,12 @@ def _video_info(
     fps = float(rate) if rate else None
     frames = stream.frames or (round(fps * duration) if fps and duration else None)
     if context is None:
-        return VideoInfo("unknown", 0, 0, False, fps, frames, None)
+        return VideoInfo("unknown", 0, 0, False, fps, frames)
     turned = (turnable or context.name == "mjpeg") and _is_turned(container, stream, deadline)
     width, height = (context.height, context.width) if turned else (context.width, context.height)
     aspect = media.pixel_aspect(container, stream)
     notes = tuple(header_notes(stream, aspect))
-    return VideoInfo(context.name, width, height, turned, fps, frames, context.pix_fmt, aspect, notes)
+    return VideoInfo(context.name, width, height, turned, fps, frames, aspect, notes)
 
 
 def _is_turned(container: Any, stream: Any, deadline: media.Deadline) -> bool:

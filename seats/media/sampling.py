@@ -64,15 +64,10 @@ class FrameSampling:
             raise SettingsError(f"max_pixels ({self.max_pixels}) is below min_pixels ({self.min_pixels}): lower both")
 
     @classmethod
-    def for_factor(
-        cls, factor: int, *, fps: float = 2.0, min_frames: int = 4, max_frames: int = 768
-    ) -> "FrameSampling":
+    def for_factor(cls, factor: int) -> "FrameSampling":
         """Return the reference's defaults for tokens of `factor` x `factor` pixels."""
         area = factor * factor
         return cls(
-            fps=fps,
-            min_frames=min_frames,
-            max_frames=max_frames,
             factor=factor,
             min_pixels=_MIN_TOKENS * area,
             max_pixels=_MAX_TOKENS * area,

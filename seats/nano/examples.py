@@ -63,13 +63,11 @@ def make_batch(
     extra_frames: int = 0,
     system: bool = False,
     choice_rate: float = 0.25,
-    augment: bool = True,
 ) -> Batch:
     """Render clips of equal length and the same modalities, and pack up to `questions` questions for each.
 
     Args:
         extra_frames: mel frames by which the sound is longer (or shorter) than the picture.
-        augment: degrade frames as a codec does, and sample them at the times that a player's frame rate gives.
     """
     first = clips[0]
     mel_frames = first.seconds * 100 + extra_frames if first.has_audio else 0
@@ -82,8 +80,8 @@ def make_batch(
         seconds = [facts.of_second(second) for second in range(clip.seconds)]
         noise = np.random.default_rng(clip.nuisances.noise_seed + 2)
         if clip.has_video:
-            images, owners = render_frames(clip, sample_times(clip, noise if augment else None))
-            frames.append(degrade(images, noise) if augment else images)
+            images, owners = render_frames(clip, sample_times(clip, noise))
+            frames.append(degrade(images, noise))
             video_facts.append(_video_labels(facts, token_owners(owners, len(clip.objects))))
         if clip.has_audio:
             wave = render_waveform(clip, extra_frames * HOP)

@@ -15,8 +15,6 @@ from seats.nano.vocabulary import PAD, TOKEN_IDS, UNKNOWN, build_tokenizer
 from seats.nano.world import FRAME_SIZE
 from seats.tokens.patches import CLIP_MEAN, CLIP_STD, PatchSpec
 
-WEIGHTS = Path(__file__).parent / "weights"
-"""Where the shipped model lies."""
 SPECIAL_ATTRIBUTES = {
     "image_token": "<|IMAGE|>",
     "audio_token": "<|AUDIO|>",
@@ -53,8 +51,8 @@ CHAT_TEMPLATE = """\
 """
 
 
-def export(thinker: Qwen2_5OmniThinkerForConditionalGeneration, folder: Path, card: str | None = None) -> None:
-    """Write configuration, bfloat16 weights, tokenizer and processor files; `card` becomes README.md."""
+def export(thinker: Qwen2_5OmniThinkerForConditionalGeneration, folder: Path) -> None:
+    """Write configuration, bfloat16 weights, tokenizer and processor files."""
     folder.mkdir(parents=True, exist_ok=True)
     config = thinker.config
     config.architectures = ["Qwen2_5OmniThinkerForConditionalGeneration"]
@@ -73,8 +71,6 @@ def export(thinker: Qwen2_5OmniThinkerForConditionalGeneration, folder: Path, ca
     _write_json(folder / "preprocessor_config.json", _feature_extractor())
     _write_json(folder / "video_preprocessor_config.json", _video_processor())
     _write_json(folder / "seats.json", {SINGLE_TURN: True})  # all its training prompts held one question
-    if card is not None:
-        (folder / "README.md").write_text(card)
 
 
 def hub_name(name: str) -> str:

@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 
 from seats.nano.questions import Question, draw_questions
 from seats.nano.vocabulary import COLOUR_NAMES, DIGITS, PLURALS, SHAPES, SOUNDS
-from seats.nano.world import Split, describe_clip
+from seats.nano.world import describe_clip
 
 _CONTENT = frozenset((*SHAPES, *PLURALS.values(), *COLOUR_NAMES, *SOUNDS, *DIGITS))
 
@@ -13,10 +13,10 @@ _CONTENT = frozenset((*SHAPES, *PLURALS.values(), *COLOUR_NAMES, *SOUNDS, *DIGIT
 class Guesser:
     """Answers from the wording alone, after counting the right answers of other clips."""
 
-    def __init__(self, split: Split = "train", clips: int = 1000, questions: int = 40) -> None:
+    def __init__(self, clips: int = 1000, questions: int = 40) -> None:
         self._answers: dict[tuple[str, ...], Counter[tuple[str, ...]]] = defaultdict(Counter)
         for index in range(clips):
-            for question in draw_questions(describe_clip(split, index), random.Random(index), questions):
+            for question in draw_questions(describe_clip("train", index), random.Random(index), questions):
                 self._answers[_wording(question)][question.answer] += 1
 
     def answer(self, question: Question) -> tuple[str, ...]:

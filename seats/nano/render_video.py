@@ -41,19 +41,19 @@ def render_frames(clip: ClipDescription, times: NDArray[np.float64]) -> tuple[ND
     return frames, owners
 
 
-def token_owners(owners: NDArray[np.uint8], objects: int, least: float = 0.1) -> NDArray[np.int64]:
+def token_owners(owners: NDArray[np.uint8], objects: int) -> NDArray[np.int64]:
     """The object that each video token shows.
 
     Args:
         owners: `[2 T, 168, 168]`, from `render_frames`; two frames make one temporal grid.
-        least: the part of the token's area, in the frame that shows most of it, from which an object counts.
 
     Returns:
-        `[T, 36]` index of the object with the largest area, or −1.
+        `[T, 36]` index of the object with the largest area, or −1 where none covers more than a tenth of the token in
+        the frame that shows most of it.
     """
     grids = len(owners) // 2
     cells = owners.reshape(grids, 2, TOKENS_PER_SIDE, TOKEN_SIZE, TOKENS_PER_SIDE, TOKEN_SIZE)
-    best = np.full((grids, TOKENS_PER_SIDE, TOKENS_PER_SIDE), least, np.float64)
+    best = np.full((grids, TOKENS_PER_SIDE, TOKENS_PER_SIDE), 0.1, np.float64)
     result = np.full(best.shape, -1, np.int64)
     for number in range(objects):
         shown = cells == number

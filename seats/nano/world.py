@@ -10,7 +10,7 @@ appears and at most one sound is heard, so that "as the beep is heard" and "the 
 
 import hashlib
 import random
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from seats.nano.vocabulary import COLOUR_NAMES, SHAPES, SOUNDS
@@ -96,7 +96,6 @@ class ClipDescription:
     source_fps: float
     has_video: bool = True
     has_audio: bool = True
-    tags: tuple[str, ...] = field(default=())
 
 
 def seed_of(split: Split, index: int) -> int:

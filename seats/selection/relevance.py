@@ -6,13 +6,13 @@ from torch import Tensor
 _QUERIES = 64
 
 
-def last_query_relevance(q: Tensor, k: Tensor, scale: float | None = None) -> Tensor:
+def last_query_relevance(q: Tensor, k: Tensor, scale: float) -> Tensor:
     """Attention of one query to all keys, mean over heads.
 
     Args:
         q: [H, d] query of the last text token, with rotary positions applied, any float type.
         k: [S, KVH, d] keys of the whole sequence; heads h * H/KVH up to (h+1) * H/KVH - 1 share key head h.
-        scale: factor on the scores, d ** -0.5 if None.
+        scale: factor on the scores.
 
     Returns:
         [S] float32; sums to 1 over all tokens, text included.
@@ -23,19 +23,18 @@ def last_query_relevance(q: Tensor, k: Tensor, scale: float | None = None) -> Te
     if q.ndim != 2 or k.ndim != 3 or q.shape[1] != k.shape[2] or q.shape[0] % k.shape[1]:
         raise ValueError(f"q {tuple(q.shape)} must be [H, d] and k {tuple(k.shape)} [S, KVH, d], H a multiple of KVH")
     (heads, dim), key_heads = q.shape, k.shape[1]
-    scale = dim**-0.5 if scale is None else scale
     grouped = q.float().view(key_heads, heads // key_heads, dim) * scale
     scores = torch.matmul(grouped, k.float().permute(1, 2, 0))  # [KVH, H / KVH, S]
     return scores.softmax(-1).mean((0, 1))
 
 
-def question_relevance(q: Tensor, k: Tensor, scale: float | None = None) -> Tensor:
+def question_relevance(q: Tensor, k: Tensor, scale: float) -> Tensor:
     """Attention of the last Q tokens to each token, mean over them and over heads.
 
     Args:
         q: [Q, H, d] queries of the last Q of S tokens, with rotary positions applied, any float type.
         k: [S, KVH, d] keys of the whole sequence; heads h * H/KVH up to (h+1) * H/KVH - 1 share key head h.
-        scale: factor on the scores, d ** -0.5 if None.
+        scale: factor on the scores.
 
     Returns:
         [S] float32; sums to 1. Each query sees the tokens up to itself, as in the decoder layer.
@@ -47,7 +46,6 @@ def question_relevance(q: Tensor, k: Tensor, scale: float | None = None) -> Tens
             f"q {tuple(q.shape)} must be [Q, H, d] and k {tuple(k.shape)} [S, KVH, d], H a multiple of KVH and Q <= S"
         )
     (queries, heads, dim), (total, key_heads) = q.shape, k.shape[:2]
-    scale = dim**-0.5 if scale is None else scale
     keys = k.float().permute(1, 2, 0)
     attention = torch.zeros(total, device=k.device)
     # In parts, so that a long question does not hold scores of Q x S for every head.

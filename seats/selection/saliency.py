@@ -55,7 +55,7 @@ def merge_groups(saliency: Tensor, group: int) -> Tensor:
     return saliency[:whole].view(-1, group).mean(1)
 
 
-def mean_query_attention(q: Tensor, k: Tensor, window: int, group: int, scale: float | None = None) -> Tensor:
+def mean_query_attention(q: Tensor, k: Tensor, window: int, group: int) -> Tensor:
     """Attention that the mean query of a window pays to its merged tokens, mean over heads.
 
     A merged token's key is the mean over its `group` tokens; softmax is over the merged tokens of a window, in
@@ -66,7 +66,6 @@ def mean_query_attention(q: Tensor, k: Tensor, window: int, group: int, scale: f
             of `window`.
         window: tokens per window, a multiple of `group`.
         group: tokens that the LLM sees as one.
-        scale: factor on the scores, d ** -0.5 if None.
 
     Returns:
         [n // group] float32.
@@ -76,8 +75,7 @@ def mean_query_attention(q: Tensor, k: Tensor, window: int, group: int, scale: f
     if q.ndim != 3 or q.shape != k.shape or window % group or q.shape[0] % window:
         raise ValueError(f"q {tuple(q.shape)} and k {tuple(k.shape)} must be [n, H, d], n a multiple of {window}")
     n, heads, dim = q.shape
-    scale = dim**-0.5 if scale is None else scale
-    query = q.float().view(n // window, window, heads, dim).mean(1).unsqueeze(2) * scale  # [W, H, 1, d]
+    query = q.float().view(n // window, window, heads, dim).mean(1).unsqueeze(2) * dim**-0.5  # [W, H, 1, d]
     keys = k.float().view(n // window, window // group, group, heads, dim).mean(2).permute(0, 2, 3, 1)
     return torch.matmul(query, keys).softmax(-1).mean((1, 2)).flatten()
 

@@ -40,7 +40,7 @@ class Schedule:
         return levels
 
     def mean(self) -> float:
-        """Mean of `levels()`: the retention in fact, which misses the target where not `feasible`."""
+        """Mean of `levels()`: the retention in fact, which misses the target outside `feasible_scale`."""
         return sum(self.levels()) / self.num_layers
 
 
@@ -95,14 +95,6 @@ def feasible_scale(num_layers: int, drop_layers: Sequence[int], late_layer: int 
     """
     last, _, removed_layers = _decay(num_layers, drop_layers, late_layer)
     return num_layers / last, num_layers / (last - removed_layers)
-
-
-def feasible(
-    num_layers: int, drop_layers: Sequence[int], late_layer: int | None, ratio: float, pre_llm_scale: float
-) -> bool:
-    """Whether `decay_schedule` with these settings exists and its mean is `ratio`."""
-    low, high = feasible_scale(num_layers, drop_layers, late_layer)
-    return low - 1e-9 <= pre_llm_scale <= high + 1e-9 and 0 < pre_llm_scale * ratio <= 1 + 1e-9
 
 
 def _decay(num_layers: int, drop_layers: Sequence[int], late_layer: int | None) -> tuple[int, list[float], float]:

@@ -35,9 +35,9 @@ def jpeg(rgb: np.ndarray, quality: int = 4, size: tuple[int, int] | None = None)
     return b"".join(bytes(packet) for packet in packets)
 
 
-def data_uri(data: bytes, kind: str = "image/jpeg") -> str:
-    """The bytes as an address that needs no network."""
-    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
+def data_uri(data: bytes) -> str:
+    """The bytes of a JPEG as an address that needs no network."""
+    return f"data:image/jpeg;base64,{base64.b64encode(data).decode('ascii')}"
 
 
 def thumbnails(pixels: np.ndarray, budget: int = PICTURE_BYTES) -> list[bytes]:

@@ -69,18 +69,18 @@ def pattern_mask(pattern: Pattern, height: int, width: int) -> np.ndarray:
     return np.zeros((height, width), dtype=bool)
 
 
-def shade_picture(picture: np.ndarray, left: np.ndarray, kinds: Sequence[Shade], upto: int | None = None) -> np.ndarray:
+def shade_picture(picture: np.ndarray, left: np.ndarray, kinds: Sequence[Shade]) -> np.ndarray:
     """Burn the mask into a picture.
 
     picture: uint8 `[h, w, 3]`. left: `[H, W]`, the moment at which each token of the picture left, `len(kinds)` for
-    never. upto: only moments before this one have happened; all if None. Returns uint8 `[h, w, 3]`.
+    never. Returns uint8 `[h, w, 3]`.
     """
     height, width = picture.shape[:2]
     rows = np.arange(height) * left.shape[0] // height
     columns = np.arange(width) * left.shape[1] // width
     moment = left[rows][:, columns]
     result = picture.astype(np.float32)
-    for number, shade in enumerate(kinds[:upto]):
+    for number, shade in enumerate(kinds):
         here = moment == number
         if shade.pattern == "frame":
             result[here & _inner_border(rows, columns)] = shade.rgb

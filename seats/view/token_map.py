@@ -105,10 +105,6 @@ class TokenMap:
         """The tokens by modality, those that the clip has."""
         return {name: tokens for name, tokens in (("video", self.video), ("audio", self.audio)) if tokens is not None}
 
-    def alive(self, modality: str, moments: int) -> np.ndarray:
-        """Bool `[N]`: which tokens of a modality the first `moments` moments left alive."""
-        return self.modalities()[modality].left >= moments
-
 
 def map_tokens(
     answer: Answer,

@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from benchmarks import gpu
-from seats_cli.main import build_app
+from seats_cli.app import build_app
 
 
 @pytest.fixture(scope="module")

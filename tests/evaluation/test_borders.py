@@ -9,7 +9,7 @@ from seats.evaluation.borders import Borders, Proposal, check_can_save, find_bor
 from seats.evaluation.layers import Dependence
 from seats.methods import ModelShape, Retention, Seats, retention_for
 from seats.models.checkpoint import Checkpoint, find_checkpoint
-from seats.selection.schedule import feasible
+from seats.selection.schedule import decay_schedule
 
 SHAPE = ModelShape("qwen2.5-omni", 10, {})
 
@@ -156,7 +156,9 @@ def test_whatever_the_borders_seats_reaches_the_published_retentions(layers: int
             for keep in (10, 35):
                 pair = retention_for(family, keep)
                 method = Seats.for_model(ModelShape(family, layers, own), pair, 0)
-                assert feasible(layers, method.drop_layers, method.late_layer, pair.audio, method.pre_llm_scale)
+                borders = layers, method.drop_layers, method.late_layer
+                mean = decay_schedule(*borders, pair.audio, method.pre_llm_scale).mean()
+                assert mean == pytest.approx(pair.audio, abs=2e-4)
                 assert method.layers == (*proposal.drop_layers, proposal.late_layer - 1)
 
 

@@ -11,9 +11,7 @@ from tests.media.make import tone, write_clip, write_cover_mp3
 def test_a_clip(plain_clip):
     info = probe(plain_clip)
     assert "mp4" in info.format.split(",")
-    assert info.size_bytes == plain_clip.stat().st_size
     assert info.duration_s == pytest.approx(12.0, abs=0.05)
-    assert not info.duration_counted
     assert (info.video.codec, info.video.width, info.video.height) == ("h264", 160, 120)
     assert (info.video.fps, info.video.frames, info.video.turned) == (30.0, 360, False)
     assert (info.audio.codec, info.audio.sample_rate, info.audio.channels) == ("aac", 48_000, 2)
@@ -26,7 +24,6 @@ def test_rotation_depth_and_several_streams(clips):
     upside = probe(write_clip(clips / "probe-upside.mp4", frames=4, rotation=180)).video
     assert (upside.width, upside.height, upside.turned) == (160, 120, False)
     deep = probe(write_clip(clips / "probe-deep.mkv", frames=4, pix_fmt="yuv420p10le", video_streams=2))
-    assert deep.video.pixel_format == "yuv420p10le"
     assert deep.video_streams == 2
     assert deep.video.width == 160
 

@@ -8,9 +8,10 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, Qwen2_5OmniThinkerForConditionalGeneration, WhisperFeatureExtractor
 
+from seats.models.checkpoint import BUILT_IN_FOLDER
 from seats.nano.config import LAYERS, build_thinker
 from seats.nano.examples import make_batch
-from seats.nano.export import SPECIAL_ATTRIBUTES, WEIGHTS, export, main
+from seats.nano.export import SPECIAL_ATTRIBUTES, export, main
 from seats.nano.packing import PackedForward, encode_audio, encode_video
 from seats.nano.vocabulary import TOKEN_IDS, encode_words
 from seats.nano.world import describe_clip
@@ -21,7 +22,7 @@ def exported(tmp_path_factory):
     torch.manual_seed(1)
     thinker = build_thinker().eval()
     folder = tmp_path_factory.mktemp("weights")
-    export(thinker, folder, "# card\n")
+    export(thinker, folder)
     return thinker, folder
 
 
@@ -95,7 +96,7 @@ def test_the_model_is_small_and_deep_enough(exported):
 
 def test_the_shipped_model_answers(tmp_path):
     """The weights in the package load with the stock class and know some of the world."""
-    loaded = Qwen2_5OmniThinkerForConditionalGeneration.from_pretrained(WEIGHTS, dtype=torch.float32).eval()
+    loaded = Qwen2_5OmniThinkerForConditionalGeneration.from_pretrained(BUILT_IN_FOLDER, dtype=torch.float32).eval()
     from seats.nano.evaluate import evaluate, held_out_batches
 
     accuracy = evaluate(PackedForward(loaded), held_out_batches(lengths=(4, 6), clips=4))

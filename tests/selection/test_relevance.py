@@ -14,7 +14,7 @@ def test_equals_attention_with_repeated_key_heads(heads, key_heads, dtype):
     k = torch.randn(50, key_heads, 16, generator=generator).to(dtype)
     repeated = k.float().repeat_interleave(heads // key_heads, dim=1)
     expected = torch.einsum("hd,shd->hs", q.float(), repeated).div(4).softmax(-1).mean(0)
-    relevance = last_query_relevance(q, k)
+    relevance = last_query_relevance(q, k, scale=0.25)
     assert relevance.dtype == torch.float32
     torch.testing.assert_close(relevance, expected)
     assert relevance.sum() == pytest.approx(1, abs=1e-5)
@@ -30,9 +30,9 @@ def test_agrees_with_the_grouped_attention_of_torch():
 
 def test_shapes_that_disagree_are_refused():
     with pytest.raises(ValueError, match="multiple"):
-        last_query_relevance(torch.zeros(6, 8), torch.zeros(5, 4, 8))
+        last_query_relevance(torch.zeros(6, 8), torch.zeros(5, 4, 8), scale=1.0)
     with pytest.raises(ValueError, match="KVH"):
-        last_query_relevance(torch.zeros(4, 8), torch.zeros(5, 4, 16))
+        last_query_relevance(torch.zeros(4, 8), torch.zeros(5, 4, 16), scale=1.0)
 
 
 @pytest.mark.parametrize("queries", [1, 7, 30])
@@ -53,10 +53,10 @@ def test_a_question_is_the_mean_of_its_causal_rows(queries, rows_at_once, monkey
 def test_a_question_of_one_token_is_the_last_query():
     generator = torch.Generator().manual_seed(1)
     q, k = torch.randn(1, 6, 16, generator=generator), torch.randn(20, 3, 16, generator=generator)
-    torch.testing.assert_close(question_relevance(q, k), last_query_relevance(q[0], k))
+    torch.testing.assert_close(question_relevance(q, k, 0.25), last_query_relevance(q[0], k, 0.25))
 
 
 def test_questions_whose_shapes_disagree_are_refused():
     for q, k in (((2, 6, 8), (5, 4, 8)), ((2, 4, 8), (5, 4, 16)), ((6, 4, 8), (5, 4, 8)), ((0, 4, 8), (5, 4, 8))):
         with pytest.raises(ValueError, match="Q <= S"):
-            question_relevance(torch.zeros(q), torch.zeros(k))
+            question_relevance(torch.zeros(q), torch.zeros(k), scale=1.0)

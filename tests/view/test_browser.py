@@ -93,7 +93,7 @@ def test_slider_goes_through_the_layers(opened: Open, maps: dict[str, TokenMap])
         happened = sum(moment.after_layer < layer for moment in seen.moments)
         state = page.inner_text("#state")
         for name, tokens in seen.modalities().items():
-            assert f"{int(seen.alive(name, happened).sum()):,} of {len(tokens):,} {name} tokens" in state, layer
+            assert f"{(tokens.left >= happened).sum():,} of {len(tokens):,} {name} tokens" in state, layer
         assert page.locator("#legend button.later").count() == len(seen.moments) - happened
         pictures.add((happened, drawn(page)))
     assert len({picture for _, picture in pictures}) >= len(seen.moments) + 1

@@ -38,11 +38,3 @@ def test_mask_lies_on_its_tokens() -> None:
     assert (shaded[24:36, 4:16] == 200).all()  # a frame around what stayed to the last stage
     assert (shaded[20, :20] != 200).all()
     assert len(np.unique(shaded[20:, 40:].reshape(-1, 3), axis=0)) == 2  # veil and hatching
-
-
-def test_moments_to_come_are_not_shown() -> None:
-    picture = np.full((20, 20, 3), 200, np.uint8)
-    left = np.array([[0, 1]])
-    shaded = shade_picture(picture, left, shades(MOMENTS), upto=1)
-    assert (shaded[:, 10:] == 200).all()
-    assert (shaded[:, :10] != 200).all()
