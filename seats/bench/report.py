@@ -13,11 +13,11 @@ from typing import Any
 import torch
 
 from seats.bench.measure import STOCK, Row, Run, Spread, ratios, spread
+from seats.costs.flops import PARTS
 from seats.models.thinker import Thinker
 from seats.tokens.layout import Counts
 
 STEPS = ("prepare", "encode_video", "encode_audio", "saliency", "selection", "prefill")
-_FLOPS = ("vision_encoder", "audio_encoder", "selection", "llm_prefill", "lm_head", "llm_decode")
 
 
 def rows_json(rows: list[Row], rate: float | None, encoders: bool) -> list[dict[str, Any]]:
@@ -134,7 +134,7 @@ def _flops(run: Run, encoders: bool) -> dict[str, Any]:
     stock = full.after_encoders + (run.trace.full.total - 1) * full.lm_head  # stock code's head sees every position
     return {
         "parts": {
-            name: getattr(run.flops.run, name) if encoders or not name.endswith("_encoder") else None for name in _FLOPS
+            name: getattr(run.flops.run, name) if encoders or not name.endswith("_encoder") else None for name in PARTS
         },
         "selection_and_prefill": run.flops.run.after_encoders,
         "reduction": run.flops.llm_reduction,

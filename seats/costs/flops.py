@@ -9,7 +9,7 @@ differs in most of these.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from seats.costs.encoders import audio_macs, saliency_macs, vision_macs
@@ -61,6 +61,10 @@ class FlopsParts:
     def after_encoders(self) -> float:
         """From the encoders' output to the first answer token, selection included."""
         return self.selection + self.llm_prefill + self.lm_head
+
+
+PARTS = tuple(part.name for part in fields(FlopsParts))
+"""Names of the parts, in the order of reports."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import platform
 from importlib.metadata import version
 from typing import Any
 
+from seats.costs.flops import PARTS
 from seats.inference.answer import Answer
 
 SCHEMA = "seats.answer/1"
@@ -54,8 +55,8 @@ def answer_json(answer: Answer) -> dict[str, Any]:
             "run": flops.run.total,
             "reduction": flops.reduction,
             "llm_reduction": flops.llm_reduction,
-            "parts": {part: getattr(flops.run, part) for part in _PARTS},
-            "parts_full": {part: getattr(flops.full, part) for part in _PARTS},
+            "parts": {part: getattr(flops.run, part) for part in PARTS},
+            "parts_full": {part: getattr(flops.full, part) for part in PARTS},
             "paper_macs": {"full": flops.paper_full_macs, "run": flops.paper_run_macs},
         },
         "latency_ms": answer.latency_ms,
@@ -75,9 +76,6 @@ def answer_json(answer: Answer) -> dict[str, Any]:
             **{name: version(name) for name in ("torch", "transformers", "av")},
         },
     }
-
-
-_PARTS = ("vision_encoder", "audio_encoder", "selection", "llm_prefill", "lm_head", "llm_decode")
 
 
 def _modality(answer: Answer, name: str) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from array import array
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 
+from seats.costs.flops import PARTS
 from seats.evaluation.statistics import Accuracy
 from seats.report.compare import digest
-from seats.report.rows import MODALITIES, PARTS, Answered, Row
+from seats.report.rows import MODALITIES, Answered, Row
 from seats.report.setting import Label, Setting
 from seats.report.spread import Spread, Values, histogram
 from seats.report.summary import (

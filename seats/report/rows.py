@@ -9,6 +9,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from seats.costs.flops import PARTS
+
 SCHEMA = "seats.answer/1"
 STEPS = (
     "decode_clip",
@@ -21,7 +23,6 @@ STEPS = (
     "per_output_token",
     "total",
 )
-PARTS = ("vision_encoder", "audio_encoder", "selection", "llm_prefill", "lm_head", "llm_decode")
 MODALITIES = ("video", "audio")
 
 _MOST_LAYERS = 512
