@@ -29,6 +29,7 @@ from seats.errors import OutOfMemoryError, SeatsError
 from seats.inference.answer import answer_encoded
 from seats.inference.encode import encode_clip
 from seats.inference.report import answer_json
+from seats.inference.shortage import lacks_memory
 from seats.media import Clip
 from seats.models.omni import device_named, load_model
 from seats.plan.limit import longest
@@ -201,8 +202,7 @@ class Worker:
     def _judged(self, error: Exception) -> Exception:
         """The error without the tensors that hang on its traceback; memory that ran out as one class of error."""
         said = " ".join(str(error).split())
-        full = isinstance(error, (OutOfMemoryError, torch.OutOfMemoryError, MemoryError))
-        if full or (isinstance(error, RuntimeError) and "memory: you tried to allocate" in said):
+        if isinstance(error, OutOfMemoryError) or lacks_memory(error):
             error.__traceback__ = error.__cause__ = error.__context__ = None
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()

@@ -25,5 +25,11 @@ def shortage_told(what: str, device: torch.device) -> Iterator[None]:
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Whether a device or the machine has no memory left; on a CPU, torch says so in words only."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
+    """Whether a device or the machine has no memory left; on a CPU, torch says so in words only, which differ by
+    system."""
+    said = str(error)
+    return (
+        isinstance(error, (torch.OutOfMemoryError, MemoryError))
+        or "can't allocate memory" in said
+        or "not enough memory: you tried to allocate" in said
+    )
