@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seats.errors import MediaError, OutOfMemoryError
-from seats_cli.options import AnswerOptions, ClipOptions, ModelOptions, SelectionOptions, option
+from seats_cli.options import AnswerOptions, ClipOptions, ModelOptions, SelectionOptions, option, share
 from seats_cli.text import size
 from seats_cli.usage import WrongUsage
 
@@ -132,9 +132,6 @@ def ask_for(
 
     if options.quantize is not None and place.device != "cuda":
         raise WrongUsage(f"--quantize works on a CUDA GPU, not on {place.device}")
-
-    def share(percent: float | None) -> float | None:
-        return None if percent is None else percent / 100
 
     return Ask(
         question=question or QUESTION,

@@ -34,8 +34,8 @@ _LARGE = 2**30
 beside the imports took three to ten times as long as alone (both want the interpreter's lock) and the whole was no
 faster, while the report would have called that the time to read the clip."""
 
-
-_TINY = 2**26
+TINY = 2**26
+"""Bytes of weights below which a model runs on one thread (`fit_threads`)."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def fit_threads(checkpoint: Checkpoint) -> None:
 
     from seats.models.omni import thinker_bytes
 
-    if thinker_bytes(checkpoint) < _TINY and "OMP_NUM_THREADS" not in os.environ:
+    if thinker_bytes(checkpoint) < TINY and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
 
 

@@ -26,6 +26,7 @@ from seats_cli.options import (
     flag,
     option,
     parse_question,
+    share,
 )
 from seats_cli.output import Output
 from seats_cli.places import check_place
@@ -43,8 +44,6 @@ ORDER = 30
 SCHEMA = "seats.batch/1"
 SOME_FAILED = 3
 _BATCH = "Batch"
-_SMALL = 2**26
-"""Bytes of weights below which a model runs on one thread, as `ask` has it."""
 
 
 @dataclass(frozen=True)
@@ -286,9 +285,6 @@ def _setup(
         limit=limit,
     )
 
-    def share(percent: float | None) -> float | None:
-        return None if percent is None else percent / 100
-
     answer = settings.AnswerSettings(
         method=selection.method,
         keep=selection.keep,
@@ -310,10 +306,11 @@ def _threads(checkpoint: Checkpoint, options: BatchOptions, device: str) -> int 
     """CPU threads of a worker's model; None for torch's choice, which goes by OMP_NUM_THREADS where that is set."""
     from seats.batch.local import devices_for
     from seats.costs.memory import checkpoint_bytes
+    from seats_cli.startup import TINY
 
     if "OMP_NUM_THREADS" in os.environ:
         return None
-    if checkpoint_bytes(checkpoint.folder) < _SMALL:
+    if checkpoint_bytes(checkpoint.folder) < TINY:
         return 1
     workers = (options.workers or 1) if options.engine == "ray" else len(devices_for(device, options.workers))
     return None if workers == 1 else max(1, (os.cpu_count() or 1) // workers)
