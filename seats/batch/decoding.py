@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Lock
 
 from seats.batch.children import Child
@@ -13,6 +14,7 @@ from seats.batch.settings import ClipSettings
 from seats.batch.shared import receive_clip
 from seats.errors import MediaError, SeatsError
 from seats.media import Clip
+from seats.media.container import Deadline
 
 _START_S = 300.0
 _OUTGREW = f"exit code {MEMORY_EXIT}"
@@ -59,7 +61,6 @@ class Decoder:
         is what the kernel does to a large process when others want the memory. Raises DecoderError for what no clip is
         to blame for."""
         content: Content | None = None
-        ended = "it was closed"
         child = self._ensure_child()
         if child is None:
             return Decoded(None, None, MediaError(f"{path}: not read, the decoder was closed"))
@@ -133,9 +134,7 @@ class Decoder:
 
 def _why(path: str, ended: str, timeout_s: float, memory: int) -> MediaError:
     if ended == "slow":
-        return MediaError(
-            f"{path}: reading took longer than {timeout_s:g} s; allow more time or ask about a shorter part"
-        )
+        return Deadline(timeout_s, Path(path)).error()
     if ended == _OUTGREW:
         return MediaError(
             f"{path}: reading took more than {memory / 2**30:.2g} GiB of memory; allow more, or lower "
