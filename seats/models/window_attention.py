@@ -8,7 +8,6 @@ a video: inner, right, bottom and corner windows).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -31,13 +30,6 @@ def use_window_attention(*encoders: Any) -> None:
 def uses_window_attention(encoder: Any) -> bool:
     """Whether `use_window_attention` was applied, and stands."""
     return encoder.config._attn_implementation == NAME
-
-
-@dataclass
-class _Windows:
-    """Where the windows of one encoder call are. groups: (rows [n, length] or None for all rows in order, length)."""
-
-    groups: list[tuple[torch.Tensor | None, int]]
 
 
 def windowed_attention(
@@ -66,10 +58,10 @@ def windowed_attention(
         scale = {} if scaling is None or scaling == q.shape[-1] ** -0.5 else {"scale": scaling}
         return varlen(q, k, v, cu, cu, longest, longest, **scale).unsqueeze(0), None
     windows = _windows(cu_seq_lens_q)
-    if len(windows.groups) == 1 and windows.groups[0][0] is None:
-        return _batched(q, k, v, windows.groups[0][1], scaling).unsqueeze(0), None
+    if len(windows) == 1 and windows[0][0] is None:
+        return _batched(q, k, v, windows[0][1], scaling).unsqueeze(0), None
     out = torch.empty_like(q)
-    for rows, length in windows.groups:
+    for rows, length in windows:
         out[rows] = _batched(q[rows], k[rows], v[rows], length, scaling)
     return out.unsqueeze(0), None
 
@@ -82,8 +74,11 @@ def _batched(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, length: int, sca
     return out.transpose(1, 2).reshape(-1, heads, dim)
 
 
-def _windows(cu_seqlens: torch.Tensor) -> _Windows:
-    """Windows by length. All layers of a call share one `cu_seqlens`, so the result is kept on the tensor itself."""
+def _windows(cu_seqlens: torch.Tensor) -> list[tuple[torch.Tensor | None, int]]:
+    """Windows by length: rows int64 `[n * length]`, None for all rows in order, and the length.
+
+    All layers of a call share one `cu_seqlens`, so the result is kept on the tensor itself.
+    """
     found = getattr(cu_seqlens, "_seats_windows", None)
     if found is not None:
         return found
@@ -91,14 +86,13 @@ def _windows(cu_seqlens: torch.Tensor) -> _Windows:
     lengths = host.diff()
     distinct = lengths.unique().tolist()
     if len(distinct) == 1:
-        groups: list[tuple[torch.Tensor | None, int]] = [(None, distinct[0])]
+        found = [(None, distinct[0])]
     else:
-        groups = []
+        found = []
         for length in distinct:
             starts = host[:-1][lengths == length]
             rows = (starts[:, None] + torch.arange(length)).reshape(-1)
-            groups.append((rows.to(cu_seqlens.device), length))
-    found = _Windows(groups)
+            found.append((rows.to(cu_seqlens.device), length))
     cu_seqlens._seats_windows = found  # type: ignore[attr-defined]
     return found
 
