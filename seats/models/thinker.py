@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -196,15 +196,15 @@ class Thinker:
         def keep_rotary(_module: nn.Module, _args: tuple, kwargs: dict[str, Any]) -> None:
             captured["cos"], captured["sin"] = kwargs["position_embeddings"]
 
-        with _capture(self.family.vision_projections(self.vision) if enabled else {}, captured):
-            handle = None
-            if enabled:
-                handle = self.vision.blocks[-1].attn.register_forward_pre_hook(keep_rotary, with_kwargs=True)
-            try:
-                yield captured
-            finally:
-                if handle is not None:
-                    handle.remove()
+        if not enabled:
+            yield captured
+            return
+        attention = self.vision.blocks[-1].attn
+        with (
+            _capture(self.family.vision_projections(self.vision), captured),
+            attention.register_forward_pre_hook(keep_rotary, with_kwargs=True),
+        ):
+            yield captured
 
     @contextmanager
     def audio_probe(self, enabled: bool = True) -> Iterator[dict[str, torch.Tensor]]:
@@ -276,9 +276,7 @@ def _capture(modules: dict[str, nn.Module], into: dict[str, torch.Tensor]) -> It
 
         return hook
 
-    handles = [module.register_forward_hook(hook_for(name)) for name, module in modules.items()]
-    try:
+    with ExitStack() as hooks:
+        for name, module in modules.items():
+            hooks.enter_context(module.register_forward_hook(hook_for(name)))
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
