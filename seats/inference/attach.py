@@ -96,12 +96,13 @@ def attach(
             "token selection needs layers that see the whole prompt: this model's have a sliding window"
         )
     attached = Attachment(method)
-    engine = _Engine(wrapped, method, kv, timer or StepTimer(wrapped.device), attached)
     watching = nullcontext(lambda: prepared) if prepared is not None else watched(wrapped, method.wants)
-    engine.mask_unknown = prepared is None  # to look at it is to wait for the device, at every token
     patched = "forward" in wrapped.text.__dict__
     previous = wrapped.text.__dict__.get("forward")
-    with watching as engine.prompts, _attention_of_any_length(wrapped.device):
+    with watching as prompts, _attention_of_any_length(wrapped.device):
+        engine = _Engine(
+            wrapped, method, kv, timer or StepTimer(wrapped.device), attached, prompts, mask_unknown=prepared is None
+        )
         wrapped.text.forward = engine.forward
         try:
             yield attached
@@ -162,12 +163,25 @@ class _Alive:
 
 
 class _Engine:
-    """The forward that takes the place of the text model's own."""
+    """The forward that takes the place of the text model's own.
 
-    def __init__(self, thinker: Thinker, method: Method, kv: KvPolicy, timer: StepTimer, attached: Attachment) -> None:
+    prompts: gives what is known of the prompt that comes. mask_unknown: whether it may be padded; to look is to wait
+    for the device, at every token.
+    """
+
+    def __init__(
+        self,
+        thinker: Thinker,
+        method: Method,
+        kv: KvPolicy,
+        timer: StepTimer,
+        attached: Attachment,
+        prompts: Callable[[], Prepared],
+        *,
+        mask_unknown: bool,
+    ) -> None:
         self.thinker, self.method, self.kv, self.timer, self.attached = thinker, method, kv, timer, attached
-        self.prompts: Callable[[], Prepared]
-        self.mask_unknown = True
+        self.prompts, self.mask_unknown = prompts, mask_unknown
 
     def forward(
         self,
