@@ -19,6 +19,7 @@ from seats.files import printable_path
 from seats.inference.answer import Question
 from seats.inference.encode import build_prompt, encode_clip
 from seats.inference.generate import generate
+from seats.keep import method_label
 from seats.media import Clip, ReadingClip
 from seats.models.omni import OmniModel
 
@@ -58,6 +59,9 @@ def profile(
     rows = alternate(settings, run, rounds, warmups, on_round, limit_s, announce)
     rate = statistics.median(rates) if rates else None
     told = rows_json(rows, rate, encoders=True)
+    for row, made in zip(rows, told, strict=True):
+        asked = _asked(question, row.setting)
+        made["label"] = method_label(asked.method, asked.keep, asked.keep_video, asked.keep_audio)
     if read is not None:
         announce("from the file")
         for row, made in zip(rows, told, strict=True):

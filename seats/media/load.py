@@ -97,7 +97,7 @@ def load_clip(
     notes += more
     read_until = max(ends.values())
     if video is None and audio is None:
-        raise MediaError(f"{path}: nothing can be read between {start:g} s and {_until(end)}; check the range and file")
+        raise MediaError(f"{path}: nothing can be read between {start:g} s and {until(end)}; check the range and file")
     complete = len(used) == bool(videos) + bool(audios)
     if duration is None or (complete and math.isinf(end) and read_until > duration):
         duration = read_until
@@ -194,7 +194,7 @@ def _decode_both(
     video: Video | None = None
     audio: Audio | None = None
     video_until = audio_until = 0.0
-    span = f"between {start_s:g} s and {_until(end_s)}"
+    span = f"between {start_s:g} s and {until(end_s)}"
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="seats-audio") as pool:
         sound: Future[tuple[Audio | None, list[str], float]] | None = None
         if with_audio:
@@ -235,5 +235,6 @@ def _load_audio(
     return loaded
 
 
-def _until(end_s: float) -> str:
+def until(end_s: float) -> str:
+    """The end of a range in words, seconds from the file's start."""
     return "its end" if math.isinf(end_s) else f"{end_s:g} s"

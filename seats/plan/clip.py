@@ -12,7 +12,7 @@ import numpy as np
 from seats.errors import MediaError
 from seats.media import SAMPLE_RATE, FrameSampling, MediaInfo, frame_size, probe
 from seats.media import container as media
-from seats.media.load import check_start, checked_range
+from seats.media.load import check_start, checked_range, until
 from seats.media.pictures import no_picture
 from seats.media.probe import stream_notes
 from seats.media.sampling import shown_size
@@ -41,12 +41,14 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Sound:
-    """A sound stream. end_s: when its last sample ends, seconds from the file's start; exact as for pictures."""
+    """A sound stream. begin_s, end_s: when its first sample begins and its last one ends, seconds from the file's
+    start; exact as for pictures."""
 
     sample_rate: int
     codec: str
     end_s: float
     exact: bool
+    begin_s: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +129,12 @@ def take(clip: ClipFacts, sampling: FrameSampling, start_s: float | None = None,
         if not samples:
             raise MediaError(f"{clip.path}: {error}") from None
         frames, fps, size, still, notes = 0, 1.0, (0, 0), False, (str(error),)
+    else:
+        span = f"between {start:g} s and {until(end)}"
+        if clip.pictures is not None and not frames:
+            notes = (*notes, f"no picture is shown {span}")
+        if clip.sound is not None and not samples:
+            notes = (*notes, f"there is no sound {span}")
     if not frames and not samples:
         raise MediaError(f"{clip.path}: has neither pictures nor sound there; choose another part")
     ends = [known for known in (clip.duration_s, clip.sound and clip.sound.end_s) if known]
@@ -155,7 +163,7 @@ def _frames(
 
 def _samples(sound: Sound | None, start: float, end: float) -> int:
     """Samples at 16 kHz, as many as resampling what lies between the times gives."""
-    if sound is None or min(sound.end_s, end) <= start:
+    if sound is None or min(sound.end_s, end) <= start or sound.begin_s >= end:
         return 0
     at_source = round((min(sound.end_s, end) - start) * sound.sample_rate)
     return math.ceil(at_source * SAMPLE_RATE / sound.sample_rate)
@@ -184,20 +192,21 @@ def _sound(info: MediaInfo) -> Sound | None:
     assert audio is not None
     rate = audio.sample_rate or SAMPLE_RATE
     try:
-        end = _end_of_packets(info.path, rate, media.Deadline(PACKETS_S, info.path))
-        if end is not None:
-            return Sound(rate, audio.codec, end, exact=True)
+        begin, end = _ends_of_packets(info.path, rate, media.Deadline(PACKETS_S, info.path))
+        if begin is not None and end is not None:
+            return Sound(rate, audio.codec, end, exact=True, begin_s=begin)
     except MediaError:
         pass
     return Sound(rate, audio.codec, info.duration_s or 0.0, exact=False)
 
 
-def _end_of_packets(path: Path, rate: int, deadline: media.Deadline) -> float | None:
-    """When the last sample ends, seconds from the file's start; None without timestamps."""
+def _ends_of_packets(path: Path, rate: int, deadline: media.Deadline) -> tuple[float | None, float | None]:
+    """When the first sample begins and the last one ends, seconds from the file's start; None without timestamps."""
     with media.open_media(path, deadline) as container:
         stream = media.audio_streams(container)[0]
         context = stream.codec_context
         frame = (context.frame_size or 0) / rate if context is not None else 0.0
+        begin: float | None = None
         position: float | None = None
         origin, base = media.start_of(container), float(stream.time_base)
         for packet in media.packets(container, stream, deadline):
@@ -211,4 +220,5 @@ def _end_of_packets(path: Path, rate: int, deadline: media.Deadline) -> float | 
             if position is None or abs(at - position) > _DRIFT_S:
                 position = at
             position += length
-    return position
+            begin = at if begin is None else begin
+    return begin, position

@@ -29,8 +29,8 @@ def test_methods_are_measured_against_full_tokens(folder, capsys):
     assert document["clip"]["audio_s"] == pytest.approx(4.0, abs=0.05)
     assert document["clip"]["frames"] == 4
     rows = {row["label"]: row for row in document["rows"]}
-    assert rows["fastv-om 25%"]["error"].startswith("fastv-om cannot keep")
-    seats, full = rows["seats 25%"], rows["full"]
+    assert rows["fastv-om 25% audio 30%"]["error"].startswith("fastv-om cannot keep")
+    seats, full = rows["seats 25% audio 30%"], rows["full"]
     steps = ("prepare", "encode_video", "encode_audio", "saliency", "selection", "prefill", "first_token")
     assert all(seats["latency_ms"][step]["median"] > 0 for step in steps)
     assert full["latency_ms"]["saliency"] is None

@@ -83,3 +83,13 @@ def test_ten_hours_are_planned_in_a_moment():
     assert time.process_time() - began < 1.0
     assert plan.part.frames == replace(model.sampling).max_frames
     assert plan.full.tokens.layers[0].audio == 25 * hours
+
+
+@pytest.mark.parametrize(("start", "end"), [(0.0, 4.0), (0.0, 8.0), (5.0, None), (None, None)])
+def test_a_part_without_sound_or_pictures_is_told_as_by_ask(tmp_path, start, end):
+    path = write_clip(tmp_path / "apart.mkv", frames=40, rate=10, sound=tone(2.0), sound_start_s=6.0)
+    part, clip = take(read_clip(path), FrameSampling(), start, end), load_clip(path, start_s=start, end_s=end)
+    told = [note for note in clip.notes if note.startswith(("no picture is shown", "there is no sound"))]
+    assert [note for note in part.notes if note in told] == told
+    assert (part.frames > 0, part.samples > 0) == (clip.video is not None, clip.audio is not None)
+    assert part.sound_s == pytest.approx(clip.audio.seconds if clip.audio else 0.0, abs=0.05)
