@@ -244,7 +244,7 @@ def _against(against: Against) -> Iterator[RenderableType]:
         yield Flow(pairs)
         if compared.pairs:
             yield ""
-            yield Fitted(partial(_ratios, compared))
+            yield Fitted(*(partial(_ratios, compared, spread) for spread in (True, False)))
             yield ""
             yield f"{compared.same_answers:,} answers the same, {compared.different_answers:,} different"
         for example in compared.examples[:5]:
@@ -260,17 +260,17 @@ def _against(against: Against) -> Iterator[RenderableType]:
         yield Text(f"not compared, nothing there with these settings: {one_line(label)}", style="yellow")
 
 
-def _ratios(compared: Comparison) -> Table:
+def _ratios(compared: Comparison, spread: bool) -> Table:
     from seats.report.names import STEP_NAMES
     from seats.report.units import flops, milliseconds, times
 
-    table = _table("<median", "there", "here", "ratio", "middle 90 % of pairs")
+    table = _table("<median", "there", "here", "ratio", *(["middle 90 % of pairs"] if spread else []))
     rows: list[tuple[str, Ratio, Callable[[float], str]]] = [
         (STEP_NAMES[name], ratio, milliseconds) for name, ratio in compared.latency.items()
     ]
     if compared.flops is not None:
         rows.append(("FLOPs as run", compared.flops, flops))
     for name, ratio, show in rows:
-        spread = f"{times(ratio.per_pair.p05)} to {times(ratio.per_pair.p95)}"
-        table.add_row(name, show(ratio.median_against), show(ratio.median), times(ratio.ratio), spread)
+        pairs = [f"{times(ratio.per_pair.p05)} to {times(ratio.per_pair.p95)}"] if spread else []
+        table.add_row(name, show(ratio.median_against), show(ratio.median), times(ratio.ratio), *pairs)
     return table
