@@ -20,11 +20,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.gpu import KEEPS
 from benchmarks.linearity import QUESTION, ROOT, make_clip
 
 LENGTHS = (10.0, 60.0, 160.0)
 """The last is about as long as seats-nano's time range."""
-KEEPS = (35, 25, 15, 10)
 
 
 def measured(seconds: float, rounds: int, folder: Path) -> dict[str, Any]:

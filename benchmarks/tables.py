@@ -17,7 +17,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.gpu import FOLDER, MODELS, ROOT, figures, times
+from benchmarks.gpu import FOLDER, KEEPS, MODELS, ROOT, figures, times
 
 DOCUMENTS = tuple(
     ROOT / name for name in ("README.md", "docs/methods.md", "docs/speed.md", "seats/nano/weights/README.md")
@@ -211,12 +211,12 @@ def gpu(folder: Path = FOLDER) -> str:
     done = {name: its for name, its in found.items() if its["result"]}
     if not done:
         return "Not measured yet: `python benchmarks/gpu.py run` on a machine with a GPU makes the records.\n"
-    rows = [["selection + prefill, times faster", *(f"{keep} %" for keep in (35, 25, 15, 10))]]
+    rows = [["selection + prefill, times faster", *(f"{keep} %" for keep in KEEPS)]]
     for model in MODELS:
         tokens = done.get(f"{model.short}-tokens", {"result": {"rows": []}})["result"]["rows"]
         ours = {its["keep_percent"]: its for its in tokens if its["method"] == "seats" and its["error"] is None}
         for against, name in (("selection_and_prefill", "our full tokens"), ("over_stock", "transformers")):
-            cells = [times(ours.get(keep, {}).get("speedup", {}).get(against)) for keep in (35, 25, 15, 10)]
+            cells = [times(ours.get(keep, {}).get("speedup", {}).get(against)) for keep in KEEPS]
             if ours:
                 rows.append([f"{model.preset} than {name}", *cells])
     said = "".join(f"- {line}\n" for line in figures(done))

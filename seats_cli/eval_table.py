@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from rich import box
 from rich.console import Console
 from rich.measure import Measurement
@@ -38,8 +40,7 @@ def show_results(results: Results, *, by_type: bool) -> None:
 
 def _main(results: Results, level: int) -> Table:
     table = _table(main_table(results, level))
-    for this, following in zip(results.settings, results.settings[1:], strict=False):
-        row = results.settings.index(this)
+    for row, (this, following) in enumerate(pairwise(results.settings)):
         table.rows[row].end_section = len(results.settings) > FEW_SETTINGS and (
             this.setting.method != following.setting.method
         )

@@ -7,7 +7,6 @@ import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from pathlib import Path
 from threading import Thread
 
 from seats.errors import SeatsError
@@ -223,7 +222,7 @@ def _hub(endpoint: str, asking: _Asking | None) -> Hub:
 
     cache = cache_folder()
     models = tuple(ModelState(name, cached_bytes(name)) for name in KNOWN if name != BUILT_IN)
-    return Hub(endpoint, None if asking is None else asking.answer(), str(cache), free_bytes(Path(cache)), models)
+    return Hub(endpoint, None if asking is None else asking.answer(), str(cache), free_bytes(cache), models)
 
 
 class _Asking:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from seats_cli.flow import Fitted, Flow, bar
 from seats_cli.summary import STYLES
-from seats_cli.text import one_line
+from seats_cli.text import one_line, size
 
 if TYPE_CHECKING:
     from seats.report.summary import Against, Comparison, Cost, FileReport, Group, Ratio, Report
@@ -115,8 +115,6 @@ def _facts(group: Group) -> Iterator[Text | str]:
     for name, rate in group.rates.items():
         yield f"{three_digits(rate.overall)} {names[name]}"
     if group.peak_bytes is not None:
-        from seats_cli.text import size
-
         yield f"{size(group.peak_bytes.highest)} peak memory"
 
 

@@ -54,7 +54,6 @@ def _setting(result: SettingResult, list_wrong: bool) -> dict[str, Any]:
         "llm_flops_share_of_full": result.llm_flops_share,
         "prefill_ms_median": result.prefill_ms,
         "retention": {"video": result.video, "audio": result.audio, "overall": result.overall},
-        "failed": result.failed,
         **({"wrong": [_wrong(wrong) for wrong in result.wrong]} if list_wrong else {}),
     }
 

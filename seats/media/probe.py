@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,7 @@ def probe(path: str | os.PathLike[str], *, timeout_s: float | None = None) -> Me
     if duration is None:  # not in the header, or there is none, as in raw AAC
         duration = count_duration(path, deadline)
         if video and video.fps and video.frames is None and duration:
-            video = VideoInfo(**{**video.__dict__, "frames": round(video.fps * duration)})
+            video = replace(video, frames=round(video.fps * duration))
     return MediaInfo(path, name, duration, video, audio, len(videos), len(audios))
 
 

@@ -56,10 +56,10 @@ def suggestions(plan: Plan, clip: ClipFacts, limit: int, others: Sequence[Planne
         if made is not None and fits(made, limit):
             found.append(Suggestion(flags, made, without))
 
-    frames = _most_frames(plan, clip, ask, limit)
+    frames = _most_frames(plan, clip, limit)
     if frames:
         add(f"--max-frames {frames}", replace(ask, max_frames=frames))
-    pixels = _most_pixels(plan, clip, ask, limit)
+    pixels = _most_pixels(plan, clip, limit)
     if pixels:
         add(f"--max-pixels {pixels}", replace(ask, max_pixels=pixels))
     end = _latest_end(plan, clip, limit)
@@ -149,19 +149,19 @@ def _size(count: int) -> str:
     return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"
 
 
-def _most_frames(plan: Plan, clip: ClipFacts, ask: Ask, limit: int) -> int | None:
+def _most_frames(plan: Plan, clip: ClipFacts, limit: int) -> int | None:
     """The largest --max-frames below what is taken that fits; None without one."""
     half = plan.part.frames // 2
-    pairs = _largest(1, half - 1, lambda n: _ok(plan.model, clip, replace(ask, max_frames=2 * n), limit))
+    pairs = _largest(1, half - 1, lambda n: _ok(plan.model, clip, replace(plan.ask, max_frames=2 * n), limit))
     return None if pairs is None else 2 * pairs
 
 
-def _most_pixels(plan: Plan, clip: ClipFacts, ask: Ask, limit: int) -> int | None:
+def _most_pixels(plan: Plan, clip: ClipFacts, limit: int) -> int | None:
     if plan.grid is None:
         return None
     area = plan.model.sampling.factor**2
     most = plan.part.height * plan.part.width // area
-    tokens = _largest(4, most - 1, lambda n: _ok(plan.model, clip, replace(ask, max_pixels=n * area), limit))
+    tokens = _largest(4, most - 1, lambda n: _ok(plan.model, clip, replace(plan.ask, max_pixels=n * area), limit))
     return None if tokens is None else tokens * area
 
 

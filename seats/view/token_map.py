@@ -124,7 +124,7 @@ def map_tokens(
     here = np.ones(len(layout), dtype=bool)
     for number, drop in enumerate(drops):
         stays = np.zeros(len(layout), dtype=bool)
-        stays[drop.kept.cpu().numpy()] = True
+        stays[drop.kept.numpy()] = True
         left[here & ~stays] = number
         here &= stays
     scores = relevance if relevance is not None else scored_by_method(trace)
@@ -163,9 +163,9 @@ def map_tokens(
 
 def scored_by_method(trace: Trace) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     """Origins and scores per layer at which the method read the relevance."""
-    before = [np.arange(len(trace.layout)), *(drop.kept.cpu().numpy() for drop in trace.drops)]
+    before = [np.arange(len(trace.layout)), *(drop.kept.numpy() for drop in trace.drops)]
     return {
-        drop.after_layer: (origins, drop.relevance.cpu().numpy())
+        drop.after_layer: (origins, drop.relevance.numpy())
         for origins, drop in zip(before, trace.drops, strict=False)
         if drop.relevance is not None
     }

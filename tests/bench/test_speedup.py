@@ -2,7 +2,8 @@
 
 import pytest
 
-from benchmarks.speedup import KEEPS, measured
+from benchmarks.gpu import KEEPS
+from benchmarks.speedup import measured
 
 
 @pytest.mark.slow
