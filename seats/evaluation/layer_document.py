@@ -8,6 +8,7 @@ from typing import Any
 from seats.evaluation.borders import DROP_RULE, RULE, Borders, Proposal
 from seats.evaluation.layers import WHAT, Dependence, Point
 from seats.evaluation.statistics import METHODS, Accuracy
+from seats.selection.stages import FREE_AFTER
 
 SCHEMA = "seats.analyze/1"
 
@@ -107,6 +108,6 @@ def _proposal(proposal: Proposal) -> dict[str, Any]:
         "drop_layers": list(proposal.drop_layers),
         "late_layer": proposal.late_layer,
         "pre_llm_scale": proposal.pre_llm_scale,
-        "removal_free_after": proposal.free_after,
+        FREE_AFTER: proposal.free_after,
         "remarks": list(proposal.remarks),
     }

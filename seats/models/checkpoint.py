@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from seats.errors import ModelError
+from seats.selection.stages import FREE_AFTER
 
 BUILT_IN = "seats-nano"
 BUILT_IN_FOLDER = Path(__file__).resolve().parent.parent / "nano" / "weights"
@@ -166,9 +167,9 @@ def _wrong(said: dict[str, Any], layers: int | None) -> str | None:
     for key in ("pre_llm_scale", "temperature"):
         if key in said and not is_positive(said[key]):
             return must(key, "be a number above 0")
-    free = said.get("removal_free_after")
+    free = said.get(FREE_AFTER)
     if free is not None and not is_layer(free):
-        return must("removal_free_after", f"be a layer from 1 {up_to}, or null")
+        return must(FREE_AFTER, f"be a layer from 1 {up_to}, or null")
     return None
 
 
