@@ -176,7 +176,7 @@ def check_header(path: Path, options: ClipOptions) -> None:
 
 def checkpoint_for(options: ModelOptions, output: Output) -> Checkpoint:
     """The checkpoint to run, fetched if need be. Says what is chosen where the user did not, and what is fetched."""
-    from seats.models.checkpoint import find_checkpoint
+    from seats.models.checkpoint import find_checkpoint, is_hub_id
 
     name = options.model
     if options.quantize is not None:
@@ -189,8 +189,6 @@ def checkpoint_for(options: ModelOptions, output: Output) -> Checkpoint:
         choice = choose_model(options.device, options.offline)
         output.say(choice.line)
         name = choice.model
-    from seats.models.hub import is_hub_id
-
     if options.revision is not None and not is_hub_id(name):
         raise WrongUsage(f"--revision names a version of a hub id, and {name} is none: leave it out")
     _announce_fetch(name, options, output)
@@ -213,7 +211,8 @@ def _check_quantize(device: str) -> None:
 
 
 def _announce_fetch(name: str, options: ModelOptions, output: Output) -> None:
-    from seats.models.hub import fetch_plan, is_hub_id
+    from seats.models.checkpoint import is_hub_id
+    from seats.models.hub import fetch_plan
 
     if options.offline or not is_hub_id(name):
         return

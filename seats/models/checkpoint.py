@@ -173,6 +173,13 @@ def _wrong(said: dict[str, Any], layers: int | None) -> str | None:
     return None
 
 
+def is_hub_id(model: str) -> bool:
+    """Whether `find_checkpoint` would look for this name on the hub."""
+    if model == BUILT_IN or model.count("/") != 1 or model.startswith((".", "/", "~")):
+        return False
+    return not Path(model).expanduser().is_dir()
+
+
 def find_checkpoint(model: str, *, offline: bool = False, revision: str | None = None) -> Checkpoint:
     """The checkpoint a name stands for: `seats-nano`, a folder, or a hub id (downloaded once, then cached).
 
@@ -183,7 +190,7 @@ def find_checkpoint(model: str, *, offline: bool = False, revision: str | None =
     folder = Path(model).expanduser()
     if folder.is_dir():
         return Checkpoint(model, folder)
-    if model.count("/") != 1 or model.startswith((".", "/", "~")):
+    if not is_hub_id(model):
         raise ModelError(f"no model folder {model!r}, and it is not a hub id; known models: {', '.join(KNOWN)}")
     return Checkpoint(model, _from_hub(model, offline, revision))
 

@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from seats.errors import ModelError
-from seats.models.checkpoint import BUILT_IN, WANTED, Checkpoint, find_checkpoint
+from seats.models.checkpoint import WANTED, Checkpoint, find_checkpoint
 
 TIMEOUT_S = 3.0
 
@@ -21,11 +21,6 @@ class FetchPlan:
     missing_bytes: int
     free_bytes: int
     folder: Path
-
-
-def is_hub_id(model: str) -> bool:
-    """Whether `find_checkpoint` would look for this name on the hub."""
-    return model != BUILT_IN and model.count("/") == 1 and not Path(model).expanduser().is_dir()
 
 
 def fetch_plan(model: str, *, offline: bool = False, revision: str | None = None) -> FetchPlan | None:

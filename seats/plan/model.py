@@ -10,9 +10,8 @@ from typing import Any
 
 from seats.errors import ModelError
 from seats.media import FrameSampling
-from seats.models.checkpoint import Checkpoint, find_checkpoint
+from seats.models.checkpoint import Checkpoint, find_checkpoint, is_hub_id
 from seats.models.families import Family, checkpoint_family
-from seats.models.hub import is_hub_id
 from seats.models.sampling import frame_sampling
 
 # What transformers' config classes fill in where a config.json says nothing.

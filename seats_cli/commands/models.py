@@ -134,7 +134,8 @@ def _known(folders: list[str], device: str, memory: int) -> list[Known]:
 
 def _on_disk(name: str) -> int | None:
     """Bytes of a model's weights on this disk, None if they are not whole. Never asks the hub."""
-    from seats.models.hub import cached_bytes, is_hub_id
+    from seats.models.checkpoint import is_hub_id
+    from seats.models.hub import cached_bytes
     from seats.plan.model import may_be_on_disk
 
     return None if is_hub_id(name) and not may_be_on_disk(name) else cached_bytes(name)

@@ -160,7 +160,7 @@ def test_nothing_is_fetched_to_be_quantised_without_a_gpu(from_hub: Run, tmp_pat
     assert not (tmp_path / "cache").exists()
 
 
-@pytest.mark.parametrize("model", ["seats-nano", "."])
+@pytest.mark.parametrize("model", ["seats-nano", ".", "./gone"])
 def test_only_a_hub_id_has_revisions(run: Run, clips: Path, model: str) -> None:
     ran = run("ask", clips / "mute.mp4", "what ?", "--model", model, "--revision", "v2")
     assert ran.code == 2
