@@ -35,7 +35,7 @@ def random_thinker(preset: Preset, device: torch.device, dtype: torch.dtype, see
     torch.manual_seed(seed)
     with _quiet(), torch.device(device):
         try:
-            module = getattr(transformers, preset.adapter.thinker_class)._from_config(config, dtype=dtype)
+            module = getattr(transformers, preset.family.thinker_class)._from_config(config, dtype=dtype)
         except torch.OutOfMemoryError as error:
             raise OutOfMemoryError(message) from error
     module.eval().requires_grad_(False)
@@ -55,7 +55,7 @@ def parameters(preset: Preset) -> int:
     import transformers
 
     with _quiet(), torch.device("meta"):
-        module = getattr(transformers, preset.adapter.thinker_class)(preset.config())
+        module = getattr(transformers, preset.family.thinker_class)(preset.config())
     return sum(parameter.numel() for parameter in module.parameters())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,30 +16,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Preset:
-    """Dimensions of one model. thinker: the thinker's config as in a checkpoint's config.json. small: whether it is
-    meant for a CPU, where it runs in float32. settings: of the model's `seats.json`, empty where there is none."""
+    """Dimensions of one model.
+
+    family_name: as in `Family.name`. thinker: the thinker's config as in a checkpoint's config.json. small: whether it
+    is meant for a CPU, where it runs in float32. settings: of the model's `seats.json`, empty where there is none.
+    """
 
     name: str
-    family: str
+    family_name: str
     thinker: dict[str, Any]
     small: bool = False
-    settings: dict[str, Any] | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def adapter(self) -> Family:
-        return next(family for family in FAMILIES if family.name == self.family)
+    def family(self) -> Family:
+        return next(family for family in FAMILIES if family.name == self.family_name)
 
     @property
     def shape(self) -> ModelShape:
         from seats.methods.base import ModelShape
 
-        return ModelShape(self.family, self.thinker["text_config"]["num_hidden_layers"], self.settings or {})
+        return ModelShape(self.family_name, self.thinker["text_config"]["num_hidden_layers"], self.settings)
 
     def config(self) -> Any:
         """The thinker's config object."""
         import transformers
 
-        name = self.adapter.thinker_class.replace("ForConditionalGeneration", "Config")
+        name = self.family.thinker_class.replace("ForConditionalGeneration", "Config")
         return getattr(transformers, name)(**self.thinker)
 
 

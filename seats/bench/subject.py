@@ -96,7 +96,7 @@ class Subject:
         """The method set up for the model. Raises SettingsError."""
         keep = setting.keep if setting.keep is not None else 100.0
         own = self.keep.get(Modality.VIDEO), self.keep.get(Modality.AUDIO)
-        retention = retention_for(self.preset.family, keep, *own)
+        retention = retention_for(self.preset.family_name, keep, *own)
         return method_class(setting.method).for_model(self.preset.shape, retention, self.seed)
 
     @torch.inference_mode()
@@ -137,7 +137,7 @@ class Subject:
         flops = None
         if method is not None and trace is not None:
             config, given = self.thinker.config, self.load.encoder_input
-            flops = flops_report(config, trace, given, method.wants, self.preset.adapter)
+            flops = flops_report(config, trace, given, method.wants, self.preset.family)
         return Run(
             steps_ms=timer.ms(),
             prefill_ms=1e3 * (answered - encoded),
@@ -210,16 +210,16 @@ class Subject:
         if video:
             patches, config = math.prod(load.grid or ()), thinker.vision.config
             made["video"] = drawn(video, width)
-            names: dict[str, Any] = {**self.preset.adapter.vision_projections(thinker.vision)}
+            names: dict[str, Any] = {**self.preset.family.vision_projections(thinker.vision)}
             probe = {name: drawn(patches, module.out_features) for name, module in names.items()}
             angle = torch.rand(patches, config.hidden_size // config.num_heads, device=device)
             made["vision"] = {**probe, "cos": angle.cos(), "sin": angle.sin()}
             layers = len(getattr(config, "deepstack_visual_indexes", ()))
             made["deepstack"] = tuple(drawn(video, width) for _ in range(layers))
         if audio:
-            frames = audio * self.preset.adapter.audio_frames_per_token
+            frames = audio * self.preset.family.audio_frames_per_token
             made["audio"] = drawn(audio, width)
-            names = {**self.preset.adapter.audio_projections(thinker.audio)}
+            names = {**self.preset.family.audio_projections(thinker.audio)}
             made["sound"] = {name: drawn(frames, module.out_features) for name, module in names.items()}
         return made
 

@@ -81,8 +81,8 @@ def media_load(preset: Preset, frames: int, width: int, height: int, seconds: fl
 
 def sequence_of(load: Load, preset: Preset, config: Any) -> Sequence:
     """Ids, positions and layout of the prompt, on the host. Raises SettingsError for a load of nothing."""
-    rule = preset.adapter.sequence_rule(config)
-    audio_tokens = preset.adapter.audio_tokens(load.mel_frames, config) if load.mel_frames else 0
+    rule = preset.family.sequence_rule(config)
+    audio_tokens = preset.family.audio_tokens(load.mel_frames, config) if load.mel_frames else 0
     grid = load.grid and (load.grid[0], load.grid[1] // 2, load.grid[2] // 2)
     marks = 2 if grid and audio_tokens else 0  # put around the sound by `build_sequence`
     plain = load.text - marks
@@ -107,7 +107,7 @@ def patch_spec(preset: Preset) -> PatchSpec:
 
 
 def mel_spec(preset: Preset) -> MelSpec:
-    return MelSpec(bins=preset.config().audio_config.num_mel_bins, padded=preset.adapter.pads_audio)
+    return MelSpec(bins=preset.config().audio_config.num_mel_bins, padded=preset.family.pads_audio)
 
 
 def random_frames(load: Load, preset: Preset, device: torch.device) -> torch.Tensor:
@@ -146,7 +146,7 @@ def _mel_frames_for(audio: int, preset: Preset) -> int:
     low, high = 1, 16 * audio + 16
     while low < high:
         middle = (low + high) // 2
-        if preset.adapter.audio_tokens(middle, config) >= audio:
+        if preset.family.audio_tokens(middle, config) >= audio:
             high = middle
         else:
             low = middle + 1

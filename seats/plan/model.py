@@ -171,7 +171,7 @@ def thinker_config(said: dict[str, Any], family: Family) -> Any:
 
 
 def _from_preset(name: str, preset: Any) -> PlannedModel:
-    config = thinker_config(preset.thinker, preset.adapter)
+    config = thinker_config(preset.thinker, preset.family)
     vision = config.vision_config
     sampling = FrameSampling.for_factor(vision.patch_size * vision.spatial_merge_size)
-    return PlannedModel(name, preset.adapter, config, preset.settings or {}, sampling)
+    return PlannedModel(name, preset.family, config, preset.settings, sampling)

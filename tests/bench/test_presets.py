@@ -58,7 +58,7 @@ def test_a_folder_with_a_config(tmp_path, family):
     config = tiny_config(family)
     (tmp_path / "config.json").write_text(json.dumps(config.to_dict()))
     preset = find_preset(str(tmp_path))
-    assert (preset.family, preset.shape.num_layers) == (family, 8)
+    assert (preset.family_name, preset.shape.num_layers) == (family, 8)
     made = preset.config()
     for part in ("text_config", "vision_config", "audio_config"):
         assert getattr(made, part).hidden_size == getattr(config, part).hidden_size

@@ -75,7 +75,7 @@ def test_arithmetic_of_the_reference_workload():
 
 def _lengths_of_seats(preset, layout):
     generator = torch.Generator().manual_seed(0)
-    method = Seats.for_model(preset.shape, retention_for(preset.family, 10), 0)
+    method = Seats.for_model(preset.shape, retention_for(preset.family_name, 10), 0)
     embeds = torch.randn(len(layout), 8, generator=generator)
     saliency = torch.rand(len(layout), generator=generator)
     layout = layout.select(method.before_llm(BeforeLLM(embeds, layout, saliency)).keep)
