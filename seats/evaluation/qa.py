@@ -11,8 +11,6 @@ from typing import Any
 from seats.errors import MediaError, SettingsError
 from seats.evaluation.matching import LETTERS, answers_with, named_option, normalised, same_answer, with_options
 
-__all__ = ["QAItem", "check_clips", "load_qa", "same_answer"]
-
 ALL = "all"
 """Name of the total among the question types."""
 UNTYPED = "untyped"
