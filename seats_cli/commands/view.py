@@ -34,7 +34,7 @@ from seats_cli.usage import WrongUsage
 if TYPE_CHECKING:
     from seats.view.token_map import TokenMap
 
-ORDER = 70
+ORDER = 71
 SCHEMA = "seats.view/1"
 _FILES = "Files"
 
