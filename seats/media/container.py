@@ -123,6 +123,8 @@ def open_media(path: Path, deadline: Deadline | None = None) -> Iterator[InputCo
     except (av.error.ExitError, av.error.TimeoutError):
         raise (deadline or Deadline(None, path)).error() from None
     except (av.error.FFmpegError, OSError, ValueError) as error:
+        if deadline is not None:
+            deadline.check()  # what was broken off looks broken
         reason = getattr(error, "strerror", None) or str(error)
         raise MediaError(
             f"{path}: not a video or sound file that can be read, or cut off at its start "

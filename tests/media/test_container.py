@@ -5,7 +5,9 @@ from types import SimpleNamespace
 import av
 import pytest
 
+from seats.errors import MediaError
 from seats.media import container
+from seats.media.container import Deadline, open_media
 
 Disposition = av.stream.Disposition
 PLAIN = Disposition(0)
@@ -51,3 +53,12 @@ def test_the_largest_pictures_are_used_unless_others_are_the_default(pictures, u
 @pytest.mark.parametrize(("timeout_s", "said"), [(0.5, "longer than 0.5 s;"), (None, "longer than allowed;")])
 def test_the_time_that_was_allowed_is_named(timeout_s, said):
     assert said in str(container.Deadline(timeout_s, "a.mp4").error())
+
+
+def test_a_file_whose_opening_was_broken_off_is_not_called_broken(tmp_path):
+    path = tmp_path / "some.mp4"
+    path.write_text("no clip")
+    with pytest.raises(MediaError, match="took longer than 1e-09 s"), open_media(path, Deadline(1e-9, path)):
+        pass
+    with pytest.raises(MediaError, match="not a video or sound file"), open_media(path, Deadline(60, path)):
+        pass
