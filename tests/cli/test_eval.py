@@ -180,7 +180,7 @@ def test_an_empty_clip_fails_alone(run: Run, questions: Path, tiny: Path, tmp_pa
     ran = run("eval", questions, "--model", tiny, "--method", "full", *SHORT, "--json")
     assert ran.code == 3
     (result,) = json.loads(ran.out)["results"]
-    assert result["failed"] == 1
+    assert result["questions"]["failed"] == 1
     assert "empty.mp4: the file is empty (0 bytes)" in ran.err
 
 
