@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import cycle, islice
 from typing import Any
 
 import torch
@@ -89,7 +90,8 @@ def sequence_of(load: Load, preset: Preset, config: Any) -> Sequence:
     before = plain // 10
     placeholder = rule.video if grid else rule.audio
     marks_of_media = {rule.video, rule.audio, rule.audio_start, rule.audio_end}
-    words = [number for number in range(1, plain + len(marks_of_media) + 1) if number not in marks_of_media][:plain]
+    vocabulary = (number for number in range(1, config.text_config.vocab_size) if number not in marks_of_media)
+    words = list(islice(cycle(islice(vocabulary, plain)), plain))  # again from the first where there are too few
     prompt = [*words[:before], placeholder, *words[before:]]
     return build_sequence(prompt, rule, grid, load.seconds_per_grid, audio_tokens, reserve=_RESERVE)
 

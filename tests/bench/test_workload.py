@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from seats.bench.presets import PRESETS
+from seats.bench.presets import PRESETS, find_preset
 from seats.bench.workload import Load, media_load, sequence_of, token_load
 from seats.costs.flops import head_macs, prefill_macs
 from seats.errors import SettingsError
@@ -88,3 +88,15 @@ def _lengths_of_seats(preset, layout):
             keep = method.after_layer(AfterLayer(layer, torch.empty(len(layout), 0), layout, scored, scored)).keep
             layout = layout.select(keep | layout.is_modality(Modality.TEXT))
     return lengths
+
+
+def test_a_vocabulary_smaller_than_the_prompt_is_gone_through_again():
+    """As that of seats-nano, whose marks of pictures and sound are among its first tokens."""
+    preset = find_preset("small")
+    config = preset.config()
+    rule = preset.family.sequence_rule(config)
+    config.text_config.vocab_size = max(rule.video, rule.audio, rule.audio_start, rule.audio_end) + 3
+    sequence = sequence_of(token_load(preset, 60, 25, config.text_config.vocab_size + 40), preset, config)
+    ids = sequence.ids[sequence.layout.is_modality(Modality.TEXT)]
+    assert int(ids.max()) < config.text_config.vocab_size
+    assert int(((ids == rule.video) | (ids == rule.audio)).sum()) == 0
