@@ -120,7 +120,7 @@ def parts(dry: bool = False) -> list[Part]:
             profiled = ("benchmarks/gpu_profile.py", "--model", name)
             if dry:
                 profiled += ("--device", "cpu", "--tokens=60+25+20", "--frames=4", "--size=160x120")
-            made.append(Part("7b-profile", profiled, 40, model.gib + 8))
+            made.append(Part("7b-profile", profiled, 55, model.gib + 8))
         methods = [f"--method={one}" for one in (("random",) if dry else _methods())]
         made.append(
             Part(

@@ -4,8 +4,9 @@
 
 One prefill of full tokens, one of `seats` at 10 % and one pass of the vision encoder under torch's profiler, each after
 a warm-up; then matrix products of a decoder layer and of a vision block at the lengths that they meet, a vision block's
-attention in its windows with the kernel made for them and without, and a decoder layer's attention by FlashAttention,
-as prefills run it here, and by cuDNN, as torch may choose it.
+attention in its windows with the kernel made for them and without, a decoder layer's attention by FlashAttention, as
+prefills run it here, and by cuDNN, as torch may choose it; and what is not done yet because only a measurement can tell
+whether it pays: other sizes of the parts in which a clip's patches are encoded, and products laid out otherwise.
 """
 
 from __future__ import annotations
@@ -34,11 +35,15 @@ from seats.bench.rate import matmul_rate, synchronise
 from seats.bench.subject import Subject
 from seats.bench.workload import media_load, token_load
 from seats.models import fused
+from seats.models import thinker as thinkers
 from seats.models.thinker import Thinker, grids_at_once
 from seats.tokens.patches import patchify
 
 KERNELS = 40
 """So many kernels of each run are told, those that took longest."""
+PARTS = (4_096, 8_192, 16_384, 32_768, 65_536)
+"""Patches at a time with which the vision encoder is tried: what is written by one step of a small part may still be in
+the cache when the next reads it."""
 _REPEATS = 10
 
 
@@ -151,16 +156,84 @@ def prompt_attention(preset: Preset, lengths: list[int], device: torch.device, d
     return told
 
 
+def encoder_parts(thinker: Thinker, patches: torch.Tensor, grid: tuple[int, int, int]) -> list[dict[str, Any]]:
+    """Milliseconds of the vision encoder, and the most memory beside the model's, by how many patches it takes at a
+    time: three rounds in turns, the median and all three.
+
+    patches: `[T * Hp * Wp, C]`, on the device; grid: (T, Hp, Wp) in patches."""
+    device, usual = thinker.device, thinkers.PATCHES_AT_ONCE
+    taken: dict[int, list[float]] = {size: [] for size in PARTS}
+    peak: dict[int, int] = {}
+    try:
+        for warm in (False, True, True, True):
+            for size in PARTS:
+                thinkers.PATCHES_AT_ONCE = size
+                if device.type == "cuda":
+                    torch.cuda.reset_peak_memory_stats(device)
+                    before = torch.cuda.memory_allocated(device)
+                seconds = _once(lambda: thinker.encode_video(patches, grid), device)
+                if device.type == "cuda":
+                    peak[size] = torch.cuda.max_memory_allocated(device) - before
+                if warm:
+                    taken[size].append(1e3 * seconds)
+    finally:
+        thinkers.PATCHES_AT_ONCE = usual
+    return [
+        {"patches": size, "ms": statistics.median(ms), "rounds_ms": ms, "peak_bytes": peak.get(size)}
+        for size, ms in taken.items()
+    ]
+
+
+def layouts(preset: Preset, lengths: dict[str, list[int]], device: torch.device, dtype: torch.dtype) -> list[dict]:
+    """Milliseconds of products as they are and laid out otherwise, medians of ten: the sum with the residual stream
+    inside the product that it follows, and one product for what several take from the same input.
+
+    lengths: rows of a decoder layer ("text") and a vision block ("vision")."""
+    config = preset.config()
+    told = []
+    for part, sizes in (("text", config.text_config), ("vision", config.vision_config)):
+        width, inner = sizes.hidden_size, -(-sizes.intermediate_size // 8) * 8
+        joined = {"gate, up": (2, inner)} | ({"q, k, v": (3, width)} if part == "vision" else {})
+        for rows in lengths[part]:
+            x = torch.randn(rows, width, device=device, dtype=dtype)
+            for name, wide in (("o", width), ("down", inner)):
+                y = torch.randn(rows, wide, device=device, dtype=dtype)
+                weight, bias = _weights(width, wide, device, dtype)
+                # Little is added, so that the sum stays finite however often it is done.
+                runs = {
+                    "apart": lambda x=x, y=y, weight=weight, bias=bias: x + F.linear(y, weight, bias),
+                    "in one": lambda x=x, y=y, weight=weight: x.addmm_(y, weight.t(), alpha=1e-3),
+                }
+                told.append({"part": part, "rows": rows, "product": f"{name} + residual", **_each(runs, device)})
+            for name, (count, out) in joined.items():
+                weight, bias = _weights(count * out, width, device, dtype)
+                ones = list(zip(weight.split(out), bias.split(out), strict=True))
+                runs = {
+                    "apart": lambda x=x, ones=ones: [F.linear(x, *one) for one in ones],
+                    "in one": lambda x=x, weight=weight, bias=bias: F.linear(x, weight, bias),
+                }
+                told.append({"part": part, "rows": rows, "product": name, **_each(runs, device)})
+    return told
+
+
+def _weights(out: int, wide: int, device: torch.device, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.randn(out, wide, device=device, dtype=dtype), torch.randn(out, device=device, dtype=dtype)
+
+
+def _each(runs: dict[str, Callable[[], Any]], device: torch.device) -> dict[str, float]:
+    return {f"{name.replace(' ', '_')}_ms": 1e3 * _seconds(run, device) for name, run in runs.items()}
+
+
+def _once(run: Callable[[], Any], device: torch.device) -> float:
+    synchronise(device)
+    began = time.perf_counter()
+    run()
+    synchronise(device)
+    return time.perf_counter() - began
+
+
 def _seconds(run: Callable[[], Any], device: torch.device) -> float:
-    taken = []
-    for number in range(_REPEATS + 2):
-        synchronise(device)
-        began = time.perf_counter()
-        run()
-        synchronise(device)
-        if number >= 2:
-            taken.append(time.perf_counter() - began)
-    return statistics.median(taken)
+    return statistics.median([_once(run, device) for _ in range(_REPEATS + 2)][2:])
 
 
 def main() -> None:
@@ -196,6 +269,8 @@ def main() -> None:
                 "runs": runs,
                 "products": products(preset, {"text": lengths, "vision": [part]}, device, dtype),
                 "window_attention_ms": window_attention(thinker, (part // (high * wide), high, wide)),
+                "encoder_parts": encoder_parts(thinker, patches, grid),
+                "layouts": layouts(preset, {"text": lengths, "vision": [part]}, device, dtype),
                 "prompt_attention": prompt_attention(preset, [*lengths, 4 * max(lengths)], device, dtype),
             }
         )
