@@ -6,7 +6,8 @@ One prefill of full tokens, one of `seats` at 10 % and one pass of the vision en
 a warm-up; then matrix products of a decoder layer and of a vision block at the lengths that they meet, a vision block's
 attention in its windows with the kernel made for them and without, a decoder layer's attention by FlashAttention, as
 prefills run it here, and by cuDNN, as torch may choose it; and what is not done yet because only a measurement can tell
-whether it pays: other sizes of the parts in which a clip's patches are encoded, and products laid out otherwise.
+whether it pays: other sizes of the parts in which a clip's patches are encoded, products laid out otherwise, and
+products of some rows more or less.
 """
 
 from __future__ import annotations
@@ -69,11 +70,26 @@ def profiled(run: Callable[[], Any], device: torch.device) -> dict[str, Any]:
 def products(preset: Preset, lengths: dict[str, list[int]], device: torch.device, dtype: torch.dtype) -> list[dict]:
     """Rate of every matrix product of a decoder layer ("text") and a vision block ("vision") at these lengths, FLOPs a
     second (2 a multiply-add), median of ten."""
+    sizes = _products(preset)
+    told = []
+    for part, named in sizes.items():
+        for name, (out, wide) in named.items():
+            weight = torch.randn(out, wide, device=device, dtype=dtype)
+            for rows in lengths[part]:
+                x = torch.randn(rows, wide, device=device, dtype=dtype)
+                seconds = _seconds(lambda x=x, weight=weight: F.linear(x, weight), device)  # type: ignore[misc]
+                rate = 2 * rows * out * wide / seconds
+                told.append({"part": part, "product": name, "rows": rows, "out": out, "in": wide, "flops_per_s": rate})
+    return told
+
+
+def _products(preset: Preset) -> dict[str, dict[str, tuple[int, int]]]:
+    """Output and input width of the products of a decoder layer and a vision block."""
     config = preset.config()
     text, vision = config.text_config, config.vision_config
     head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     queries, keys = text.num_attention_heads * head, text.num_key_value_heads * head
-    sizes = {
+    return {
         "text": {
             "qkv": (queries + 2 * keys, text.hidden_size),
             "o": (text.hidden_size, queries),
@@ -86,16 +102,6 @@ def products(preset: Preset, lengths: dict[str, list[int]], device: torch.device
             "down": (vision.hidden_size, -(-vision.intermediate_size // 8) * 8),
         },
     }
-    told = []
-    for part, named in sizes.items():
-        for name, (out, wide) in named.items():
-            weight = torch.randn(out, wide, device=device, dtype=dtype)
-            for rows in lengths[part]:
-                x = torch.randn(rows, wide, device=device, dtype=dtype)
-                seconds = _seconds(lambda x=x, weight=weight: F.linear(x, weight), device)  # type: ignore[misc]
-                rate = 2 * rows * out * wide / seconds
-                told.append({"part": part, "product": name, "rows": rows, "out": out, "in": wide, "flops_per_s": rate})
-    return told
 
 
 def window_attention(thinker: Thinker, grid: tuple[int, int, int]) -> dict[str, list[float]] | None:
@@ -216,6 +222,28 @@ def layouts(preset: Preset, lengths: dict[str, list[int]], device: torch.device,
     return told
 
 
+def row_counts(preset: Preset, lengths: list[int], device: torch.device, dtype: torch.dtype) -> list[dict]:
+    """Milliseconds of a decoder layer's products at these lengths and at multiples of 128 rows around them, by both of
+    torch's libraries where there are two: medians of ten. A GPU computes in tiles, as many at a time as it has
+    multiprocessors; where a few rows more begin a new round of tiles, two products may be faster than one."""
+    libraries = ("cublas", "cublaslt") if device.type == "cuda" else (None,)
+    told = []
+    for length in lengths:
+        around = sorted({length, *(128 * (length // 128 + more) for more in (-2, -1, 0, 1))} - {0, -128, -256})
+        for name, (out, wide) in _products(preset)["text"].items():
+            weight = torch.randn(out, wide, device=device, dtype=dtype)
+            for rows in around:
+                x = torch.randn(rows, wide, device=device, dtype=dtype)
+                for library in libraries:
+                    if library:
+                        torch.backends.cuda.preferred_blas_library(library)
+                    ms = 1e3 * _seconds(lambda x=x, weight=weight: F.linear(x, weight), device)  # type: ignore[misc]
+                    told.append({"near": length, "product": name, "rows": rows, "library": library, "ms": ms})
+    if device.type == "cuda":
+        torch.backends.cuda.preferred_blas_library("default")
+    return told
+
+
 def _weights(out: int, wide: int, device: torch.device, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(out, wide, device=device, dtype=dtype), torch.randn(out, device=device, dtype=dtype)
 
@@ -271,6 +299,7 @@ def main() -> None:
                 "window_attention_ms": window_attention(thinker, (part // (high * wide), high, wide)),
                 "encoder_parts": encoder_parts(thinker, patches, grid),
                 "layouts": layouts(preset, {"text": lengths, "vision": [part]}, device, dtype),
+                "row_counts": row_counts(preset, [one for one in lengths if one < max(lengths)], device, dtype),
                 "prompt_attention": prompt_attention(preset, [*lengths, 4 * max(lengths)], device, dtype),
             }
         )
