@@ -17,13 +17,11 @@ from typing import ClassVar
 
 import torch
 
-from seats.errors import SettingsError
 from seats.methods.base import BeforeLLM, Method, ModelShape, Retention, Selection
+from seats.selection.baselines import dycoke_compared, dycoke_grid
 from seats.selection.counts import audio_intact
 from seats.selection.masks import random_mask, top_mask
 from seats.tokens.layout import Modality
-
-LEAST_VIDEO = 0.25
 
 
 @dataclass(frozen=True)
@@ -58,31 +56,18 @@ class DyCoke(Method):
         if counts.video:
             grids = layout.video_grids()
             features = state.embeds[grids].float()
-            keep[grids], compared = _merge(features, self._tokens_per_grid(video, grids.shape[1]))
+            keep[grids], compared = _merge(features, dycoke_grid(video, grids.shape[1]))
             macs = compared * features[0].numel()
         if counts.audio:
             keep[layout.is_modality(Modality.AUDIO)] = random_mask(counts.audio, audio, self.seed).to(keep.device)
         return Selection(keep, macs=macs)
 
-    def _tokens_per_grid(self, video: float, size: int) -> int:
-        """Tokens that a compared grid of `size` keeps for a share `video` of all of them."""
-        if video < LEAST_VIDEO - 1e-9:
-            raise SettingsError(
-                f"dycoke cannot keep {100 * video:.1f} % of the video tokens, what this clip's target leaves "
-                f"beside whole audio: it keeps one grid of four, so raise --keep until that is {LEAST_VIDEO:.0%}"
-            )
-        dropped = 4 / 3 * (1 - video)
-        return int((1 - dropped) * size + 1e-9)
-
 
 def _merge(features: torch.Tensor, kept: int) -> tuple[torch.Tensor, int]:
     """Tokens that stay of `features` [T, G, D], `kept` of each compared grid: [T, G] bool; and the grids compared."""
-    number = len(features)
     unit = torch.nn.functional.normalize(features, dim=-1)
     keep = torch.ones(features.shape[:2], dtype=torch.bool, device=features.device)
-    compared = [(grid, grid - 1) for grid in range(1, number, 2)]
-    compared += [(first + 2, first) for first in range(0, number - 4, 4)]
-    if compared:
+    if compared := dycoke_compared(len(features)):
         later, earlier = torch.tensor(compared, device=features.device).T
         keep[later] = top_mask(-(unit[later] * unit[earlier]).sum(-1), kept)
     return keep, len(compared)

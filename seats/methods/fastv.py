@@ -13,13 +13,11 @@ from typing import ClassVar
 
 import torch
 
-from seats.errors import SettingsError
 from seats.methods.base import AfterLayer, Method, ModelShape, Retention, Selection
+from seats.selection.baselines import FASTV_LAYER, check_fastv, fastv_share
 from seats.selection.counts import audio_intact, keep_count
 from seats.selection.masks import random_mask, top_mask
 from seats.tokens.layout import Counts, Modality
-
-LAYER = 2
 
 
 @dataclass(frozen=True)
@@ -37,14 +35,7 @@ class FastVOm(Method):
     source: ClassVar[str] = "arXiv 2403.06764, as in arXiv 2605.20035"
 
     def __post_init__(self) -> None:
-        least = LAYER / self.num_layers
-        for what, ratio in (("video", self.video), ("audio", self.audio)):
-            if not least < ratio <= 1:
-                raise SettingsError(
-                    f"{self.name} cannot keep {100 * ratio:g} % of the {what} tokens: its first {LAYER} of "
-                    f"{self.num_layers} layers see all, so choose --keep-{what} above {100 * least:.1f} %, or a higher "
-                    "--keep"
-                )
+        check_fastv(self.name, self.num_layers, self.video, self.audio)
 
     @classmethod
     def for_model(cls, shape: ModelShape, retention: Retention, seed: int) -> FastVOm:
@@ -52,7 +43,7 @@ class FastVOm(Method):
 
     @property
     def layers(self) -> tuple[int, ...]:
-        return (LAYER,)
+        return (FASTV_LAYER,)
 
     def after_layer(self, state: AfterLayer) -> Selection:
         keep = torch.ones(len(state.layout), dtype=torch.bool, device=state.hidden.device)
@@ -72,7 +63,7 @@ class FastVOm(Method):
         return top_mask(state.relevance()[where], keep_count(n, ratio))
 
     def _sigma(self, ratio: float) -> float:
-        return (ratio * self.num_layers - LAYER) / (self.num_layers - LAYER)
+        return fastv_share(ratio, self.num_layers)
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from typing import ClassVar
 import torch
 from torch.nn.functional import normalize, one_hot
 
-from seats.errors import SettingsError
 from seats.methods.base import BeforeLLM, Method, ModelShape, Retention, Selection
 from seats.models.signals import EncoderWants
+from seats.selection.baselines import fastvid_grid
 from seats.selection.counts import audio_intact
 from seats.selection.density import peak_scores
 from seats.selection.masks import random_mask, top_mask
@@ -84,12 +84,7 @@ class FastVID(Method):
     ) -> tuple[torch.Tensor, torch.Tensor, int]:
         """embeds [T, G, D], saliency [T, G] → kept tokens [T, G], new embeddings [T, G, D] and the multiply-adds."""
         number, size, dim = embeds.shape
-        budget = int(share * size)
-        if budget < 1:
-            raise SettingsError(
-                f"fastvid cannot keep {100 * share:.1f} % of the video tokens, what this clip's target leaves "
-                f"beside its audio: a grid has {size}, so raise --keep until that is {100 / size:.1f} %"
-            )
+        budget = fastvid_grid(share, size)
         whole = normalize(embeds.float().mean(1), dim=-1)
         likeness = (whole[:-1] * whole[1:]).sum(-1)
         macs = likeness.numel() * dim

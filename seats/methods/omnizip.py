@@ -20,17 +20,15 @@ from typing import ClassVar
 import torch
 from torch.nn.functional import normalize
 
-from seats.errors import SettingsError
 from seats.methods.base import BeforeLLM, Method, ModelShape, Retention, Selection
 from seats.models.signals import EncoderWants
+from seats.selection.baselines import LEAST_DROP, MOST_DROP, check_omnizip, omnizip_audio, omnizip_grid
 from seats.selection.budget import run_windows
 from seats.selection.density import peak_scores
 from seats.selection.masks import top_mask
 from seats.tokens.layout import Modality
 
-ANCHORS = 0.05
 TAKEN = 3
-LEAST_DROP, MOST_DROP = 0.35, 0.75
 NEIGHBOURS = 5
 _CHUNK = 1024  # audio tokens compared with all of the video at once
 
@@ -48,13 +46,7 @@ class OmniZip(Method):
     reads_text_before_llm: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        ranges = (("video", self.video, 1 - MOST_DROP, 1 - LEAST_DROP), ("audio", self.audio, ANCHORS, 1.0))
-        for what, ratio, low, high in ranges:
-            if not low - 1e-9 <= ratio <= high + 1e-9:
-                raise SettingsError(
-                    f"omnizip cannot keep {100 * ratio:g} % of the {what} tokens: choose {low:.0%} to {high:.0%} "
-                    f"(--keep-{what})"
-                )
+        check_omnizip(self.video, self.audio)
 
     @classmethod
     def for_model(cls, shape: ModelShape, retention: Retention, seed: int) -> OmniZip:
@@ -121,9 +113,9 @@ def _choose_audio(
 ) -> tuple[torch.Tensor, torch.Tensor, int]:
     """audio [A, D], saliency [A], video [V, D] → kept tokens [A], new embeddings [A, D] and the multiply-adds."""
     n, dim = audio.shape
-    keep = top_mask(saliency, round((share - ANCHORS) * n))
+    salient, number = omnizip_audio(n, share)
+    keep = top_mask(saliency, salient)
     rest = (~keep).nonzero()[:, 0]
-    number = min(round(ANCHORS * n), len(rest))
     if not number:
         return keep, audio, 0
     is_anchor = torch.zeros(len(rest), dtype=torch.bool, device=audio.device)
@@ -163,7 +155,7 @@ def _choose_video(video: torch.Tensor, sizes: list[int], ratios: list[float], gr
             keep[first : first + size] = True
         for number in range(size // grid):
             starts[number % 2].append(first + number * grid)
-            counts[number % 2].append(int(grid * (1 - ratio)))
+            counts[number % 2].append(omnizip_grid(ratio, grid))
         first += size
     unit = normalize(video, dim=-1)
     inside = torch.arange(grid, device=video.device)

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 
 from seats.methods.base import BeforeLLM, Method, ModelShape, Retention, Selection
+from seats.selection.baselines import random_count
 from seats.tokens.layout import Modality
 
 
@@ -37,6 +38,6 @@ class Random(Method):
         for kind, ratio in ((Modality.VIDEO, self.video), (Modality.AUDIO, self.audio)):
             where = (modality == int(kind)).nonzero()[:, 0]
             if len(where):
-                stay = max(1, int(ratio * len(where)))
-                keep[where[torch.randperm(len(where), generator=generator)[stay:]]] = False
+                drawn = torch.randperm(len(where), generator=generator)
+                keep[where[drawn[random_count(len(where), ratio) :]]] = False
         return Selection(keep.to(state.embeds.device))

@@ -14,14 +14,12 @@ from typing import ClassVar
 
 import torch
 
-from seats.errors import SettingsError
 from seats.methods.base import BeforeLLM, Method, ModelShape, Retention, Selection
 from seats.models.signals import EncoderWants
+from seats.selection.baselines import check_visionzip, visionzip_counts, visionzip_macs
 from seats.selection.counts import AUDIO_WINDOW, audio_intact
 from seats.selection.masks import random_mask, top_mask
 from seats.tokens.layout import Counts, Modality
-
-CONTEXTUAL = 0.05
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class VisionZipOm(Method):
 
     def __post_init__(self) -> None:
         for what, ratio in (("video", self.video), ("audio", self.audio)):
-            self._check(what, ratio)
+            check_visionzip(self.name, what, ratio)
 
     @classmethod
     def for_model(cls, shape: ModelShape, retention: Retention, seed: int) -> VisionZipOm:
@@ -55,13 +53,6 @@ class VisionZipOm(Method):
         if counts.audio:
             macs += self._choose_audio(keep, embeds, state, counts.audio, audio)
         return Selection(keep, embeds, macs)
-
-    def _check(self, what: str, ratio: float) -> None:
-        if not CONTEXTUAL - 1e-9 <= ratio <= 1:
-            raise SettingsError(
-                f"{self.name} cannot keep {100 * ratio:g} % of the {what} tokens: it merges the rest into "
-                f"{CONTEXTUAL:.0%} of them, so choose at least that and at most 100 %"
-            )
 
     def _shares(self, counts: Counts) -> tuple[float, float]:
         return self.video, self.audio
@@ -92,7 +83,7 @@ class VisionZip(VisionZipOm):
     def _shares(self, counts: Counts) -> tuple[float, float]:
         video, audio = audio_intact(counts.video, counts.audio, self.video, self.audio)
         if counts.video:
-            self._check("video", video)
+            check_visionzip(self.name, "video", video)
         return video, audio
 
     def _choose_audio(self, keep: torch.Tensor, embeds: torch.Tensor, state: BeforeLLM, n: int, ratio: float) -> int:
@@ -113,33 +104,24 @@ def _zip(keep: torch.Tensor, embeds: torch.Tensor, state: BeforeLLM, kind: Modal
         if start < stop:
             at = where[start:stop].view(-1, size)
             keys = state.keys[kind][start:stop].view(-1, size, state.keys[kind].shape[1])
-            dominant, contextual = _counts(size, ratio)
-            kept, merged, cost = _zip_windows(state.embeds[at], state.saliency[at], keys, dominant, contextual)
-            keep[at], embeds[at] = kept, merged
-            macs += cost
+            counts = visionzip_counts(size, ratio)
+            keep[at], embeds[at] = _zip_windows(state.embeds[at], state.saliency[at], keys, *counts)
+            macs += len(at) * visionzip_macs(size, ratio, keys.shape[2] + embeds.shape[1])
     return macs
-
-
-def _counts(n: int, ratio: float) -> tuple[int, int]:
-    """Dominant and contextual tokens of a window of `n`."""
-    share = max(ratio - CONTEXTUAL, 0.0)
-    # A product that is a whole number, such as (12 - 5) % of 100, may come out just below it.
-    dominant = min(n, max(1, int(share * n + 1e-9))) if share > 0 else 0
-    return dominant, min(n - dominant, max(1, round(CONTEXTUAL * n)))
 
 
 def _zip_windows(
     embeds: torch.Tensor, saliency: torch.Tensor, keys: torch.Tensor, dominant: int, contextual: int
-) -> tuple[torch.Tensor, torch.Tensor, int]:
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Windows of equal size: embeds [W, n, D], saliency [W, n], keys [W, n, d].
 
-    Returns the kept tokens [W, n] bool, the new embeddings [W, n, D] and the multiply-adds.
+    Returns the kept tokens [W, n] bool and the new embeddings [W, n, D].
     """
-    windows, n, dim = embeds.shape
+    n, dim = embeds.shape[1:]
     keep = top_mask(saliency, dominant)
     left = n - dominant
     if not contextual:
-        return keep, embeds, 0
+        return keep, embeds
     rest = torch.argsort(keep.int(), dim=1, stable=True)[:, :left]  # the tokens not dominant, in order
     is_anchor = torch.zeros(left, dtype=torch.bool, device=embeds.device)
     is_anchor[:: max(1, left // contextual)] = True
@@ -147,14 +129,13 @@ def _zip_windows(
     anchors, others = rest[:, is_anchor], rest[:, ~is_anchor]
     keep = keep.scatter(1, anchors, True)
     if not others.shape[1]:
-        return keep, embeds, 0
+        return keep, embeds
     unit = keys / (keys.norm(dim=-1, keepdim=True) + 1e-6)
     cosine = _rows(unit, others) @ _rows(unit, anchors).transpose(1, 2)
     member = torch.nn.functional.one_hot(cosine.argmax(-1), contextual).transpose(1, 2).float()  # [W, anchors, others]
     mean = member @ _rows(embeds, others).float() / member.sum(-1, keepdim=True).clamp(min=1)
     new = (_rows(embeds, anchors).float() + mean).to(embeds.dtype)
-    merged = embeds.scatter(1, anchors[..., None].expand(-1, -1, dim), new)
-    return keep, merged, windows * others.shape[1] * contextual * (keys.shape[-1] + dim)
+    return keep, embeds.scatter(1, anchors[..., None].expand(-1, -1, dim), new)
 
 
 def _rows(x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:

@@ -15,10 +15,24 @@ from seats.errors import SettingsError
 from seats.models.signals import EncoderWants
 from seats.plan.scene import Scene, Scored, Selected, Tokens
 from seats.plan.stages import seats, seats_plus
+from seats.selection.baselines import (
+    FASTV_LAYER,
+    check_fastv,
+    check_omnizip,
+    check_visionzip,
+    dycoke_compared,
+    dycoke_grid,
+    fastv_share,
+    fastvid_grid,
+    omnizip_audio,
+    omnizip_grid,
+    random_count,
+    visionzip_counts,
+    visionzip_macs,
+)
 from seats.selection.counts import AUDIO_WINDOW, audio_intact, farthest_macs, keep_count, windowed_count
 
 _ENTRY_POINTS = "seats.methods"  # as in `seats.methods.registry`, which imports torch
-_CONTEXTUAL = 0.05
 
 
 def select(method: str, scene: Scene, video: float, audio: float) -> Selected:
@@ -44,7 +58,7 @@ def _full(scene: Scene, video: float, audio: float) -> Selected:
 
 
 def _random(scene: Scene, video: float, audio: float) -> Selected:
-    return _before(scene, *(max(1, int(r * n)) if n else 0 for r, n in _both(scene, video, audio)))
+    return _before(scene, *(random_count(n, r) for r, n in _both(scene, video, audio)))
 
 
 def _saliency(scene: Scene, video: float, audio: float) -> Selected:
@@ -62,26 +76,20 @@ def _fastv(scene: Scene, video: float, audio: float) -> Selected:
 
 
 def _after_second(scene: Scene, name: str, video: float, audio: float, *, intact: bool) -> Selected:
-    least = 2 / scene.num_layers
-    for what, ratio in (("video", video), ("audio", audio)):
-        if not least < ratio <= 1:
-            raise SettingsError(
-                f"{name} cannot keep {100 * ratio:g} % of the {what} tokens: its first 2 of {scene.num_layers} layers "
-                f"see all, so choose --keep-{what} above {100 * least:.1f} %, or a higher --keep"
-            )
-    sigma = [(ratio * scene.num_layers - 2) / (scene.num_layers - 2) for ratio in (video, audio)]
+    check_fastv(name, scene.num_layers, video, audio)
+    sigma = [fastv_share(ratio, scene.num_layers) for ratio in (video, audio)]
     full = scene.full
     if intact:
         sigma = list(audio_intact(full.video, full.audio, *sigma))
     v, a = (keep_count(n, r) if n else 0 for r, n in _both(scene, *sigma))
     ranked = (full.video and sigma[0] < 1) or (not intact and full.audio and sigma[1] < 1)
-    layers = (full, full, *(Tokens(full.text, v, a),) * (scene.num_layers - 2))
-    return Selected(layers, (Scored(2, full.total),) if ranked else ())
+    layers = (*(full,) * FASTV_LAYER, *(Tokens(full.text, v, a),) * (scene.num_layers - FASTV_LAYER))
+    return Selected(layers, (Scored(FASTV_LAYER, full.total),) if ranked else ())
 
 
 def _visionzip_om(scene: Scene, video: float, audio: float) -> Selected:
     for what, ratio in (("video", video), ("audio", audio)):
-        _least_zip("visionzip-om", what, ratio)
+        check_visionzip("visionzip-om", what, ratio)
     wants = EncoderWants(video_grids=1, audio="blocks", keys=True)
     v, video_macs = _zipped(scene.full.video, scene.per_grid, video, scene.keys[0] + scene.hidden)
     a, audio_macs = _zipped(scene.full.audio, AUDIO_WINDOW, audio, scene.keys[1] + scene.hidden)
@@ -91,17 +99,9 @@ def _visionzip_om(scene: Scene, video: float, audio: float) -> Selected:
 def _visionzip(scene: Scene, video: float, audio: float) -> Selected:
     video, audio = audio_intact(scene.full.video, scene.full.audio, video, audio)
     if scene.full.video:
-        _least_zip("visionzip", "video", video)
+        check_visionzip("visionzip", "video", video)
     v, macs = _zipped(scene.full.video, scene.per_grid, video, scene.keys[0] + scene.hidden)
     return _before(scene, v, _drawn(scene, audio), macs=macs, wants=EncoderWants(video_grids=1, keys=True))
-
-
-def _least_zip(name: str, what: str, ratio: float) -> None:
-    if ratio < _CONTEXTUAL - 1e-9:
-        raise SettingsError(
-            f"{name} cannot keep {100 * ratio:g} % of the {what} tokens: it merges the rest into {_CONTEXTUAL:.0%} of "
-            "them, so choose at least that and at most 100 %"
-        )
 
 
 def _zipped(n: int, window: int, ratio: float, width: int) -> tuple[int, int]:
@@ -111,13 +111,9 @@ def _zipped(n: int, window: int, ratio: float, width: int) -> tuple[int, int]:
     kept = macs = 0
     full, rest = divmod(n, window)
     for size, times in ((window, full), (rest, 1)):
-        if not size or not times:
-            continue
-        share = max(ratio - _CONTEXTUAL, 0.0)
-        dominant = min(size, max(1, int(share * size + 1e-9))) if share > 0 else 0
-        contextual = min(size - dominant, max(1, round(_CONTEXTUAL * size)))
-        kept += times * (dominant + contextual)
-        macs += times * (size - dominant - contextual) * contextual * width
+        if size:
+            kept += times * sum(visionzip_counts(size, ratio))
+            macs += times * visionzip_macs(size, ratio, width)
     return kept, macs
 
 
@@ -142,14 +138,10 @@ def _dycoke(scene: Scene, video: float, audio: float) -> Selected:
     video, audio = audio_intact(full.video, full.audio, video, audio)
     kept = macs = 0
     if full.video:
-        if video < 0.25 - 1e-9:
-            raise SettingsError(
-                f"dycoke cannot keep {100 * video:.1f} % of the video tokens, what this clip's target leaves beside "
-                "whole audio: it keeps one grid of four, so raise --keep until that is 25%"
-            )
+        each = dycoke_grid(video, size)
         grids = full.video // size
-        compared = len(range(1, grids, 2)) + len(range(0, grids - 4, 4))
-        kept = (grids - compared) * size + compared * int((1 - 4 / 3 * (1 - video)) * size + 1e-9)
+        compared = len(dycoke_compared(grids))
+        kept = (grids - compared) * size + compared * each
         macs = compared * size * scene.hidden
     return _before(scene, kept, _drawn(scene, audio), macs=macs)
 
@@ -160,12 +152,7 @@ def _fastvid(scene: Scene, video: float, audio: float) -> Selected:
     wants = EncoderWants(video_grids=1, mean_query=True)
     if not full.video or video >= 1:
         return _before(scene, full.video, _drawn(scene, audio), wants=wants)
-    grids, budget = full.video // size, int(video * size)
-    if budget < 1:
-        raise SettingsError(
-            f"fastvid cannot keep {100 * video:.1f} % of the video tokens, what this clip's target leaves beside its "
-            f"audio: a grid has {size}, so raise --keep until that is {100 / size:.1f} %"
-        )
+    grids, budget = full.video // size, fastvid_grid(video, size)
     # Where the clip is cut decides the rest: here eight segments, and no grid like the one before it.
     segment = max(1.0, grids / 8)
     context = 0.4 * budget * segment
@@ -175,25 +162,19 @@ def _fastvid(scene: Scene, video: float, audio: float) -> Selected:
 
 
 def _omnizip(scene: Scene, video: float, audio: float) -> Selected:
-    for what, ratio, low, high in (("video", video, 0.25, 0.65), ("audio", audio, _CONTEXTUAL, 1.0)):
-        if not low - 1e-9 <= ratio <= high + 1e-9:
-            raise SettingsError(
-                f"omnizip cannot keep {100 * ratio:g} % of the {what} tokens: choose {low:.0%} to {high:.0%} "
-                f"(--keep-{what})"
-            )
+    check_omnizip(video, audio)
     full, size, dim = scene.full, scene.per_grid, scene.hidden
-    ranked = round((audio - _CONTEXTUAL) * full.audio)
-    anchors = min(round(_CONTEXTUAL * full.audio), full.audio - ranked)
-    others = full.audio - ranked - anchors
+    salient, anchors = omnizip_audio(full.audio, audio)
+    others = full.audio - salient - anchors
     macs = (others * (anchors + full.video) + anchors) * dim if anchors and others else 0
     kept = 0
     if full.video:
         grids = full.video // size
-        kept = grids * int(size * video)
+        kept = grids * omnizip_grid(1 - video, size)
         pairs = grids * size if scene.family == "qwen3-omni" else grids // 2 * (size + 1) + grids % 2 * size
         macs += pairs * size * dim
     wants = EncoderWants(audio="clip")
-    return replace(_before(scene, kept, ranked + anchors, macs=macs, wants=wants), exact=not full.video)
+    return replace(_before(scene, kept, salient + anchors, macs=macs, wants=wants), exact=not full.video)
 
 
 _RULES: dict[str, Callable[[Scene, float, float], Selected]] = {

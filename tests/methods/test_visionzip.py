@@ -5,7 +5,7 @@ import torch
 
 from seats.errors import SettingsError
 from seats.methods import BeforeLLM
-from seats.methods.visionzip import VisionZip, VisionZipOm, _counts
+from seats.methods.visionzip import VisionZip, VisionZipOm
 from seats.tokens.layout import Modality
 from tests.methods.layouts import cosines, layout_of, random_state
 
@@ -94,8 +94,3 @@ def test_what_is_out_of_reach_or_missing_is_said():
         VisionZip(0.04, 0.5).before_llm(silent)
     with pytest.raises(ValueError, match="saliency and keys"):
         VisionZipOm(0.1, 0.5).before_llm(BeforeLLM(silent.embeds, silent.layout, silent.saliency))
-
-
-@pytest.mark.parametrize(("n", "ratio", "counts"), [(100, 0.12, (7, 5)), (20, 0.6, (11, 1)), (140, 0.6, (77, 7))])
-def test_a_whole_number_of_tokens_is_not_lost_to_rounding(n, ratio, counts):
-    assert _counts(n, ratio) == counts
