@@ -166,7 +166,7 @@ def _omnizip(scene: Scene, video: float, audio: float) -> Selected:
     full, size, dim = scene.full, scene.per_grid, scene.hidden
     salient, anchors = omnizip_audio(full.audio, audio)
     others = full.audio - salient - anchors
-    macs = (others * (anchors + full.video) + anchors) * dim if anchors and others else 0
+    macs = others * (2 * anchors + full.video) * dim if anchors and others else 0  # as if each anchor took some in
     kept = 0
     if full.video:
         grids = full.video // size

@@ -72,6 +72,13 @@ def test_counts_are_the_methods_own(family, name, clip, keep):
     _compare(family, 28 if family == "qwen2.5-omni" else 48, {}, name, clip, keep)
 
 
+@pytest.mark.parametrize("family", ["qwen2.5-omni", "qwen3-omni"])
+@pytest.mark.parametrize("audio", [9, 217])
+@pytest.mark.parametrize("keep", [30.0, 40.0])
+def test_counts_of_sound_alone_are_omnizips_own(family, audio, keep):
+    _compare(family, 28, {}, "omnizip", (None, audio), keep)
+
+
 @pytest.mark.parametrize("name", ["seats", "seats+"])
 @pytest.mark.parametrize("keep", [3.0, 10.0, 25.0, 35.0, 50.0])
 def test_counts_by_a_models_own_settings(name, keep):
