@@ -62,10 +62,11 @@ class BeforeLLM:
 class AfterLayer:
     """All a method sees after a decoder layer.
 
-    layer: 1-based number of the layer that has just run. hidden: its output `[S, D]`. layout: of the `S` tokens still
-    there. relevance: computes, once, the float32 `[S]` attention the last text token pays to each of them, with the
-    weights of the layer that has run, as published. question_relevance: computes, once, the float32 `[S]` attention the
-    text behind the clip is about to pay to them in the next layer, mean over its tokens.
+    layer: 1-based number of the layer that has just run. hidden: its output `[S, D]`, on Qwen3-Omni with the DeepStack
+    features that belong there, as published. layout: of the `S` tokens still there. relevance: computes, once, the
+    float32 `[S]` attention the last text token pays to each of them, with the weights of the layer that has run, as
+    published. question_relevance: computes, once, the float32 `[S]` attention the text behind the clip is about to pay
+    to them in the next layer, mean over its tokens.
     """
 
     layer: int
