@@ -171,10 +171,12 @@ def _omnizip(scene: Scene, video: float, audio: float) -> Selected:
     if full.video:
         grids = full.video // size
         kept = grids * omnizip_grid(1 - video, size)
-        pairs = grids * size if scene.family == "qwen3-omni" else grids // 2 * (size + 1) + grids % 2 * size
+        # Sound cuts the video into windows, on Qwen3-Omni of one grid, whose tokens are compared with one another.
+        single = full.audio and scene.family == "qwen3-omni"
+        pairs = grids * size if single else grids // 2 * (size + 1) + grids % 2 * size
         macs += pairs * size * dim
-    wants = EncoderWants(audio="clip")
-    return replace(_before(scene, kept, salient + anchors, macs=macs, wants=wants), exact=not full.video)
+    found = _before(scene, kept, salient + anchors, macs=macs, wants=EncoderWants(audio="clip"))
+    return replace(found, exact=not (full.video and full.audio))
 
 
 _RULES: dict[str, Callable[[Scene, float, float], Selected]] = {
