@@ -65,11 +65,21 @@ def _relevant():
 
 
 def _by_kernels(what, tmp_path):
-    """The result with kernels in use: in a process of its own, as the interpreter is chosen when Triton is imported."""
+    """The result with kernels in use: without a GPU in a process of its own, as the interpreter is chosen when Triton
+    is imported."""
+    if torch.cuda.is_available():
+        return _made(what)
     path = tmp_path / "found.pt"
-    env = {**os.environ} if torch.cuda.is_available() else {**os.environ, "TRITON_INTERPRET": "1"}
+    env = {**os.environ, "TRITON_INTERPRET": "1"}
     subprocess.run([sys.executable, SELF, what, str(path)], env=env, check=True, timeout=280)
     return torch.load(path)
+
+
+def _made(what):
+    """what: "picks", "relevant" or a type, for column masses."""
+    assert triton_kernels.usable(torch.zeros(1, device=_device()))
+    made = {"picks": _picks, "relevant": _relevant}.get(what)
+    return made() if made else _masses(getattr(torch, what))
 
 
 def _without_kernels(monkeypatch):
@@ -106,6 +116,4 @@ def test_choices_at_a_drop_layer_are_the_same(tmp_path, monkeypatch):
 
 
 if __name__ == "__main__":
-    assert triton_kernels.usable(torch.zeros(1, device=_device()))
-    made = {"picks": _picks, "relevant": _relevant}.get(sys.argv[1])
-    torch.save(made() if made else _masses(getattr(torch, sys.argv[1])), sys.argv[2])
+    torch.save(_made(sys.argv[1]), sys.argv[2])
