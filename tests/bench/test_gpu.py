@@ -120,10 +120,16 @@ def test_without_the_kernels_where_they_fail(tmp_path, capsys, monkeypatch):
     assert "without the Triton kernels: odd" in said
 
 
-def test_a_device_that_gives_up_is_tried_again_without_the_kernels(tmp_path, capsys, monkeypatch):
-    code = (
-        "import os; print('CUDA error: an illegal memory access' if os.environ.get('SEATS_TRITON') != '0' else 'fine')"
-    )
+@pytest.mark.parametrize(
+    "error",
+    [
+        "CUDA error: an illegal memory access",
+        "triton.runtime.errors.OutOfResources: out of resource: shared memory",
+        "triton.compiler.errors.CompilationError: at 1:1",
+    ],
+)
+def test_a_device_that_gives_up_is_tried_again_without_the_kernels(tmp_path, capsys, monkeypatch, error):
+    code = f"import os; print({error!r} if os.environ.get('SEATS_TRITON') != '0' else 'fine')"
     parts = [gpu.Part("odd", ("-c", code), 1, document=False), gpu.Part("next", ("-c", code), 1, document=False)]
     monkeypatch.setattr(gpu, "parts", lambda _: parts)
     monkeypatch.delenv("SEATS_TRITON", raising=False)
@@ -149,6 +155,17 @@ def test_a_part_that_cannot_be_told_leaves_the_others(tmp_path, capsys, monkeypa
     assert gpu.main(["run", "--dry", "--out", str(tmp_path)]) == 1
     assert "KeyError" in capsys.readouterr().err
     assert json.loads((tmp_path / "gpu-odd.json").read_text())["exit_code"] == 0
+
+
+def test_a_gpu_that_answers_nothing_is_told_for_every_part(tmp_path, capsys, monkeypatch):
+    def fails():
+        raise RuntimeError("CUDA error: unknown error")
+
+    parts = [gpu.Part(name, ("-c", "print('fine')"), 1, document=False) for name in ("one", "two")]
+    monkeypatch.setattr(gpu, "parts", lambda _: parts)
+    monkeypatch.setattr(gpu, "free_gib", fails)
+    assert gpu.main(["run", "--out", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.count("RuntimeError: CUDA error") == 2
 
 
 def test_a_part_that_hangs_leaves_time_for_the_others(tmp_path, monkeypatch):
