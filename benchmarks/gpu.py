@@ -200,7 +200,10 @@ def place(out: Path, dry: bool) -> Place:
         site = Path(tempfile.gettempdir()) / "seats-gpu-site"
         if not site.exists():
             pip = [sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-compile"]
-            subprocess.run([*pip, "--target", str(site), *map(str, wheels)], check=True)
+            with tempfile.TemporaryDirectory(dir=site.parent) as new:  # what is only in part there must not stay
+                if subprocess.run([*pip, "--target", f"{new}/site", *map(str, wheels)], check=False).returncode:
+                    sys.exit(f"wheels cannot be installed: put those for this Python into {ROOT / 'wheels'}")
+                Path(new, "site").rename(site)
         search.insert(0, str(site))
         sys.path.insert(0, str(site))
     before = os.environ.get("PYTHONPATH")

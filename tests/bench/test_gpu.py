@@ -181,6 +181,17 @@ def test_what_cannot_be_imported_is_told_before_anything_runs(monkeypatch, tmp_p
         gpu.main(["--out", str(tmp_path)])
 
 
+def test_wheels_that_cannot_be_installed_leave_nothing_behind(monkeypatch, tmp_path):
+    (tmp_path / "wheels").mkdir()
+    (tmp_path / "wheels" / "av-1-py3-none-any.whl").write_bytes(b"cut off")
+    monkeypatch.setattr(gpu, "ROOT", tmp_path)
+    monkeypatch.setattr(gpu.tempfile, "gettempdir", lambda: str(tmp_path))
+    for _ in range(2):  # what a first try left would pass for installed in the second
+        with pytest.raises(SystemExit, match="wheels cannot be installed"):
+            gpu.place(tmp_path, dry=False)
+    assert not (tmp_path / "seats-gpu-site").exists()
+
+
 @pytest.mark.slow
 def test_a_profile_names_kernels_and_products(tmp_path):
     assert gpu.main(["run", "7b-profile", "--dry", "--out", str(tmp_path)]) == 0
