@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -16,6 +18,7 @@ from transformers.modeling_outputs import MoeModelOutputWithPast
 from seats.costs.timers import StepTimer
 from seats.errors import ModelError, SettingsError
 from seats.inference.prepared import Prepared, watched
+from seats.inference.refusals import check_method, check_selection, refuse_candidates
 from seats.inference.trace import Drop, Scored, Trace
 from seats.methods.base import AfterLayer, BeforeLLM, Method, Selection
 from seats.models import compat
@@ -72,13 +75,16 @@ def attach(
 ) -> Iterator[Attachment]:
     """Apply `method` to everything a stock thinker generates inside the context, and restore the model afterwards.
 
-    thinker: a stock Qwen-Omni thinker; call its `generate()` as usual, one prompt at a time. kv: "keep" leaves the
-    cache of early layers whole, so that decoding still sees what those layers saw; "drop" cuts dropped tokens out of
-    every layer's cache, as the published code does. prepared: layout and saliency if the caller encoded the clip
-    itself; else they are taken from the inputs of the thinker's forward. timer: gets the steps "selection" and
-    "prefill".
-    Raises SettingsError for eager attention, and inside `generate()` for batches, padding, more than one video or
-    sound, and caches of a fixed length; ValueError there for a prompt that `prepared` is not of.
+    thinker: a stock Qwen-Omni thinker, or a subclass; call its `generate()` as usual, one prompt at a time. Its
+    forward by itself gives the logits of the last position only. kv: "keep" leaves the cache of early layers whole, so
+    that decoding still sees what those layers saw; "drop" cuts dropped tokens out of every layer's cache, as the
+    published code does. prepared: layout and saliency if the caller encoded the clip itself; else they are taken from
+    the inputs of the thinker's forward. timer: gets the steps "selection" and "prefill".
+    Raises ModelError for what is no thinker; SettingsError for what is no method or one made for another model, for
+    eager attention, and while another thread has a method attached. Inside `generate()` raises SettingsError for
+    batches, padding, more than one video or sound, caches of a fixed length or of tokens that it did not see, assisted
+    decoding, gradients, and where hidden states, attentions or a loss are asked for; ValueError for a prompt that
+    `prepared` is not of, and for what a method returns that is no selection.
 
         with seats.attach(thinker, method) as attached:
             ids = thinker.generate(**inputs)
@@ -95,22 +101,55 @@ def attach(
         raise SettingsError(
             "token selection needs layers that see the whole prompt: this model's have a sliding window"
         )
+    check_method(method, len(wrapped.layers))
     attached = Attachment(method)
     watching = nullcontext(lambda: prepared) if prepared is not None else watched(wrapped, method.wants)
-    patched = "forward" in wrapped.text.__dict__
-    previous = wrapped.text.__dict__.get("forward")
-    with watching as prompts, _attention_of_any_length(wrapped.device):
+    with (
+        _one_thread(wrapped.text),
+        watching as prompts,
+        _attention_of_any_length(wrapped.device),
+        _replaced(wrapped.module, "_get_candidate_generator", refuse_candidates),
+    ):
         engine = _Engine(
             wrapped, method, kv, timer or StepTimer(wrapped.device), attached, prompts, mask_unknown=prepared is None
         )
-        wrapped.text.forward = engine.forward
-        try:
+        with _replaced(wrapped.text, "forward", engine.forward):
             yield attached
-        finally:
-            if patched:
-                wrapped.text.forward = previous
-            else:
-                del wrapped.text.forward
+
+
+_attaching = threading.Lock()
+_threads: WeakKeyDictionary[nn.Module, list[int]] = WeakKeyDictionary()
+"""By text model, the thread of every method that is attached to it."""
+
+
+@contextmanager
+def _one_thread(text: nn.Module) -> Iterator[None]:
+    """Raises SettingsError where another thread has a method attached: it would run here, and be left there."""
+    mine = threading.get_ident()
+    with _attaching:
+        threads = _threads.setdefault(text, [])
+        if any(thread != mine for thread in threads):
+            raise SettingsError("another thread has a method attached to this model: take turns, or load it twice")
+        threads.append(mine)
+    try:
+        yield
+    finally:
+        threads.remove(mine)
+
+
+@contextmanager
+def _replaced(module: nn.Module, name: str, value: Any) -> Iterator[None]:
+    """An attribute of this one module replaced, and put back as it was."""
+    own = name in module.__dict__
+    previous = module.__dict__.get(name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        if own:
+            setattr(module, name, previous)
+        else:
+            delattr(module, name)
 
 
 @contextmanager
@@ -193,10 +232,19 @@ class _Engine:
         use_cache: bool | None = None,
         visual_pos_masks: torch.Tensor | None = None,
         deepstack_visual_embeds: Any = None,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
         **_: Any,
     ) -> MoeModelOutputWithPast:
         if inputs_embeds is None:
             inputs_embeds = self.thinker.text.embed_tokens(input_ids)
+        if inputs_embeds.requires_grad:
+            raise SettingsError("token selection is for answers, not for training: run it under torch.no_grad()")
+        if output_hidden_states or output_attentions:
+            raise SettingsError(
+                "token selection hands out no hidden states or attentions: leave out output_hidden_states and "
+                "output_attentions (of a full Omni model, set return_audio=False)"
+            )
         if inputs_embeds.shape[0] != 1:
             raise SettingsError("token selection works on one prompt at a time: generate without a batch or beams")
         if self.mask_unknown and isinstance(attention_mask, torch.Tensor) and not bool(attention_mask.all()):
@@ -211,13 +259,27 @@ class _Engine:
             raise SettingsError("token selection needs a cache that grows: leave out cache_implementation")
         positions = position_ids[-3:]
         past = past_key_values.get_seq_length() if past_key_values is not None else 0
-        if past or inputs_embeds.shape[1] == 1:
+        if past:
+            self._check_continued(attention_mask, past, inputs_embeds.shape[1])
             hidden = self._extend(inputs_embeds, positions, past_key_values)
         else:
             deepstack = tuple(deepstack_visual_embeds or ())
             visual = None if visual_pos_masks is None else visual_pos_masks[0]
             hidden = self._prefill(inputs_embeds, positions, past_key_values, visual, deepstack)
         return MoeModelOutputWithPast(last_hidden_state=hidden, past_key_values=past_key_values)
+
+    def _check_continued(self, attention_mask: Any, past: int, new: int) -> None:
+        """Raise SettingsError where `new` tokens do not follow those that this engine has seen. Given a cache,
+        `generate()` takes what its first layer holds, `past` tokens, for all, and those that were dropped for new."""
+        record = self.attached._record
+        seen = None if record is None else record._trace.full.total + record._trace.decoded_tokens
+        before = seen if new == 1 else past
+        if isinstance(attention_mask, torch.Tensor):  # generate() leaves one out that says nothing, since 5.23
+            before = attention_mask.shape[-1] - new
+        if seen is None or before != seen:
+            raise SettingsError(
+                "token selection cannot go on from this cache: give the whole prompt, and leave out past_key_values"
+            )
 
     def _extend(self, embeds: torch.Tensor, positions: torch.Tensor, cache: Any) -> torch.Tensor:
         """Decoding: new tokens after the cached ones, whatever each layer's cache still holds."""
@@ -252,6 +314,7 @@ class _Engine:
 
         with self.timer.step("selection"):
             chosen = self.method.before_llm(BeforeLLM(embeds[0], layout, prepared.saliency, prepared.keys))
+            check_selection(chosen, self.method, embeds[0])
             if chosen is not None and chosen.embeds is not None:
                 embeds = chosen.embeds[None].to(embeds.dtype)
         with self.timer.step("prefill"):
@@ -262,7 +325,7 @@ class _Engine:
             alive = self._drop(alive, chosen, 0, cuts, record)
 
         done, last, moments = 0, len(self.thinker.layers), set(self.method.layers)
-        for moment in sorted({number for number in moments if 1 <= number <= last} | {last}):
+        for moment in sorted(moments | {last}):
             # Layers between two moments are timed as one: every measurement is work for the device, too.
             with self.timer.step("prefill"):
                 for number in range(done + 1, moment + 1):
@@ -300,6 +363,7 @@ class _Engine:
 
         state = AfterLayer(number, hidden[0], alive.layout, relevance, question_relevance)
         chosen = self.method.after_layer(state)
+        check_selection(chosen, self.method, hidden[0])
         if chosen is not None and chosen.embeds is not None:
             alive = replace(alive, hidden=chosen.embeds[None].to(alive.hidden.dtype))
         return self._drop(alive, chosen, number, cuts, record, next(iter(scores.values()), None))

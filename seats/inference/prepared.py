@@ -54,13 +54,17 @@ def watched(thinker: Thinker, wants: EncoderWants) -> Iterator[Callable[[], Prep
     """Watch a thinker's own inputs and encoders, for callers who bring what the stock processor made.
 
     Gives what returns the prompt that is passing, to be called from within the thinker's forward. That raises
-    SettingsError for prompts without ids, and for more than one video or sound.
+    SettingsError for prompts without ids, and for more than one video or sound; so does the thinker where it is to
+    compute a loss, as the logits of a pruned prompt are those of its last position alone.
     """
     seen: dict[str, Any] = {}
 
     def remember_inputs(_module: nn.Module, _args: tuple, kwargs: dict[str, Any]) -> None:
-        if kwargs.get("input_ids") is not None:
-            seen.update(kwargs)
+        if kwargs.get("labels") is not None:
+            raise SettingsError("token selection is for answers, not for training: leave out labels")
+        # Nothing else: a cache that is held here would stay after its prompt.
+        for name in ("input_ids", "input_features", "video_second_per_grid"):
+            seen[name] = kwargs.get(name)
 
     def remember_grid(_module: nn.Module, _args: tuple, kwargs: dict[str, Any]) -> None:
         seen["grid_thw"] = kwargs.get("grid_thw")
@@ -94,7 +98,7 @@ def _prepare(
 ) -> Prepared:
     """Layout and signals of a prompt made by the stock processor. seen: inputs of the thinker's forward; vision, audio:
     what the probes caught."""
-    if "input_ids" not in seen:
+    if seen.get("input_ids") is None:
         raise SettingsError("token selection needs the prompt's input_ids: pass them to generate()")
     ids, rule = seen["input_ids"][0], thinker.rule
     grid = None

@@ -65,18 +65,18 @@ class EncodedAudio:
 
 
 class Thinker:
-    """Wraps a stock `Qwen2_5OmniThinkerForConditionalGeneration` or its Qwen3-Omni counterpart.
+    """Wraps a stock `Qwen2_5OmniThinkerForConditionalGeneration`, its Qwen3-Omni counterpart, or a subclass of them.
 
     Raises ModelError if the module is not one of them.
     """
 
     def __init__(self, module: nn.Module) -> None:
         family = family_of(getattr(module, "config", None))
-        if family is None or type(module).__name__ != family.thinker_class:
+        if family is None or family.thinker_class not in {cls.__name__ for cls in type(module).__mro__}:
             raise ModelError(
                 f"{type(module).__name__} is not a Qwen-Omni thinker: pass a "
                 "Qwen2_5OmniThinkerForConditionalGeneration or Qwen3OmniMoeThinkerForConditionalGeneration "
-                "(for a full Omni model, its .thinker)"
+                "(of a full Omni model its .thinker, of a wrapper such as PEFT's or torch.compile's what it wraps)"
             )
         # torch's types hide what stock modules hold, so they are Any here.
         self.module: Any = module

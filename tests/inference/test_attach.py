@@ -1,5 +1,6 @@
 """The patched prefill against stock generation where nothing is dropped, and against masks where something is."""
 
+import weakref
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -114,10 +115,11 @@ class TestNothingDropped:
         assert not torch.equal(ours.sequences, other.sequences)
 
     @both_families
-    def test_text_alone_goes_through(self, thinkers, family):
+    @pytest.mark.parametrize("length", [5, 1])
+    def test_text_alone_goes_through(self, thinkers, family, length):
         inputs = {
-            "input_ids": torch.tensor([[1, 2, 3, 10, 11]]),
-            "attention_mask": torch.ones(1, 5, dtype=torch.long),
+            "input_ids": torch.tensor([[1, 2, 3, 10, 11]])[:, :length],
+            "attention_mask": torch.ones(1, length, dtype=torch.long),
         }
         stock = run(thinkers[family], inputs)
         with attach(thinkers[family], SEATS) as attached:
@@ -360,8 +362,24 @@ class TestRestoring:
             run(thinkers[family], inputs, 1)
         assert attached.trace.retention("video") < 1
 
+    @both_families
+    def test_a_subclass_will_do(self, family):
+        """As fine-tuning and sharding libraries make them."""
+        thinker, inputs = tiny_thinker(family), tiny_inputs(family)
+        thinker.__class__ = type("Mine", (type(thinker),), {})
+        with seats.attach(thinker, SEATS) as attached:
+            run(thinker, inputs, 1)
+        assert attached.trace.retention("video") < 1
+
 
 class TestSeveralPrompts:
+    @both_families
+    def test_the_cache_of_an_answer_is_not_held(self, thinkers, family):
+        thinker = thinkers[family]
+        with attach(thinker, SEATS):
+            cache = weakref.ref(run(thinker, tiny_inputs(family), 2).past_key_values)
+            assert cache() is None
+
     @both_families
     def test_no_prompt_meets_the_saliency_of_the_one_before(self, thinkers, family):
         thinker = thinkers[family]

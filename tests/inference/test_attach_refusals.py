@@ -1,6 +1,8 @@
 """What the patched prefill cannot do is said in one line, and the model is left as it was."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
 
 import pytest
 import torch
@@ -8,7 +10,7 @@ import torch
 from seats.errors import ModelError, SettingsError
 from seats.inference.attach import attach
 from seats.inference.prepared import Prepared
-from seats.methods import Full, Seats, Selection
+from seats.methods import Full, ModelShape, Retention, Seats, Selection, method_class
 from seats.models import compat
 from seats.tokens.layout import Counts
 from tests.inference.test_attach import fingerprint
@@ -91,7 +93,7 @@ def test_pictures_that_do_not_come_again(thinkers, family):
     """As where generate() feeds the whole prompt for every token, without a cache."""
     inputs = tiny_inputs(family, mel_frames=0)
     inputs = {key: value for key, value in inputs.items() if "ids" in key or key == "attention_mask"}
-    with pytest.raises(SettingsError, match="leave the cache on"), attach(thinkers[family], SEATS):
+    with torch.no_grad(), pytest.raises(SettingsError, match="leave the cache on"), attach(thinkers[family], SEATS):
         thinkers[family](**inputs, position_ids=torch.arange(inputs["input_ids"].shape[1]).expand(3, 1, -1))
 
 
@@ -100,6 +102,140 @@ def test_a_cache_of_a_fixed_length(family):
     thinker = tiny_thinker(family)  # which generate() leaves the cache on
     with pytest.raises(SettingsError, match="a cache that grows"), attach(thinker, SEATS):
         thinker.generate(**tiny_inputs(family), max_new_tokens=2, cache_implementation="static")
+
+
+@both_families
+@pytest.mark.parametrize("method", [SEATS, Full()], ids=["seats", "full"])
+def test_assisted_decoding(family, method):
+    """Candidates would be part of the prompt, and only its last position has logits."""
+    thinker, inputs = tiny_thinker(family), tiny_inputs(family)
+    before = fingerprint(thinker)
+    for settings in ({"assistant_model": tiny_thinker(family, seed=1)}, {"prompt_lookup_num_tokens": 3}):
+        with pytest.raises(SettingsError, match="leave out assistant_model and prompt_lookup"), attach(thinker, method):
+            thinker.generate(**inputs, max_new_tokens=4, do_sample=False, **settings)
+    assert fingerprint(thinker) == before
+
+
+@both_families
+@pytest.mark.parametrize("ask", ["output_hidden_states", "output_attentions"])
+def test_what_no_layer_hands_out(family, ask):
+    thinker, inputs = tiny_thinker(family), tiny_inputs(family)  # of its own: transformers leaves hooks for these
+    with pytest.raises(SettingsError, match="leave out output_hidden_states"), attach(thinker, SEATS):
+        thinker.generate(**inputs, max_new_tokens=1, return_dict_in_generate=True, **{ask: True})
+
+
+@both_families
+def test_training(thinkers, family):
+    thinker, inputs = thinkers[family], tiny_inputs(family)
+    with pytest.raises(SettingsError, match=r"run it under torch.no_grad\(\)"), attach(thinker, SEATS):
+        thinker(**inputs)
+    with torch.no_grad(), pytest.raises(SettingsError, match="leave out labels"), attach(thinker, SEATS):
+        thinker(**inputs, labels=inputs["input_ids"])
+
+
+def went_on(thinker, out, **settings) -> torch.Tensor:
+    """What `generate` makes of its own answer and three more tokens, with the cache that it returned."""
+    ids = torch.cat([out.sequences, torch.tensor([[20, 21, 22]])], 1)
+    cache = out.past_key_values
+    return thinker.generate(ids, attention_mask=torch.ones_like(ids), past_key_values=cache, **settings)
+
+
+@both_families
+class TestCacheOfAnEarlierAnswer:
+    settings: ClassVar[dict] = {"max_new_tokens": 3, "do_sample": False}
+
+    def test_that_lacks_tokens(self, thinkers, family):
+        thinker, inputs = thinkers[family], tiny_inputs(family)
+        with attach(thinker, SEATS):
+            out = thinker.generate(**inputs, **self.settings, return_dict_in_generate=True)
+            with pytest.raises(SettingsError, match="leave out past_key_values"):
+                went_on(thinker, out, **self.settings)
+
+    def test_that_was_made_outside(self, thinkers, family):
+        thinker, inputs = thinkers[family], tiny_inputs(family)
+        out = thinker.generate(**inputs, **self.settings, return_dict_in_generate=True)
+        with pytest.raises(SettingsError, match="leave out past_key_values"), attach(thinker, SEATS):
+            went_on(thinker, out, **self.settings)
+
+    def test_that_is_whole(self, thinkers, family):
+        thinker, inputs = thinkers[family], tiny_inputs(family)
+        out = thinker.generate(**inputs, **self.settings, return_dict_in_generate=True)
+        stock = went_on(thinker, out, **self.settings)
+        with attach(thinker, Full()):
+            out = thinker.generate(**inputs, **self.settings, return_dict_in_generate=True)
+            assert torch.equal(went_on(thinker, out, **self.settings), stock)
+
+
+class Nonsense(Full):
+    made: ClassVar = None
+    before: ClassVar = True
+
+    @property
+    def layers(self):
+        return (2,)
+
+    def before_llm(self, state):
+        return self.made if self.before else None
+
+    def after_layer(self, state):
+        return self.made
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before the LLM", "after a layer"])
+@pytest.mark.parametrize(
+    "made",
+    [
+        torch.ones(129, dtype=torch.bool),
+        Selection(torch.ones(3, dtype=torch.bool)),
+        Selection(torch.ones(129)),
+        Selection(torch.ones(129, dtype=torch.bool), torch.zeros(3, 48)),
+    ],
+    ids=["a mask", "too short", "no bool", "too few embeddings"],
+)
+def test_what_is_no_selection(thinkers, monkeypatch, made, before):
+    monkeypatch.setattr(Nonsense, "made", made)
+    monkeypatch.setattr(Nonsense, "before", before)
+    thinker, inputs = thinkers["qwen2.5-omni"], tiny_inputs("qwen2.5-omni")
+    assert inputs["input_ids"].shape[1] == 129
+    said = r"full must return None or a Selection with keep: bool \[129\] and, if it merges, embeds: \[129, 48\]"
+    with pytest.raises(ValueError, match=said), attach(thinker, Nonsense()):
+        thinker.generate(**inputs, max_new_tokens=1)
+
+
+@pytest.mark.parametrize("method", ["seats", None, Seats], ids=["a name", "none", "a class"])
+def test_what_is_no_method(thinkers, method):
+    thinker = thinkers["qwen2.5-omni"]
+    before = fingerprint(thinker)
+    with pytest.raises(SettingsError, match=r"is no method: make one with seats\.method"), attach(thinker, method):
+        pass
+    assert fingerprint(thinker) == before
+
+
+def test_a_method_made_for_another_model(thinkers):
+    thinker = thinkers["qwen2.5-omni"]
+    of_28 = method_class("seats").for_model(ModelShape("qwen2.5-omni", 28, {}), Retention(0.06, 0.35), 0)
+    with pytest.raises(SettingsError, match="made for another model: this one has 8"), attach(thinker, of_28):
+        pass
+
+
+def test_threads_take_turns(thinkers):
+    """Else one thread's method would run for the other's prompt, and the model would keep the one that left last."""
+    thinker = thinkers["qwen2.5-omni"]
+    before = fingerprint(thinker)
+
+    def other():
+        with attach(thinker, Full()):
+            return "attached"
+
+    with ThreadPoolExecutor(1) as pool:
+        with attach(thinker, SEATS):
+            with pytest.raises(SettingsError, match="another thread has a method attached"):
+                pool.submit(other).result()
+            # generate() itself may run elsewhere, as streamers make it
+            inputs = tiny_inputs("qwen2.5-omni")
+            assert pool.submit(thinker.generate, **inputs, max_new_tokens=2).result().shape[1] == 131
+        assert pool.submit(other).result() == "attached"
+    assert fingerprint(thinker) == before
 
 
 @both_families

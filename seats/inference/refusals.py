@@ -1,0 +1,47 @@
+"""What the patched prefill is not for, told before anything goes wrong."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import torch
+
+from seats.errors import SettingsError
+from seats.methods.base import Method, Selection
+
+
+def check_method(method: Any, layers: int) -> None:
+    """Raise SettingsError for what is no method, or one that was not made for a decoder of that many layers."""
+    if not isinstance(method, Method):
+        raise SettingsError(f"{method!r} is no method: make one with seats.method_class(...).for_model(...)")
+    made_for = getattr(method, "num_layers", layers)
+    if made_for != layers or any(not 1 <= number <= layers for number in method.layers):
+        raise SettingsError(
+            f"{method.name} was made for another model: this one has {layers} decoder layers, which is what the "
+            "ModelShape that for_model() gets must say"
+        )
+
+
+def check_selection(chosen: Any, method: Method, hidden: torch.Tensor) -> None:
+    """Raise ValueError for what a method must not return about the tokens `hidden` `[S, D]`."""
+    if chosen is None:
+        return
+    fits = (
+        isinstance(chosen, Selection)
+        and isinstance(chosen.keep, torch.Tensor)
+        and chosen.keep.dtype == torch.bool
+        and chosen.keep.shape == hidden.shape[:1]
+        and (chosen.embeds is None or chosen.embeds.shape == hidden.shape)
+    )
+    if not fits:
+        raise ValueError(
+            f"{method.name} must return None or a Selection with keep: bool [{len(hidden)}] and, if it merges, embeds: "
+            f"{list(hidden.shape)}"
+        )
+
+
+def refuse_candidates(*_: Any, **__: Any) -> NoReturn:
+    # Candidates would be part of the prompt, and choose with it which tokens stay.
+    raise SettingsError(
+        "token selection works with one new token after another: leave out assistant_model and prompt_lookup_num_tokens"
+    )
