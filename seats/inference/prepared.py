@@ -55,15 +55,25 @@ def watched(thinker: Thinker, wants: EncoderWants) -> Iterator[Callable[[], Prep
 
     Gives what returns the prompt that is passing, to be called from within the thinker's forward. That raises
     SettingsError for prompts without ids, and for more than one video or sound; so does the thinker where it is to
-    compute a loss, as the logits of a pruned prompt are those of its last position alone.
+    compute a loss, as the logits of a pruned prompt are those of its last position alone, and where a clip does not
+    come with the prompt's first tokens.
     """
     seen: dict[str, Any] = {}
+    rule = thinker.rule
 
-    def remember_inputs(_module: nn.Module, _args: tuple, kwargs: dict[str, Any]) -> None:
+    def remember_inputs(_module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
         if kwargs.get("labels") is not None:
             raise SettingsError("token selection is for answers, not for training: leave out labels")
+        ids: Any = kwargs.get("input_ids", args[0] if args else None)
+        cache = kwargs.get("past_key_values")
+        goes_on = ids is not None and ids.shape[1] > 1 and cache is not None and cache.get_seq_length() > 0
+        if goes_on and bool(((ids == rule.video) | (ids == rule.audio)).any()):
+            raise SettingsError(
+                "token selection needs the whole prompt at once: leave out past_key_values and prefill_chunk_size"
+            )
         # Nothing else: a cache that is held here would stay after its prompt.
-        for name in ("input_ids", "input_features", "video_second_per_grid"):
+        seen["input_ids"] = ids
+        for name in ("input_features", "video_second_per_grid"):
             seen[name] = kwargs.get(name)
 
     def remember_grid(_module: nn.Module, _args: tuple, kwargs: dict[str, Any]) -> None:

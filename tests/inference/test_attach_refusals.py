@@ -166,6 +166,19 @@ class TestCacheOfAnEarlierAnswer:
             assert torch.equal(went_on(thinker, out, **self.settings), stock)
 
 
+@both_families
+def test_a_prompt_in_chunks(thinkers, family):
+    """As prefill_chunk_size makes them."""
+    thinker, inputs = thinkers[family], tiny_inputs(family, mel_frames=0)
+    ids = inputs.pop("input_ids")
+    positions = torch.arange(ids.shape[1]).expand(3, 1, -1)
+    said = "the whole prompt at once: leave out past_key_values and prefill_chunk_size"
+    with torch.no_grad(), attach(thinker, SEATS):
+        cache = thinker(ids[:, :3], position_ids=positions[..., :3], use_cache=True).past_key_values
+        with pytest.raises(SettingsError, match=said):
+            thinker(input_ids=ids[:, 3:], position_ids=positions[..., 3:], past_key_values=cache, **inputs)
+
+
 class Nonsense(Full):
     made: ClassVar = None
     before: ClassVar = True
