@@ -4,6 +4,7 @@ why one is missing."""
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,14 +35,17 @@ def name_beside(path: Path) -> Path:
     return path.with_name(f".{name}.new")
 
 
-def why_missing(path: Path) -> str:
+def missing_told(path: Path) -> str:
     """What to say of a path where no file is found."""
+    if address := re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/", str(path)):  # of // a path keeps one
+        what = "take file:// away" if address[1] == "file" else "download the clip and give the file"
+        return f"{str(path).replace(':/', '://', 1)}: {address[1]} addresses are not read; {what}"
     if not path.is_symlink():
-        return "no such file; check the path"
+        return f"{path}: no such file; check the path"
     target = os.path.realpath(path)
     if os.path.islink(target):
-        return "is a link that leads back to itself; make it anew"
-    return f"is a link to {target}, which does not exist; check where it points, or whether that disk is there"
+        return f"{path}: is a link that leads back to itself; make it anew"
+    return f"{path}: is a link to {target}, which does not exist; check where it points, or whether that disk is there"
 
 
 def printable_path(path: str) -> str:

@@ -7,7 +7,6 @@ only then seconds of imports and the weights.
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seats.errors import MediaError, ModelError
-from seats.files import why_missing
+from seats.files import missing_told
 from seats_cli.options import ClipOptions, ModelOptions
 from seats_cli.output import Output
 from seats_cli.text import LONG_PATH, milliseconds, short, size
@@ -152,13 +151,10 @@ def check_clip(path: Path, options: ClipOptions) -> None:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise MediaError(f"{short(path, LONG_PATH)!r} is not a usable path: {why}") from None
-    if missing and (address := re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/", str(path))):  # of // a path keeps one
-        what = "take file:// away" if address[1] == "file" else "download the clip and give the file"
-        raise MediaError(f"{str(path).replace(':/', '://', 1)}: {address[1]} addresses are not read; {what}")
     if missing and str(path) == "-":
         raise MediaError("standard input is not read; save the clip to a file and give that")
     if missing:
-        raise MediaError(f"{path}: {why_missing(path)}")
+        raise MediaError(missing_told(path))
 
 
 def check_header(path: Path, options: ClipOptions) -> None:

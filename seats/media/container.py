@@ -14,7 +14,7 @@ import av
 import av.error
 
 from seats.errors import MediaError, SettingsError
-from seats.files import why_missing
+from seats.files import missing_told
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -83,7 +83,7 @@ def check_file(path: Path) -> int:
     try:
         info = path.stat()
     except FileNotFoundError:
-        raise MediaError(f"{path}: {why_missing(path)}") from None
+        raise MediaError(missing_told(path)) from None
     except PermissionError:
         raise MediaError(f"{path}: its folder may not be read; check the permissions") from None
     except (OSError, ValueError) as error:

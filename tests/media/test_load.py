@@ -168,6 +168,18 @@ def test_what_is_not_a_clip_is_refused_in_one_line(tmp_path, name, says, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("https://example.org/a.mp4", "https://example.org/a.mp4: https addresses are not read; download the clip"),
+        ("file:///a.mp4", "file addresses are not read; take file:// away"),
+    ],
+)
+def test_an_address_is_no_path(address, says):
+    with pytest.raises(MediaError, match=says):
+        load_clip(address)
+
+
 def test_a_file_that_may_not_be_read(tmp_path, plain_clip, monkeypatch):
     path = tmp_path / "locked.mp4"
     path.write_bytes(plain_clip.read_bytes())
