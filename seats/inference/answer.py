@@ -15,6 +15,7 @@ from seats.inference.attach import KvPolicy
 from seats.inference.encode import EncodedClip, Prompt, build_prompt, encode_clip
 from seats.inference.generate import Decoding, Generation, generate
 from seats.inference.trace import Trace
+from seats.inference.turns import turn_of
 from seats.media import Clip, ReadingClip
 from seats.methods import Full, Method, ModelShape, method_class, retention_for
 from seats.models.omni import OmniModel, Turn
@@ -111,19 +112,20 @@ def answer(
     """Answer one question about a decoded clip, or one that is being read (`read_clip`).
 
     decode_ms: time the clip took to decode, for the report; one that is being read knows it itself. on_text: gets the
-    answer's pieces as they come. on_end: is called after the last one, before anything else is measured. Raises
-    SeatsError.
+    answer's pieces as they come. on_end: is called after the last one, before anything else is measured. Threads that
+    ask the same model wait for one another. Raises SeatsError.
     """
-    since = time.perf_counter()
-    timer = StepTimer(model.thinker.device)
-    reset_peak_device_bytes(model.thinker.device)
-    method = question.method_for(model.shape)
-    encoded = encode_clip(model, clip, [method.wants], timer)
-    if isinstance(clip, ReadingClip):
-        decode_ms, since = 1e3 * clip.seconds, max(since, clip.ended)
-    return answer_encoded(
-        model, encoded, question, timer, decode_ms=decode_ms, since=since, on_text=on_text, on_end=on_end
-    )
+    with turn_of(model):
+        since = time.perf_counter()
+        timer = StepTimer(model.thinker.device)
+        reset_peak_device_bytes(model.thinker.device)
+        method = question.method_for(model.shape)
+        encoded = encode_clip(model, clip, [method.wants], timer)
+        if isinstance(clip, ReadingClip):
+            decode_ms, since = 1e3 * clip.seconds, max(since, clip.ended)
+        return answer_encoded(
+            model, encoded, question, timer, decode_ms=decode_ms, since=since, on_text=on_text, on_end=on_end
+        )
 
 
 def answer_encoded(

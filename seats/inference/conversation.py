@@ -16,6 +16,7 @@ from seats.inference.answer import Answer, Question, answer_encoded
 from seats.inference.encode import EncodedClip, encode_clip
 from seats.inference.shortage import shortage_told
 from seats.inference.stream import AnswerStream
+from seats.inference.turns import turn_of
 from seats.media import Clip
 from seats.methods import Method, ModelShape, Retention
 from seats.methods.base import AfterLayer, BeforeLLM, Selection
@@ -72,6 +73,10 @@ class Conversation:
         Raises SeatsError; a question that is not answered, or is interrupted, is not part of the conversation.
         """
         asked = Question(question) if isinstance(question, str) else question
+        with turn_of(self.model):
+            return self._ask(asked, on_text, on_end)
+
+    def _ask(self, asked: Question, on_text: Callable[[str], None], on_end: Callable[[], None]) -> Answer:
         if asked.history:
             raise SettingsError("a conversation keeps the history itself: ask a question without one")
         asked = replace(asked, history=self.turns)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -290,3 +291,17 @@ def _workload(model, clip):
     frames, _, height, width = clip.video.pixels.shape
     patch = model.patches.patch_size
     return Workload((frames // 2, height // patch, width // patch), mel_frames(len(clip.audio.waveform), model.mel))
+
+
+def test_threads_take_turns(models, files):
+    """Each would otherwise find the other's method in the model and leave it there."""
+    model = models["qwen2.5-omni"]
+    clips = [load_clip(files[kind], sampling=model.sampling) for kind in ("both", "no sound")]
+    asked = Question("what is in the clip ?", decoding=Decoding(max_new_tokens=4))
+    alone = [answer(model, clip, asked) for clip in clips]
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(lambda clip: answer(model, clip, asked), clips * 6))
+    for made, expected in zip(together, alone * 6, strict=True):
+        assert made.text == expected.text
+        assert made.trace.layers == expected.trace.layers
+    assert "forward" not in model.thinker.text.__dict__
