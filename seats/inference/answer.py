@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from seats.checks import check_kind, check_number, check_text
 from seats.costs.flops import FlopsReport, flops_report
 from seats.costs.memory import kv_cache_bytes, peak_device_bytes, reset_peak_device_bytes
 from seats.costs.timers import StepTimer
@@ -30,7 +31,8 @@ class Question:
     method: name in the registry. keep: percent of tokens, as `--keep`; the pair it stands for depends on the model.
     keep_video, keep_audio: in (0, 1], overrule it. kv: whether early layers keep the cache of tokens dropped later.
     system: system prompt, None for the model's own. compare: also measure full tokens. history: earlier questions about
-    the clip with their answers, oldest first, which the prompt begins with.
+    the clip with their answers, oldest first, which the prompt begins with. Raises SettingsError for a value of another
+    type.
     """
 
     text: str
@@ -43,6 +45,19 @@ class Question:
     decoding: Decoding = field(default_factory=Decoding)
     compare: bool = False
     history: tuple[Turn, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_text("the question", self.text)
+        check_number("keep", self.keep)
+        for name in ("keep_video", "keep_audio"):
+            if getattr(self, name) is not None:
+                check_number(name, getattr(self, name))
+        if self.system is not None:
+            check_text("the system prompt", self.system)
+        check_kind("decoding", self.decoding, Decoding, "a seats.Decoding")
+        check_kind("history", self.history, (tuple, list), "a tuple of seats.Turn")
+        for turn in self.history:
+            check_kind("a part of history", turn, Turn, "a seats.Turn")
 
     def method_for(self, shape: ModelShape) -> Method:
         """The method set up for a model. Raises SettingsError."""
@@ -103,7 +118,7 @@ class Answer:
 def answer(
     model: OmniModel,
     clip: Clip | ReadingClip,
-    question: Question,
+    question: Question | str,
     *,
     decode_ms: float | None = None,
     on_text: Callable[[str], None] = lambda _: None,
@@ -111,21 +126,38 @@ def answer(
 ) -> Answer:
     """Answer one question about a decoded clip, or one that is being read (`read_clip`).
 
-    decode_ms: time the clip took to decode, for the report; one that is being read knows it itself. on_text: gets the
-    answer's pieces as they come. on_end: is called after the last one, before anything else is measured. Threads that
-    ask the same model wait for one another. Raises SeatsError.
+    question: text alone stands for a `Question` with the defaults. decode_ms: time the clip took to decode, for the
+    report; one that is being read knows it itself. on_text: gets the answer's pieces as they come. on_end: is called
+    after the last one, before anything else is measured. Threads that ask the same model wait for one another. Raises
+    SeatsError.
     """
+    check_asked(model, clip)
+    asked = as_question(question)
     with turn_of(model):
         since = time.perf_counter()
         timer = StepTimer(model.thinker.device)
         reset_peak_device_bytes(model.thinker.device)
-        method = question.method_for(model.shape)
+        method = asked.method_for(model.shape)
         encoded = encode_clip(model, clip, [method.wants], timer)
         if isinstance(clip, ReadingClip):
             decode_ms, since = 1e3 * clip.seconds, max(since, clip.ended)
         return answer_encoded(
-            model, encoded, question, timer, decode_ms=decode_ms, since=since, on_text=on_text, on_end=on_end
+            model, encoded, asked, timer, decode_ms=decode_ms, since=since, on_text=on_text, on_end=on_end
         )
+
+
+def check_asked(model: Any, clip: Any) -> None:
+    """Raise SettingsError for what is no model or no clip."""
+    check_kind("the model", model, OmniModel, "what seats.load_model gives")
+    check_kind("the clip", clip, (Clip, ReadingClip), "what seats.load_clip or seats.read_clip gives")
+
+
+def as_question(question: Any) -> Question:
+    """A question, or one of its text alone. Raises SettingsError for anything else."""
+    if isinstance(question, str):
+        return Question(question)
+    check_kind("the question", question, Question, "a seats.Question or text")
+    return question
 
 
 def answer_encoded(

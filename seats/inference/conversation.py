@@ -12,7 +12,7 @@ import torch
 from seats.costs.memory import reset_peak_device_bytes
 from seats.costs.timers import StepTimer
 from seats.errors import SettingsError
-from seats.inference.answer import Answer, Question, answer_encoded
+from seats.inference.answer import Answer, Question, answer_encoded, as_question, check_asked
 from seats.inference.encode import EncodedClip, encode_clip
 from seats.inference.shortage import shortage_told
 from seats.inference.stream import AnswerStream
@@ -44,6 +44,7 @@ class Conversation:
     def __init__(
         self, model: OmniModel, clip: Clip, *, decode_ms: float | None = None, history: bool | None = None
     ) -> None:
+        check_asked(model, clip)
         self.model, self.clip = model, clip
         self.history = not model.single_turn if history is None else history
         self.last: Answer | None = None
@@ -72,9 +73,8 @@ class Conversation:
         question: its `history` is this conversation's and must be empty. on_text, on_end: as for `seats.answer`.
         Raises SeatsError; a question that is not answered, or is interrupted, is not part of the conversation.
         """
-        asked = Question(question) if isinstance(question, str) else question
         with turn_of(self.model):
-            return self._ask(asked, on_text, on_end)
+            return self._ask(as_question(question), on_text, on_end)
 
     def _ask(self, asked: Question, on_text: Callable[[str], None], on_end: Callable[[], None]) -> Answer:
         if asked.history:

@@ -12,6 +12,7 @@ import torch
 from transformers import GenerationConfig
 from transformers.generation.streamers import TextStreamer
 
+from seats.checks import check_number, check_whole
 from seats.costs.timers import StepTimer
 from seats.devices import moved
 from seats.errors import SettingsError
@@ -33,7 +34,7 @@ class Decoding:
 
     max_new_tokens: >= 1. temperature: 0, or from 0.001 on; 0 takes the token with the highest score, which the
     checkpoint's generation_config.json may have changed (by a repetition penalty, say). seed: of the sampling, in
-    [0, 2**63). Raises SettingsError for a value outside its range.
+    [0, 2**63). Raises SettingsError for a value of another type or outside its range.
     """
 
     max_new_tokens: int = 256
@@ -41,6 +42,9 @@ class Decoding:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_whole("max_new_tokens", self.max_new_tokens)
+        check_number("temperature", self.temperature)
+        check_whole("seed", self.seed)
         if self.max_new_tokens < 1:
             raise SettingsError(f"max_new_tokens is {self.max_new_tokens}; an answer needs at least 1")
         if not (self.temperature == 0 or (math.isfinite(self.temperature) and self.temperature >= _COLDEST)):
@@ -83,7 +87,7 @@ def generate(
     config = GenerationConfig(
         max_new_tokens=decoding.max_new_tokens,
         do_sample=decoding.temperature > 0,
-        temperature=decoding.temperature or None,
+        temperature=float(decoding.temperature) or None,  # stock code takes no whole number
         eos_token_id=stops or None,
         pad_token_id=model.tokenizer.pad_token_id,
         use_cache=True,

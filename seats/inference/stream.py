@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from weakref import WeakKeyDictionary
 
-from seats.inference.answer import Answer, Question, answer
-from seats.media import Clip
+from seats.inference.answer import Answer, Question, answer, check_asked
+from seats.media import Clip, ReadingClip
 from seats.models.omni import OmniModel
 
 # One thread a model: streams take turns, none of the application's own threads waits, and torch's pool is made once.
@@ -64,14 +64,15 @@ class AnswerStream:
                 await working
 
 
-def stream(model: OmniModel, clip: Clip, question: Question) -> AnswerStream:
+def stream(model: OmniModel, clip: Clip | ReadingClip, question: Question | str) -> AnswerStream:
     """`answer` for asyncio: nothing runs before the first piece is awaited, and streams of one model take turns.
 
-    What `answer` raises (SeatsError) is raised where the pieces are awaited.
+    What `answer` raises (SeatsError) is raised where the pieces are awaited, but for what is no model or no clip.
 
         stream = seats.stream(model, clip, seats.Question("Who is speaking?"))
         async for piece in stream:
             print(piece, end="")
         print(stream.answer.latency_ms["first_token"])
     """
+    check_asked(model, clip)
     return AnswerStream(lambda give: answer(model, clip, question, on_text=give), model)

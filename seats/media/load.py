@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from seats.checks import check_kind, check_number
 from seats.errors import MediaError, SettingsError
 from seats.media import container as media
 from seats.media.audio import load_audio
@@ -58,9 +59,15 @@ def load_clip(
 
     Raises:
         MediaError: The file cannot be read, has nothing in the asked range, or takes too long.
-        SettingsError: The range, the limit or the choice of streams makes no sense.
+        SettingsError: The range, the limit or the choice of streams makes no sense, or an argument has another type.
     """
+    check_kind("the clip", path, (str, os.PathLike), "a path, as text or pathlib.Path")
     path = Path(path)
+    for what, seconds in (("start_s", start_s), ("end_s", end_s), ("timeout_s", timeout_s)):
+        if seconds is not None:
+            check_number(what, seconds)
+    if sampling is not None:
+        check_kind("sampling", sampling, FrameSampling, "a seats.media.FrameSampling")
     start = checked_range(start_s, end_s)
     if not use_video and not use_audio:
         raise SettingsError("neither video nor sound is to be used; allow one of them")

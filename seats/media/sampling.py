@@ -8,6 +8,7 @@ pictures) this one goes on, and the docstrings say how.
 import math
 from dataclasses import dataclass
 
+from seats.checks import check_number, check_whole
 from seats.errors import MediaError, SettingsError
 
 # Two frames make one temporal patch, so frames are always taken in pairs.
@@ -40,7 +41,7 @@ class FrameSampling:
     The defaults are those of the reference for `factor=28`; `for_factor` gives them for another factor.
 
     Raises:
-        SettingsError: A value outside its range, or `max_pixels` below `min_pixels`.
+        SettingsError: A value of another type or outside its range, or `max_pixels` below `min_pixels`.
     """
 
     fps: float = 2.0
@@ -52,6 +53,10 @@ class FrameSampling:
     total_pixels: int = _TOTAL_TOKENS * 28 * 28
 
     def __post_init__(self) -> None:
+        for name in ("fps", "min_pixels", "max_pixels", "total_pixels"):
+            check_number(name, getattr(self, name))
+        for name in ("min_frames", "max_frames", "factor"):
+            check_whole(name, getattr(self, name))
         if not (math.isfinite(self.fps) and self.fps > 0):
             raise SettingsError(f"fps is {self.fps}; it must be a number above 0")
         for name in ("min_frames", "max_frames"):

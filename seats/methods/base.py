@@ -9,7 +9,9 @@ from typing import Any, ClassVar
 
 import torch
 
+from seats.checks import check_kind, check_number, check_whole
 from seats.errors import SettingsError
+from seats.keep import PAIRS
 from seats.models.signals import EncoderWants
 from seats.tokens.layout import Counts, Modality, TokenLayout
 
@@ -18,20 +20,28 @@ from seats.tokens.layout import Counts, Modality, TokenLayout
 class ModelShape:
     """The little a method needs to know about a model to set itself up.
 
-    family: "qwen2.5-omni" or "qwen3-omni". num_layers: decoder layers. settings: what the model's own `seats.json`
-    says about stage borders, empty where there is none.
+    family: "qwen2.5-omni" or "qwen3-omni". num_layers: decoder layers, >= 1. settings: what the model's own
+    `seats.json` says about stage borders, empty where there is none. Raises SettingsError for anything else.
     """
 
     family: str
     num_layers: int
     settings: dict[str, Any]
 
+    def __post_init__(self) -> None:
+        check_whole("num_layers", self.num_layers)
+        check_kind("settings", self.settings, dict, "a dict, empty for a model without seats.json")
+        if self.family not in PAIRS:
+            raise SettingsError(f"unknown family {self.family!r}: choose {' or '.join(PAIRS)}")
+        if self.num_layers < 1:
+            raise SettingsError(f"num_layers is {self.num_layers}; a decoder has at least 1")
+
 
 @dataclass(frozen=True)
 class Retention:
     """Target retention of each modality: share of its tokens alive, averaged over the decoder layers, in (0, 1].
 
-    Raises SettingsError outside that range.
+    Raises SettingsError outside that range, and for what is no number.
     """
 
     video: float
@@ -39,6 +49,7 @@ class Retention:
 
     def __post_init__(self) -> None:
         for what, ratio in (("video", self.video), ("audio", self.audio)):
+            check_number(f"the share of {what} tokens", ratio)
             if not 0 < ratio <= 1:
                 raise SettingsError(f"cannot keep {100 * ratio:g} % of the {what} tokens: choose 0 < share <= 100 %")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import EntryPoint, entry_points
 
+from seats.checks import check_text
 from seats.errors import SettingsError
 from seats.keep import shares
 from seats.methods.base import Method, Retention
@@ -58,6 +59,7 @@ def method_class(name: str) -> type[Method]:
 
     Other packages' methods than the one asked for are not imported: a broken one is to stop only who asks for it.
     """
+    check_text("the method", name)
     if name in _BUILT_IN:
         return _BUILT_IN[name]
     added = _added()

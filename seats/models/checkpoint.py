@@ -6,6 +6,7 @@ Reads JSON and safetensors headers only; nothing here imports torch or runs code
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from seats.checks import check_kind
 from seats.errors import ModelError
 from seats.selection.stages import FREE_AFTER
 
@@ -180,11 +182,14 @@ def is_hub_id(model: str) -> bool:
     return not Path(model).expanduser().is_dir()
 
 
-def find_checkpoint(model: str, *, offline: bool = False, revision: str | None = None) -> Checkpoint:
+def find_checkpoint(model: str | os.PathLike[str], *, offline: bool = False, revision: str | None = None) -> Checkpoint:
     """The checkpoint a name stands for: `seats-nano`, a folder, or a hub id (downloaded once, then cached).
 
-    offline: use only what is on disk. revision: branch, tag or commit of a hub id. Raises ModelError.
+    offline: use only what is on disk. revision: branch, tag or commit of a hub id. Raises ModelError, and SettingsError
+    for what is neither text nor a path.
     """
+    check_kind("the model", model, (str, os.PathLike), "seats-nano, a folder or a hub id")
+    model = os.fspath(model)
     if model == BUILT_IN:
         return Checkpoint(model, BUILT_IN_FOLDER)
     folder = Path(model).expanduser()

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from jinja2 import TemplateError
 
+from seats.checks import check_kind, check_text
 from seats.errors import ModelError, OutOfMemoryError, SettingsError
 from seats.media import FrameSampling
 from seats.methods.base import ModelShape
@@ -32,10 +33,14 @@ _SMALL = 2**30
 
 @dataclass(frozen=True)
 class Turn:
-    """An earlier question about a clip, and the answer it got."""
+    """An earlier question about a clip, and the answer it got. Raises SettingsError for what is no text."""
 
     question: str
     answer: str
+
+    def __post_init__(self) -> None:
+        check_text("an earlier question", self.question)
+        check_text("an earlier answer", self.answer)
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,7 @@ def load_model(
     "float32". quantize: "4bit", "8bit" (bitsandbytes, CUDA) or None. announce: gets one-line remarks.
     Raises ModelError for a checkpoint that cannot be run, OutOfMemoryError if it does not fit, SettingsError.
     """
+    check_kind("the checkpoint", checkpoint, Checkpoint, "what seats.find_checkpoint gives")
     if remark := compat.check_transformers():
         announce(remark)
     family = checkpoint_family(checkpoint)
@@ -178,7 +184,7 @@ def device_named(device: str) -> torch.device:
     try:
         where = torch.device(device)
         known = where.type in ("cpu", "cuda", "mps")
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         known = False
     if not known:
         raise SettingsError(f"unknown device {device!r}: choose auto, cpu, cuda, cuda:N or mps")

@@ -293,6 +293,14 @@ def _workload(model, clip):
     return Workload((frames // 2, height // patch, width // patch), mel_frames(len(clip.audio.waveform), model.mel))
 
 
+def test_text_alone_is_a_question(models, files):
+    model = models["qwen2.5-omni"]
+    clip = load_clip(files["no picture"], sampling=model.sampling)
+    assert (
+        answer(model, clip, "what is in the clip ?").text == answer(model, clip, Question("what is in the clip ?")).text
+    )
+
+
 def test_threads_take_turns(models, files):
     """Each would otherwise find the other's method in the model and leave it there."""
     model = models["qwen2.5-omni"]

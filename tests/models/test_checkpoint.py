@@ -306,3 +306,8 @@ def test_weight_files(tmp_path):
     one_line(caught)
     (tmp_path / "model-2.safetensors").write_bytes(b"")
     assert [file.name for file in checkpoint.weight_files] == ["model-1.safetensors", "model-2.safetensors"]
+
+
+def test_a_folder_may_be_a_path(tmp_path):
+    """Its name goes into JSON reports."""
+    assert find_checkpoint(tmp_path) == Checkpoint(str(tmp_path), tmp_path)

@@ -1,0 +1,119 @@
+"""What is of the wrong kind is told by name, in one line, before anything runs."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import seats
+from seats.checks import check_kind, check_number, check_whole
+from seats.errors import SettingsError
+from seats.media import FrameSampling
+from seats.methods import ModelShape
+
+CLIP = Path(__file__).parents[1] / "samples" / "crossing.mp4"
+
+
+@pytest.fixture(scope="module")
+def model():
+    return seats.load_model(seats.find_checkpoint("seats-nano"))
+
+
+@pytest.fixture(scope="module")
+def clip(model):
+    return seats.load_clip(CLIP, sampling=model.sampling, end_s=2)
+
+
+@pytest.mark.parametrize("value", [1, 2.5, np.float32(0.5), np.int64(3)])
+def test_numbers(value):
+    check_number("it", value)
+
+
+@pytest.mark.parametrize("value", [1, np.int64(3)])
+def test_whole_numbers(value):
+    check_whole("it", value)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("10%", "it is '10%'; it must be a whole number"),
+        (None, "it is None; it must be a whole number"),
+        (2.5, "it is 2.5; it must be a whole number"),
+        (True, "it is True; it must be a whole number"),
+        ([1], "it is of type list; it must be a whole number"),
+    ],
+)
+def test_what_is_no_whole_number(value, said):
+    with pytest.raises(SettingsError) as caught:
+        check_whole("it", value)
+    assert str(caught.value) == said
+
+
+def test_a_long_value_is_told_by_its_type(clip):
+    with pytest.raises(SettingsError, match=r"^it is of type Clip; it must be text$"):
+        check_kind("it", clip, str, "text")
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: seats.Question(3), "the question is 3; it must be text"),
+        (lambda: seats.Question("What?", keep="10%"), "keep is '10%'; it must be a number"),
+        (lambda: seats.Question("What?", keep_video="6%"), "keep_video is '6%'; it must be a number"),
+        (lambda: seats.Question("What?", keep_audio=True), "keep_audio is True; it must be a number"),
+        (lambda: seats.Question("What?", system=["x"]), "the system prompt is of type list; it must be text"),
+        (lambda: seats.Question("What?", decoding={"seed": 1}), "decoding is of type dict; it must be a"),
+        (lambda: seats.Question("What?", history="no"), "history is 'no'; it must be a tuple of seats.Turn"),
+        (lambda: seats.Question("What?", history=(("a", "b"),)), "a part of history is of type tuple"),
+        (lambda: seats.Turn("What?", None), "an earlier answer is None; it must be text"),
+        (lambda: seats.Decoding(max_new_tokens="5"), "max_new_tokens is '5'; it must be a whole number"),
+        (lambda: seats.Decoding(temperature=None), "temperature is None; it must be a number"),
+        (lambda: seats.Decoding(seed=1.5), "seed is 1.5; it must be a whole number"),
+        (lambda: seats.Retention("10%", 0.1), "the share of video tokens is '10%'; it must be a number"),
+        (lambda: seats.method_class(["seats"]), "the method is of type list; it must be text"),
+        (lambda: ModelShape("qwen", 28, {}), "unknown family 'qwen': choose qwen2.5-omni or qwen3-omni"),
+        (lambda: ModelShape("qwen3-omni", "48", {}), "num_layers is '48'; it must be a whole number"),
+        (lambda: ModelShape("qwen3-omni", 0, {}), "num_layers is 0; a decoder has at least 1"),
+        (lambda: ModelShape("qwen3-omni", 48, None), "settings is None; it must be a dict"),
+        (lambda: seats.find_checkpoint(None), "the model is None; it must be seats-nano, a folder or a hub id"),
+        (lambda: seats.load_model("seats-nano"), "the checkpoint is 'seats-nano'; it must be what"),
+        (lambda: seats.load_model(seats.find_checkpoint("seats-nano"), device=None), "unknown device None"),
+        (lambda: seats.load_clip(None), "the clip is None; it must be a path, as text or pathlib.Path"),
+        (lambda: seats.load_clip(io.BytesIO()), "the clip is of type BytesIO; it must be a path"),
+        (lambda: seats.load_clip(CLIP, start_s="25:00"), "start_s is '25:00'; it must be a number"),
+        (lambda: seats.load_clip(CLIP, timeout_s="9"), "timeout_s is '9'; it must be a number"),
+        (lambda: seats.load_clip(CLIP, sampling={"fps": 1}), "sampling is of type dict; it must be a seats.media."),
+        (lambda: FrameSampling(fps="2"), "fps is '2'; it must be a number"),
+        (lambda: FrameSampling(max_frames=2.5), "max_frames is 2.5; it must be a whole number"),
+        (lambda: FrameSampling(max_pixels=None), "max_pixels is None; it must be a number"),
+    ],
+)  # fmt: skip
+def test_arguments(make, said):
+    with pytest.raises(SettingsError) as caught:
+        make()
+    assert str(caught.value).startswith(said)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("ask", [seats.answer, seats.stream], ids=["answer", "stream"])
+def test_what_is_no_model_or_clip(model, clip, ask):
+    asked = seats.Question("What?")
+    with pytest.raises(SettingsError, match=r"the clip is '.*mp4'; it must be what seats.load_clip or seats.read_clip"):
+        ask(model, str(CLIP), asked)
+    with pytest.raises(SettingsError, match=r"the model is 'seats-nano'; it must be what seats.load_model gives"):
+        ask("seats-nano", clip, asked)
+    with pytest.raises(SettingsError, match="the model is of type Clip"):
+        ask(clip, model, asked)
+
+
+def test_a_conversation_about_no_clip(model):
+    with pytest.raises(SettingsError, match="the clip is of type PosixPath"):
+        seats.Conversation(model, CLIP)
+
+
+def test_what_is_no_question(model, clip):
+    for ask in (lambda: seats.answer(model, clip, None), lambda: seats.Conversation(model, clip).ask(None)):
+        with pytest.raises(SettingsError, match=r"the question is None; it must be a seats.Question or text"):
+            ask()
