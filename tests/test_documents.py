@@ -129,6 +129,30 @@ def test_every_command_shown_is_one_that_there_is() -> None:
             pytest.fail(f"{where}: seats {shlex.join(arguments)}: {error}")
 
 
+def test_the_fields_of_an_answer_are_those_on_the_json_page() -> None:
+    page = (ROOT / "docs/json.md").read_text(encoding="utf-8")
+    table = page.partition("## seats.answer/1")[2].partition("\n## ")[0]
+    said: set[str] = set()
+    for line in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE):
+        first, *others = re.findall("`(.+?)`", line)
+        said |= {first, *(first.rpartition(".")[0] + name if name[0] == "." else name for name in others)}
+    model = seats.load_model(seats.find_checkpoint("seats-nano"))
+    clip = seats.load_clip(ROOT / "samples/crossing.mp4", sampling=model.sampling)
+    document = seats.answer_json(seats.answer(model, clip, "Which sound is heard first?"))
+
+    def fields(value: Any, path: str) -> set[str]:
+        """All below a path, down to what the page has: it says of some objects only what is in them."""
+        last = path in said and not any(name.startswith(f"{path}.") for name in said)
+        if last or not isinstance(value, dict):
+            return {path}
+        return set().union(*(fields(below, f"{path}.{name}".lstrip(".")) for name, below in value.items()))
+
+    of_the_method = {f"method.{name}" for name in document["method"]} - {"method.name", "method.kv"}
+    assert fields(document, "") - of_the_method | {"method.…", "clip.video", "clip.audio"} == said
+    row = next(line for line in table.splitlines() if line.startswith("| `method.…`"))
+    assert of_the_method == {f"method.{name}" for name in re.findall("`(.+?)`", row)[2:]}
+
+
 def test_links_and_pictures_are_there() -> None:
     for path in DOCUMENTS:
         text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
