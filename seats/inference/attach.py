@@ -82,9 +82,9 @@ def attach(
     the inputs of the thinker's forward. timer: gets the steps "selection" and "prefill".
     Raises ModelError for what is no thinker; SettingsError for what is no method or one made for another model, for
     eager attention, and while another thread has a method attached. Inside `generate()` raises SettingsError for
-    batches, padding, more than one video or sound, caches of a fixed length or of tokens that it did not see, assisted
-    decoding, gradients, and where hidden states, attentions or a loss are asked for; ValueError for a prompt that
-    `prepared` is not of, and for what a method returns that is no selection.
+    batches, padding, more than one video or sound, no cache or one of a fixed length or of tokens that it did not see,
+    assisted decoding, gradients, and where hidden states, attentions or a loss are asked for; ValueError for a prompt
+    that `prepared` is not of, and for what a method returns that is no selection.
 
         with seats.attach(thinker, method) as attached:
             ids = thinker.generate(**inputs)
@@ -243,7 +243,7 @@ class _Engine:
         if output_hidden_states or output_attentions:
             raise SettingsError(
                 "token selection hands out no hidden states or attentions: leave out output_hidden_states and "
-                "output_attentions (of a full Omni model, set return_audio=False)"
+                "output_attentions (a full Omni model asks for them where it is to speak: let it write text alone)"
             )
         if inputs_embeds.shape[0] != 1:
             raise SettingsError("token selection works on one prompt at a time: generate without a batch or beams")
@@ -251,14 +251,14 @@ class _Engine:
             raise SettingsError("token selection works on one prompt without padding: remove the padding")
         if position_ids is None:
             raise SettingsError("token selection needs the position ids that generate() makes")
-        if use_cache is None:
-            use_cache = self.thinker.text.config.use_cache
-        if use_cache and past_key_values is None:
+        if not (self.thinker.text.config.use_cache if use_cache is None else use_cache):
+            raise SettingsError("token selection needs the cache, or it would choose anew for every word: leave it on")
+        if past_key_values is None:
             past_key_values = DynamicCache(config=self.thinker.text.config)
-        if past_key_values is not None and not isinstance(past_key_values, DynamicCache):
+        if not isinstance(past_key_values, DynamicCache):
             raise SettingsError("token selection needs a cache that grows: leave out cache_implementation")
         positions = position_ids[-3:]
-        past = past_key_values.get_seq_length() if past_key_values is not None else 0
+        past = past_key_values.get_seq_length()
         if past:
             self._check_continued(attention_mask, past, inputs_embeds.shape[1])
             hidden = self._extend(inputs_embeds, positions, past_key_values)
@@ -336,11 +336,12 @@ class _Engine:
                 with self.timer.step("selection"):
                     alive = self._after_layer(alive, moment, cuts, record)
             done = moment
-        if cache is not None:
-            if self.kv == "drop":
-                with self.timer.step("selection"):
-                    cuts.apply(cache)
-            trace.cache_tokens = [cache.get_seq_length(i) for i in range(len(self.thinker.layers))]
+        if not cache.get_seq_length():
+            raise SettingsError("layers in training leave the cache empty: call eval() on the model first")
+        if self.kv == "drop":
+            with self.timer.step("selection"):
+                cuts.apply(cache)
+        trace.cache_tokens = [cache.get_seq_length(i) for i in range(len(self.thinker.layers))]
         with self.timer.step("prefill"):
             # The head reads only the last position; the stock code runs it over all of them.
             return self.thinker.text.norm(alive.hidden[:, -1:])
@@ -396,9 +397,7 @@ class _Engine:
         rotary: tuple[torch.Tensor, torch.Tensor],
         cache: Any,
     ) -> torch.Tensor:
-        output = layer(
-            hidden, attention_mask=mask, position_embeddings=rotary, past_key_values=cache, use_cache=cache is not None
-        )
+        output = layer(hidden, attention_mask=mask, position_embeddings=rotary, past_key_values=cache, use_cache=True)
         return compat.layer_output(output)
 
 

@@ -115,9 +115,7 @@ def _prepare(
     if bool((ids == rule.video).any()):
         grids = seen.get("grid_thw")
         if grids is None:
-            raise SettingsError(
-                "a prompt came without its pictures: pass what the processor made, and leave the cache on"
-            )
+            raise SettingsError("a prompt came without its pictures: pass what the processor made")
         merge = thinker.vision.config.spatial_merge_size
         if len(grids) != 1 or int(grids[0].prod()) != merge**2 * int((ids == rule.video).sum()):
             raise SettingsError("token selection works on one video a prompt: leave out the other ones")

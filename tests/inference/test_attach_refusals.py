@@ -89,12 +89,30 @@ def refuses(thinker, inputs, said, **settings):
 
 
 @both_families
-def test_pictures_that_do_not_come_again(thinkers, family):
-    """As where generate() feeds the whole prompt for every token, without a cache."""
+def test_pictures_that_do_not_come(thinkers, family):
     inputs = tiny_inputs(family, mel_frames=0)
     inputs = {key: value for key, value in inputs.items() if "ids" in key or key == "attention_mask"}
-    with torch.no_grad(), pytest.raises(SettingsError, match="leave the cache on"), attach(thinkers[family], SEATS):
+    with (
+        torch.no_grad(),
+        pytest.raises(SettingsError, match="without its pictures: pass what"),
+        attach(thinkers[family], SEATS),
+    ):
         thinkers[family](**inputs, position_ids=torch.arange(inputs["input_ids"].shape[1]).expand(3, 1, -1))
+
+
+@both_families
+def test_no_cache(thinkers, family):
+    """The answer so far would be taken for the question."""
+    refuses(thinkers[family], tiny_inputs(family, grid=None), "needs the cache, .*: leave it on", use_cache=False)
+
+
+@both_families
+@pytest.mark.filterwarnings("ignore:`gradient_checkpointing_enable`")
+def test_layers_that_keep_no_cache(family):
+    thinker = tiny_thinker(family).train()
+    thinker.gradient_checkpointing_enable()
+    with pytest.raises(SettingsError, match=r"leave the cache empty: call eval\(\)"), attach(thinker, SEATS):
+        thinker.generate(**tiny_inputs(family), max_new_tokens=2)
 
 
 @both_families
