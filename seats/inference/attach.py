@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -81,10 +82,10 @@ def attach(
     published code does. prepared: layout and saliency if the caller encoded the clip itself; else they are taken from
     the inputs of the thinker's forward. timer: gets the steps "selection" and "prefill".
     Raises ModelError for what is no thinker; SettingsError for what is no method or one made for another model, for
-    eager attention, and while another thread has a method attached. Inside `generate()` raises SettingsError for
-    batches, padding, more than one video or sound, no cache or one of a fixed length or of tokens that it did not see,
-    assisted decoding, gradients, and where hidden states, attentions or a loss are asked for; ValueError for a prompt
-    that `prepared` is not of, and for what a method returns that is no selection.
+    eager attention, and while another thread or task has a method attached. Inside `generate()` raises SettingsError
+    for batches, padding, more than one video or sound, no cache or one of a fixed length or of tokens that it did not
+    see, assisted decoding, gradients, and where hidden states, attentions or a loss are asked for; ValueError for a
+    prompt that `prepared` is not of, and for what a method returns that is no selection.
 
         with seats.attach(thinker, method) as attached:
             ids = thinker.generate(**inputs)
@@ -105,7 +106,7 @@ def attach(
     attached = Attachment(method)
     watching = nullcontext(lambda: prepared) if prepared is not None else watched(wrapped, method.wants)
     with (
-        _one_thread(wrapped.text),
+        _one_user(wrapped.text),
         watching as prompts,
         _attention_of_any_length(wrapped.device),
         _replaced(wrapped.module, "_get_candidate_generator", refuse_candidates),
@@ -118,23 +119,29 @@ def attach(
 
 
 _attaching = threading.Lock()
-_threads: WeakKeyDictionary[nn.Module, list[int]] = WeakKeyDictionary()
-"""By text model, the thread of every method that is attached to it."""
+_users: WeakKeyDictionary[nn.Module, list[tuple[int, int]]] = WeakKeyDictionary()
+"""By text model, the thread and the asyncio task of every method that is attached to it."""
 
 
 @contextmanager
-def _one_thread(text: nn.Module) -> Iterator[None]:
-    """Raises SettingsError where another thread has a method attached: it would run here, and be left there."""
-    mine = threading.get_ident()
+def _one_user(text: nn.Module) -> Iterator[None]:
+    """Raises SettingsError where another thread or task has a method attached: it would run here, and be left there."""
+    try:
+        task = id(asyncio.current_task())
+    except RuntimeError:  # no loop runs in this thread
+        task = 0
+    me = threading.get_ident(), task
     with _attaching:
-        threads = _threads.setdefault(text, [])
-        if any(thread != mine for thread in threads):
-            raise SettingsError("another thread has a method attached to this model: take turns, or load it twice")
-        threads.append(mine)
+        users = _users.setdefault(text, [])
+        if any(user != me for user in users):
+            raise SettingsError(
+                "another thread or task has a method attached to this model: take turns, or load it twice"
+            )
+        users.append(me)
     try:
         yield
     finally:
-        threads.remove(mine)
+        users.remove(me)
 
 
 @contextmanager

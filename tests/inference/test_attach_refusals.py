@@ -1,5 +1,6 @@
 """What the patched prefill cannot do is said in one line, and the model is left as it was."""
 
+import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
@@ -260,13 +261,31 @@ def test_threads_take_turns(thinkers):
 
     with ThreadPoolExecutor(1) as pool:
         with attach(thinker, SEATS):
-            with pytest.raises(SettingsError, match="another thread has a method attached"):
+            with pytest.raises(SettingsError, match="another thread or task has a method attached"):
                 pool.submit(other).result()
             # generate() itself may run elsewhere, as streamers make it
             inputs = tiny_inputs("qwen2.5-omni")
             assert pool.submit(thinker.generate, **inputs, max_new_tokens=2).result().shape[1] == 131
         assert pool.submit(other).result() == "attached"
     assert fingerprint(thinker) == before
+
+
+def test_tasks_take_turns(thinkers):
+    thinker = thinkers["qwen2.5-omni"]
+    before = fingerprint(thinker)
+
+    async def one():
+        with attach(thinker, SEATS):
+            await asyncio.sleep(0)
+
+    async def both():
+        return await asyncio.gather(one(), one(), return_exceptions=True)
+
+    first, second = asyncio.run(both())
+    assert first is None
+    assert isinstance(second, SettingsError)
+    assert fingerprint(thinker) == before
+    asyncio.run(one())
 
 
 @both_families
