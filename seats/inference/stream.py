@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from weakref import WeakKeyDictionary
 
+from seats.errors import SettingsError
 from seats.inference.answer import Answer, Question, answer, check_asked
 from seats.media import Clip, ReadingClip
 from seats.models.omni import OmniModel
@@ -22,7 +23,7 @@ class _StoppedError(Exception):
 
 
 class AnswerStream:
-    """Pieces of an answer: `async for piece in stream`. It can be gone through once.
+    """Pieces of an answer: `async for piece in stream`, once; a second time raises SettingsError.
 
     answer: the whole answer with its report, None until the last piece was taken. Leaving the loop early stops the
     answer at its next token; an error of the question is raised where the pieces are awaited.
@@ -32,9 +33,13 @@ class AnswerStream:
         """run: answers, and hands pieces to what it is given. model: what answers, one question at a time."""
         self.answer: Answer | None = None
         self._run = run
+        self._begun = False
         self._thread = _threads.setdefault(model.thinker.module, ThreadPoolExecutor(1, "seats-answer"))
 
     async def __aiter__(self) -> AsyncIterator[str]:
+        if self._begun:
+            raise SettingsError("a stream gives its pieces once: make another to ask again")
+        self._begun = True
         loop = asyncio.get_running_loop()
         pieces: asyncio.Queue[str | None] = asyncio.Queue()
         stopped = threading.Event()

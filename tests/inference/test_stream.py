@@ -119,6 +119,15 @@ def test_an_error_is_raised_where_the_pieces_are_awaited(model, clip):
         asyncio.run(taken(seats.stream(model, clip, seats.Question("What?", method="nonsense"))))
 
 
+def test_pieces_come_once(model, clip):
+    stream = seats.stream(model, clip, ASKED)
+    asyncio.run(taken(stream))
+    answer = stream.answer
+    with pytest.raises(SettingsError, match="gives its pieces once"):
+        asyncio.run(taken(stream))
+    assert stream.answer is answer
+
+
 def test_a_conversation_streams_too(model, clip):
     talk = seats.Conversation(model, clip)
     stream = talk.stream("Which shape appears as the hum is heard?")
