@@ -21,7 +21,7 @@ from seats.keep import method_label
 from seats.methods import method_class, retention_for
 from seats.methods.registry import method_names
 from seats_cli.command import error_line as print_error
-from seats_cli.command import unexpected
+from seats_cli.command import print_traceback, unexpected
 from seats_cli.commands.ask import answer_document, question_of
 from seats_cli.options import AnswerOptions, ClipOptions, OutputOptions, SelectionOptions, parse_percent
 from seats_cli.output import Output
@@ -245,10 +245,7 @@ class Session:
 
     def _fail(self, error: Exception, question: str | None) -> None:
         self.failed = True
-        if self.options.debug:
-            import traceback
-
-            traceback.print_exc()
+        print_traceback(self.options.debug)
         print_error(str(error) if isinstance(error, SeatsError) else unexpected(error, self.options.debug))
         if self.options.json and question is not None:
             said = {"type": type(error).__name__, "message": error_line(error)}

@@ -91,11 +91,11 @@ def guarded(work: Callable[[], None], debug: bool) -> None:
             raise
         raise typer.Exit(reader_gone()) from None
     except SeatsError as error:
-        _traceback(debug)
+        print_traceback(debug)
         error_line(str(error))
         raise typer.Exit(WRONG_USAGE if isinstance(error, SettingsError) else FAILED) from None
     except Exception as error:
-        _traceback(debug)
+        print_traceback(debug)
         error_line(unexpected(error, debug))
         raise typer.Exit(FAILED) from None
 
@@ -119,7 +119,8 @@ def unexpected(error: Exception, debug: bool) -> str:
     return f"unexpected {type(error).__name__}{': ' if said else ''}{said}{hint}"
 
 
-def _traceback(debug: bool) -> None:
+def print_traceback(debug: bool) -> None:
+    """Of the error in hand, with --debug."""
     if debug:
         import traceback
 

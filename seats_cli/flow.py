@@ -51,12 +51,12 @@ class Fitted:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for make in self.makers:
             table = make()
-            if _fit(table, options.max_width):
+            if fit(table, options.max_width):
                 break
         yield table
 
 
-def _fit(table: Table, width: int) -> bool:
+def fit(table: Table, width: int) -> bool:
     """Set the columns' widths; False, and nothing is changed, where words would have to be broken."""
     _, right, _, left = table.padding
     least = [_least(column) for column in table.columns]

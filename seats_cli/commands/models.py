@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seats_cli.command import command
+from seats.errors import SeatsError
+from seats_cli.command import command, error_line, print_traceback, unexpected
 from seats_cli.options import OutputOptions
 from seats_cli.output import Output
-from seats_cli.text import one_line, size
+from seats_cli.text import LONG_PATH, one_line, short, size
+from seats_cli.usage import FAILED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
     from rich.table import Table
 
 ORDER = 110
@@ -52,6 +57,7 @@ def models(
     """What can be run, what is on disk, and what each model needs in memory.
 
     What a model needs is planned for two minutes of 480p video with sound. Nothing is downloaded and no hub is asked.
+    A folder that holds no model that can be run is named on standard error; the exit code is then 1.
 
     [bold]Examples[/bold]
 
@@ -60,11 +66,13 @@ def models(
     seats models ~/models/my-omni --json
     """
     out = Output(output)
+    from seats.models.checkpoint import KNOWN
     from seats_cli.planning import place_for
 
     place = place_for("auto", None, None)
     room = place.room(None)
-    known = _known(folder or [], place.device, room.limit_bytes)
+    names = list(dict.fromkeys((*KNOWN, *(folder or []))))
+    known, broken = _known(names, place.device, room.limit_bytes, output.debug)
     if output.json:
         from dataclasses import asdict
 
@@ -73,63 +81,79 @@ def models(
                 "schema": SCHEMA,
                 "memory": {"bytes": room.limit_bytes, "from": room.source, "device": place.device},
                 "models": [asdict(model) for model in known],
+                "broken": [{"name": name, "message": message} for name, message in broken.items()],
             }
         )
-        return
-    from rich.text import Text
+    else:
+        from rich.text import Text
 
-    from seats_cli.consoles import OutputConsole
+        from seats_cli.consoles import OutputConsole
 
-    console = OutputConsole()
-    console.print(_table(known))
-    console.print()
-    console.print(
-        Text(
-            f"Needs: for two minutes of 480p video with sound at 10% of the tokens; {room.source}: "
-            f"{size(room.limit_bytes)}. For another clip or setting: seats plan CLIP --model NAME"
+        console = OutputConsole()
+        console.print(_fitted(known, console.width))
+        console.print()
+        console.print(
+            Text(
+                f"Needs: for two minutes of 480p video with sound at 10% of the tokens; {room.source}: "
+                f"{size(room.limit_bytes)}. For another clip or setting: seats plan CLIP --model NAME"
+            )
         )
-    )
+    for message in broken.values():
+        error_line(message)
+    if broken:
+        raise typer.Exit(FAILED)
 
 
-def _known(folders: list[str], device: str, memory: int) -> list[Known]:
-    """The built-in model, the published ones, and those in folders. Raises ModelError for a folder without one."""
+def _known(names: list[str], device: str, memory: int, debug: bool) -> tuple[list[Known], dict[str, str]]:
+    """The models of these names, and what is wrong with the others."""
+    known, broken = [], {}
+    for name in names:
+        try:
+            known.append(_model(name, device, memory))
+        except SeatsError as error:
+            print_traceback(debug)
+            broken[name] = one_line(str(error))
+        except Exception as error:  # whatever stands in a config.json, the other models are still to be told of
+            print_traceback(debug)
+            where = "" if isinstance(error, OSError) else f"{short(name, LONG_PATH)}: "  # which names its file
+            broken[name] = where + unexpected(error, debug)
+    return known, broken
+
+
+def _model(name: str, device: str, memory: int) -> Known:
+    """The built-in model, a published one, or that in a folder. Raises ModelError for a folder without one."""
     from dataclasses import replace
 
-    from seats.models.checkpoint import BUILT_IN, KNOWN
+    from seats.models.checkpoint import BUILT_IN
     from seats.plan.model import planned_model
     from seats.plan.plan import Ask, make_plan
     from seats.plan.search import reserve_for
     from seats.plan.typical import two_minutes
     from seats.plan.weights import count_weights
 
-    found = []
-    for name in (*KNOWN, *folders):
-        model = planned_model(name)
-        weights = count_weights(model)
-        small = 2 * weights.parameters < _GIB
-        where = "cpu" if small else "cuda" if device == "cpu" else device
-        ask = Ask(device=where, dtype_bytes=4 if small else 2)
-        plan = make_plan(model, two_minutes(), ask)
-        full = make_plan(model, two_minutes(), replace(ask, method="full"))
-        kept = {"float32": weights.bytes(4)} if small else {"bfloat16": weights.bytes(2)}
-        if not small:
-            kept |= {bits: weights.bytes(2, bits) for bits in ("8bit", "4bit")}
-        needs = plan.needed_bytes + reserve_for(where)
-        found.append(
-            Known(
-                name=name,
-                parameters=weights.parameters,
-                family=model.family.name,
-                layers=model.num_layers,
-                on_disk=_on_disk(name),
-                weights=kept,
-                needs=needs,
-                needs_full=full.needed_bytes + reserve_for(where),
-                fits=needs <= memory,
-                knows="shapes-and-sounds clips only" if name == BUILT_IN else "any clip",
-            )
-        )
-    return found
+    model = planned_model(name)
+    weights = count_weights(model)
+    small = 2 * weights.parameters < _GIB
+    where = "cpu" if small else "cuda" if device == "cpu" else device
+    ask = Ask(device=where, dtype_bytes=4 if small else 2)
+    plan = make_plan(model, two_minutes(), ask)
+    full = make_plan(model, two_minutes(), replace(ask, method="full"))
+    kept = {"float32": weights.bytes(4)} if small else {"bfloat16": weights.bytes(2)}
+    if not small:
+        kept |= {bits: weights.bytes(2, bits) for bits in ("8bit", "4bit")}
+    needs = plan.needed_bytes + reserve_for(where)
+    return Known(
+        name=name,
+        parameters=weights.parameters,
+        family=model.family.name,
+        layers=model.num_layers,
+        on_disk=_on_disk(name),
+        weights=kept,
+        needs=needs,
+        needs_full=full.needed_bytes + reserve_for(where),
+        fits=needs <= memory,
+        knows="shapes-and-sounds clips only" if name == BUILT_IN else "any clip",
+    )
 
 
 def _on_disk(name: str) -> int | None:
@@ -139,6 +163,16 @@ def _on_disk(name: str) -> int | None:
     from seats.plan.model import may_be_on_disk
 
     return None if is_hub_id(name) and not may_be_on_disk(name) else cached_bytes(name)
+
+
+def _fitted(known: list[Known], width: int) -> RenderableType:
+    """A table, or where names would have to be broken for it, lines below each name."""
+    from rich.console import Group
+
+    from seats_cli.flow import fit
+
+    table = _table(known)
+    return table if fit(table, width) else Group(*_lines(known))
 
 
 def _table(known: list[Known]) -> Table:
@@ -153,9 +187,26 @@ def _table(known: list[Known]) -> Table:
     for model in known:
         here = Text("no", style="dim") if model.on_disk is None else Text(size(model.on_disk), style="green")
         fits = Text("yes", style="green") if model.fits else Text("no", style="yellow")
-        name: Any = Text(one_line(model.name).removeprefix("Qwen/"))
-        table.add_row(name, _count(model.parameters), here, size(model.needs), fits)
+        table.add_row(Text(_short_name(model)), _count(model.parameters), here, size(model.needs), fits)
     return table
+
+
+def _lines(known: list[Known]) -> Iterator[RenderableType]:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from seats_cli.flow import Flow
+
+    for model in known:
+        yield Text(_short_name(model), style="bold")
+        here = "not on disk" if model.on_disk is None else f"{size(model.on_disk)} on disk"
+        fits = Text("fits", style="green") if model.fits else Text("does not fit", style="yellow")
+        facts: list[Text | str] = [f"{_count(model.parameters)} params", here, f"needs {size(model.needs)}", fits]
+        yield Padding(Flow(facts), (0, 0, 0, 2))
+
+
+def _short_name(model: Known) -> str:
+    return one_line(model.name).removeprefix("Qwen/")
 
 
 def _count(parameters: int) -> str:

@@ -45,7 +45,38 @@ def test_table_fits_a_narrow_terminal(run: Run, monkeypatch: pytest.MonkeyPatch)
         assert said in ran.out
 
 
-def test_a_folder_without_a_model_is_named(run: Run, tmp_path: Path) -> None:
-    ran = run("models", tmp_path)
+@pytest.mark.parametrize("columns", ["40", "50"])
+def test_names_stay_whole_where_the_table_has_no_room(run: Run, monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    ran = run("models")
+    lines = [line.rstrip() for line in ran.out.splitlines()]
+    assert max(map(len, lines)) <= int(columns)
+    for name in ("seats-nano", "Qwen2.5-Omni-3B", "Qwen3-Omni-30B-A3B-Thinking"):
+        assert name in lines
+    assert "  8.9 B params · not on disk" in "\n".join(lines)
+
+
+def test_a_folder_without_a_model_is_named_beside_the_others(run: Run, tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").write_text('{"model_type": "llama"}')
+    ran = run("models", tmp_path, tmp_path / "other", tiny)
     assert ran.code == 1
-    assert str(tmp_path) in ran.line
+    assert ran.err.splitlines() == [
+        f"error: {tmp_path} is not a model folder: it has no config.json",
+        f"error: {tmp_path / 'other'} is a llama model: seats runs Qwen2.5-Omni and Qwen3-Omni",
+    ]
+    assert "seats-nano" in ran.out
+    assert tiny.name in ran.out.replace("\n", "")
+
+
+def test_a_config_of_nonsense_hides_no_other_model(run: Run, tiny: Path, tmp_path: Path) -> None:
+    said = json.loads((tiny / "config.json").read_text())
+    said["text_config"]["hidden_size"] = "wide"
+    (tmp_path / "config.json").write_text(json.dumps(said))
+    ran = run("models", tmp_path, tiny, "--json")
+    assert ran.code == 1
+    assert ran.line.startswith(f"error: {tmp_path}: unexpected TypeError")
+    document = json.loads(ran.out)
+    assert document["models"][-1]["name"] == str(tiny)
+    assert [broken["name"] for broken in document["broken"]] == [str(tmp_path)]
+    assert "Traceback" in run("models", tmp_path, "--debug").err
