@@ -14,6 +14,7 @@ from seats.evaluation.qa import ALL
 from seats.evaluation.results import Results
 from seats.evaluation.table import LEVELS, Column, main_table, notes, title, type_tables
 from seats_cli.consoles import ANY_WIDTH, OutputConsole
+from seats_cli.flow import one_word_wide
 
 FEW_SETTINGS = 6
 """Up to so many settings, accuracy by question type is shown without being asked for."""
@@ -27,10 +28,14 @@ def show_results(results: Results, *, by_type: bool) -> None:
         table = _main(results, level)
         if _width(console, table) <= console.width:
             break
+    else:
+        table = _main(results, level, narrow=True)
     console.print(table)
     if by_type:
         for columns in _fitting(console, results):
-            console.print(_table(columns, total_row=ALL))
+            table = _table(columns, total_row=ALL)
+            fits = _width(console, table) <= console.width
+            console.print(table if fits else _table(columns, total_row=ALL, narrow=True))
     lines = notes(results)
     if level:
         lines.append("a wider terminal, --markdown or --json shows more")
@@ -38,12 +43,11 @@ def show_results(results: Results, *, by_type: bool) -> None:
         console.print(Text(line, style="dim"))
 
 
-def _main(results: Results, level: int) -> Table:
-    table = _table(main_table(results, level))
-    for row, (this, following) in enumerate(pairwise(results.settings)):
-        table.rows[row].end_section = len(results.settings) > FEW_SETTINGS and (
-            this.setting.method != following.setting.method
-        )
+def _main(results: Results, level: int, narrow: bool = False) -> Table:
+    table = _table(main_table(results, level), narrow=narrow)
+    same = [this.setting.method == following.setting.method for this, following in pairwise(results.settings)]
+    for row, together in enumerate(same):
+        table.rows[row].end_section = len(results.settings) > FEW_SETTINGS and any(same) and not together
     return table
 
 
@@ -57,10 +61,12 @@ def _fitting(console: Console, results: Results) -> list[list[Column]]:
     return type_tables(results, 1)
 
 
-def _table(columns: list[Column], total_row: str | None = None) -> Table:
+def _table(columns: list[Column], total_row: str | None = None, narrow: bool = False) -> Table:
+    """narrow: headings, and what is kept, over several lines where there is no room for one."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
     for column in columns:
-        table.add_column(column.title, justify=column.align, no_wrap=True)
+        title = one_word_wide(column.title) if narrow else column.title
+        table.add_column(title, justify=column.align, no_wrap=not (narrow and column.title == "keep"))
     for cells in zip(*(column.cells for column in columns), strict=True):
         is_total = cells[0] == total_row
         if is_total:

@@ -4,6 +4,7 @@ bars in eighths of a character."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from textwrap import fill
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -69,6 +70,11 @@ def fit(table: Table, width: int) -> bool:
         column.width, column.no_wrap = narrow + more, False  # so that headers wrap, which may be longer than numbers
         spare -= more
     return True
+
+
+def one_word_wide(heading: str) -> str:
+    """The heading over several lines, as wide as its longest word."""
+    return fill(heading, max(map(len, heading.split()), default=1))
 
 
 def _least(column: Column) -> int:

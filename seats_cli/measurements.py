@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from copy import copy
 from dataclasses import dataclass
-from textwrap import fill
 from typing import Any
 
 from rich import box
@@ -15,6 +14,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from seats_cli.flow import one_word_wide
 from seats_cli.text import flops, milliseconds, size
 
 Cell = Callable[[dict[str, Any]], str | None]
@@ -89,7 +89,7 @@ class _Table:
             yield whole
             return
         title = self.title
-        left = [(_narrow(name), [cell.replace(" (", "\n(") for cell in cells]) for name, cells in self.columns]
+        left = [(one_word_wide(name), [cell.replace(" (", "\n(") for cell in cells]) for name, cells in self.columns]
         while left:
             many = len(left)
             while many > 1 and _width(console, options, self._of(left[:many], title)) > options.max_width:
@@ -105,11 +105,6 @@ class _Table:
         for index, label in enumerate(self.labels):
             made.add_row(label, *(cells[index] or "-" for _, cells in columns))
         return made
-
-
-def _narrow(heading: str) -> str:
-    """Over several lines, as wide as its longest word."""
-    return fill(heading, max(map(len, heading.split())))
 
 
 def _width(console: Console, options: ConsoleOptions, table: Table) -> int:

@@ -44,6 +44,12 @@ def exit_for(document: dict[str, Any], debug: bool) -> None:
         raise typer.Exit(FAILED)
 
 
+def retentions(measured: Any) -> list[float]:
+    """The percentages of --keep to measure: one where --keep-video and --keep-audio leave it nothing to say."""
+    keeps = measured.keep or [10.0]
+    return keeps[:1] if None not in (measured.keep_video, measured.keep_audio) else keeps
+
+
 def kept(keep: dict[str, float | None]) -> list[str]:
     """What --keep-video and --keep-audio say, for a title. keep: shares by modality, None for --keep's own."""
     return [f"{100 * share:g} % of {kind}" for kind, share in keep.items() if share is not None]

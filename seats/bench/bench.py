@@ -17,6 +17,7 @@ from seats.bench.report import machine_json, rows_json
 from seats.bench.subject import Subject
 from seats.bench.workload import Load
 from seats.inference.attach import KvPolicy
+from seats.keep import method_label
 from seats.tokens.layout import Modality
 
 SCHEMA = "seats.bench/1"
@@ -58,6 +59,10 @@ def bench(
 
     rows = alternate(settings, subject.run, rounds, warmups, on_round, limit_s, announce)
     rate = statistics.median(rates) if rates else None
+    told = rows_json(rows, rate, load.encoders)
+    for row, made in zip(rows, told, strict=True):
+        if row.setting.keep is not None:
+            made["label"] = method_label(row.setting.method, row.setting.keep, keep_video, keep_audio)
     return {
         "schema": SCHEMA,
         "model": {"name": preset.name, "parameters": weights, "weight_bytes": weights * dtype.itemsize},
@@ -66,5 +71,5 @@ def bench(
         "rounds": counted(rows),
         "warmups": warmups,
         "seed": seed,
-        "rows": rows_json(rows, rate, load.encoders),
+        "rows": told,
     }

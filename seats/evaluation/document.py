@@ -15,17 +15,14 @@ def document(results: Results, *, list_wrong: bool = False) -> dict[str, Any]:
     """Plain values: shares in [0, 1], times in ms, FLOPs as 2 x multiply-adds; null where there is nothing to say.
 
     Per setting `status` is "answered" (all questions), "partial" (accuracy is of `questions.answered` only) or
-    "unreachable" or "failed" (of none). list_wrong: also list the questions answered wrong.
+    "unreachable" or "failed" (of none). keep_percent is null where keep_video and keep_audio leave it nothing to say.
+    list_wrong: also list the questions answered wrong.
     """
     return {
         "schema": SCHEMA,
         "benchmark": results.benchmark,
         "model": results.model,
-        "asking": {
-            **asking_identity(results.asking),
-            "keep_video": results.asking.keep_video,
-            "keep_audio": results.asking.keep_audio,
-        },
+        "asking": {**asking_identity(results.asking), **_own_shares(results)},
         "questions": results.questions,
         "clips": results.clips,
         "types": results.types,
@@ -34,10 +31,17 @@ def document(results: Results, *, list_wrong: bool = False) -> dict[str, Any]:
     }
 
 
+def _own_shares(results: Results) -> dict[str, float | None]:
+    """What overrules the retentions, which is the same for every method that drops tokens."""
+    settings = [result.setting for result in results.settings if result.setting.keep is not None]
+    return {name: getattr(settings[0], name) if settings else None for name in ("keep_video", "keep_audio")}
+
+
 def _setting(result: SettingResult, list_wrong: bool) -> dict[str, Any]:
+    setting = result.setting
     return {
-        "method": result.setting.method,
-        "keep_percent": result.setting.keep,
+        "method": setting.method,
+        "keep_percent": setting.keep if None in (setting.keep_video, setting.keep_audio) else None,
         "label": result.setting.label,
         "status": _status(result),
         "reason": result.reason or None,

@@ -9,6 +9,7 @@ from seats.errors import SettingsError
 from seats.inference.answer import Question
 from seats.inference.attach import KvPolicy
 from seats.inference.generate import Decoding
+from seats.keep import method_label
 from seats.methods import Method, ModelShape, method_class, method_classes
 
 FULL = "full"
@@ -16,31 +17,33 @@ FULL = "full"
 
 @dataclass(frozen=True)
 class Setting:
-    """One way of answering: a method at a retention. keep: percent, None for `full`."""
+    """One way of answering: a method at a retention. keep: percent, None for `full`. keep_video, keep_audio: shares
+    that overrule what it stands for."""
 
     method: str
     keep: float | None
+    keep_video: float | None = None
+    keep_audio: float | None = None
 
     @property
     def label(self) -> str:
-        return self.method if self.keep is None else f"{self.method} {self.keep:g}%"
+        if self.keep is None:
+            return self.method
+        return method_label(self.method, self.keep, self.keep_video, self.keep_audio)
 
 
 @dataclass(frozen=True)
 class Asking:
-    """How every question of an evaluation is asked. All as in `Question`: keep_video and keep_audio overrule what each
-    setting's retention stands for."""
+    """How every question of an evaluation is asked. All as in `Question`."""
 
     kv: KvPolicy = "keep"
     system: str | None = None
     decoding: Decoding = field(default_factory=Decoding)
-    keep_video: float | None = None
-    keep_audio: float | None = None
 
     def method_for(self, setting: Setting, shape: ModelShape) -> Method:
         """Raises SettingsError where the method can't reach the retention."""
         keep = 100.0 if setting.keep is None else setting.keep
-        own = (self.keep_video, self.keep_audio)
+        own = (setting.keep_video, setting.keep_audio)
         return Question("", setting.method, keep, *own, decoding=self.decoding).method_for(shape)
 
 
@@ -53,18 +56,26 @@ class Compared:
     unreachable: dict[Setting, str]
 
 
-def settings_of(methods: Sequence[str], keeps: Sequence[float]) -> list[Setting]:
+def settings_of(
+    methods: Sequence[str], keeps: Sequence[float], keep_video: float | None = None, keep_audio: float | None = None
+) -> list[Setting]:
     """Every method at every retention (percent), `full` once; the name "all" stands for all methods, full first.
 
-    Raises SettingsError for an unknown method.
+    keep_video, keep_audio: shares that overrule what the retentions stand for; where both do, one retention is all
+    there is. Raises SettingsError for an unknown method.
     """
+    if keep_video is not None and keep_audio is not None:
+        keeps = keeps[:1]
     names = dict.fromkeys(methods)
     if "all" in names:
         names = dict.fromkeys([FULL, *(name for name in method_classes() if name != FULL)])
     settings = []
     for name in names:
         method_class(name)
-        settings += [Setting(name, keep) for keep in ([None] if name == FULL else dict.fromkeys(keeps))]
+        if name == FULL:
+            settings.append(Setting(FULL, None))
+        else:
+            settings += [Setting(name, keep, keep_video, keep_audio) for keep in dict.fromkeys(keeps)]
     return settings
 
 

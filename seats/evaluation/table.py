@@ -25,6 +25,9 @@ LEVELS = (
     ("method", "keep", "accuracy", "difference", "share only", "flops share", "prefill"),
     ("method", "keep", "accuracy", "difference", "share only", "flops share"),
     ("method", "keep", "accuracy", "difference only", "share only", "flops share"),
+    ("method", "keep", "accuracy only", "difference only", "flops share"),
+    ("method", "keep", "accuracy only", "flops share"),
+    ("method", "keep", "accuracy only"),
 )
 """Columns of `main_table`, from everything to what fits a narrow terminal."""
 
@@ -34,8 +37,9 @@ def main_table(results: Results, level: int = 0) -> list[Column]:
     compared = results.full() is not None
     made = {
         "method": ("method", lambda r: r.setting.method),
-        "keep": ("keep", lambda r: "" if r.setting.keep is None else f"{r.setting.keep:g}%"),
-        "accuracy": ("accuracy, %", _accuracy),
+        "keep": ("keep", lambda r: r.setting.label.removeprefix(r.setting.method).strip()),
+        "accuracy": ("accuracy, %", lambda r: _accuracy(r, interval=True)),
+        "accuracy only": ("accuracy, %", lambda r: _accuracy(r, interval=False)),
         "difference": ("against full", lambda r: _difference(r, interval=True)),
         "difference only": ("against full", lambda r: _difference(r, interval=False)),
         "share": ("% of full", lambda r: _share(r, interval=True)),
@@ -68,12 +72,9 @@ def type_tables(results: Results, width: int = 6) -> list[list[Column]]:
 
 def title(results: Results) -> str:
     """What the tables are about."""
-    asking = results.asking
-    kept = (("video", asking.keep_video), ("audio", asking.keep_audio))
-    said = [f"{100 * share:g} % of {kind} kept" for kind, share in kept if share is not None]
-    said += ["--kv drop"] * (asking.kv == "drop")
+    how = ", --kv drop" if results.asking.kv == "drop" else ""
     what = f"{results.questions:,} questions about {results.clips:,} clips"
-    return f"{results.model} on {results.benchmark}: {', '.join([what, *said])}"
+    return f"{results.model} on {results.benchmark}: {what}{how}"
 
 
 def notes(results: Results) -> list[str]:
@@ -120,11 +121,12 @@ def _missing(r: SettingResult) -> str:
     return said
 
 
-def _accuracy(r: SettingResult) -> str:
+def _accuracy(r: SettingResult, interval: bool) -> str:
     if not r.reached:
         return "unreachable" if r.unreachable else "failed"
     found = r.accuracy[ALL]
-    return f"{_percent(found.share)}{'*' if r.partial else ''} {_interval(found.interval())}"
+    said = f"{_percent(found.share)}{'*' if r.partial else ''}"
+    return f"{said} {_interval(found.interval())}" if interval else said
 
 
 def _difference(r: SettingResult, interval: bool) -> str:

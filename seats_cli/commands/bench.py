@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seats_cli.command import command
-from seats_cli.measuring import TIME_LIMIT, exit_for, kept, telling
+from seats_cli.measuring import TIME_LIMIT, exit_for, kept, retentions, telling
 from seats_cli.options import OutputOptions, choice, flag, keep_of, option, parse_percent, parse_positive, share
 from seats_cli.output import Output
 from seats_cli.usage import WrongUsage
@@ -214,7 +214,7 @@ def bench(
         document = run_bench(
             preset,
             _load(load, preset),
-            settings_of(methods, measured.keep or [10.0], measured.stock),
+            settings_of(methods, retentions(measured), measured.stock),
             device=device,
             dtype=dtype,
             rounds=measured.rounds,

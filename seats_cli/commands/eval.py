@@ -247,9 +247,9 @@ def _evaluation(
     from seats.models.omni import model_shape
 
     decoding = Decoding(answering.max_new_tokens, answering.temperature, answering.seed)
+    asking = Asking(compared.kv, answering.system, decoding)  # type: ignore[arg-type]
     own = (share(compared.keep_video), share(compared.keep_audio))
-    asking = Asking(compared.kv, answering.system, decoding, *own)  # type: ignore[arg-type]
-    settings = settings_of(compared.method or ["seats"], compared.keep or [10.0])
+    settings = settings_of(compared.method or ["seats"], compared.keep or [10.0], *own)
     ready = set_up(settings, asking, model_shape(checkpoint))
     identity = model_identity(checkpoint, model.device, model.dtype, model.quantize)
     chosen = {name: value for name, value in asdict(part).items() if value and name != "timeout"}

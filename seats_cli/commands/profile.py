@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from seats_cli.command import command
-from seats_cli.measuring import TIME_LIMIT, exit_for, kept, telling
+from seats_cli.measuring import TIME_LIMIT, exit_for, kept, retentions, telling
 from seats_cli.options import (
     QUESTION,
     AnswerOptions,
@@ -116,7 +116,7 @@ def profile(
     out = Output(output)
     out.say_without_effect(context, measured.method or [])
     methods = measured.method or ["seats"]
-    keeps = measured.keep or [10.0]
+    keeps = retentions(measured)
     if measured.random_weights:
         if memory.max_vram is not None:
             raise WrongUsage("--max-vram plans for a model's own files: leave it out, or --random-weights")

@@ -72,6 +72,16 @@ def test_small_presets_run_anywhere(model, capsys):
     assert seats["speedup"]["over_stock"]["median"] > 0
 
 
+def test_both_shares_leave_the_retention_nothing_to_say(capsys):
+    arguments = ["bench", "--model", "small", "--tokens", "60+25+20", "--rounds", "1", "--warmups", "0", "--json"]
+    own = ["--keep", "10%", "--keep", "25%", "--keep-video", "20%", "--keep-audio", "40%"]
+    assert run([*arguments, "--new-tokens", "0", "--device", "cpu", *own]) == 0
+    assert [row["label"] for row in json.loads(capsys.readouterr().out)["rows"]] == [
+        "full",
+        "seats video 20% audio 40%",
+    ]
+
+
 @pytest.mark.slow
 def test_a_time_limit_ends_it_after_a_round_that_counts(capsys):
     arguments = ["bench", "--model", "small", "--tokens", "60+25+20", "--rounds", "9", "--warmups", "0"]
@@ -85,7 +95,8 @@ def test_the_result_is_on_standard_output(capsys):
     out, err = capsys.readouterr()
     assert err == ""
     document = json.loads(out)
-    assert [row["label"] for row in document["rows"]] == ["full", "seats 10%", "seats 20%"]
+    labels = [row["label"] for row in document["rows"]]
+    assert labels == ["full", "seats 10% video 40%", "seats 20% video 40%"]
     assert document["workload"]["keep"] == {"video": 0.4, "audio": None}
     assert all(row["tokens"]["retention"]["video"] == pytest.approx(0.4, abs=0.05) for row in document["rows"][1:])
     assert run([*arguments.split(), "--method", "fastv-om"]) == 0

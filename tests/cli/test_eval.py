@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -59,7 +60,27 @@ def test_each_modality_s_own_share(evaluate: Run) -> None:
     assert said["results"][0]["retention"]["video"] == pytest.approx(0.5, abs=0.05)
     assert said["results"][0]["retention"]["audio"] == pytest.approx(0.35, abs=0.05)
     table = " ".join(evaluate(*flags).out.split())
-    assert "3 questions about 2 clips, 50 % of video kept, --kv drop" in table
+    assert "3 questions about 2 clips, --kv drop" in table
+    assert "random 10% video 50%" in table
+
+
+def test_both_shares_leave_the_retention_nothing_to_say(evaluate: Run) -> None:
+    flags = ("--method", "random", "--keep", "10%", "--keep", "25%", "--keep-video", "50%", "--keep-audio", "40%")
+    (result,) = json.loads(evaluate(*flags, "--json").out)["results"]
+    assert result["label"] == "random video 50% audio 40%"
+    assert result["keep_percent"] is None
+
+
+@pytest.mark.parametrize("own", [(), ("--keep-video", "50%"), ("--keep-video", "50%", "--keep-audio", "50%")])
+def test_nothing_is_cut_on_a_narrow_terminal(
+    evaluate: Run, monkeypatch: pytest.MonkeyPatch, own: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    ran = evaluate("--method", "full", "--method", "random", "--keep", "35%", *own)
+    assert max(map(len, ran.out.splitlines())) <= 40
+    assert "\u2026" not in ran.out
+    (row,) = [line for line in ran.out.splitlines() if line.startswith("random")]
+    assert re.search(r"%.* \d+\.\d", row)
 
 
 def test_json_is_one_document(evaluate: Run) -> None:

@@ -13,6 +13,21 @@ def test_full_is_asked_once_and_every_other_method_at_every_retention():
     assert labels == ["full", "seats 25%", "seats 10%"]
 
 
+@pytest.mark.parametrize(
+    ("video", "audio", "labels"),
+    [
+        (0.2, None, ["full", "seats 25% video 20%", "seats 10% video 20%"]),
+        (None, 0.4, ["full", "seats 25% audio 40%", "seats 10% audio 40%"]),
+        (0.2, 0.4, ["full", "seats video 20% audio 40%"]),  # no matter which retention
+    ],
+)
+def test_a_setting_is_called_by_the_shares_that_overrule_its_retention(video, audio, labels):
+    settings = settings_of(["full", "seats"], [25.0, 10.0], video, audio)
+    assert [setting.label for setting in settings] == labels
+    seats = set_up(settings, Asking(), SHAPE).methods[settings[1]]
+    assert (seats.video, seats.audio) == (video or 0.2, audio or 0.55)
+
+
 def test_all_stands_for_every_method_with_full_first():
     names = [setting.method for setting in settings_of(["all"], [10.0])]
     assert names[0] == "full"

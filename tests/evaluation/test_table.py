@@ -35,6 +35,12 @@ def test_narrower_tables_leave_columns_out():
     assert all("accuracy, %" in cells(FOUND, level) for level in range(len(LEVELS)))
 
 
+def test_the_narrowest_table_has_room_on_a_terminal_of_40_columns():
+    (method, keep, accuracy) = main_table(FOUND, len(LEVELS) - 1)
+    assert accuracy.cells == ("75.0", "50.0", "100.0*", "unreachable")
+    assert (method.title, keep.title) == ("method", "keep")
+
+
 def test_without_full_nothing_is_compared():
     found = made({"seats 10": "10"}, "ab")
     assert not {"against full", "% of full"} & cells(found).keys()
