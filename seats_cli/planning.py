@@ -157,7 +157,7 @@ def clip_for(path: Path, part: ClipOptions) -> ClipFacts:
     """The clip's header, without the streams that are not to be used. Raises MediaError."""
     from seats.plan.clip import read_clip
 
-    return read_clip(path, timeout_s=part.timeout).without(video=part.no_video, audio=part.no_audio)
+    return read_clip(path, use_video=not part.no_video, use_audio=not part.no_audio, timeout_s=part.timeout)
 
 
 class Fit:

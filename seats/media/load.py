@@ -13,20 +13,12 @@ from seats.errors import MediaError, SettingsError
 from seats.media import container as media
 from seats.media.audio import load_audio
 from seats.media.clip import Audio, Clip, Video
-from seats.media.estimates import is_estimated
+from seats.media.endings import Promise, allowance, early_end_note, missed_end
 from seats.media.probe import count_duration, no_streams, stream_notes
 from seats.media.reading import Arriving, ReadingClip
-from seats.media.riff import promised_seconds
 from seats.media.sampling import FrameSampling
 from seats.media.video import load_video
 
-# What a whole file may lack of the length that its header states, however long it is: timestamps are rounded; encoders
-# of sound begin before time 0 and fill up their last block, which decoders cut off again (MP3: 1,105 samples before
-# and up to 1,151 behind, AAC: 2,112 and 1,023, Opus: up to 120 ms); and of the last picture often only the beginning
-# is stored.
-_ROUNDING_S = 0.1
-_PADDING_SAMPLES = 4096
-_LONGEST_LAST_PICTURE_S = 1.0
 _SHORTEST_PICTURE_S = 1e-3
 # Sound and pictures of one recording rarely end at the same moment, seconds.
 _UNEQUAL_S = 1.0
@@ -77,18 +69,13 @@ def load_clip(
         videos, audios = media.video_streams(container), media.audio_streams(container)
         if not videos and not audios:
             raise no_streams(path, container)
-        estimated = is_estimated(path, container)
-        announced = None if estimated else media.duration_of(container)
         used = [*(videos[:1] if use_video else []), *(audios[:1] if use_audio else [])]
-        promised = None if estimated else media.announced_end(container, used)
-        if container.format.name in ("wav", "avi") and used:
-            promised = promised_seconds(path) or promised
-        streams_end = {} if estimated else {stream.type: media.stream_end(container, stream) for stream in used}
+        promise = Promise.of(path, container, used)
     if not (videos and use_video) and not (audios and use_audio):
         missing, other = ("video", "sound") if use_video else ("sound", "video")
         raise MediaError(f"{path}: has no {missing}, and its {other} is not to be used; allow the {other}")
     notes = stream_notes(len(videos), len(audios), use_video, use_audio)
-    duration = announced if announced is not None else count_duration(path, deadline)
+    duration = promise.file_s if promise.file_s is not None else count_duration(path, deadline)
     check_start(path, start, duration)
     end = math.inf if end_s is None else end_s
     video, audio, more, ends = _decode_both(
@@ -109,14 +96,11 @@ def load_clip(
     if duration is None or (complete and math.isinf(end) and read_until > duration):
         duration = read_until
     last = min(end, duration)
-    slack = _slack(video, audio, ends["video"] - start)
-    notes += _early_ends(ends, streams_end, min(last, read_until), slack) if video and audio else []
-    if promised is None and announced is not None and min(end, announced) - read_until > slack:
-        # the streams that are not used may be the longer ones
-        reached = count_duration(path, deadline, all_streams=True)
-        promised = announced if reached is None or announced - reached > slack else None
-    if promised is not None and min(end, promised) - read_until > slack:
-        notes.append(f"the file ends early: {read_until:.1f} of {promised:.1f} s could be read")
+    allowed = _allowance(video, audio, ends["video"] - start)
+    notes += _early_ends(ends, promise.streams_s, min(last, read_until), allowed) if video and audio else []
+    promised = missed_end(path, promise, read_until, end, allowed, deadline)
+    if promised is not None:
+        notes.append(early_end_note(read_until, promised))
         last = read_until
     elif math.isfinite(end) and end - duration > 0.05:
         notes.append(f"asked up to {end:g} s; the file ends at {duration:.2f} s")
@@ -157,25 +141,19 @@ def check_start(path: Path, start_s: float, duration_s: float | None) -> None:
         )
 
 
-def _slack(video: Video | None, audio: Audio | None, video_until: float) -> float:
-    """Return by how much a file may end before its header says without a part of it being missing, seconds.
-
-    `video_until`: when the pictures end, seconds from the clip's start.
-    """
-    slack = _ROUNDING_S
-    if audio is not None:
-        slack += _PADDING_SAMPLES / audio.source_rate
-    if video is not None and video_until <= video.times[-1] + _SHORTEST_PICTURE_S:
-        slack += min(1 / video.source_fps, _LONGEST_LAST_PICTURE_S)
-    return slack
+def _allowance(video: Video | None, audio: Audio | None, video_until: float) -> float:
+    """`allowance` of what was read. video_until: when the pictures end, seconds from the clip's start."""
+    unsaid = video is not None and video_until <= video.times[-1] + _SHORTEST_PICTURE_S
+    rate = None if audio is None else audio.source_rate
+    return allowance(rate, 1 / video.source_fps if video is not None and unsaid else None)
 
 
-def _early_ends(ends: dict[str, float], promised: dict[str, float | None], end_s: float, slack: float) -> list[str]:
+def _early_ends(ends: dict[str, float], promised: dict[str, float | None], end_s: float, allowed: float) -> list[str]:
     """Say which of pictures and sound ends well before the clip, or before the header says and so before the clip."""
     notes = []
     for kind, at in ends.items():
         said = min(promised.get(kind) or 0.0, end_s)
-        if end_s - at > _UNEQUAL_S or said - at > slack:
+        if end_s - at > _UNEQUAL_S or said - at > allowed:
             what = "pictures end" if kind == "video" else "sound ends"
             notes.append(f"the {what} at {at:.1f} s, the clip at {end_s:.1f} s")
     return notes

@@ -12,6 +12,7 @@ import numpy as np
 from seats.errors import MediaError
 from seats.media import SAMPLE_RATE, FrameSampling, MediaInfo, frame_size, probe
 from seats.media import container as media
+from seats.media.endings import Promise, allowance, early_end_note, missed_end
 from seats.media.load import check_start, checked_range, until
 from seats.media.pictures import no_picture
 from seats.media.probe import stream_notes
@@ -38,6 +39,14 @@ class Pictures:
     exact: bool
     notes: tuple[str, ...] = ()
 
+    @property
+    def end_s(self) -> float:
+        return float(self.times[-1]) + self.last_s
+
+    @property
+    def fps(self) -> float:
+        return self.rates[0] if self.rates else 25.0
+
 
 @dataclass(frozen=True)
 class Sound:
@@ -53,21 +62,32 @@ class Sound:
 
 @dataclass(frozen=True, eq=False)
 class ClipFacts:
-    """A file's streams, as far as they would be used. duration_s: None if the file does not say."""
+    """A file's streams, as far as they would be used. duration_s: None if the file does not say. promised_s: when it
+    should have ended by its header, seconds, if it was cut off and its packets could be read in time."""
 
     path: Path
     duration_s: float | None
     pictures: Pictures | None
     sound: Sound | None
     notes: tuple[str, ...] = ()
+    promised_s: float | None = None
 
-    def without(self, *, video: bool = False, audio: bool = False) -> ClipFacts:
-        """The same clip with a stream left out. Raises MediaError where nothing is left."""
-        left = replace(self, pictures=None if video else self.pictures, sound=None if audio else self.sound)
-        if left.pictures is None and left.sound is None:
-            lacking, other = ("pictures", "sound") if audio else ("sound", "pictures")
-            raise MediaError(f"{self.path}: has no {lacking}, and its {other} {_are(other)} not to be used")
-        return left
+    @property
+    def exact(self) -> bool:
+        """Whether the streams are known by their packets."""
+        return all(stream.exact for stream in (self.pictures, self.sound) if stream is not None)
+
+    @property
+    def reached_s(self) -> float:
+        """When the last picture or sound ends, seconds from the file's start."""
+        return max(stream.end_s for stream in (self.pictures, self.sound) if stream is not None)
+
+    @property
+    def allowed_s(self) -> float:
+        """By how much that may miss the promised end without a part being missing."""
+        unsaid = self.pictures is not None and not self.pictures.last_s
+        rate = None if self.sound is None else self.sound.sample_rate
+        return allowance(rate, 1 / self.pictures.fps if self.pictures is not None and unsaid else None)
 
 
 @dataclass(frozen=True)
@@ -99,19 +119,39 @@ def _are(what: str) -> str:
     return "are" if what == "pictures" else "is"
 
 
-def read_clip(path: str | os.PathLike[str], *, timeout_s: float | None = None) -> ClipFacts:
+def read_clip(
+    path: str | os.PathLike[str], *, use_video: bool = True, use_audio: bool = True, timeout_s: float | None = None
+) -> ClipFacts:
     """Look at a file.
 
     Its header, its first picture if only that tells the rotation, and for at most `PACKETS_S` seconds a stream the
-    timestamps of its packets. timeout_s: as for `probe`. Raises MediaError.
+    timestamps of its packets. use_video, use_audio: whether the pictures and the sound are to be used. timeout_s: as
+    for `probe`. Raises MediaError, also where nothing is left to use.
     """
     info = probe(path, timeout_s=timeout_s)
-    pictures = _pictures(info) if info.video is not None else None
-    sound = _sound(info) if info.audio is not None else None
-    notes = stream_notes(info.video_streams, info.audio_streams)
-    if not all(stream.exact for stream in (pictures, sound) if stream is not None):
+    pictures = _pictures(info) if use_video and info.video is not None else None
+    sound = _sound(info) if use_audio and info.audio is not None else None
+    if pictures is None and sound is None:
+        lacking, other = ("pictures", "sound") if use_video else ("sound", "pictures")
+        raise MediaError(f"{info.path}: has no {lacking}, and its {other} {_are(other)} not to be used")
+    notes = stream_notes(info.video_streams, info.audio_streams, use_video, use_audio)
+    clip = ClipFacts(info.path, info.duration_s, pictures, sound)
+    if not clip.exact:
         notes.append("counted from the header, which a long or unindexed file leaves as the only quick source")
-    return ClipFacts(info.path, info.duration_s, pictures, sound, tuple(notes))
+    return replace(clip, notes=tuple(notes), promised_s=_promised(clip) if clip.exact else None)
+
+
+def _promised(clip: ClipFacts) -> float | None:
+    """When a file that was cut off should have ended, seconds from its start; None if it was not, or not in time."""
+    deadline = media.Deadline(PACKETS_S, clip.path)
+    try:
+        with media.open_media(clip.path, deadline) as container:
+            videos = media.video_streams(container)[:1] if clip.pictures is not None else []
+            audios = media.audio_streams(container)[:1] if clip.sound is not None else []
+            promise = Promise.of(clip.path, container, [*videos, *audios])
+        return missed_end(clip.path, promise, clip.reached_s, math.inf, clip.allowed_s, deadline)
+    except MediaError:
+        return None
 
 
 def take(clip: ClipFacts, sampling: FrameSampling, start_s: float | None = None, end_s: float | None = None) -> Part:
@@ -141,8 +181,9 @@ def take(clip: ClipFacts, sampling: FrameSampling, start_s: float | None = None,
     last = min(end, max(ends)) if ends else end
     if not math.isfinite(last):
         last = start + max(frames / fps if frames else 0.0, samples / SAMPLE_RATE)
-    exact = all(stream.exact for stream in (clip.pictures, clip.sound) if stream is not None)
-    return Part(start, last, frames, fps, *size, samples, exact, notes, still)
+    if clip.promised_s is not None and min(end, clip.promised_s) - clip.reached_s > clip.allowed_s:
+        notes, last = (*notes, early_end_note(clip.reached_s, clip.promised_s)), clip.reached_s
+    return Part(start, last, frames, fps, *size, samples, clip.exact, notes, still)
 
 
 def _frames(

@@ -50,7 +50,7 @@ class Limit:
         video, audio: whether the clip's pictures and sound are used. timeout_s: as for `probe`. Raises MediaError as
         `read_clip` does, and OutOfMemoryError where nothing fits.
         """
-        clip = read_clip(path, timeout_s=timeout_s).without(video=not video, audio=not audio)
+        clip = read_clip(path, use_video=video, use_audio=audio, timeout_s=timeout_s)
         model = replace(of_checkpoint(self.checkpoint), sampling=wanted)
         chosen, _ = fit(model, clip, self.asks, self.limit_bytes)
         return chosen.sampling(wanted)

@@ -70,6 +70,13 @@ def test_the_end_is_missed_where_it_was_cut_off_and_only_there(tmp_path, name):
     assert any(note.startswith("the file ends early") for note in clip.notes)
     assert 6.5 < clip.end_s < 7.6
     assert not any("early" in note for note in load_clip(cut, end_s=6.0).notes)
+    # a plan, which decodes nothing, says the same
+    assert take(read_clip(whole), FrameSampling()).notes == ()
+    assert take(read_clip(whole), FrameSampling(), 2.0, 7.5).notes == ()
+    part = take(read_clip(cut), FrameSampling())
+    assert [note[:19] for note in part.notes] == ["the file ends early"]
+    assert part.end_s == pytest.approx(clip.end_s, abs=0.1)
+    assert take(read_clip(cut), FrameSampling(), 0.0, 6.0).notes == ()
 
 
 def test_the_samples_are_read_without_a_word():
@@ -97,6 +104,10 @@ def test_a_cut_is_said_where_a_stream_is_not_used(tmp_path):
     for settings in ({"use_audio": False}, {"use_video": False}, {}):
         assert not [note for note in load_clip(whole, **settings).notes if "early" in note]
         assert [note for note in load_clip(cut, **settings).notes if note.startswith("the file ends early")]
+        assert take(read_clip(whole, **settings), FrameSampling()).notes == ()
+        assert [note[:19] for note in take(read_clip(cut, **settings), FrameSampling()).notes] == [
+            "the file ends early"
+        ]
 
 
 def test_a_cut_through_the_sound_behind_the_pictures_is_said(tmp_path):
