@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -130,7 +131,7 @@ class Session:
         row = {"id": str(self._asked), "status": OK, **answer_document(answer), "history": earlier}
         self._answers.append(row)
         if self.options.json:
-            self._print_row(row)
+            self.out.row(row)
         if not self.options.json or self.options.verbose:
             self._sum_up(answer)
 
@@ -232,7 +233,8 @@ class Session:
         try:
             write()
         except OSError as error:
-            raise SettingsError(f"{path}: cannot be written ({error.strerror or error}); check the folder") from None
+            do = "make room, or give another place" if error.errno == errno.ENOSPC else "check the folder"
+            raise SettingsError(f"{path}: cannot be written ({error.strerror or error}); {do}") from None
 
     def _reset(self, _: str) -> None:
         self._conversation.reset()
@@ -250,14 +252,7 @@ class Session:
         if self.options.json and question is not None:
             said = {"type": type(error).__name__, "message": error_line(error)}
             path = printable_path(str(self.started.clip.path))
-            self._print_row(
-                {"id": str(self._asked), "clip": path, "question": question, "status": ERROR, "error": said}
-            )
-
-    @staticmethod
-    def _print_row(row: dict[str, Any]) -> None:
-        sys.stdout.write(to_line(row).decode())
-        sys.stdout.flush()
+            self.out.row({"id": str(self._asked), "clip": path, "question": question, "status": ERROR, "error": said})
 
 
 def _write_whole(path: Path, content: bytes) -> None:

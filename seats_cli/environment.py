@@ -2,8 +2,26 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
+
+PLAINER = "seats-plainer"
+"""Python's name for what happens to characters that the encoding of an output lacks."""
+_PLAIN = {
+    "\u00b7": "-",  # between pieces of a line
+    "\u00d7": "x",
+    "\u00b1": "~",
+    "\u2192": ">",
+    "\u2026": "~",  # what a cell had no room for
+    "\u2013": "-",
+    "\u2014": "-",
+    "\u2018": "'",
+    "\u2019": "'",
+    "\u201c": '"',
+    "\u201d": '"',
+}
+"""One for one, so that columns stay in line; the last six stand in answers."""
 
 
 def prepare() -> None:
@@ -28,9 +46,17 @@ def prepare() -> None:
 
         warnings.simplefilter("ignore")
     # An answer with a character that the terminal's encoding lacks must not end in a traceback.
+    codecs.register_error(PLAINER, _plainer)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors=PLAINER)
+
+
+def _plainer(error: UnicodeError) -> tuple[str, int]:
+    """What is printed for characters that an encoding lacks."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(_PLAIN.get(c, "?") for c in error.object[error.start : error.end]), error.end
 
 
 def _open_missing() -> None:

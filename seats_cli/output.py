@@ -74,7 +74,8 @@ class Output:
         if self.options.quiet or not self.console.is_terminal:
             yield
             return
-        self._status = self.console.status(what, spinner="dots")
+        spinner = "dots" if self.console.encoding.startswith("utf") else "line"
+        self._status = self.console.status(what, spinner=spinner)
         self._status.start()
         try:
             yield
@@ -111,10 +112,16 @@ class Output:
             sys.stdout.flush()
 
     def document(self, value: dict[str, Any]) -> None:
-        """The one JSON document of --json."""
+        """The one JSON document of --json; on a terminal over several lines."""
+        self._json(value, 2 if sys.stdout.isatty() else None)
+
+    def row(self, value: dict[str, Any]) -> None:
+        """One of several JSON documents, on a line of its own."""
+        self._json(value, None)
+
+    def _json(self, value: dict[str, Any], indent: int | None) -> None:
         # JSON is UTF-8, whatever the terminal's encoding; where that has no letter for something, it is escaped.
         plain = (sys.stdout.encoding or "utf-8").lower().replace("-", "") == "utf8"
-        indent = 2 if sys.stdout.isatty() else None
         json.dump(value, sys.stdout, ensure_ascii=not plain, allow_nan=False, indent=indent)
         sys.stdout.write("\n")
         sys.stdout.flush()

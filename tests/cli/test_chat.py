@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -159,6 +160,30 @@ def test_what_is_saved_and_shown(tiny_chat: Run, run: Run, tmp_path: Path, clips
     for line, says in zip(ran.err.splitlines(), refused.values(), strict=True):
         assert says in line
     assert (tmp_path / "mine.md").read_text() == "mine"
+
+
+def test_a_full_disk_leaves_no_half_file_and_the_chat_goes_on(
+    tiny_chat: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    whole = Path.write_bytes
+    disk = {"full": True}
+
+    def write(path: Path, content: bytes) -> int:
+        if not disk["full"]:
+            return whole(path, content)
+        disk["full"] = False  # someone makes room
+        whole(path, content[:100])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", write)
+    ran = tiny_chat("what is red ?\n/save a.jsonl\nwho ?\n/save a.jsonl\n", "--quiet")
+    assert ran.code == SOME_FAILED
+    assert ran.err.splitlines() == [
+        "error: a.jsonl: cannot be written (No space left on device); make room, or give another place",
+        "saved 2 answers to a.jsonl",
+    ]
+    assert len((tmp_path / "a.jsonl").read_text().splitlines()) == 2
+    assert [file.name for file in tmp_path.iterdir()] == ["a.jsonl"]
 
 
 def test_only_a_page_is_replaced_by_view(tiny_chat: Run) -> None:

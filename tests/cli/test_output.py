@@ -1,5 +1,10 @@
-"""What is said beside the result."""
+"""What is said beside the result, and in which letters."""
 
+import json
+import os
+import pty
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,3 +76,51 @@ def test_a_document_alone_is_on_standard_output(capsys: pytest.CaptureFixture[st
     out.stream("a ring")
     out.end_stream()
     assert capsys.readouterr().out == ""
+
+
+def _on_a_terminal(*arguments: object, encoding: str) -> bytes:
+    """What a command prints on a terminal, where bytes stand for letters as `encoding` has it."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "seats_cli", *map(str, arguments)],
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "PYTHONIOENCODING": encoding, "TERM": "dumb"},
+    )
+    os.close(theirs)
+    said = b""
+    try:
+        while more := os.read(ours, 65536):
+            said += more
+    except OSError:  # the process has left
+        pass
+    os.close(ours)
+    assert process.wait(60) == 0, said
+    return said
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_json_on_a_terminal_of_any_encoding_is_utf8(clips: Path, tiny: Path, tmp_path: Path, encoding: str) -> None:
+    clip = tmp_path / "caf\u00e9 \u2192.mp4"
+    clip.symlink_to(clips / "both.mp4")
+    said = _on_a_terminal("plan", clip, "--model", tiny, "--json", encoding=encoding)
+    assert json.loads(said.decode("utf-8"))["clip"]["path"] == str(clip)
+    assert b"\n  " in said
+    assert said.isascii() == (encoding != "utf-8")
+
+
+def test_a_terminal_without_our_signs_gets_plain_ones(clips: Path, tiny: Path) -> None:
+    said = _on_a_terminal("plan", clips / "both.mp4", "--model", tiny, encoding="ascii").decode("ascii")
+    assert "4.0 s of 4.0 s - " in said
+    assert "x fewer FLOPs in all" in said
+    assert "?" not in said
+
+
+def test_rows_of_a_chat_are_json_in_any_encoding(shell: Run, clips: Path, tiny: Path) -> None:
+    ran = shell(
+        "chat", clips / "both.mp4", "--model", tiny, "--max-new-tokens", "2", "--json", "--quiet",
+        input="caf\u00e9 \u2192 ?\n", encoding="latin-1", errors="namereplace",
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+    )  # fmt: skip
+    assert ran.out.isascii()
+    assert json.loads(ran.out)["question"] == "caf\u00e9 \\N{RIGHTWARDS ARROW} ?"
