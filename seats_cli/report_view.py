@@ -103,12 +103,15 @@ def _facts(group: Group) -> Iterator[Text | str]:
     if group.accuracy is not None:
         low, high = group.accuracy.interval_95
         share = percent(group.accuracy.share)
-        yield f"{group.accuracy.right:,} of {group.accuracy.total:,} right, {share} ({percent(low)} to {percent(high)})"
+        between = f"95 % interval {percent(low)} to {percent(high)}"
+        yield f"{group.accuracy.right:,} of {group.accuracy.total:,} right, {share} ({between})"
         if group.accuracy.caution:
             yield Text(group.accuracy.caution, style="yellow")
     for basis, speedup in group.speedup.items():
         prefill, first = speedup.prefill, speedup.first_token
-        said = f"prefill {times(prefill.median)} ({times(prefill.p05)} to {times(prefill.p95)})" if prefill else ""
+        said = ""
+        if prefill:
+            said = f"prefill {times(prefill.median)} (middle 90 %: {times(prefill.p05)} to {times(prefill.p95)})"
         said += f"{', ' if said else ''}first token {times(first.median)}" if first else ""
         yield Text(f"{said} faster, {basis} in {speedup.rows:,}", style="green" if basis == "measured" else "yellow")
     names = {"prompt_tokens_per_s": "prompt tokens/s", "output_tokens_per_s": "output tokens/s"}

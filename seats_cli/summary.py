@@ -213,7 +213,7 @@ class Summary:
         gain = self.answer.speedup
         prefill = f"prefill {times(gain.prefill)}"
         if gain.spread is not None:
-            prefill += f" ({gain.spread[0]:.2f} to {gain.spread[1]:.2f})"
+            prefill += f" (rounds {gain.spread[0]:.2f} to {gain.spread[1]:.2f})"
         yield Text(prefill, style="bold")
         yield f"first token {times(gain.first_token)}"
         if gain.basis == "measured":

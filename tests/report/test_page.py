@@ -107,7 +107,7 @@ def test_says_what_the_report_says(rich: Page) -> None:
         "The last line is half written",
         "1 row without a usable latency_ms, first in line 11.",
         "seats-nano · float32 · cpu · seats (video 6%, audio 35%)",
-        "faster prefill, estimated 4.00\u00d7",
+        "faster prefill, estimated 4.00\u00d7 4.00\u00d7 to 4.00\u00d7 for the middle 90 %",
         "400 → 40",
         "MediaError <clip>: cut off after <n> s",
         "4 questions about the same clips, paired by path; 1 answered only here, 0 only there",
