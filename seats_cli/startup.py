@@ -120,6 +120,13 @@ def start(
 
 
 def fit_threads(checkpoint: Checkpoint) -> None:
+    """`fit_threads_to` of the weights on disk."""
+    from seats.models.omni import thinker_bytes
+
+    fit_threads_to(thinker_bytes(checkpoint))
+
+
+def fit_threads_to(weight_bytes: int) -> None:
     """Run a very small model on one thread, unless the user has said how many in OMP_NUM_THREADS.
 
     Its layers are so short that threads wait for each other: on two cores with other work on them, the built-in model
@@ -127,9 +134,7 @@ def fit_threads(checkpoint: Checkpoint) -> None:
     """
     import torch
 
-    from seats.models.omni import thinker_bytes
-
-    if thinker_bytes(checkpoint) < TINY and "OMP_NUM_THREADS" not in os.environ:
+    if weight_bytes < TINY and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
 
 

@@ -13,6 +13,7 @@ from seats_cli.command import command
 from seats_cli.measuring import TIME_LIMIT, exit_for, kept, retentions, telling
 from seats_cli.options import OutputOptions, choice, flag, keep_of, option, parse_percent, parse_positive, share
 from seats_cli.output import Output
+from seats_cli.startup import fit_threads_to
 from seats_cli.usage import WrongUsage
 
 if TYPE_CHECKING:
@@ -200,6 +201,7 @@ def bench(
         import torch
 
         from seats.bench.bench import bench as run_bench
+        from seats.bench.build import parameters
         from seats.bench.measure import settings_of
         from seats.bench.presets import find_preset
         from seats.methods import method_class
@@ -211,6 +213,7 @@ def bench(
         methods = measured.method or ["seats"]
         for name in methods:
             method_class(name)  # raises for an unknown one
+        fit_threads_to(parameters(preset) * dtype.itemsize)
         document = run_bench(
             preset,
             _load(load, preset),

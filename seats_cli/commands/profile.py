@@ -28,7 +28,7 @@ from seats_cli.options import (
 )
 from seats_cli.output import Output
 from seats_cli.planning import FitOptions, fitting
-from seats_cli.startup import Started, check_clip, check_header, start, with_options
+from seats_cli.startup import Started, check_clip, check_header, fit_threads_to, start, with_options
 from seats_cli.text import milliseconds, seconds
 from seats_cli.usage import WrongUsage
 
@@ -176,6 +176,7 @@ def _with_random_weights(
     with out.working("starting"):
         import torch
 
+        from seats.bench.build import parameters
         from seats.bench.presets import find_preset
         from seats.bench.stand_in import random_model, sampling_of
         from seats.media import ReadingClip, read_clip
@@ -186,6 +187,7 @@ def _with_random_weights(
         device = device_named(options.device)
         out.now(f"making {preset.name}")
         dtype = DTYPES.get(options.dtype) or (torch.float32 if preset.small else torch.bfloat16)
+        fit_threads_to(parameters(preset) * dtype.itemsize)
         made = random_model(preset, device, dtype, seed)
         out.now("reading the clip")
         ready = time.perf_counter()

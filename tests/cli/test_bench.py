@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+import torch
 
 from seats_cli.commands.bench import Size, Tokens, parse_size, parse_tokens
 from seats_cli.main import run
@@ -80,6 +81,21 @@ def test_both_shares_leave_the_retention_nothing_to_say(capsys):
         "full",
         "seats video 20% audio 40%",
     ]
+
+
+@pytest.mark.parametrize(("said", "threads"), [(None, 1), ("2", 2)])
+def test_a_small_model_is_timed_on_one_thread_as_it_runs(monkeypatch, capsys, said, threads):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if said is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", said)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        arguments = ["bench", "--model", "small", "--tokens", "60+25+20", "--rounds", "1", "--warmups", "0", "--json"]
+        assert run([*arguments, "--new-tokens", "0", "--device", "cpu", "--quiet"]) == 0
+    finally:
+        torch.set_num_threads(before)
+    assert json.loads(capsys.readouterr().out)["machine"]["threads"] == threads
 
 
 @pytest.mark.slow
