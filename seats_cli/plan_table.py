@@ -116,7 +116,8 @@ class PlanTable:
             decoding = key == "llm_decode"
             if decoding:  # said however little it is: the sum goes by the longest answer allowed
                 label += f" {_tokens(plan.ask.answer_tokens)}"
-            if decoding or (any(values) and (self.verbose or max(values) > 0.005 * full.flops.total)):
+            counts = any(value > 0.005 * which.flops.total for value, which in zip(values, (full, run), strict=True))
+            if decoding or counts or (self.verbose and any(values)):
                 row(f"  {label}", (flops(values[0], ""), flops(values[1], "")), "dim")
         row("FLOPs", (flops(full.flops.total, ""), flops(run.flops.total, "")), "bold")
         for label, values in self._memory(full, run):

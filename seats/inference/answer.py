@@ -109,10 +109,11 @@ class Answer:
         """That the answer was cut, in words; None where it was not."""
         if self.finish_reason != "length":
             return None
-        limit = self.question.decoding.max_new_tokens
+        most = self.question.decoding.max_new_tokens
+        limit = f"{most} token{'s' * (most != 1)}"
         if self.thoughts is not None and not self.text:
-            return f"the model was still thinking after {limit} tokens, so there is no answer"
-        return f"the answer was cut after {limit} tokens"
+            return f"the model was still thinking after {limit}, so there is no answer"
+        return f"the answer was cut after {limit}"
 
 
 def answer(

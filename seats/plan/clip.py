@@ -133,7 +133,9 @@ def read_clip(
     sound = _sound(info) if use_audio and info.audio is not None else None
     if pictures is None and sound is None:
         lacking, other = ("pictures", "sound") if use_video else ("sound", "pictures")
-        raise MediaError(f"{info.path}: has no {lacking}, and its {other} {_are(other)} not to be used")
+        raise MediaError(
+            f"{info.path}: has no {lacking}, and its {other} {_are(other)} not to be used; allow the {other}"
+        )
     notes = stream_notes(info.video_streams, info.audio_streams, use_video, use_audio)
     clip = ClipFacts(info.path, info.duration_s, pictures, sound)
     if not clip.exact:

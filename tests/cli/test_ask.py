@@ -125,6 +125,10 @@ def test_sound_left_out(ask: Run) -> None:
     assert "no sound used (--no-audio)" in ran.err
 
 
+def test_an_answer_cut_after_its_first_token(ask: Run) -> None:
+    assert "the answer was cut after 1 token: raise" in " ".join(ask("both.mp4", "--max-new-tokens", "1").err.split())
+
+
 def test_full_tokens(ask: Run) -> None:
     ran = ask("both.mp4", "--method", "full")
     assert ran.code == 0

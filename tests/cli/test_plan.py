@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Ran
+from tests.media.make import tone, write_clip
 
 Run = Callable[..., Ran]
 
@@ -46,6 +47,22 @@ def test_it_is_what_ask_reports(run: Run, clips: Path, tiny: Path) -> None:
     assert planned["flops"]["parts"] == asked["flops"]["parts"]
     assert planned["flops"]["full"] == asked["flops"]["full"]
     assert planned["memory_bytes"]["run"]["kv_cache"] == asked["memory_bytes"]["kv_cache"]
+
+
+def test_parts_of_flops_that_are_shown_add_up_for_each_column(run: Run, tmp_path: Path) -> None:
+    """Selection is a large part of little and a small part of much."""
+    clip = write_clip(tmp_path / "long.m4a", sound=tone(300.0, 8_000), sound_rate=8_000, container_format="mp4")
+    ran = run("plan", clip, "--model", "seats-nano", "--json")
+    parts = json.loads(ran.out)["flops"]["parts"]
+    assert parts["selection"] > 0.005 * sum(parts.values())
+    ran = run("plan", clip, "--model", "seats-nano")
+    rows = {}
+    for line in ran.out.splitlines():
+        if found := re.match(r" *(.+?)  .* (\S+) ([MG])$", line):
+            rows[found[1]] = float(found[2]) * {"M": 1e6, "G": 1e9}[found[3]]
+    assert "decoding 256 tokens" in rows
+    total = rows.pop("FLOPs")
+    assert sum(rows.values()) == pytest.approx(total, rel=0.006)
 
 
 def test_a_name_that_is_not_utf8_is_told_as_by_ask(run: Run, clips: Path, tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_a_header_alone_is_nearly_as_good(tmp_path, monkeypatch):
 def test_nothing_left_is_an_error(tmp_path):
     write_clip(tmp_path / "mute.mp4", frames=20, rate=10)
     facts = read_clip(tmp_path / "mute.mp4")
-    with pytest.raises(MediaError, match="no sound"):
+    with pytest.raises(MediaError, match="no sound, and its pictures are not to be used; allow the pictures"):
         read_clip(tmp_path / "mute.mp4", use_video=False)
     with pytest.raises(MediaError, match="begins at 5"):
         take(facts, FrameSampling(), 5.0)
