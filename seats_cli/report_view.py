@@ -265,7 +265,7 @@ def _ratios(compared: Comparison, spread: bool) -> Table:
     from seats.report.names import STEP_NAMES
     from seats.report.units import flops, milliseconds, times
 
-    table = _table("<median", "there", "here", "ratio", *(["middle 90 % of pairs"] if spread else []))
+    table = _table("<median", "there", "here", "there / here", *(["middle 90 % of pairs"] if spread else []))
     rows: list[tuple[str, Ratio, Callable[[float], str]]] = [
         (STEP_NAMES[name], ratio, milliseconds) for name, ratio in compared.latency.items()
     ]

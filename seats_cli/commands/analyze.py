@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -29,6 +30,9 @@ from seats_cli.startup import checkpoint_for, decode, fit_threads
 from seats_cli.usage import WrongUsage
 
 if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table
+
     from seats.evaluation.layer_document import Analysis
     from seats.evaluation.layers import Removals
     from seats.evaluation.qa import QAItem
@@ -304,10 +308,7 @@ def _report(analysis: Analysis, wanted: AnalyzeOptions, output: OutputOptions, o
     else:
         from seats_cli.consoles import OutputConsole
 
-        console = OutputConsole()
-        console.print(_table(analysis))
-        for line in _said(analysis):
-            console.print(line, soft_wrap=True)
+        OutputConsole().print(_tables(analysis))
     if wanted.plot is not None:
         from seats.evaluation.layer_plot import plot_layers
 
@@ -319,21 +320,34 @@ def _report(analysis: Analysis, wanted: AnalyzeOptions, output: OutputOptions, o
     out.detail(f"rule: {RULE} {DROP_RULE}")
 
 
-def _table(analysis: Analysis) -> Any:
-    from rich import box
+def _tables(analysis: Analysis) -> Group:
+    """What was asked, accuracy by layer, and what follows from it."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    from seats_cli.flow import Fitted
+
+    what = Text(f"{analysis.model} on {analysis.benchmark}, {analysis.size}", style="bold")
+    how = Text("% right without the tokens of ... after a layer", style="dim")
+    said = Table.grid(padding=(0, 1))
+    said.add_column(no_wrap=True, style="dim")
+    said.add_column()
+    for label, words in _said(analysis):
+        said.add_row(label, Text(words))
+    return Group(what, how, Fitted(*(partial(_table, analysis, wide) for wide in (True, False))), "", said)
+
+
+def _table(analysis: Analysis, wide: bool) -> Table:
+    """wide: with intervals, and the last layer by its number."""
     from rich.table import Table
 
     from seats.evaluation.layers import WHAT
 
     found, borders = analysis.dependence, analysis.borders
-    title = (
-        f"{analysis.model} on {analysis.benchmark}, {analysis.size}\n% right without the tokens of ... after a layer"
-    )
-    table = Table(box=box.SIMPLE_HEAD, title=title)
-    table.add_column("layer", justify="right")
-    for name in WHAT:
+    table = Table(box=None, padding=(0, 2 if wide else 1, 0, 0), show_edge=False, pad_edge=False, header_style="bold")
+    for name in ("layer", *WHAT, f"loss without both{', 95 %' if wide else ''}"):
         table.add_column(name, justify="right")
-    table.add_column("loss without both, 95 %", justify="right")
     table.add_column("block")
     for video, audio, both in zip(*(found.curve(what) for what in WHAT), strict=True):
         block = ""
@@ -341,22 +355,24 @@ def _table(analysis: Analysis) -> Any:
             block = "shallow" if both.layer <= borders.shallow else "middle" if both.layer <= borders.late else "late"
         full = both.layer == found.num_layers
         low, high = (100 * bound for bound in both.loss_interval)
+        loss = f"{100 * both.loss:.1f}{f' ({low:.1f} to {high:.1f})' if wide else ''}"
         table.add_row(
-            f"{both.layer} (full)" if full else str(both.layer),
+            (f"{both.layer} (full)" if wide else "full") if full else str(both.layer),
             *(f"{100 * point.accuracy.share:.1f}" for point in (video, audio, both)),
-            "-" if full else f"{100 * both.loss:.1f} ({low:.1f} to {high:.1f})",
+            "-" if full else loss,
             block,
         )
     return table
 
 
-def _said(analysis: Analysis) -> Iterator[str]:
-    """Borders and proposal in words."""
+def _said(analysis: Analysis) -> Iterator[tuple[str, str]]:
+    """Borders and proposal in words, each with a label."""
     borders, proposal, last = analysis.borders, analysis.proposal, analysis.dependence.num_layers
     if borders is None or proposal is None:
         yield (
+            "layers",
             "no borders: the answers aren't shown to depend on the clip by more than the tolerance; ask more "
-            "questions, or ones that need the clip"
+            "questions, or ones that need the clip",
         )
         return
 
@@ -364,14 +380,16 @@ def _said(analysis: Analysis) -> Iterator[str]:
         return "none" if first > until else f"{first}" if first == until else f"{first} to {until}"
 
     yield (
-        f"layers   shallow {layers(1, borders.shallow)}, middle {layers(borders.shallow + 1, borders.late)}, "
-        f"late {layers(borders.late + 1, last)} (a loss of up to {100 * borders.tolerated:.1f} points counts as none)"
+        "layers",
+        f"shallow {layers(1, borders.shallow)}, middle {layers(borders.shallow + 1, borders.late)}, "
+        f"late {layers(borders.late + 1, last)} (a loss of up to {100 * borders.tolerated:.1f} points counts as none)",
     )
     yield (
-        f'seats    "drop_layers": {list(proposal.drop_layers)}, "late_layer": {proposal.late_layer}, '
-        f'"pre_llm_scale": {proposal.pre_llm_scale:.4g}'
+        "seats",
+        f'"drop_layers": {list(proposal.drop_layers)}, "late_layer": {proposal.late_layer}, '
+        f'"pre_llm_scale": {proposal.pre_llm_scale:.4g}',
     )
-    yield from (f"note     {remark}" for remark in proposal.remarks)
+    yield from (("note", remark) for remark in proposal.remarks)
 
 
 def _save(analysis: Analysis, checkpoint: Checkpoint, out: Output) -> None:

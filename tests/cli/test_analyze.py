@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,7 +67,20 @@ def test_a_table_and_the_proposal_on_standard_output(analyze: Run) -> None:
     assert "4 questions about 2 clips" in ran.out
     assert "8 (full)" in ran.out
     assert ("no borders" in ran.out) or ('"late_layer"' in ran.out)
-    assert max(len(line) for line in ran.out.splitlines()[:12]) <= 80
+    assert max(len(line) for line in ran.out.splitlines() if re.match(r" *(layer\b|\d)", line)) <= 80
+
+
+@pytest.mark.parametrize("columns", [40, 60])
+def test_a_narrow_terminal_breaks_no_word(analyze: Run, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    ran = analyze()
+    assert ran.code == 0, ran.err
+    assert max(map(len, ran.out.splitlines())) <= columns
+    assert "\u2026" not in ran.out
+    for word in ("layer", "video", "audio", "both", "loss", "without", "block", "full"):
+        assert re.search(rf"\b{word}\b", ran.out), word
+    row = next(line.split() for line in ran.out.splitlines() if line.strip().startswith("4 "))
+    assert all(re.fullmatch(r"\d+\.\d", share) for share in row[1:4])
 
 
 def test_a_run_goes_on_where_it_stopped(analyze: Run, tmp_path: Path) -> None:

@@ -93,6 +93,7 @@ def test_comparison(run: Run, results: Path, tmp_path: Path) -> None:
     ran = run("report", results, "--against", other)
     assert ran.code == 0
     assert "4 questions about the same clips, paired by path" in ran.out
+    assert "there    here  there / here  middle 90 % of pairs" in ran.out
     total = [line for line in ran.out.splitlines() if line.startswith("total")][-1]
     assert total.split() == ["total", "7.50", "s", "2.50", "s", "3.00×", "3.00×", "to", "3.00×"]  # noqa: RUF001
     assert "0 answers the same, 4 different" in ran.out
