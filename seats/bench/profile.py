@@ -87,6 +87,7 @@ def profile(
             "notes": list(clip.notes),
         },
         "question": question.text,
+        "system": question.system,
         "keep": {"video": question.keep_video, "audio": question.keep_audio},
         "kv": question.kv,
         "rounds": counted(rows),

@@ -24,6 +24,7 @@ from seats_cli.options import (
     keep_of,
     option,
     parse_percent,
+    parse_text,
     share,
 )
 from seats_cli.output import Output
@@ -76,8 +77,26 @@ class ProfileOptions:
     ] = False
     time_limit: Annotated[float | None, TIME_LIMIT] = None
     new_tokens: Annotated[
-        int, option("--new-tokens", panel=_RUN, text="Longest answer, tokens (default 16).", metavar="N", min=1)
+        int,
+        option(
+            "--new-tokens",
+            "--max-new-tokens",
+            panel=_RUN,
+            text="Longest answer, tokens (default 16).",
+            metavar="N",
+            min=1,
+        ),
     ] = 16
+    system: Annotated[
+        str | None,
+        option(
+            "--system",
+            panel=_RUN,
+            text="System prompt, instead of the model's own.",
+            metavar="TEXT",
+            parser=parse_text,
+        ),
+    ] = None
     seed: Annotated[
         int, option("--seed", panel=_RUN, text="Seed for random choices (default 0).", metavar="N", min=0)
     ] = 0
@@ -127,7 +146,7 @@ def profile(
             SelectionOptions(name, keep, kv=measured.kv, compare=True, **own) for name in methods for keep in keeps
         ]
         limited = fitting(
-            clip, memory.max_vram, [question], chosen, model, AnswerOptions(max_new_tokens=measured.new_tokens), out
+            clip, memory.max_vram, [question], chosen, model, AnswerOptions(measured.system, measured.new_tokens), out
         )
         started = start(clip, part, model, out, check=lambda _: _known(methods), fit=limited)
     from seats.bench.measure import settings_of
@@ -144,6 +163,7 @@ def profile(
                 keep_video=share(measured.keep_video),
                 keep_audio=share(measured.keep_audio),
                 kv=measured.kv,  # type: ignore[arg-type]
+                system=measured.system,
                 decoding=Decoding(measured.new_tokens, seed=measured.seed),
             ),
             settings_of(methods, keeps),

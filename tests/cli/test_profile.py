@@ -50,6 +50,21 @@ def test_an_unknown_method_is_refused_before_the_clip_is_read(folder, capsys):
     assert "unknown method 'seat'" in capsys.readouterr().err
 
 
+def test_a_system_prompt_counts_and_the_answer_ends_where_it_is_told_as_for_ask(folder, capsys):
+    shared = [str(folder / "clip.mp4"), "what is red ?", "--model", str(folder / "model"), "--max-new-tokens", "1"]
+    shared += ["--max-pixels", "3136", "--device", "cpu", "--json", "--quiet", "--system", "say who ! say who !"]
+    assert run(["ask", *shared]) == 0
+    asked = json.loads(capsys.readouterr().out)
+    assert run(["profile", *shared, "--rounds", "1", "--warmups", "0"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["system"] == "say who ! say who !"
+    seats, tokens = document["rows"][1], asked["tokens"]
+    assert seats["tokens"]["full"] == [tokens["text"], tokens["video"]["full"], tokens["audio"]["full"]]
+    assert seats["latency_ms"]["per_output_token"] is None
+    assert run(["ask", *shared[:-2]]) == 0
+    assert json.loads(capsys.readouterr().out)["tokens"]["text"] < tokens["text"]
+
+
 def test_random_weights_need_no_model(folder, capsys):
     arguments = ["profile", str(folder / "clip.mp4"), "what is red ?", "--random-weights", "--max-frames", "2"]
     arguments += ["--rounds", "1", "--warmups", "0", "--new-tokens", "2", "--device", "cpu", "--max-pixels", "12544"]
