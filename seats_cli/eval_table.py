@@ -36,7 +36,7 @@ def show_results(results: Results, *, by_type: bool) -> None:
             table = _table(columns, total_row=ALL)
             fits = _width(console, table) <= console.width
             console.print(table if fits else _table(columns, total_row=ALL, narrow=True))
-    lines = notes(results)
+    lines = notes(results, level)
     if level:
         lines.append("a wider terminal, --markdown or --json shows more")
     for line in lines:

@@ -77,9 +77,10 @@ def title(results: Results) -> str:
     return f"{results.model} on {results.benchmark}: {what}{how}"
 
 
-def notes(results: Results) -> list[str]:
+def notes(results: Results, level: int = 0) -> list[str]:
     """What a reader must know beside the table, a line each: settings that are missing or partial, and how figures are
-    made."""
+    made. level: of the table, as to `main_table`."""
+    shown = LEVELS[level]
     reasons: dict[str, list[str]] = {}
     for r in results.settings:
         if r.unreachable:
@@ -90,11 +91,15 @@ def notes(results: Results) -> list[str]:
             lines.append(f"* {r.setting.label}: accuracy is of {r.answered:,} of {r.asked:,} questions{_missing(r)}")
         elif r.failed:
             lines.append(f"{r.setting.label}: all {r.failed:,} questions failed")
-    lines += _intervals(results)
-    lines.append(
-        "LLM FLOPs: selection + prefill, of what all tokens would cost in %; prefill: selection + prefill, median"
-    )
-    return lines
+    if {"accuracy", "difference", "share"} & {*shown}:
+        lines += _intervals(results)
+    of_cost = {
+        "flops": "LLM FLOPs: selection + prefill, of what all tokens would cost in %",
+        "flops share": "FLOPs: of the LLM's selection + prefill, of what all tokens would cost",
+        "prefill": "prefill: selection + prefill, median",
+    }
+    costs = [said for name, said in of_cost.items() if name in shown]
+    return [*lines, "; ".join(costs)] if costs else lines
 
 
 def _intervals(results: Results) -> list[str]:

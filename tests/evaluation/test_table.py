@@ -59,6 +59,16 @@ def test_notes_tell_what_is_missing_and_why():
     assert any("; 1 failed" in line for line in notes(made({"full": "1f"}, "ab")))
 
 
+def test_notes_speak_of_the_columns_that_are_shown_only():
+    for level in range(len(LEVELS)):
+        said, shown = "\n".join(notes(FOUND, level)), cells(FOUND, level)
+        brackets = any("[" in cell for column in shown.values() for cell in column)
+        assert ("in brackets" in said) == brackets
+        assert ("LLM FLOPs: " in said) == ("LLM FLOPs" in shown)
+        assert ("\nFLOPs: " in said) == ("FLOPs" in shown)
+        assert ("prefill: selection + prefill, median" in said) == ("prefill, ms" in shown)
+
+
 def test_few_clips_are_said_without_full_too():
     assert "with 2 clips, intervals are too narrow" in notes(made({"seats 10": "1011"}, "aabb"))
     assert not any("too narrow" in line for line in notes(made({"full": "10" * 20}, "abcdefghijklmnopqrst" * 2)))
