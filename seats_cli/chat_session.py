@@ -147,7 +147,7 @@ class Session:
         self._notes.update(answer.notes)
         if answer.cut:
             self.out.say(f"note: {answer.cut}: raise --max-new-tokens")
-        self.out.say(" · ".join(_figures(answer)))
+        self.out.say_pieces(_figures(answer))
 
     def _obey(self, line: str) -> bool | None:
         name, _, rest = line.partition(" ")
@@ -186,7 +186,9 @@ class Session:
         pair = retention_for(self.started.model.shape.family, chosen.keep)
         video = 100 * pair.video if chosen.keep_video is None else chosen.keep_video
         audio = 100 * pair.audio if chosen.keep_audio is None else chosen.keep_audio
-        return f"{chosen.method} {chosen.keep:g}%: {video:g} % of video and {audio:g} % of audio tokens"
+        both = None not in (chosen.keep_video, chosen.keep_audio)  # then --keep has nothing to say
+        name = chosen.method if both else f"{chosen.method} {chosen.keep:g}%"
+        return f"{name}: {video:g} % of video and {audio:g} % of audio tokens"
 
     def _view(self, said: str) -> None:
         path = self._file(said or "map.html")
@@ -241,9 +243,15 @@ class Session:
         self.out.reply("forgotten; the next question is the first")
 
     def _help(self, _: str) -> None:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table.grid(padding=(0, 2))
+        table.add_column(no_wrap=True)
         for name, command in self._commands.items():
-            self.out.reply(f"{name + ' ' + command.usage:15} {command.does}")
-        self.out.reply(f"{'anything else':15} is a question; Ctrl-C stops an answer")
+            table.add_row(Text(f"{name} {command.usage}"), command.does)
+        table.add_row("anything else", "is a question; Ctrl-C stops an answer")
+        self.out.console.print(table)
 
     def _fail(self, error: Exception, question: str | None) -> None:
         self.failed = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,17 @@ class Output:
             from rich.text import Text
 
             self.console.print(Text(one_line(line), style="dim"), soft_wrap=True)
+
+    def say_pieces(self, pieces: Sequence[str]) -> None:
+        """Like `say`, of pieces between which a terminal's lines may end."""
+        if not self.console.is_terminal:
+            self.say(" \u00b7 ".join(pieces))
+            return
+        from rich.styled import Styled
+
+        from seats_cli.flow import Flow
+
+        self.show(Styled(Flow(map(one_line, pieces)), "dim"))
 
     def reply(self, line: str) -> None:
         """One line on standard error that was asked for."""

@@ -162,6 +162,18 @@ def test_what_is_saved_and_shown(tiny_chat: Run, run: Run, tmp_path: Path, clips
     assert (tmp_path / "mine.md").read_text() == "mine"
 
 
+def test_what_is_said_of_the_choice_and_the_commands(tiny_chat: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = tiny_chat("/method\n/keep 25%\n", "--keep-video", "20%", "--keep-audio", "40%", "--quiet")
+    assert ran.err.startswith("seats: 20 % of video and 40 % of audio tokens; there are ")
+    assert ran.err.splitlines()[-1] == "seats 25%: 20 % of video and 55 % of audio tokens"
+
+    monkeypatch.setenv("COLUMNS", "40")
+    lines = [line.rstrip() for line in tiny_chat("/help\n", "--quiet").err.splitlines()]
+    assert max(map(len, lines)) <= 40
+    assert "/view [FILE]   which tokens the last" in lines
+    assert "               answer was made from, as" in lines
+
+
 def test_a_full_disk_leaves_no_half_file_and_the_chat_goes_on(
     tiny_chat: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -336,7 +348,8 @@ def test_a_terminal_remembers_and_never_needs_to(terminal: Callable[..., Termina
     at.until(r"seats 12%: .*\n> ")
     at.type("who ?\n")
     said = at.until(r"total .*\n> ")
-    assert re.search(r"seats 12% · \d+ video tokens, .* kept · .*reading .*, encoding .* · first token", said)
+    said = re.sub(r" · |\n", " | ", said)  # a line of the terminal may end at any piece
+    assert re.search(r"seats 12% \| \d+ video tokens, .* kept \| .*reading .*, encoding .* \| first token", said)
     at.type("/quit\n")
     assert at.process.wait(timeout=60) == 0
     assert (folder / "chat_history").read_text() == "/keep 12%\nwho ?\n/quit\n"

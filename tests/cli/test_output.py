@@ -1,5 +1,6 @@
 """What is said beside the result, and in which letters."""
 
+import io
 import json
 import os
 import pty
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from seats_cli.options import OutputOptions
 from seats_cli.output import Output
@@ -69,6 +71,16 @@ def test_the_answer_begins_with_its_first_word_and_ends_its_line(capsys: pytest.
         out.stream(piece)
     out.end_stream()
     assert capsys.readouterr().out == "a ring\n \n"
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_pieces_stay_whole_on_a_terminal_and_on_one_line_elsewhere(terminal: bool) -> None:
+    out, file = Output(OutputOptions()), io.StringIO()
+    out.__dict__["console"] = Console(file=file, force_terminal=terminal, width=24, color_system=None)
+    out.say_pieces(["216 video tokens", "5.4 % kept", "total 97 ms"])
+    expected = ["216 video tokens", "5.4 % kept \u00b7 total 97 ms"]
+    said = [line.rstrip() for line in file.getvalue().splitlines()]
+    assert said == (expected if terminal else [" \u00b7 ".join(expected)])
 
 
 def test_a_document_alone_is_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
