@@ -8,6 +8,7 @@ from typing import Any
 from seats.batch.jobs import Event, Finished, Made, Planned, Said, Started
 from seats.batch.rows import OK
 from seats.files import printable_path
+from seats.words import counted
 from seats_cli.output import Output
 from seats_cli.text import one_line
 
@@ -62,8 +63,8 @@ class Progress:
         before = planned.done + planned.failed
         if before:
             failed = f" ({planned.failed} of them failed; --retry-failed asks them again)" if planned.failed else ""
-            known = "1 question has" if before == 1 else f"{before} questions have"
-            self._line(f"{known} a row from before{failed}; {planned.pending} clips to do")
+            known = f"{counted(before, 'question')} {'has' if before == 1 else 'have'}"
+            self._line(f"{known} a row from before{failed}; {counted(planned.pending, 'clip')} to do")
         console = self._output.console
         if not planned.pending or self._output.options.quiet or not console.is_terminal:
             return
@@ -92,7 +93,7 @@ class Progress:
             self._logged = time.monotonic()
             name = self._name()
             name = name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"
-            self._line(f"{self._finished} of {self._pending} clips; {self._numbers()}; {name}")
+            self._line(f"{self._finished} of {counted(self._pending, 'clip')}; {self._numbers()}; {name}")
 
     def _beside_the_bar(self) -> str:
         """The clip's name gives way to the numbers and a short bar."""

@@ -21,6 +21,7 @@ from seats.inference.conversation import Conversation
 from seats.keep import method_label
 from seats.methods import method_class, retention_for
 from seats.methods.registry import method_names
+from seats.words import counted
 from seats_cli.command import error_line as print_error
 from seats_cli.command import print_traceback, unexpected
 from seats_cli.commands.ask import answer_document, question_of
@@ -216,7 +217,7 @@ class Session:
             content = b"".join(to_line(row) for row in self._answers)
         self._writing(path, lambda: _write_whole(path, content))
         self._saved.add(os.path.realpath(path))
-        self.out.reply(f"saved {len(self._answers)} answer{'s' * (len(self._answers) != 1)} to {path}")
+        self.out.reply(f"saved {counted(len(self._answers), 'answer')} to {path}")
 
     def _file(self, said: str) -> Path:
         """A path to write to. Raises SettingsError for one that cannot be."""

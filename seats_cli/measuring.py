@@ -40,8 +40,11 @@ def exit_for(document: dict[str, Any], debug: bool) -> None:
         if debug:
             typer.echo(row["traceback"], err=True)
         error_line(f"{row['label']}: {row['error']}{'' if debug else '; run it again with --debug for the details'}")
-    if failed or all(row["error"] is not None for row in rows):
-        raise typer.Exit(FAILED)
+    if all(row["error"] is not None for row in rows) and not failed:
+        error_line(f"nothing could be measured; {rows[0]['label']}: {rows[0]['error']}")
+    elif not failed:
+        return
+    raise typer.Exit(FAILED)
 
 
 def retentions(measured: Any) -> list[float]:

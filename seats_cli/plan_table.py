@@ -13,6 +13,7 @@ from rich.text import Text
 
 from seats.keep import method_label
 from seats.media.sampling import frames_told
+from seats.words import counted
 from seats_cli.flow import Fitted, Flow
 from seats_cli.text import SHOWN_S, flops, one_line, seconds, size, times
 
@@ -78,7 +79,7 @@ class PlanTable:
             seen.append(f"{seconds(part.sound_s)} of sound")
         table.add_row("clip", Flow(seen))
         kept = plan.run.tokens
-        told = [f"{plan.windows} window{'s' * (plan.windows != 1)}"]
+        told = [counted(plan.windows, "window")]
         if not plan.text_exact:
             told.append("text estimated (no tokenizer.json on disk)")
         if not kept.exact:
@@ -115,7 +116,7 @@ class PlanTable:
             values = (getattr(full.flops, key), getattr(run.flops, key))
             decoding = key == "llm_decode"
             if decoding:  # said however little it is: the sum goes by the longest answer allowed
-                label += f" {_tokens(plan.ask.answer_tokens)}"
+                label += f" {counted(plan.ask.answer_tokens, 'token')}"
             counts = any(value > 0.005 * which.flops.total for value, which in zip(values, (full, run), strict=True))
             if decoding or counts or (self.verbose and any(values)):
                 row(f"  {label}", (flops(values[0], ""), flops(values[1], "")), "dim")
@@ -145,11 +146,11 @@ class PlanTable:
         plan, room = self.plan, self.room
         run_fits, full_fits = self.fitting
         if plan.ask.method != "full":
-            gain = (
-                f"{times(plan.flops_reduction)} fewer FLOPs in all ({_tokens(plan.ask.answer_tokens)} decoded), "
+            yield Text(
+                f"{times(plan.flops_reduction)} fewer FLOPs in all "
+                f"({counted(plan.ask.answer_tokens, 'token')} decoded), "
                 f"{times(plan.llm_reduction)} in selection + prefill"
             )
-            yield Text(gain)
         from seats.plan.search import reserve_for
 
         reserve = reserve_for(plan.ask.device)
@@ -174,7 +175,3 @@ class PlanTable:
         for change in self.changes:
             table.add_row(f"  {change.text}", size(change.plan.needed_bytes))
         yield table
-
-
-def _tokens(count: int) -> str:
-    return f"{count:,} token{'s' * (count != 1)}"

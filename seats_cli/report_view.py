@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from seats.words import counted
 from seats_cli.flow import Fitted, Flow, bar
 from seats_cli.summary import STYLES
 from seats_cli.text import one_line, size
@@ -239,7 +240,7 @@ def _against(against: Against) -> Iterator[RenderableType]:
         yield Text.assemble(
             (one_line(compared.label), "bold cyan"), " against ", (one_line(compared.label_against), "bold cyan")
         )
-        pairs = [f"{compared.pairs:,} questions about the same clips, paired by {compared.paired_by}"]
+        pairs = [f"{counted(compared.pairs, 'question')} about the same clips, paired by {compared.paired_by}"]
         if compared.only_here or compared.only_there:
             pairs.append(f"{compared.only_here:,} answered only here, {compared.only_there:,} only there")
         yield Flow(pairs)
@@ -247,7 +248,7 @@ def _against(against: Against) -> Iterator[RenderableType]:
             yield ""
             yield Fitted(*(partial(_ratios, compared, spread) for spread in (True, False)))
             yield ""
-            yield f"{compared.same_answers:,} answers the same, {compared.different_answers:,} different"
+            yield f"{counted(compared.same_answers, 'answer')} the same, {compared.different_answers:,} different"
         for example in compared.examples[:5]:
             shown = Text(f"{one_line(example.clip)} · {one_line(example.question)}\n", style="dim")
             shown.append(f"here   {one_line(example.answer)}\nthere  {one_line(example.answer_against)}", style="none")

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from seats.keep import method_label
 from seats.media.sampling import frames_told
+from seats.words import counted
 from seats_cli.flow import Flow, bar
 from seats_cli.options import ClipOptions
 from seats_cli.text import SHOWN_S, flops, milliseconds, one_line, seconds, size, times
@@ -95,7 +96,7 @@ class Summary:
         yield from (note for note in self.answer.notes if not note.startswith(said))
         if self.answer.thoughts:
             words = len(self.answer.thoughts.split())
-            yield f"the model thought first, in {words:,} word{'s' * (words != 1)}: --json has them"
+            yield f"the model thought first, in {counted(words, 'word')}: --json has them"
         elif not self.answer.text and not self.answer.cut:
             yield "the answer has no words"
         if self.answer.cut:

@@ -9,6 +9,7 @@ from seats.evaluation.borders import DROP_RULE, RULE, Borders, Proposal
 from seats.evaluation.layers import WHAT, Dependence, Point
 from seats.evaluation.statistics import METHODS, Accuracy
 from seats.selection.stages import FREE_AFTER
+from seats.words import counted
 
 SCHEMA = "seats.analyze/1"
 
@@ -34,7 +35,7 @@ class Analysis:
     def size(self) -> str:
         """Of what was asked, in words."""
         questions, clips = len(self.dependence.clips), self.clips
-        return f"{questions:,} question{'s' * (questions != 1)} about {clips:,} clip{'s' * (clips != 1)}"
+        return f"{counted(questions, 'question')} about {counted(clips, 'clip')}"
 
     def measured(self) -> dict[str, Any]:
         """Where a proposal comes from, for `seats.json`."""

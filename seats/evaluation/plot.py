@@ -47,8 +47,7 @@ def plot(results: Results, path: Path) -> None:
     axes.set_xlabel("FLOPs of selection + prefill, % of those of full tokens")
     axes.set_ylabel("right answers, %")
     axes.set_title(
-        f"{results.model} on {results.benchmark}\n{results.questions:,} questions about {results.clips:,} clips, "
-        "95 % intervals",
+        f"{results.model} on {results.benchmark}\n{results.size}, 95 % intervals",
         fontsize=11,
     )
     axes.grid(color="#dddddd", linewidth=0.6)

@@ -12,6 +12,7 @@ from seats.evaluation.rows import Row
 from seats.evaluation.run import Evaluation, Plan
 from seats.evaluation.settings import FULL, Asking, Setting
 from seats.evaluation.statistics import Accuracy, Comparison, compare
+from seats.words import counted
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,11 @@ class Results:
     clips: int
     types: dict[str, int]
     settings: tuple[SettingResult, ...]
+
+    @property
+    def size(self) -> str:
+        """How much was asked, in words."""
+        return f"{counted(self.questions, 'question')} about {counted(self.clips, 'clip')}"
 
     def full(self) -> SettingResult | None:
         """Of full tokens, None if they weren't asked for or answered nothing."""

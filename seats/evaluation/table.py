@@ -8,6 +8,7 @@ from typing import Literal
 from seats.evaluation.qa import ALL
 from seats.evaluation.results import Results, SettingResult
 from seats.evaluation.statistics import FEW_CLIPS, Interval, few_clips
+from seats.words import counted
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,7 @@ def type_tables(results: Results, width: int = 6) -> list[list[Column]]:
 def title(results: Results) -> str:
     """What the tables are about."""
     how = ", --kv drop" if results.asking.kv == "drop" else ""
-    what = f"{results.questions:,} questions about {results.clips:,} clips"
-    return f"{results.model} on {results.benchmark}: {what}{how}"
+    return f"{results.model} on {results.benchmark}: {results.size}{how}"
 
 
 def notes(results: Results, level: int = 0) -> list[str]:
@@ -88,9 +88,11 @@ def notes(results: Results, level: int = 0) -> list[str]:
     lines = [f"{', '.join(labels)} unreachable: {reason}" for reason, labels in reasons.items()]
     for r in results.settings:
         if r.partial:
-            lines.append(f"* {r.setting.label}: accuracy is of {r.answered:,} of {r.asked:,} questions{_missing(r)}")
+            lines.append(
+                f"* {r.setting.label}: accuracy is of {r.answered:,} of {counted(r.asked, 'question')}{_missing(r)}"
+            )
         elif r.failed:
-            lines.append(f"{r.setting.label}: all {r.failed:,} questions failed")
+            lines.append(f"{r.setting.label}: all {counted(r.failed, 'question')} failed")
     if {"accuracy", "difference", "share"} & {*shown}:
         lines += _intervals(results)
     of_cost = {
@@ -120,7 +122,7 @@ def _intervals(results: Results) -> list[str]:
 def _missing(r: SettingResult) -> str:
     said = ""
     if r.unserved:
-        said += f"; it cannot serve {r.unserved_clips:,} clips ({r.reason})"
+        said += f"; it cannot serve {counted(r.unserved_clips, 'clip')} ({r.reason})"
     if r.failed:
         said += f"; {r.failed:,} failed"
     return said

@@ -20,6 +20,7 @@ from seats.inference.turns import turn_of
 from seats.media import Clip, ReadingClip
 from seats.methods import Full, Method, ModelShape, method_class, retention_for
 from seats.models.omni import OmniModel, Turn
+from seats.words import counted
 
 COMPARE_ROUNDS = 3
 
@@ -109,8 +110,7 @@ class Answer:
         """That the answer was cut, in words; None where it was not."""
         if self.finish_reason != "length":
             return None
-        most = self.question.decoding.max_new_tokens
-        limit = f"{most} token{'s' * (most != 1)}"
+        limit = counted(self.question.decoding.max_new_tokens, "token")
         if self.thoughts is not None and not self.text:
             return f"the model was still thinking after {limit}, so there is no answer"
         return f"the answer was cut after {limit}"

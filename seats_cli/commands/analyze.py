@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seats.words import counted
 from seats_cli.command import command
 from seats_cli.options import (
     AnswerOptions,
@@ -410,4 +411,4 @@ def _say_failures(failed: int, rows: Mapping[tuple[str, str], Row], evaluation: 
         out.say(f"failed: {reason}")
     if len(reasons) > 5:
         out.say(f"… and {len(reasons) - 5} more reasons")
-    out.say(f"{failed} questions failed and are in no curve")
+    out.say(f"{counted(failed, 'question')} failed and left out of the curves")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seats.words import counted
 from seats_cli.command import command
 from seats_cli.options import (
     AnswerOptions,
@@ -393,4 +394,4 @@ def _report(outcome: Outcome, where: Path, out: Output) -> None:
     out.say(f"{', '.join(said)}" + ("" if nothing else f"; results in {printable_path(str(where))}"))
     if outcome.interrupted:
         left = outcome.pending - outcome.finished
-        out.say(f"stopped with {left} clips to do; the same command goes on with them")
+        out.say(f"stopped with {counted(left, 'clip')} to do; the same command goes on from there")

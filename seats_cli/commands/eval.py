@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seats.words import counted
 from seats_cli.command import command
 from seats_cli.options import (
     AnswerOptions,
@@ -172,7 +173,7 @@ def eval(  # noqa: A001  (the command's name)
     found = results(benchmark, checkpoint.name, evaluation, planned, rows)
     _report(found, compared, output, out)
     if failed := _failures(found, rows, evaluation, out):
-        out.say(f"{failed} answers failed; they count neither as right nor as wrong")
+        out.say(f"{counted(failed, 'answer')} failed, counted neither as right nor as wrong")
         raise typer.Exit(_PARTLY_FAILED)
 
 
@@ -225,7 +226,7 @@ def _built_in(compared: EvalOptions, out: Output) -> Path:
     by_limit = CLIPS if compared.limit is None else -(-compared.limit // QUESTIONS_PER_CLIP)
     clips = min(CLIPS, compared.clips or CLIPS, by_limit)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seats" / BUILT_IN
-    out.say(f"{BUILT_IN}: {clips} clips in {cache}; those that are not there yet are made now")
+    out.say(f"{BUILT_IN}: {counted(clips, 'clip')} in {cache}; what is not there yet is made now")
     with out.working("making clips"):
         write_test_set(cache, clips=clips)
     return cache / "questions.jsonl"
@@ -287,7 +288,7 @@ def _answer(
         out.say(f"all answers are in {compared.out}")
         return rows
     if file is None and planned.answers > _LONG:
-        out.say(f"{planned.answers:,} answers to come; with --out FILE they could be stopped and gone on with")
+        out.say(f"{planned.answers:,} answers to come; with --out FILE the run could be stopped and gone on with")
     from functools import partial
 
     from seats.evaluation.workers import answer_all

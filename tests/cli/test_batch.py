@@ -141,7 +141,7 @@ def test_a_signal_finishes_the_row_in_hand(
         _, err = batch.communicate(timeout=120)
     assert batch.returncode == 130, err
     assert "stopping after the row in hand" in err
-    assert "the same command goes on with them" in err
+    assert "the same command goes on from there" in err
     rows = rows_of(results)
     assert 1 <= len(rows) < 40
     assert {row["status"] for row in rows} == {"ok"}
@@ -157,7 +157,7 @@ def test_stopped_before_the_first_row_it_leaves_no_file(
     ran = run("batch", clips / "both.mp4", "what ?", "--out", tmp_path / name, *options)
     assert ran.code == 130
     assert "0 answered, 0 failed\n" in ran.err
-    assert "stopped with 1 clips to do" in ran.err
+    assert "stopped with 1 clip to do" in ran.err
     assert not list(tmp_path.iterdir())
 
 

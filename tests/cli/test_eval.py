@@ -157,7 +157,7 @@ def test_a_clip_that_cannot_be_read_is_a_partial_failure(evaluate: Run, question
     assert ran.code == 3
     assert "failed: " in ran.err
     assert "text.mp4" in ran.err
-    assert "1 answers failed" in ran.err
+    assert "1 answer failed" in ran.err
     assert "* random 10%: accuracy is of 3 of 4 questions; 1 failed" in ran.out
 
 

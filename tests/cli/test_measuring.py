@@ -15,9 +15,10 @@ def test_a_setting_that_does_not_fit_is_no_failure(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_nothing_measured_is_one():
+def test_nothing_measured_is_one(capsys):
     with pytest.raises(typer.Exit):
         exit_for({"rows": [REFUSED]}, debug=False)
+    assert capsys.readouterr().err == "error: nothing could be measured; seats 10%: out of memory\n"
 
 
 @pytest.mark.parametrize("debug", [False, True])

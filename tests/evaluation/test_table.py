@@ -35,6 +35,11 @@ def test_narrower_tables_leave_columns_out():
     assert all("accuracy, %" in cells(FOUND, level) for level in range(len(LEVELS)))
 
 
+def test_one_question_is_not_called_several():
+    found = made({"full": "1"}, "a")
+    assert title(found) == "a-model on made: 1 question about 1 clip"
+
+
 def test_the_narrowest_table_has_room_on_a_terminal_of_40_columns():
     (method, keep, accuracy) = main_table(FOUND, len(LEVELS) - 1)
     assert accuracy.cells == ("75.0", "50.0", "100.0*", "unreachable")
