@@ -8,7 +8,7 @@ from typing import Any
 from seats.batch.jobs import Event, Finished, Made, Planned, Said, Started
 from seats.batch.rows import OK
 from seats.files import printable_path
-from seats.words import counted
+from seats.units import counted
 from seats_cli.output import Output
 from seats_cli.text import one_line
 

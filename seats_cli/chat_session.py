@@ -21,7 +21,7 @@ from seats.inference.conversation import Conversation
 from seats.keep import method_label
 from seats.methods import method_class, retention_for
 from seats.methods.registry import method_names
-from seats.words import counted
+from seats.units import counted, milliseconds, seconds
 from seats_cli.command import error_line as print_error
 from seats_cli.command import print_traceback, unexpected
 from seats_cli.commands.ask import answer_document, question_of
@@ -29,7 +29,7 @@ from seats_cli.options import AnswerOptions, ClipOptions, OutputOptions, Selecti
 from seats_cli.output import Output
 from seats_cli.page_file import check_page, write_page
 from seats_cli.startup import Started
-from seats_cli.text import milliseconds, one_line, seconds
+from seats_cli.text import one_line
 from seats_cli.transcript import transcript
 
 if TYPE_CHECKING:

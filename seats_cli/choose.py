@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from seats.models.checkpoint import BUILT_IN
 from seats.models.hub import fetch_plan
 from seats.plan.gpu import gpu_driver_here
-from seats_cli.text import size
+from seats.units import size
 
 GIB = 2**30
 CHOICES = ((24 * GIB, "Qwen/Qwen2.5-Omni-7B"), (12 * GIB, "Qwen/Qwen2.5-Omni-3B"))

@@ -10,8 +10,8 @@ from importlib.util import find_spec
 from threading import Thread
 
 from seats.errors import SeatsError
+from seats.units import size
 from seats_cli.codecs import SAMPLES, decodes
-from seats_cli.text import size
 
 HUB_TIMEOUT_S = 3.0
 _NEEDED_CODECS = ("h264", "aac")

@@ -14,8 +14,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from seats.units import flops, milliseconds, size
 from seats_cli.flow import one_word_wide
-from seats_cli.text import flops, milliseconds, size
 
 Cell = Callable[[dict[str, Any]], str | None]
 
@@ -51,7 +51,7 @@ def tables(document: dict[str, Any]) -> Group:
     times.append(("first token from the file", _at("from_file_ms", "first_token", _median)))
     faster = [(name, _at("speedup", key, _with_spread)) for key, name in _RATIOS.items()]
     costs: list[tuple[str, Cell]] = [
-        ("FLOPs", _at("flops", "selection_and_prefill", lambda value: flops(value, ""))),
+        ("FLOPs", _at("flops", "selection_and_prefill", flops)),
         ("fewer", _at("flops", "reduction", lambda value: f"{value:.2f}×")),
         ("than stock", _at("flops", "reduction_over_stock", lambda value: f"{value:.2f}×")),
         ("vision's rate", _at("rate_share", "vision_encoder", _percent)),

@@ -13,9 +13,9 @@ from rich.text import Text
 
 from seats.keep import method_label
 from seats.media.sampling import frames_told
-from seats.words import counted
+from seats.units import SHOWN_S, counted, flops, seconds, size, times
 from seats_cli.flow import Fitted, Flow
-from seats_cli.text import SHOWN_S, flops, one_line, seconds, size, times
+from seats_cli.text import one_line
 
 if TYPE_CHECKING:
     from seats.plan.clip import ClipFacts
@@ -119,8 +119,8 @@ class PlanTable:
                 label += f" {counted(plan.ask.answer_tokens, 'token')}"
             counts = any(value > 0.005 * which.flops.total for value, which in zip(values, (full, run), strict=True))
             if decoding or counts or (self.verbose and any(values)):
-                row(f"  {label}", (flops(values[0], ""), flops(values[1], "")), "dim")
-        row("FLOPs", (flops(full.flops.total, ""), flops(run.flops.total, "")), "bold")
+                row(f"  {label}", (flops(values[0]), flops(values[1])), "dim")
+        row("FLOPs", (flops(full.flops.total), flops(run.flops.total)), "bold")
         for label, values in self._memory(full, run):
             row(f"  {label}", values, "dim")
         totals = tuple(plan.weights_bytes + which.memory.peak for which in (full, run))

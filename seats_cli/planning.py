@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seats.errors import MediaError, OutOfMemoryError
+from seats.units import size
 from seats_cli.options import AnswerOptions, ClipOptions, ModelOptions, SelectionOptions, option, share
-from seats_cli.text import size
 from seats_cli.usage import WrongUsage
 
 if TYPE_CHECKING:

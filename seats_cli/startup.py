@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from seats.errors import MediaError, ModelError
 from seats.files import missing_told
+from seats.units import milliseconds, size
 from seats_cli.options import ClipOptions, ModelOptions
 from seats_cli.output import Output
-from seats_cli.text import LONG_PATH, milliseconds, short, size
+from seats_cli.text import LONG_PATH, short
 from seats_cli.usage import WrongUsage
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ from rich.text import Text
 
 from seats.keep import method_label
 from seats.media.sampling import frames_told
-from seats.words import counted
+from seats.units import SHOWN_S, counted, flops, milliseconds, seconds, size, times
 from seats_cli.flow import Flow, bar
 from seats_cli.options import ClipOptions
-from seats_cli.text import SHOWN_S, flops, milliseconds, one_line, seconds, size, times
+from seats_cli.text import one_line
 
 if TYPE_CHECKING:
     from seats.inference.answer import Answer
@@ -155,15 +155,15 @@ class Summary:
         if pruned:
             rows.add(
                 "FLOPs",
-                _gain(f"{flops(full.total)} → {flops(run.total)}", full.total / run.total),
+                _gain(f"{flops(full.total, 'FLOPs')} → {flops(run.total, 'FLOPs')}", full.total / run.total),
                 *self._other_parts(),
                 _gain(
-                    f"selection + prefill {flops(full.after_encoders, '')} → {flops(run.after_encoders, '')}",
+                    f"selection + prefill {flops(full.after_encoders)} → {flops(run.after_encoders)}",
                     answer.flops.llm_reduction,
                 ),
             )
         else:
-            rows.add("FLOPs", flops(run.total), *self._other_parts(), f"prefill {flops(run.after_encoders, '')}")
+            rows.add("FLOPs", flops(run.total, "FLOPs"), *self._other_parts(), f"prefill {flops(run.after_encoders)}")
         rows.add("time", *self._steps())
         rows.add("", *self._overall())
         if pruned:
@@ -182,9 +182,9 @@ class Summary:
     def _other_parts(self) -> Iterator[str]:
         run = self.answer.flops.run
         if encoders := run.vision_encoder + run.audio_encoder:
-            yield f"encoders {flops(encoders, '')}"
+            yield f"encoders {flops(encoders)}"
         if run.llm_decode:
-            yield f"decoding {flops(run.llm_decode, '')}"
+            yield f"decoding {flops(run.llm_decode)}"
 
     def _steps(self) -> Iterator[str]:
         names = {

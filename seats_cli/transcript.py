@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
-from seats_cli.text import one_line, printable, seconds
+from seats.units import seconds
+from seats_cli.text import one_line, printable
 
 
 def transcript(answers: Sequence[dict[str, Any]]) -> str:

@@ -9,7 +9,7 @@ from seats.evaluation.borders import DROP_RULE, RULE, Borders, Proposal
 from seats.evaluation.layers import WHAT, Dependence, Point
 from seats.evaluation.statistics import METHODS, Accuracy
 from seats.selection.stages import FREE_AFTER
-from seats.words import counted
+from seats.units import counted
 
 SCHEMA = "seats.analyze/1"
 

@@ -12,7 +12,7 @@ from seats.evaluation.rows import Row
 from seats.evaluation.run import Evaluation, Plan
 from seats.evaluation.settings import FULL, Asking, Setting
 from seats.evaluation.statistics import Accuracy, Comparison, compare
-from seats.words import counted
+from seats.units import counted
 
 
 @dataclass(frozen=True)

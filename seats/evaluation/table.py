@@ -8,7 +8,7 @@ from typing import Literal
 from seats.evaluation.qa import ALL
 from seats.evaluation.results import Results, SettingResult
 from seats.evaluation.statistics import FEW_CLIPS, Interval, few_clips
-from seats.words import counted
+from seats.units import counted
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from seats.inference.turns import turn_of
 from seats.media import Clip, ReadingClip
 from seats.methods import Full, Method, ModelShape, method_class, retention_for
 from seats.models.omni import OmniModel, Turn
-from seats.words import counted
+from seats.units import counted
 
 COMPARE_ROUNDS = 3
 

@@ -14,7 +14,8 @@ from markupsafe import Markup
 
 from seats.report.spread import Histogram
 from seats.report.summary import PARTS_OF_TOTAL, Comparison, Ratio, Retention, Spread
-from seats.report.units import milliseconds, percent, ticks
+from seats.report.ticks import ticks
+from seats.units import milliseconds, percent
 
 _RECT = Markup('<rect class="{}" x="{:.3f}%" y="{:.1f}" width="{:.3f}%" height="{:.1f}"><title>{}</title></rect>')
 _LINE = Markup('<line class="{}" x1="{:.3f}%" y1="{:.1f}" x2="{:.3f}%" y2="{:.1f}"/>')

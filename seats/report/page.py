@@ -11,8 +11,9 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from seats import units
 from seats.files import replacing
-from seats.report import charts, units
+from seats.report import charts
 from seats.report.names import PART_NAMES, STEP_NAMES
 from seats.report.results import ResultsError
 from seats.report.summary import PARTS_OF_TOTAL, Comparison, Cost, Group, Ratio, Report

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from seats.media.sampling import frames_told
+from seats.units import flops, milliseconds, times
 from seats.view.token_map import TokenMap
-from seats.view.words import big, clock, milliseconds, percent, three_digits
+from seats.view.words import clock, percent
 
 _STEPS = {
     "decode_clip": "reading the file",
@@ -47,23 +48,23 @@ def tiles(seen: TokenMap) -> list[tuple[str, str, str]]:
         if getattr(trace.full, name)
     )
     prefill = (answer.latency_ms["prefill"] or 0.0) + (answer.latency_ms["selection"] or 0.0)
-    flops = answer.flops
+    full, run = answer.flops.full, answer.flops.run
     if answer.method.name == "full":
-        costs = (big(flops.run.total, "FLOPs"), "for the answer", "every token in every layer")
+        costs = (flops(run.total, "FLOPs"), "for the answer", "every token in every layer")
         speed = (milliseconds(prefill), "prefill", "")
     else:
         costs = (
-            f"{three_digits(flops.full.total / flops.run.total)}× fewer",
+            f"{times(full.total / run.total)} fewer",
             "FLOPs for the answer",
-            f"{big(flops.run.total, 'FLOPs')} of {big(flops.full.total, 'FLOPs')}",
+            f"{flops(run.total, 'FLOPs')} of {flops(full.total, 'FLOPs')}",
         )
         gain = answer.speedup
         speed = (
             milliseconds(prefill),
             "selection + prefill",
-            f"{three_digits(gain.prefill)}× faster, {gain.basis}"
+            f"{times(gain.prefill)} faster, {gain.basis}"
             if gain.basis == "measured"
-            else f"{three_digits(gain.prefill)}× fewer FLOPs there",
+            else f"{times(gain.prefill)} fewer FLOPs there",
         )
     return [(percent(trace.retention("overall")), "of the clip’s tokens, layer average", kept), costs, speed]
 
@@ -87,7 +88,7 @@ def figures(seen: TokenMap) -> Iterator[tuple[str, str]]:
     kept = [f"{name} {percent(trace.retention(name))}" for name in (*names, "overall")]
     yield "retention, layer average", " · ".join(kept)
     yield "FLOPs", _of_full(run.total, full.total)
-    yield "FLOPs, encoders", big(run.vision_encoder + run.audio_encoder, "FLOPs")
+    yield "FLOPs, encoders", flops(run.vision_encoder + run.audio_encoder, "FLOPs")
     yield "FLOPs, selection + prefill", _of_full(run.after_encoders, full.after_encoders)
     for key, name in _STEPS.items():
         ms = answer.latency_ms[key]
@@ -97,7 +98,7 @@ def figures(seen: TokenMap) -> Iterator[tuple[str, str]]:
         gain = answer.speedup
         spread = "" if gain.spread is None else f" ({gain.spread[0]:.2f} to {gain.spread[1]:.2f})"
         basis = "measured" if gain.basis == "measured" else "estimated from FLOPs"
-        yield "speed-up, selection + prefill", f"{three_digits(gain.prefill)}×{spread}, {basis}"
+        yield "speed-up, selection + prefill", f"{times(gain.prefill)}{spread}, {basis}"
     cache, peak = answer.kv_cache_bytes / 2**20, answer.peak_device_bytes / 2**20
     yield "memory", f"cache {cache:,.1f} MiB · peak {peak:,.0f} MiB"
     for note in (*answer.notes, *seen.notes):
@@ -107,7 +108,7 @@ def figures(seen: TokenMap) -> Iterator[tuple[str, str]]:
 
 
 def _of_full(run: float, full: float) -> str:
-    return big(run, "FLOPs") + ("" if run == full else f" of {big(full, 'FLOPs')} for full tokens")
+    return flops(run, "FLOPs") + ("" if run == full else f" of {flops(full, 'FLOPs')} for full tokens")
 
 
 def window_rows(seen: TokenMap) -> list[list[str]]:

@@ -26,26 +26,6 @@ def in_file(seconds: float, step: float) -> str:
     return f"{hours}:{minutes:02d}:{said}" if hours else f"{minutes}:{said}"
 
 
-def milliseconds(ms: float) -> str:
-    """3.4 ms, 340 ms, 1.24 s."""
-    if ms < 9.95:
-        return f"{ms:.1f} ms"
-    return f"{ms:.0f} ms" if ms < 999.5 else f"{three_digits(ms / 1e3)} s"
-
-
-def big(value: float, unit: str) -> str:
-    """1.23 TFLOPs; three digits that count."""
-    for scale, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M")):
-        if value >= 0.9995 * scale:
-            return f"{three_digits(value / scale)} {prefix}{unit}"
-    return f"{value:.0f} {unit}"
-
-
-def three_digits(value: float) -> str:
-    """8.63, 86.3, 863."""
-    return f"{value:.2f}" if value < 9.995 else f"{value:.1f}" if value < 99.95 else f"{value:,.0f}"
-
-
 def percent(share: float | None) -> str:
     """6.0 %; a dash for None."""
     return "–" if share is None else f"{100 * share:.1f} %"  # noqa: RUF001

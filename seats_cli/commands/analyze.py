@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seats.words import counted
+from seats.units import counted
 from seats_cli.command import command
 from seats_cli.options import (
     AnswerOptions,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seats.words import counted
+from seats.units import counted, size
 from seats_cli.command import command
 from seats_cli.options import (
     AnswerOptions,
@@ -32,7 +32,7 @@ from seats_cli.options import (
 from seats_cli.output import Output
 from seats_cli.places import check_place
 from seats_cli.planning import FitOptions
-from seats_cli.text import short, size
+from seats_cli.text import short
 from seats_cli.usage import INTERRUPTED, WrongUsage
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seats.units import size
 from seats_cli.command import command
 from seats_cli.options import OutputOptions, flag
 from seats_cli.output import Output
-from seats_cli.text import one_line, size
+from seats_cli.text import one_line
 from seats_cli.usage import FAILED
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seats.words import counted
+from seats.units import counted, milliseconds
 from seats_cli.command import command
 from seats_cli.options import (
     AnswerOptions,
@@ -29,7 +29,6 @@ from seats_cli.output import Output
 from seats_cli.places import check_place
 from seats_cli.planning import FitOptions, fitted_parts
 from seats_cli.startup import checkpoint_for, decode, fit_threads
-from seats_cli.text import milliseconds
 from seats_cli.usage import WrongUsage
 
 if TYPE_CHECKING:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seats.errors import SeatsError
+from seats.units import size
 from seats_cli.command import command, error_line, print_traceback, unexpected
 from seats_cli.options import OutputOptions
 from seats_cli.output import Output
-from seats_cli.text import LONG_PATH, one_line, short, size
+from seats_cli.text import LONG_PATH, one_line, short
 from seats_cli.usage import FAILED
 
 if TYPE_CHECKING:

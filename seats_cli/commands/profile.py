@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from seats.units import milliseconds, seconds
 from seats_cli.command import command
 from seats_cli.measuring import TIME_LIMIT, exit_for, kept, retentions, telling
 from seats_cli.options import (
@@ -30,7 +31,6 @@ from seats_cli.options import (
 from seats_cli.output import Output
 from seats_cli.planning import FitOptions, fitting
 from seats_cli.startup import Started, check_clip, check_header, fit_threads_to, start, with_options
-from seats_cli.text import milliseconds, seconds
 from seats_cli.usage import WrongUsage
 
 ORDER = 70

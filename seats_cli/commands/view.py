@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seats.errors import MediaError
+from seats.units import size
 from seats_cli.command import command
 from seats_cli.commands.ask import answer_document, question_of
 from seats_cli.options import (
@@ -28,7 +29,6 @@ from seats_cli.page_file import check_page, shown, write_page
 from seats_cli.places import check_place
 from seats_cli.planning import FitOptions, fitting
 from seats_cli.startup import start
-from seats_cli.text import size
 from seats_cli.usage import WrongUsage
 
 if TYPE_CHECKING:

@@ -1,0 +1,45 @@
+# ruff: noqa: RUF001  (a multiplication sign is meant)
+from __future__ import annotations
+
+import pytest
+
+from seats.units import counted, flops, milliseconds, percent, seconds, size, times
+
+
+@pytest.mark.parametrize(
+    ("shown", "text"),
+    [
+        (milliseconds(0.26), "0.3 ms"),
+        (milliseconds(340), "340 ms"),
+        (milliseconds(999.4), "999 ms"),
+        (milliseconds(999.6), "1.00 s"),
+        (milliseconds(1240), "1.24 s"),
+        (milliseconds(12_340), "12.3 s"),
+        (milliseconds(59_960), "1 min 00 s"),
+        (milliseconds(125_000), "2 min 05 s"),
+        (seconds(8), "8.0 s"),
+        (seconds(59.96), "1:00.0"),
+        (seconds(754.5), "12:34.5"),
+        (seconds(3723.4), "1:02:03.4"),
+        (seconds(7199.99), "2:00:00.0"),
+        (flops(222e12, "FLOPs"), "222 TFLOPs"),
+        (flops(1.234e12), "1.23 T"),
+        (flops(24.44e9), "24.4 G"),
+        (flops(999.96e9), "1.00 T"),
+        (flops(2.5e18), "2.50 E"),
+        (flops(0), "0"),
+        (flops(0, "FLOPs"), "0 FLOPs"),
+        (times(8.634), "8.63×"),
+        (times(0.0123), "0.012×"),
+        (size(1.5 * 2**30), "1.50 GiB"),
+        (size(12), "12 B"),
+        (percent(0.0049), "0.49 %"),
+        (percent(0.349), "34.9 %"),
+        (percent(0), "0.0 %"),
+        (counted(0, "clip"), "0 clips"),
+        (counted(1, "clip"), "1 clip"),
+        (counted(12345, "clip"), "12,345 clips"),
+    ],
+)
+def test_numbers(shown: str, text: str) -> None:
+    assert shown == text
