@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from seats.errors import MediaError, ModelError
 from seats.files import missing_told
@@ -244,15 +244,7 @@ def sampling_for(checkpoint: Checkpoint, options: ClipOptions) -> FrameSampling:
 
 def with_options(sampling: FrameSampling, options: ClipOptions) -> FrameSampling:
     """A frame and size rule with what the options say instead."""
-    said: dict[str, Any] = {}
-    if options.fps is not None:
-        said["fps"] = options.fps
-    if options.max_frames is not None:
-        said["max_frames"] = options.max_frames
-    if options.max_pixels is not None:
-        said["max_pixels"] = options.max_pixels
-        said["min_pixels"] = min(sampling.min_pixels, options.max_pixels)
-    return replace(sampling, **said)
+    return sampling.changed(fps=options.fps, max_frames=options.max_frames, max_pixels=options.max_pixels)
 
 
 def decode(path: Path, options: ClipOptions, checkpoint: Checkpoint, arriving: Arriving | None = None) -> Clip:

@@ -46,11 +46,7 @@ class ClipSettings:
     def smaller(self, frames: int, pixels: int) -> ClipSettings:
         """A quarter of the video tokens of a clip that had `frames` frames of `pixels` pixels: half of both."""
         few, small = max(2, frames // 4 * 2), max(1, pixels // 2)
-        sampling = self.sampling
-        return replace(
-            self,
-            sampling=replace(sampling, max_frames=few, max_pixels=small, min_pixels=min(sampling.min_pixels, small)),
-        )
+        return replace(self, sampling=self.sampling.changed(max_frames=few, max_pixels=small))
 
 
 @dataclass(frozen=True)

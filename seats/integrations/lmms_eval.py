@@ -29,7 +29,7 @@ from seats.inference.encode import encode_clip
 from seats.inference.generate import Decoding
 from seats.inference.report import answer_json
 from seats.integrations.results_file import check_results, own_file
-from seats.media import Clip, FrameSampling, load_clip
+from seats.media import Clip, load_clip
 from seats.models.checkpoint import BUILT_IN, find_checkpoint
 from seats.models.omni import load_model
 
@@ -101,8 +101,9 @@ class Seats(lmms):
         checkpoint = find_checkpoint(str(pretrained), revision=None if revision is None else str(revision))
         device = _own_device(device or "auto")
         self.model = load_model(checkpoint, device=device, dtype=dtype, quantize=quantize, announce=logger.warning)
-        said = {"fps": fps, "max_frames": max_frames, "min_pixels": min_pixels, "max_pixels": max_pixels}
-        self.sampling = _sampling(self.model.sampling, {**said, "total_pixels": total_pixels})
+        self.sampling = self.model.sampling.changed(
+            fps=fps, max_frames=max_frames, min_pixels=min_pixels, max_pixels=max_pixels, total_pixels=total_pixels
+        )
         self.wants = self.question.method_for(self.model.shape).wants
 
     @property
@@ -221,14 +222,6 @@ def _until(text: str, until: str | Sequence[str] | None) -> str:
     """The answer up to the first of the strings that end it."""
     ends = [until] if isinstance(until, str) else until or ()
     return min((text.split(end)[0] for end in ends if end), key=len, default=text)
-
-
-def _sampling(rule: FrameSampling, said: Mapping[str, Any]) -> FrameSampling:
-    """The model's frame and size rule with what was said instead; a lower maximum lowers the minimum, too."""
-    chosen = {name: value for name, value in said.items() if value is not None}
-    if "max_pixels" in chosen:
-        chosen.setdefault("min_pixels", min(rule.min_pixels, chosen["max_pixels"]))
-    return replace(rule, **chosen)
 
 
 def _own_device(device: str) -> str:

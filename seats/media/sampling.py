@@ -6,7 +6,8 @@ pictures) this one goes on, and the docstrings say how.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from seats.checks import check_number, check_whole
 from seats.errors import MediaError, SettingsError
@@ -78,6 +79,16 @@ class FrameSampling:
             max_pixels=_MAX_TOKENS * area,
             total_pixels=_TOTAL_TOKENS * area,
         )
+
+    def changed(self, **said: Any) -> "FrameSampling":
+        """Return the rule with other settings; None leaves one as it is.
+
+        A `max_pixels` below `min_pixels` lowers that as well, unless `min_pixels` is given too.
+        """
+        given = {name: value for name, value in said.items() if value is not None}
+        if "max_pixels" in given:
+            given.setdefault("min_pixels", min(self.min_pixels, given["max_pixels"]))
+        return replace(self, **given)
 
 
 def frames_told(frames: int, fps: float, still: bool) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from types import SimpleNamespace
 
@@ -54,15 +54,7 @@ class Ask:
 
     def sampling(self, own: FrameSampling) -> FrameSampling:
         """The model's frame and size rule with what was asked instead."""
-        said: dict[str, float | int] = {}
-        if self.fps is not None:
-            said["fps"] = self.fps
-        if self.max_frames is not None:
-            said["max_frames"] = self.max_frames
-        if self.max_pixels is not None:
-            said["max_pixels"] = self.max_pixels
-            said["min_pixels"] = min(own.min_pixels, self.max_pixels)
-        return replace(own, **said)  # type: ignore[arg-type]
+        return own.changed(fps=self.fps, max_frames=self.max_frames, max_pixels=self.max_pixels)
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from seats.media import FrameSampling
 from seats.models.hub import FetchPlan
 from seats_cli import choose
-from seats_cli.options import ClipOptions, OutputOptions
+from seats_cli.options import OutputOptions
 from seats_cli.output import Output
-from seats_cli.startup import with_options
 from tests.cli.conftest import Ran
 from tests.cli.hub_server import serve_hub
 
@@ -97,11 +95,6 @@ def test_ask_takes_frames_as_they_come(run: Run, clips: Path, tiny: Path, monkey
     alone = run("ask", clips / "both.mp4", "what ?", *flags)
     assert json.loads(beside.out)["answer"] == json.loads(alone.out)["answer"]
     assert json.loads(beside.out)["latency_ms"]["decode_clip"] > 0
-
-
-def test_pixels_below_the_models_fewest_are_honoured() -> None:
-    sampling = with_options(FrameSampling(), ClipOptions(max_pixels=56 * 56))
-    assert (sampling.min_pixels, sampling.max_pixels) == (56 * 56, 56 * 56)
 
 
 def test_status_is_silent_away_from_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:

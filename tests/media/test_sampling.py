@@ -130,6 +130,13 @@ def test_bounds_that_exclude_each_other_are_refused():
         smart_resize(100, 100, factor=28, min_pixels=7840, max_pixels=7839)
 
 
+def test_pixels_below_the_fewest_are_honoured():
+    changed = FrameSampling().changed(max_pixels=56 * 56, fps=None)
+    assert changed == FrameSampling(min_pixels=56 * 56, max_pixels=56 * 56)
+    assert FrameSampling().changed(max_pixels=784, min_pixels=28).min_pixels == 28
+    assert FrameSampling().changed(max_frames=8, fps=1.0) == FrameSampling(max_frames=8, fps=1.0)
+
+
 def test_thin_pictures():
     assert smart_resize(40, 8000, factor=28, min_pixels=100352, max_pixels=105369)[0] == 28
     with pytest.raises(MediaError, match="200:1"):
