@@ -1,24 +1,62 @@
-"""What `seats bench` and `seats profile` share: a limit in time, what is said on the way, and how they end."""
+"""What `seats bench` and `seats profile` share: what is compared, what is said on the way, and how they end."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import typer
 
 from seats_cli.command import error_line
-from seats_cli.options import option, parse_positive
+from seats_cli.options import choice, keep_of, option, parse_percent, parse_positive
 from seats_cli.output import Output
 from seats_cli.usage import FAILED
 
+_PANEL = "Measurement"
 TIME_LIMIT = option(
     "--time-limit",
-    panel="Measurement",
+    panel=_PANEL,
     text="Begin no further round after so long; at least one is counted (default no limit).",
     metavar="SECONDS",
     parser=parse_positive,
 )
+
+
+@dataclass(frozen=True)
+class ComparedOptions:
+    """What is compared."""
+
+    method: Annotated[
+        list[str] | None,
+        option("--method", panel=_PANEL, text="A method (default seats); repeat to compare several.", metavar="NAME"),
+    ] = None
+    keep: Annotated[
+        list[float] | None,
+        option(
+            "--keep",
+            panel=_PANEL,
+            text="A retention for every method (default 10%); repeat to compare several.",
+            metavar="PERCENT",
+            parser=parse_percent,
+        ),
+    ] = None
+    keep_video: Annotated[float | None, keep_of("video", _PANEL)] = None
+    keep_audio: Annotated[float | None, keep_of("audio", _PANEL)] = None
+    kv: Annotated[
+        str,
+        option(
+            "--kv", panel=_PANEL, metavar="keep|drop", parser=choice("keep", "drop"), text="As for ask (default keep)."
+        ),
+    ] = "keep"
+
+
+def check_methods(names: Iterable[str]) -> None:
+    """Raises SettingsError for a method that there is not."""
+    from seats.methods import method_class
+
+    for name in names:
+        method_class(name)
 
 
 def telling(out: Output) -> Callable[[str], None]:
@@ -30,6 +68,18 @@ def telling(out: Output) -> Callable[[str], None]:
             out.detail(what)
 
     return tell
+
+
+def show(document: dict[str, Any], title: str, out: Output) -> None:
+    """Print what was measured, as tables or as JSON; raises typer.Exit as `exit_for` does."""
+    if out.options.json:
+        out.document(document)
+    else:
+        from seats_cli.consoles import OutputConsole
+        from seats_cli.measurements import tables
+
+        OutputConsole().print(title, tables(document))
+    exit_for(document, out.options.debug)
 
 
 def exit_for(document: dict[str, Any], debug: bool) -> None:

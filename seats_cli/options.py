@@ -116,6 +116,7 @@ def share(percent: float | None) -> float | None:
     return None if percent is None else percent / 100
 
 
+CLIP: Any = typer.Argument(help="A video or sound file.", metavar="CLIP", show_default=False)
 QUESTION: Any = typer.Argument(
     help="What to ask, in quotes.", metavar="QUESTION", show_default=False, parser=parse_question
 )
@@ -124,6 +125,20 @@ METHODS_TEXT = (
     "divprune, divprune-om, dycoke, fastvid, omnizip"
 )
 _MODEL, _TOKENS, _CLIP, _ANSWER, _OUTPUT = "Model", "Token selection", "Clip", "Answer", "Output"
+
+Device = Annotated[
+    str, option("--device", panel=_MODEL, text="auto (default), cpu, cuda, cuda:1 or mps.", metavar="DEVICE")
+]
+Dtype = Annotated[
+    str,
+    option(
+        "--dtype",
+        panel=_MODEL,
+        text="auto (default), bfloat16, float16 or float32.",
+        metavar="TYPE",
+        parser=choice("auto", "bfloat16", "float16", "float32"),
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -141,19 +156,8 @@ class ModelOptions:
             metavar="NAME",
         ),
     ] = None
-    device: Annotated[
-        str, option("--device", panel=_MODEL, text="auto (default), cpu, cuda, cuda:1 or mps.", metavar="DEVICE")
-    ] = "auto"
-    dtype: Annotated[
-        str,
-        option(
-            "--dtype",
-            panel=_MODEL,
-            text="auto (default), bfloat16, float16 or float32.",
-            metavar="TYPE",
-            parser=choice("auto", "bfloat16", "float16", "float32"),
-        ),
-    ] = "auto"
+    device: Device = "auto"
+    dtype: Dtype = "auto"
     quantize: Annotated[
         str | None,
         option(

@@ -9,6 +9,7 @@ import typer
 
 from seats_cli.command import command
 from seats_cli.options import (
+    CLIP,
     QUESTION,
     AnswerOptions,
     ClipOptions,
@@ -29,7 +30,7 @@ ORDER = 10
 
 @command
 def ask(
-    clip: Annotated[Path, typer.Argument(help="A video or sound file.", metavar="CLIP", show_default=False)],
+    clip: Annotated[Path, CLIP],
     question: Annotated[str, QUESTION],
     model: ModelOptions,
     selection: SelectionOptions,

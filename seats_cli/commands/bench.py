@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seats_cli.command import command
-from seats_cli.measuring import TIME_LIMIT, exit_for, kept, retentions, telling
-from seats_cli.options import OutputOptions, choice, flag, keep_of, option, parse_percent, parse_positive, share
+from seats_cli.measuring import TIME_LIMIT, ComparedOptions, check_methods, kept, retentions, show, telling
+from seats_cli.options import (
+    Device,
+    Dtype,
+    OutputOptions,
+    flag,
+    option,
+    parse_positive,
+    share,
+)
 from seats_cli.output import Output
 from seats_cli.startup import fit_threads_to
 from seats_cli.usage import WrongUsage
@@ -76,19 +84,8 @@ class SizeOptions:
             "config.json. Not given: the 7B where a CUDA GPU has the memory, else small.",
         ),
     ] = None
-    device: Annotated[
-        str, option("--device", panel=_MODEL, text="auto (default), cpu, cuda, cuda:1 or mps.", metavar="DEVICE")
-    ] = "auto"
-    dtype: Annotated[
-        str,
-        option(
-            "--dtype",
-            panel=_MODEL,
-            text="auto (default), bfloat16, float16 or float32.",
-            metavar="TYPE",
-            parser=choice("auto", "bfloat16", "float16", "float32"),
-        ),
-    ] = "auto"
+    device: Device = "auto"
+    dtype: Dtype = "auto"
 
 
 @dataclass(frozen=True)
@@ -133,31 +130,9 @@ class LoadOptions:
 
 
 @dataclass(frozen=True)
-class RunOptions:
+class RunOptions(ComparedOptions):
     """What is compared, and how often."""
 
-    method: Annotated[
-        list[str] | None,
-        option("--method", panel=_RUN, text="A method (default seats); repeat to compare several.", metavar="NAME"),
-    ] = None
-    keep: Annotated[
-        list[float] | None,
-        option(
-            "--keep",
-            panel=_RUN,
-            text="A retention for every method (default 10%); repeat to compare several.",
-            metavar="PERCENT",
-            parser=parse_percent,
-        ),
-    ] = None
-    keep_video: Annotated[float | None, keep_of("video", _RUN)] = None
-    keep_audio: Annotated[float | None, keep_of("audio", _RUN)] = None
-    kv: Annotated[
-        str,
-        option(
-            "--kv", panel=_RUN, metavar="keep|drop", parser=choice("keep", "drop"), text="As for ask (default keep)."
-        ),
-    ] = "keep"
     stock: Annotated[
         bool,
         flag("--stock", panel=_RUN, text="Also time transformers' own prefill, its head on every position."),
@@ -204,15 +179,13 @@ def bench(
         from seats.bench.build import parameters
         from seats.bench.measure import settings_of
         from seats.bench.presets import find_preset
-        from seats.methods import method_class
         from seats.models.omni import DTYPES, device_named
 
         device = device_named(model.device)
         preset = find_preset(model.model) if model.model else _default_preset(device, out)
         dtype = DTYPES.get(model.dtype) or (torch.float32 if preset.small else torch.bfloat16)
         methods = measured.method or ["seats"]
-        for name in methods:
-            method_class(name)  # raises for an unknown one
+        check_methods(methods)
         fit_threads_to(parameters(preset) * dtype.itemsize)
         document = run_bench(
             preset,
@@ -230,14 +203,7 @@ def bench(
             limit_s=measured.time_limit or math.inf,
             announce=telling(out),
         )
-    if output.json:
-        out.document(document)
-    else:
-        from seats_cli.consoles import OutputConsole
-        from seats_cli.measurements import tables
-
-        OutputConsole().print(_title(document), tables(document))
-    exit_for(document, output.debug)
+    show(document, _title(document), out)
 
 
 def _default_preset(device: Any, out: Output) -> Preset:

@@ -12,7 +12,7 @@ import typer
 from seats_cli.command import command
 from seats_cli.commands.ask import question_of
 from seats_cli.commands.batch import SOME_FAILED
-from seats_cli.options import AnswerOptions, ClipOptions, ModelOptions, OutputOptions, SelectionOptions, option
+from seats_cli.options import CLIP, AnswerOptions, ClipOptions, ModelOptions, OutputOptions, SelectionOptions, option
 from seats_cli.output import Output
 from seats_cli.planning import FitOptions, fitting
 from seats_cli.startup import start
@@ -41,7 +41,7 @@ class HistoryOptions:
 
 @command
 def chat(
-    clip: Annotated[Path, typer.Argument(help="A video or sound file.", metavar="CLIP", show_default=False)],
+    clip: Annotated[Path, CLIP],
     model: ModelOptions,
     selection: SelectionOptions,
     part: ClipOptions,

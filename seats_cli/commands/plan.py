@@ -10,6 +10,7 @@ import typer
 
 from seats_cli.command import command
 from seats_cli.options import (
+    CLIP,
     METHODS_TEXT,
     AnswerOptions,
     ClipOptions,
@@ -43,7 +44,7 @@ class PlannedOptions(SelectionOptions):
 
 @command
 def plan(
-    clip: Annotated[Path, typer.Argument(help="A video or sound file.", metavar="CLIP", show_default=False)],
+    clip: Annotated[Path, CLIP],
     model: ModelOptions,
     selection: PlannedOptions,
     part: ClipOptions,

@@ -12,19 +12,17 @@ import typer
 
 from seats.units import milliseconds, seconds
 from seats_cli.command import command
-from seats_cli.measuring import TIME_LIMIT, exit_for, kept, retentions, telling
+from seats_cli.measuring import TIME_LIMIT, ComparedOptions, check_methods, kept, retentions, show, telling
 from seats_cli.options import (
+    CLIP,
     QUESTION,
     AnswerOptions,
     ClipOptions,
     ModelOptions,
     OutputOptions,
     SelectionOptions,
-    choice,
     flag,
-    keep_of,
     option,
-    parse_percent,
     parse_text,
     share,
 )
@@ -38,31 +36,9 @@ _RUN = "Measurement"
 
 
 @dataclass(frozen=True)
-class ProfileOptions:
+class ProfileOptions(ComparedOptions):
     """What is compared, and how often."""
 
-    method: Annotated[
-        list[str] | None,
-        option("--method", panel=_RUN, text="A method (default seats); repeat to compare several.", metavar="NAME"),
-    ] = None
-    keep: Annotated[
-        list[float] | None,
-        option(
-            "--keep",
-            panel=_RUN,
-            text="A retention for every method (default 10%); repeat to compare several.",
-            metavar="PERCENT",
-            parser=parse_percent,
-        ),
-    ] = None
-    keep_video: Annotated[float | None, keep_of("video", _RUN)] = None
-    keep_audio: Annotated[float | None, keep_of("audio", _RUN)] = None
-    kv: Annotated[
-        str,
-        option(
-            "--kv", panel=_RUN, metavar="keep|drop", parser=choice("keep", "drop"), text="As for ask (default keep)."
-        ),
-    ] = "keep"
     rounds: Annotated[int, option("--rounds", panel=_RUN, text="Counted rounds (default 3).", metavar="N", min=1)] = 3
     warmups: Annotated[
         int, option("--warmups", panel=_RUN, text="Rounds before them (default 1).", metavar="N", min=0)
@@ -113,7 +89,7 @@ class ProfileOptions:
 
 @command
 def profile(
-    clip: Annotated[Path, typer.Argument(help="A video or sound file.", metavar="CLIP", show_default=False)],
+    clip: Annotated[Path, CLIP],
     model: ModelOptions,
     part: ClipOptions,
     measured: ProfileOptions,
@@ -148,7 +124,7 @@ def profile(
         limited = fitting(
             clip, memory.max_vram, [question], chosen, model, AnswerOptions(measured.system, measured.new_tokens), out
         )
-        started = start(clip, part, model, out, check=lambda _: _known(methods), fit=limited)
+        started = start(clip, part, model, out, check=lambda _: check_methods(methods), fit=limited)
     from seats.bench.measure import settings_of
     from seats.bench.profile import profile as measure
     from seats.inference.answer import Question
@@ -174,14 +150,7 @@ def profile(
             read=started.read if measured.from_file else None,
             announce=telling(out),
         )
-    if output.json:
-        out.document(document)
-    else:
-        from seats_cli.consoles import OutputConsole
-        from seats_cli.measurements import tables
-
-        OutputConsole().print(_title(document), tables(document))
-    exit_for(document, output.debug)
+    show(document, _title(document), out)
 
 
 def _with_random_weights(
@@ -202,7 +171,7 @@ def _with_random_weights(
         from seats.media import ReadingClip, read_clip
         from seats.models.omni import DTYPES, device_named
 
-        _known(methods)
+        check_methods(methods)
         preset = find_preset(options.model)
         device = device_named(options.device)
         out.now(f"making {preset.name}")
@@ -226,13 +195,6 @@ def _with_random_weights(
         reading = read()
         reading.result()
     return Started(made, reading, read, 1e3 * (ready - began))
-
-
-def _known(methods: list[str]) -> None:
-    from seats.methods import method_class
-
-    for name in methods:
-        method_class(name)  # raises for an unknown one
 
 
 def _title(document: dict[str, Any]) -> str:

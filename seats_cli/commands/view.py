@@ -15,6 +15,7 @@ from seats.units import size
 from seats_cli.command import command
 from seats_cli.commands.ask import answer_document, question_of
 from seats_cli.options import (
+    CLIP,
     QUESTION,
     AnswerOptions,
     ClipOptions,
@@ -94,7 +95,7 @@ class FileOptions:
 
 @command
 def view(
-    clip: Annotated[Path, typer.Argument(help="A video or sound file.", metavar="CLIP", show_default=False)],
+    clip: Annotated[Path, CLIP],
     question: Annotated[str, QUESTION],
     files: FileOptions,
     model: ModelOptions,
