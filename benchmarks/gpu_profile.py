@@ -30,11 +30,12 @@ import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from seats.bench.build import random_thinker
-from seats.bench.measure import FULL, Setting
+from seats.bench.measure import FULL
 from seats.bench.presets import Preset, find_preset
 from seats.bench.rate import matmul_rate, synchronise
 from seats.bench.subject import Subject
 from seats.bench.workload import media_load, token_load
+from seats.keep import Setting
 from seats.models import fused
 from seats.models import thinker as thinkers
 from seats.models.thinker import Thinker, grids_at_once

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from itertools import pairwise
 
 from seats.errors import SettingsError
@@ -12,6 +13,26 @@ PAIRS = {
     "qwen2.5-omni": {10: (6, 35), 15: (10, 45), 25: (20, 55), 35: (30, 65)},
     "qwen3-omni": {10: (7, 45), 15: (12, 50), 25: (22, 60), 35: (32, 70)},
 }
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One of the ways of answering that are compared: a method at a retention.
+
+    keep: percent as `--keep`, None for those that keep all. keep_video, keep_audio: shares that overrule what it stands
+    for.
+    """
+
+    method: str
+    keep: float | None = None
+    keep_video: float | None = None
+    keep_audio: float | None = None
+
+    @property
+    def label(self) -> str:
+        if self.keep is None:
+            return self.method
+        return method_label(self.method, self.keep, self.keep_video, self.keep_audio)
 
 
 def operating_points(family: str) -> dict[int, tuple[int, int]]:

@@ -10,14 +10,14 @@ from typing import Any
 import torch
 
 from seats.bench.build import parameters, random_thinker
-from seats.bench.measure import Setting, alternate, counted
+from seats.bench.measure import alternate, counted
 from seats.bench.presets import Preset
 from seats.bench.rate import matmul_rate
 from seats.bench.report import machine_json, rows_json
 from seats.bench.subject import Subject
 from seats.bench.workload import Load
 from seats.inference.attach import KvPolicy
-from seats.keep import method_label
+from seats.keep import Setting, method_label
 from seats.tokens.layout import Modality
 
 SCHEMA = "seats.bench/1"

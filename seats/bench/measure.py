@@ -17,21 +17,10 @@ from seats.costs.flops import FlopsReport
 from seats.errors import OutOfMemoryError, SeatsError
 from seats.inference.shortage import lacks_memory
 from seats.inference.trace import Trace
+from seats.keep import Setting
 
 STOCK = "stock"
-"""Name of the setting that is transformers' own code, not a method."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """method: name in the registry, or `STOCK`. keep: percent as `--keep`, None for those that keep all."""
-
-    method: str
-    keep: float | None = None
-
-    @property
-    def label(self) -> str:
-        return self.method if self.keep is None else f"{self.method} {self.keep:g}%"
+"""Method of the setting that is transformers' own code."""
 
 
 FULL = Setting("full")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from seats.bench.measure import Run, Setting, Spread, alternate, counted
+from seats.bench.measure import Run, Spread, alternate, counted
 from seats.bench.rate import matmul_rate, synchronise
 from seats.bench.report import machine_json, rows_json, spread_json
 from seats.costs.flops import flops_report
@@ -19,7 +19,7 @@ from seats.files import printable_path
 from seats.inference.answer import Question
 from seats.inference.encode import build_prompt, encode_clip
 from seats.inference.generate import generate
-from seats.keep import method_label
+from seats.keep import Setting, method_label
 from seats.media import Clip, ReadingClip
 from seats.models.omni import OmniModel
 

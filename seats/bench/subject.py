@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from transformers import DynamicCache
 
-from seats.bench.measure import STOCK, Run, Setting
+from seats.bench.measure import STOCK, Run
 from seats.bench.presets import Preset
 from seats.bench.rate import synchronise
 from seats.bench.workload import Load, mel_spec, patch_spec, random_frames, sequence_of
@@ -22,6 +22,7 @@ from seats.costs.memory import kv_cache_bytes, peak_device_bytes, reset_peak_dev
 from seats.costs.timers import StepTimer
 from seats.inference.attach import KvPolicy, attach
 from seats.inference.prepared import Prepared
+from seats.keep import Setting
 from seats.methods import Method, method_class, retention_for
 from seats.models.fused import stock_blocks
 from seats.models.signals import EncoderWants, Signals

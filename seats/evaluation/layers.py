@@ -16,8 +16,9 @@ import torch
 from seats.errors import SettingsError
 from seats.evaluation.rows import Row
 from seats.evaluation.run import ClipWork, Evaluation, Load, Plan, answer_clip
-from seats.evaluation.settings import FULL, Compared, Setting
+from seats.evaluation.settings import FULL, Compared
 from seats.evaluation.statistics import Accuracy, Interval, design_effect, newcombe
+from seats.keep import Setting
 from seats.methods import AfterLayer, BeforeLLM, Full, Method, ModelShape, Retention, Selection
 from seats.models import compat
 from seats.models.omni import OmniModel

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from seats.evaluation.qa import ALL, UNTYPED, QAItem
 from seats.evaluation.rows import Row
 from seats.evaluation.run import Evaluation, Plan
-from seats.evaluation.settings import FULL, Asking, Setting
+from seats.evaluation.settings import FULL, Asking
 from seats.evaluation.statistics import Accuracy, Comparison, compare
+from seats.keep import Setting
 from seats.units import counted
 
 

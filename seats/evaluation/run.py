@@ -15,9 +15,10 @@ from seats.errors import SeatsError, SettingsError
 from seats.evaluation.identity import asking_identity, clip_digest, question_digest, setting_digest
 from seats.evaluation.qa import QAItem
 from seats.evaluation.rows import Row
-from seats.evaluation.settings import Asking, Compared, Setting
+from seats.evaluation.settings import Asking, Compared
 from seats.inference.encode import EncodedClip, Prompt, build_prompt, encode_clip
 from seats.inference.generate import generate
+from seats.keep import Setting
 from seats.media import Clip
 from seats.models.omni import OmniModel
 from seats.models.signals import EncoderWants

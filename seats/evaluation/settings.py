@@ -9,27 +9,10 @@ from seats.errors import SettingsError
 from seats.inference.answer import Question
 from seats.inference.attach import KvPolicy
 from seats.inference.generate import Decoding
-from seats.keep import method_label
+from seats.keep import Setting
 from seats.methods import Method, ModelShape, method_class, method_classes
 
 FULL = "full"
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One way of answering: a method at a retention. keep: percent, None for `full`. keep_video, keep_audio: shares
-    that overrule what it stands for."""
-
-    method: str
-    keep: float | None
-    keep_video: float | None = None
-    keep_audio: float | None = None
-
-    @property
-    def label(self) -> str:
-        if self.keep is None:
-            return self.method
-        return method_label(self.method, self.keep, self.keep_video, self.keep_audio)
 
 
 @dataclass(frozen=True)

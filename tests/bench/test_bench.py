@@ -8,10 +8,11 @@ import torch
 
 from seats.bench.bench import bench
 from seats.bench.build import random_thinker
-from seats.bench.measure import FULL, STOCK, Setting, settings_of
+from seats.bench.measure import FULL, STOCK, settings_of
 from seats.bench.subject import Subject
 from seats.bench.workload import media_load, token_load
 from seats.inference.attach import attach
+from seats.keep import Setting
 from tests.bench.small import small_preset
 from tests.tiny import FAMILIES
 

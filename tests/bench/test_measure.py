@@ -5,9 +5,10 @@ import gc
 import pytest
 import torch
 
-from seats.bench.measure import FULL, Row, Run, Setting, Spread, alternate, counted, ratios, settings_of, spread
+from seats.bench.measure import FULL, Row, Run, Spread, alternate, counted, ratios, settings_of, spread
 from seats.bench.report import rows_json
 from seats.errors import SettingsError
+from seats.keep import Setting
 
 
 def run_of(ms: float, token: float | None = None) -> Run:

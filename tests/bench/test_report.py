@@ -2,9 +2,10 @@
 
 import pytest
 
-from seats.bench.measure import FULL, Row, Run, Setting
+from seats.bench.measure import FULL, Row, Run
 from seats.bench.report import _shares, rows_json
 from seats.costs.flops import FlopsParts, FlopsReport
+from seats.keep import Setting
 
 
 def row_of(setting, prefill_ms, flops=None, **steps_ms):

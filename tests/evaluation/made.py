@@ -8,7 +8,8 @@ from seats.evaluation.qa import QAItem
 from seats.evaluation.results import Results, results
 from seats.evaluation.rows import Row
 from seats.evaluation.run import Evaluation, Plan
-from seats.evaluation.settings import Asking, Compared, Setting
+from seats.evaluation.settings import Asking, Compared
+from seats.keep import Setting
 from seats.methods import Full, Method, Random
 
 RIGHT, WRONG, UNSERVED, FAILED = "1", "0", "u", "f"

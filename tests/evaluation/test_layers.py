@@ -9,9 +9,10 @@ from seats.errors import SettingsError
 from seats.evaluation.layers import Removal, Removals, answer_without, dependence, paired_interval, shared_prefill
 from seats.evaluation.qa import QAItem
 from seats.evaluation.run import Evaluation, answer_clip, plan
-from seats.evaluation.settings import Asking, Setting
+from seats.evaluation.settings import Asking
 from seats.inference.encode import build_prompt, encode_clip
 from seats.inference.generate import Decoding, generate
+from seats.keep import Setting
 from seats.media import load_clip
 from seats.methods import Full
 from seats.models.checkpoint import find_checkpoint

@@ -1,8 +1,9 @@
 import pytest
 
 from seats.errors import SettingsError
-from seats.evaluation.settings import Asking, Setting, set_up, settings_of
+from seats.evaluation.settings import Asking, set_up, settings_of
 from seats.inference.generate import Decoding
+from seats.keep import Setting
 from seats.methods import Full, ModelShape, Random, method_classes
 
 SHAPE = ModelShape("qwen2.5-omni", 10, {})

@@ -22,11 +22,11 @@ from torch._subclasses.fake_tensor import (
 
 from seats.bench import subject as module
 from seats.bench.build import random_thinker
-from seats.bench.measure import Setting
 from seats.bench.presets import Preset, find_preset
 from seats.bench.subject import Subject
 from seats.bench.workload import Load, media_load, token_load
 from seats.inference import attach
+from seats.keep import Setting
 from seats.models import window_attention
 from seats.models.families import Family, GridTables
 from seats.models.fused import use_fused_blocks
