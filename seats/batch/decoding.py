@@ -9,12 +9,12 @@ from threading import Lock
 
 from seats.batch.children import Child
 from seats.batch.decoding_child import MEMORY_EXIT, Failed, Identified, Loaded, Request
-from seats.batch.identity import Content
 from seats.batch.settings import ClipSettings
 from seats.batch.shared import receive_clip
 from seats.errors import MediaError, SeatsError
 from seats.media import Clip
 from seats.media.container import Deadline
+from seats.media.content import Content
 
 _START_S = 300.0
 _OUTGREW = f"exit code {MEMORY_EXIT}"

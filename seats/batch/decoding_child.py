@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 from seats.batch.children import watch
-from seats.batch.identity import Content, being_written, content_of, stat_of
 from seats.batch.rows import error_line
 from seats.batch.settings import ClipSettings
 from seats.batch.shared import pack
 from seats.costs.memory import peak_device_bytes
 from seats.errors import MediaError, SeatsError
 from seats.media import FrameSampling, load_clip
+from seats.media.content import Content, being_written, content_of, stat_of
 
 MEMORY_EXIT = 86
 """Exit code of a child that outgrew its memory."""

@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from seats.batch.identity import content_of
 from seats.batch.jobs import Asked, Finished, Job, Made
 from seats.batch.rows import Context, error_row
 from seats.errors import MediaError, ModelError
+from seats.media.content import content_of
 
 TRIES = 2
 _LOST_IN_A_ROW = 5

@@ -3,7 +3,7 @@
 A row stands for a clip's content, a question and the settings. So a renamed clip keeps its row, which gets the new
 name, as does one whose path is written in another way; a clip with new content under an old name is asked again, and
 the old content's row goes; two copies of a clip have a row each. Contents are only read where the file system's word
-is not enough (see `seats.batch.identity`).
+is not enough (see `seats.media.content`).
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from seats.batch.identity import Content, content_of, stat_of
 from seats.batch.jobs import Asked, Job
 from seats.batch.results import Entry
 from seats.batch.rows import Row, with_asked, with_content, with_path
 from seats.errors import MediaError
 from seats.media.container import check_file
+from seats.media.content import Content, content_of, stat_of
 
 
 @dataclass(frozen=True)

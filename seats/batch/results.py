@@ -29,7 +29,7 @@ _ROW_BEGINS = b'{"id": "'
 @dataclass(frozen=True, slots=True)
 class Entry:
     """What must be known of a row to resume. line: its number, from 0. content, stat: of the clip, see
-    `seats.batch.identity`; None where it could not be read. ok: whether the question was answered."""
+    `seats.media.content`; None where it could not be read. ok: whether the question was answered."""
 
     line: int
     path: str

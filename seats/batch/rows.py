@@ -17,7 +17,7 @@ with these keys before and after it:
     clip_bytes  str, hexadecimal; only where the clip's path is not UTF-8, and then the path itself; in all texts of
                 the row bytes that are not UTF-8 stand as backslash escapes (\\xff)
     content     {"hash": "sha256:<64 hex digits>", "bytes": int, "stat": str | null} of the file's content, or null
-                where it could not be read; `stat` is a shortcut for resuming, see `seats.batch.identity`
+                where it could not be read; `stat` is a shortcut for resuming, see `seats.media.content`
     settings    str; digest of everything that the answer depends on beside clip and question
 
 A clip is decoded and encoded once for all questions about it. Where there are several, the first row made has the times

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from seats.media import FrameSampling
 from seats.models.checkpoint import Checkpoint
+from seats.models.fingerprint import fingerprint
 from seats.plan.limit import Limit
 
 DECODE_TIMEOUT_S = 600.0
 DECODE_MEMORY = 4 * 2**30
-_SAMPLES, _SAMPLE = 16, 2**16
 
 
 @dataclass(frozen=True)
@@ -97,28 +95,6 @@ def digest_of(model: ModelSettings, clip: ClipSettings, answer: AnswerSettings) 
         reading["max_vram"] = clip.limit.limit_bytes
     said = [fingerprint(model.checkpoint), model.dtype, model.quantize, reading, answering]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def fingerprint(checkpoint: Checkpoint) -> str:
-    """Digest, hexadecimal, of a checkpoint's files: the small ones whole, of the weights their sizes and samples.
-
-    Training changes all of a model's weights, so samples tell models apart in a moment. Raises ModelError.
-    """
-    weights = checkpoint.weight_files
-    small = [p for p in checkpoint.folder.iterdir() if p.suffix in (".json", ".jinja", ".txt", ".model")]
-    total = hashlib.sha256()
-    for file in sorted([*small, *weights], key=lambda p: p.name):
-        total.update(file.name.encode("utf-8", "surrogateescape") + b"\0")
-        for piece in _samples(file) if file in weights else [file.read_bytes()]:
-            total.update(hashlib.sha256(piece).digest())
-    return total.hexdigest()
-
-
-def _samples(file: Path) -> list[bytes]:
-    size = file.stat().st_size
-    starts = sorted({max(0, size - _SAMPLE) * n // (_SAMPLES - 1) for n in range(_SAMPLES)})
-    with file.open("rb") as opened:
-        return [str(size).encode(), *(os.pread(opened.fileno(), _SAMPLE, start) for start in starts)]
 
 
 def question_of(settings: AnswerSettings, text: str) -> Any:

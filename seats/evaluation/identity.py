@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from seats.batch.identity import content_of
-from seats.batch.settings import fingerprint
 from seats.errors import MediaError
 from seats.evaluation.qa import QAItem
 from seats.evaluation.settings import Asking
+from seats.media.content import content_of
 from seats.methods import Method
 from seats.models.checkpoint import Checkpoint
+from seats.models.fingerprint import fingerprint
 
 
 def digest(value: Any) -> str:

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from seats.batch.identity import content_of
 from seats.batch.jobs import Asked
 from seats.batch.rows import Context, Row, error_row, ok_row
 from seats.batch.settings import AnswerSettings, ClipSettings, ModelSettings, Setup
 from seats.errors import MediaError
 from seats.media import FrameSampling
+from seats.media.content import content_of
 from seats.models.checkpoint import find_checkpoint
 from tests.checkpoints import save_tiny_checkpoint
 

@@ -21,9 +21,9 @@ from seats.batch import decoding, decoding_child
 from seats.batch.children import Child
 from seats.batch.decoding import Decoder, DecoderError
 from seats.batch.decoding_child import Request
-from seats.batch.identity import content_of
 from seats.batch.settings import ClipSettings
 from seats.media import Clip, FrameSampling, load_clip
+from seats.media.content import content_of
 from tests.media.make import tone, write_clip
 
 START = Child.start

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from seats.batch.identity import content_of
 from seats.batch.jobs import Asked, Finished, Job, Made
 from seats.batch.ledger import Ledger
 from seats.errors import ModelError
+from seats.media.content import content_of
 
 ASKED = tuple(Asked(str(n), f"{n} ?") for n in range(3))
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from seats.batch import identity
 from seats.batch.jobs import Asked, Job
 from seats.batch.plan import Plan, make_plan
 from seats.batch.results import ResultsFile
 from seats.batch.rows import Row, to_line
+from seats.media import content
 from tests.batch.conftest import make_row
 
 
@@ -207,10 +207,10 @@ def test_an_answer_stands_when_its_clip_cannot_be_read_now(folder: Folder) -> No
 def test_contents_are_read_only_where_they_must(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [folder.row(f"{name}.mp4") for name in "abc"]
     for row in rows:  # as if the clips had been old when they were asked about
-        row["content"]["stat"] = identity.stat_of(row["clip"]["path"])
+        row["content"]["stat"] = content.stat_of(row["clip"]["path"])
     folder.write(*rows)
     read: list[str] = []
-    content_of = identity.content_of
+    content_of = content.content_of
     monkeypatch.setattr("seats.batch.plan.content_of", lambda path: read.append(path) or content_of(path))
     jobs = [folder.job(f"{name}.mp4") for name in "abc"]
     assert folder.plan(*jobs)[0].done == 3
@@ -224,7 +224,7 @@ def test_contents_are_read_only_where_they_must(folder: Folder, monkeypatch: pyt
 
 def test_what_was_read_is_noted_for_the_next_time(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     folder.write(folder.row("a.mp4"))
-    later = identity.time.time() + 10
-    monkeypatch.setattr("seats.batch.identity.time.time", lambda: later)
+    later = content.time.time() + 10
+    monkeypatch.setattr("seats.media.content.time.time", lambda: later)
     _, rows = folder.plan(folder.job("a.mp4"))
-    assert rows[0]["content"]["stat"] == identity.stat_of(rows[0]["clip"]["path"])
+    assert rows[0]["content"]["stat"] == content.stat_of(rows[0]["clip"]["path"])

@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from seats.batch import worker as module
-from seats.batch.identity import content_of
 from seats.batch.jobs import Asked, Event, Finished, Job, Made, Started
 from seats.batch.rows import Row
 from seats.batch.settings import AnswerSettings, Setup, question_of
@@ -20,6 +19,7 @@ from seats.errors import OutOfMemoryError, SettingsError
 from seats.inference.answer import answer
 from seats.inference.report import answer_json
 from seats.media import load_clip
+from seats.media.content import content_of
 from tests.media.make import tone, write_clip
 
 QUESTIONS = tuple(Asked(str(n), f"what is {n} ?") for n in range(3))

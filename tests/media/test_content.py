@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from seats.batch.identity import content_of, stat_of
 from seats.errors import MediaError
+from seats.media.content import content_of, stat_of
 
 
 def test_hash_is_sha256_of_the_file(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_a_file_just_written_is_not_taken_at_its_word(tmp_path: Path, monkeypatc
     file.write_bytes(b"x")
     assert content_of(str(file)).stat is None
     later = time.time() + 10
-    monkeypatch.setattr("seats.batch.identity.time.time", lambda: later)
+    monkeypatch.setattr("seats.media.content.time.time", lambda: later)
     assert content_of(str(file)).stat == stat_of(str(file))
 
 
@@ -59,7 +59,7 @@ def test_a_file_that_grows_while_it_is_read_is_not_a_clip_yet(tmp_path: Path, mo
             more.write(b"y")
         return sha256()
 
-    monkeypatch.setattr("seats.batch.identity.hashlib.sha256", growing)
+    monkeypatch.setattr("seats.media.content.hashlib.sha256", growing)
     with pytest.raises(MediaError, match="changed while it was read"):
         content_of(str(file))
 
