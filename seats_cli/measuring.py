@@ -83,15 +83,18 @@ def show(document: dict[str, Any], title: str, out: Output) -> None:
 
 
 def exit_for(document: dict[str, Any], debug: bool) -> None:
-    """Raises typer.Exit if no setting could be measured, or one failed in a way that nobody foresaw; says which."""
+    """Raises typer.Exit if nothing could be measured that was asked for, or a setting failed in a way that nobody
+    foresaw; says which."""
     rows = document["rows"]
+    asked = [row for row in rows if row["method"] not in ("full", "stock")] or rows
     failed = [row for row in rows if "traceback" in row]
     for row in failed:
         if debug:
             typer.echo(row["traceback"], err=True)
         error_line(f"{row['label']}: {row['error']}{'' if debug else '; run it again with --debug for the details'}")
-    if all(row["error"] is not None for row in rows) and not failed:
-        error_line(f"nothing could be measured; {rows[0]['label']}: {rows[0]['error']}")
+    if all(row["error"] is not None for row in asked) and not failed:
+        what = "nothing" if all(row["error"] is not None for row in rows) else "nothing but full tokens"
+        error_line(f"{what} could be measured; {asked[0]['label']}: {asked[0]['error']}")
     elif not failed:
         return
     raise typer.Exit(FAILED)

@@ -5,20 +5,32 @@ import typer
 
 from seats_cli.measuring import exit_for
 
-DONE = {"label": "full", "error": None}
-REFUSED = {"label": "seats 10%", "error": "out of memory"}
-BROKEN = {"label": "seats 10%", "error": "unexpected RuntimeError: shapes", "traceback": "Traceback ...\n  in run"}
+FULL = {"label": "full", "method": "full", "error": None}
+DONE = {"label": "random 10%", "method": "random", "error": None}
+REFUSED = {"label": "seats 10%", "method": "seats", "error": "out of memory"}
+BROKEN = {
+    "label": "seats 10%",
+    "method": "seats",
+    "error": "unexpected RuntimeError: shapes",
+    "traceback": "Traceback ...\n  in run",
+}
 
 
 def test_a_setting_that_does_not_fit_is_no_failure(capsys):
-    exit_for({"rows": [DONE, REFUSED]}, debug=False)
+    exit_for({"rows": [FULL, DONE, REFUSED]}, debug=False)
+    exit_for({"rows": [{**FULL, "error": "out of memory"}, DONE]}, debug=False)
+    exit_for({"rows": [FULL]}, debug=False)
     assert capsys.readouterr() == ("", "")
 
 
-def test_nothing_measured_is_one(capsys):
-    with pytest.raises(typer.Exit):
-        exit_for({"rows": [REFUSED]}, debug=False)
-    assert capsys.readouterr().err == "error: nothing could be measured; seats 10%: out of memory\n"
+@pytest.mark.parametrize(
+    ("rows", "what"), [([REFUSED], "nothing"), ([FULL, REFUSED, REFUSED], "nothing but full tokens")]
+)
+def test_nothing_measured_that_was_asked_for_is_one(capsys, rows, what):
+    with pytest.raises(typer.Exit) as ended:
+        exit_for({"rows": rows}, debug=False)
+    assert ended.value.exit_code == 1
+    assert capsys.readouterr().err == f"error: {what} could be measured; seats 10%: out of memory\n"
 
 
 @pytest.mark.parametrize("debug", [False, True])
