@@ -11,4 +11,4 @@ WrongUsage: Any = typer.BadParameter.__mro__[1]
 ReportedError: Any = typer.BadParameter.__mro__[2]
 """ClickException: base of all errors that typer reports itself."""
 
-FAILED, WRONG_USAGE, INTERRUPTED, READER_GONE = 1, 2, 130, 141
+FAILED, WRONG_USAGE, SOME_FAILED, INTERRUPTED, READER_GONE = 1, 2, 3, 130, 141

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +12,16 @@ import typer
 
 from seats.units import counted
 from seats_cli.command import command
+from seats_cli.evaluating import (
+    BENCHMARK,
+    BUILT_IN,
+    built_in_questions,
+    collect,
+    evaluation_of,
+    row_file,
+    rows_out,
+    say_reasons,
+)
 from seats_cli.options import (
     AnswerOptions,
     ClipOptions,
@@ -28,7 +36,7 @@ from seats_cli.output import Output
 from seats_cli.places import check_place
 from seats_cli.planning import FitOptions, fitted_parts
 from seats_cli.startup import checkpoint_for, decode, fit_threads
-from seats_cli.usage import WrongUsage
+from seats_cli.usage import SOME_FAILED, WrongUsage
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -39,13 +47,12 @@ if TYPE_CHECKING:
     from seats.evaluation.qa import QAItem
     from seats.evaluation.rows import Row, RowFile
     from seats.evaluation.run import Evaluation, Plan
+    from seats.media import Clip
     from seats.models.checkpoint import Checkpoint
 
 ORDER = 61
-BUILT_IN = "shapes-and-sounds"
 QUESTIONS, PER_CLIP = 300, 3
 _PANEL = "Analysis"
-_PARTLY_FAILED = 3
 
 
 @dataclass(frozen=True)
@@ -96,15 +103,7 @@ class AnalyzeOptions:
             min=1,
         ),
     ] = 48
-    out: Annotated[
-        Path | None,
-        option(
-            "--out",
-            panel=_PANEL,
-            text="Append a row for each answer (JSONL); a rerun skips answers that are already in it.",
-            metavar="FILE",
-        ),
-    ] = None
+    out: Annotated[Path | None, rows_out(_PANEL)] = None
     plot: Annotated[
         Path | None,
         option(
@@ -118,10 +117,7 @@ class AnalyzeOptions:
 
 @command
 def analyze(
-    benchmark: Annotated[
-        str,
-        typer.Argument(help="shapes-and-sounds, or a JSONL file of clips, questions and answers.", metavar="BENCHMARK"),
-    ],
+    benchmark: Annotated[str, BENCHMARK],
     wanted: AnalyzeOptions,
     model: ModelOptions,
     part: ClipOptions,
@@ -150,7 +146,7 @@ def analyze(
     items = _questions(benchmark, wanted, out)
     with out.working("starting"):
         removals, evaluation = _evaluation(wanted, model, part, memory, checkpoint)
-        with _row_file(wanted.out, out) as file:
+        with row_file(wanted.out, out) as file:
             from seats.evaluation.run import plan
 
             out.now("reading the clips")
@@ -165,7 +161,7 @@ def analyze(
         _save(analysis, checkpoint, out)
     if analysis.dependence.failed:
         _say_failures(analysis.dependence.failed, rows, evaluation, out)
-        raise typer.Exit(_PARTLY_FAILED)
+        raise typer.Exit(SOME_FAILED)
 
 
 def _check_places(wanted: AnalyzeOptions) -> None:
@@ -187,7 +183,8 @@ def _questions(benchmark: str, wanted: AnalyzeOptions, out: Output) -> list[QAIt
     limit = wanted.limit
     if benchmark == BUILT_IN:
         limit = limit or QUESTIONS
-        path = _validation_set(-(-limit // PER_CLIP), out)
+        # Settings taken from the test clips would be tuned on what they are measured with.
+        path = built_in_questions("validation", -(-limit // PER_CLIP), PER_CLIP, out)
     else:
         path = Path(benchmark)
     if not path.is_file():
@@ -197,26 +194,10 @@ def _questions(benchmark: str, wanted: AnalyzeOptions, out: Output) -> list[QAIt
     return items
 
 
-def _validation_set(clips: int, out: Output) -> Path:
-    """Questions on clips that are neither trained nor tested on, made once and kept in the cache.
-
-    Settings taken from the test clips would be tuned on what they are measured with.
-    """
-    from seats.nano.testset import write_test_set
-
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seats" / f"{BUILT_IN}-validation"
-    out.say(f"{BUILT_IN}: {clips} validation clips in {cache}; those that are not there yet are made now")
-    with out.working("making clips"):
-        write_test_set(cache, "validation", clips, PER_CLIP)
-    return cache / "questions.jsonl"
-
-
 def _evaluation(
     wanted: AnalyzeOptions, model: ModelOptions, part: ClipOptions, memory: FitOptions, checkpoint: Checkpoint
 ) -> tuple[Removals, Evaluation]:
-    from seats.evaluation.identity import model_identity
     from seats.evaluation.layers import Removals
-    from seats.evaluation.run import Evaluation
     from seats.evaluation.settings import Asking
     from seats.inference.generate import Decoding
     from seats.models.omni import model_shape
@@ -224,24 +205,7 @@ def _evaluation(
     # The cache of the layers before a removal stays whole, so that it means the same for the answer's every token.
     asking = Asking("keep", wanted.system, Decoding(wanted.max_new_tokens))
     removals = Removals.every(model_shape(checkpoint).num_layers, wanted.every)
-    identity = model_identity(checkpoint, model.device, model.dtype, model.quantize)
-    chosen = {name: value for name, value in asdict(part).items() if value and name != "timeout"}
-    if memory.max_vram is not None:  # answers about clips read for a limit are others
-        chosen["max_vram"] = memory.max_vram
-    return removals, Evaluation.of(removals.compared(), asking, {"name": checkpoint.name, **identity}, chosen)
-
-
-@contextmanager
-def _row_file(path: Path | None, out: Output) -> Iterator[RowFile | None]:
-    if path is None:
-        yield None
-        return
-    from seats.evaluation.rows import RowFile
-
-    with RowFile(path) as file:
-        if file.repaired:
-            out.say(f"{path}: its last row was half written and has been taken out")
-        yield file
+    return removals, evaluation_of(removals.compared(), asking, checkpoint, model, part, memory)
 
 
 def _answer(
@@ -254,30 +218,21 @@ def _answer(
     out: Output,
 ) -> Mapping[tuple[str, str], Row]:
     """Do what is planned; returns all rows, of earlier runs too. parts: how each clip is read."""
-    rows: dict[tuple[str, str], Row] = {} if file is None else file.rows
     if not planned.work:
         out.say("all answers are there already")
-        return rows
+        return {} if file is None else file.rows
     from seats.evaluation.layers import answer_without
     from seats.models.omni import load_model
 
     out.now("loading the model")
     fit_threads(checkpoint)
     loaded = load_model(checkpoint, device=model.device, dtype=model.dtype, quantize=model.quantize, announce=out.say)
-    done = 0
-    try:
-        for work in planned.work:
-            for row in answer_without(loaded, evaluation, work, lambda path: decode(path, parts[path], checkpoint)):
-                rows[row.key] = row
-                if file is not None:
-                    file.append(row)
-                done += 1
-                out.now(f"{done:,} of {planned.answers:,} answers")
-    except KeyboardInterrupt:
-        if file is not None and rows:
-            out.say(f"{done:,} new answers are in {file.path}; the same command goes on from there")
-        raise
-    return rows
+
+    def load(path: Path) -> Clip:
+        return decode(path, parts[path], checkpoint)
+
+    made = (row for work in planned.work for row in answer_without(loaded, evaluation, work, load))
+    return collect(made, file, lambda done: out.now(f"{done:,} of {planned.answers:,} answers"), out)
 
 
 def _analysis(
@@ -405,10 +360,6 @@ def _save(analysis: Analysis, checkpoint: Checkpoint, out: Output) -> None:
 
 
 def _say_failures(failed: int, rows: Mapping[tuple[str, str], Row], evaluation: Evaluation, out: Output) -> None:
-    mine: set[str] = set(evaluation.digests.values())
-    reasons = dict.fromkeys(row.reason for row in rows.values() if row.status != "answered" and row.setting in mine)
-    for reason in list(reasons)[:5]:
-        out.say(f"failed: {reason}")
-    if len(reasons) > 5:
-        out.say(f"… and {len(reasons) - 5} more reasons")
+    mine = set(evaluation.digests.values())
+    say_reasons((row for row in rows.values() if row.status != "answered" and row.setting in mine), out)
     out.say(f"{counted(failed, 'question')} failed and left out of the curves")

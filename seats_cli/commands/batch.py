@@ -33,7 +33,7 @@ from seats_cli.output import Output
 from seats_cli.places import check_place
 from seats_cli.planning import FitOptions
 from seats_cli.text import short
-from seats_cli.usage import INTERRUPTED, WrongUsage
+from seats_cli.usage import INTERRUPTED, SOME_FAILED, WrongUsage
 
 if TYPE_CHECKING:
     from seats.batch.jobs import Job
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
 ORDER = 30
 SCHEMA = "seats.batch/1"
-SOME_FAILED = 3
 _BATCH = "Batch"
 
 

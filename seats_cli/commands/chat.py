@@ -11,11 +11,11 @@ import typer
 
 from seats_cli.command import command
 from seats_cli.commands.ask import question_of
-from seats_cli.commands.batch import SOME_FAILED
 from seats_cli.options import CLIP, AnswerOptions, ClipOptions, ModelOptions, OutputOptions, SelectionOptions, option
 from seats_cli.output import Output
 from seats_cli.planning import FitOptions, fitting
 from seats_cli.startup import start
+from seats_cli.usage import SOME_FAILED
 
 if TYPE_CHECKING:
     from seats_cli.chat_session import Session

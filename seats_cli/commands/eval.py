@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seats.units import counted, milliseconds
 from seats_cli.command import command
+from seats_cli.evaluating import (
+    BENCHMARK,
+    BUILT_IN,
+    built_in_questions,
+    collect,
+    evaluation_of,
+    row_file,
+    rows_out,
+    say_reasons,
+)
 from seats_cli.options import (
     AnswerOptions,
     ClipOptions,
@@ -29,7 +38,7 @@ from seats_cli.output import Output
 from seats_cli.places import check_place
 from seats_cli.planning import FitOptions, fitted_parts
 from seats_cli.startup import checkpoint_for, decode, fit_threads
-from seats_cli.usage import WrongUsage
+from seats_cli.usage import SOME_FAILED, WrongUsage
 
 if TYPE_CHECKING:
     from seats.evaluation.qa import QAItem
@@ -40,11 +49,9 @@ if TYPE_CHECKING:
     from seats.models.checkpoint import Checkpoint
 
 ORDER = 60
-BUILT_IN = "shapes-and-sounds"
 _PANEL = "Evaluation"
 _LONG = 1000
 """Answers from which on a run without --out gets told of it."""
-_PARTLY_FAILED = 3
 
 
 @dataclass(frozen=True)
@@ -90,15 +97,7 @@ class EvalOptions:
         int | None,
         option("--clips", panel=_PANEL, text="Only the questions about the first clips.", metavar="N", min=1),
     ] = None
-    out: Annotated[
-        Path | None,
-        option(
-            "--out",
-            panel=_PANEL,
-            text="Append a row for each answer (JSONL); a rerun skips answers that are already in it.",
-            metavar="FILE",
-        ),
-    ] = None
+    out: Annotated[Path | None, rows_out(_PANEL)] = None
     markdown: Annotated[
         Path | None, option("--markdown", panel=_PANEL, text="Write the tables as Markdown.", metavar="FILE")
     ] = None
@@ -121,10 +120,7 @@ class EvalOptions:
 
 @command
 def eval(  # noqa: A001  (the command's name)
-    benchmark: Annotated[
-        str,
-        typer.Argument(help="shapes-and-sounds, or a JSONL file of clips, questions and answers.", metavar="BENCHMARK"),
-    ],
+    benchmark: Annotated[str, BENCHMARK],
     compared: EvalOptions,
     model: ModelOptions,
     part: ClipOptions,
@@ -157,7 +153,7 @@ def eval(  # noqa: A001  (the command's name)
     checkpoint = checkpoint_for(model, out)
     with out.working("starting"):
         evaluation = _evaluation(compared, model, part, answering, memory, checkpoint)
-        with _row_file(compared.out, out) as file:
+        with row_file(compared.out, out) as file:
             from seats.evaluation.run import plan
 
             out.now("reading the clips")
@@ -173,7 +169,7 @@ def eval(  # noqa: A001  (the command's name)
     _report(found, compared, output, out)
     if failed := _failures(found, rows, evaluation, out):
         out.say(f"{counted(failed, 'answer')} failed, counted neither as right nor as wrong")
-        raise typer.Exit(_PARTLY_FAILED)
+        raise typer.Exit(SOME_FAILED)
 
 
 def _check_places(compared: EvalOptions, benchmark: str) -> None:
@@ -219,16 +215,11 @@ def _questions(benchmark: str, compared: EvalOptions, out: Output) -> list[QAIte
 
 
 def _built_in(compared: EvalOptions, out: Output) -> Path:
-    """The test set's question file; its clips are made once, as far as they are wanted, and kept in the cache."""
-    from seats.nano.testset import CLIPS, QUESTIONS_PER_CLIP, write_test_set
+    from seats.nano.testset import CLIPS, QUESTIONS_PER_CLIP
 
     by_limit = CLIPS if compared.limit is None else -(-compared.limit // QUESTIONS_PER_CLIP)
     clips = min(CLIPS, compared.clips or CLIPS, by_limit)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seats" / BUILT_IN
-    out.say(f"{BUILT_IN}: {counted(clips, 'clip')} in {cache}; what is not there yet is made now")
-    with out.working("making clips"):
-        write_test_set(cache, clips=clips)
-    return cache / "questions.jsonl"
+    return built_in_questions("test", clips, QUESTIONS_PER_CLIP, out)
 
 
 def _evaluation(
@@ -240,8 +231,6 @@ def _evaluation(
     checkpoint: Checkpoint,
 ) -> Evaluation:
     """Methods set up for the model, before anything is decoded or loaded."""
-    from seats.evaluation.identity import model_identity
-    from seats.evaluation.run import Evaluation
     from seats.evaluation.settings import Asking, set_up, settings_of
     from seats.inference.generate import Decoding
     from seats.models.omni import model_shape
@@ -251,24 +240,7 @@ def _evaluation(
     own = (share(compared.keep_video), share(compared.keep_audio))
     settings = settings_of(compared.method or ["seats"], compared.keep or [10.0], *own)
     ready = set_up(settings, asking, model_shape(checkpoint))
-    identity = model_identity(checkpoint, model.device, model.dtype, model.quantize)
-    chosen = {name: value for name, value in asdict(part).items() if value and name != "timeout"}
-    if memory.max_vram is not None:  # answers about clips read for a limit are others
-        chosen["max_vram"] = memory.max_vram
-    return Evaluation.of(ready, asking, {"name": checkpoint.name, **identity}, chosen)
-
-
-@contextmanager
-def _row_file(path: Path | None, out: Output) -> Iterator[RowFile | None]:
-    if path is None:
-        yield None
-        return
-    from seats.evaluation.rows import RowFile
-
-    with RowFile(path) as file:
-        if file.repaired:
-            out.say(f"{path}: its last row was half written and has been taken out")
-        yield file
+    return evaluation_of(ready, asking, checkpoint, model, part, memory)
 
 
 def _answer(
@@ -282,10 +254,9 @@ def _answer(
     out: Output,
 ) -> Mapping[tuple[str, str], Row]:
     """Do what is planned; returns all rows, of earlier runs too. parts: how each clip is read."""
-    rows: dict[tuple[str, str], Row] = {} if file is None else file.rows
     if not planned.work:
         out.say(f"all answers are in {compared.out}")
-        return rows
+        return {} if file is None else file.rows
     if file is None and planned.answers > _LONG:
         out.say(f"{planned.answers:,} answers to come; with --out FILE the run could be stopped and gone on with")
     from functools import partial
@@ -294,18 +265,8 @@ def _answer(
 
     out.now("loading the model")
     start = partial(_open, checkpoint, model, parts, compared.workers)
-    progress = _Progress(planned, out)
-    try:
-        for row in answer_all(planned.work, evaluation, start, compared.workers):
-            rows[row.key] = row
-            if file is not None:
-                file.append(row)
-            progress.step()
-    except KeyboardInterrupt:
-        if file is not None and rows:
-            out.say(f"{progress.done:,} new answers are in {compared.out}; the same command goes on from there")
-        raise
-    return rows
+    made = answer_all(planned.work, evaluation, start, compared.workers)
+    return collect(made, file, _Progress(planned.answers, out).step, out)
 
 
 def _open(checkpoint: Checkpoint, model: ModelOptions, parts: Mapping[Path, ClipOptions], workers: int) -> Opened:
@@ -324,19 +285,18 @@ def _open(checkpoint: Checkpoint, model: ModelOptions, parts: Mapping[Path, Clip
 class _Progress:
     """How far a run is, and how long it still takes at the rate so far."""
 
-    def __init__(self, planned: Plan, out: Output) -> None:
-        self.total, self.out, self.done = planned.answers, out, 0
+    def __init__(self, total: int, out: Output) -> None:
+        self.total, self.out = total, out
         self._began: float | None = None
         self._told = time.monotonic()
 
-    def step(self) -> None:
+    def step(self, done: int) -> None:
         now = time.monotonic()
-        self.done += 1
-        line = f"{self.done:,} of {self.total:,} answers"
+        line = f"{done:,} of {self.total:,} answers"
         if self._began is None:
             self._began = now  # the first answer has the model's loading before it
-        elif self.done >= 10:
-            left = (now - self._began) * (self.total - self.done) / (self.done - 1)
+        elif done >= 10:
+            left = (now - self._began) * (self.total - done) / (done - 1)
             line += f", {milliseconds(1e3 * left) if left < 120 else f'{left / 60:,.0f} min'} left"
         self.out.now(line)
         if now - self._told > 60 and not self.out.console.is_terminal:
@@ -373,10 +333,6 @@ def _failures(found: Results, rows: Mapping[tuple[str, str], Row], evaluation: E
     """Say why answers failed, each reason once; returns how many did."""
     failed = sum(result.failed for result in found.settings)
     if failed:
-        mine: set[Any] = set(evaluation.digests.values())
-        reasons = dict.fromkeys(row.reason for row in rows.values() if row.status == "failed" and row.setting in mine)
-        for reason in list(reasons)[:5]:
-            out.say(f"failed: {reason}")
-        if len(reasons) > 5:
-            out.say(f"… and {len(reasons) - 5} more reasons")
+        mine: set[str] = set(evaluation.digests.values())
+        say_reasons((row for row in rows.values() if row.status == "failed" and row.setting in mine), out)
     return failed

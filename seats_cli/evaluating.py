@@ -1,0 +1,111 @@
+"""What `seats eval` and `seats analyze` share: the question set, the rows that a rerun goes on from, and failures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import typer
+
+from seats.units import counted
+from seats_cli.options import ClipOptions, ModelOptions, option
+from seats_cli.output import Output
+from seats_cli.planning import FitOptions
+
+if TYPE_CHECKING:
+    from seats.evaluation.rows import Row, RowFile
+    from seats.evaluation.run import Evaluation
+    from seats.evaluation.settings import Asking, Compared
+    from seats.models.checkpoint import Checkpoint
+
+BENCHMARK: Any = typer.Argument(
+    help="shapes-and-sounds, or a JSONL file of clips, questions and answers.", metavar="BENCHMARK"
+)
+BUILT_IN = "shapes-and-sounds"
+_REASONS = 5
+"""Of failures, so many are told."""
+
+
+def rows_out(panel: str) -> Any:
+    """--out."""
+    text = "Append a row for each answer (JSONL); a rerun skips answers that are already in it."
+    return option("--out", panel=panel, text=text, metavar="FILE")
+
+
+def built_in_questions(split: Literal["test", "validation"], clips: int, per_clip: int, out: Output) -> Path:
+    """The question file of the built-in set; its clips are made once, as far as they are wanted, and kept in the
+    cache."""
+    from seats.nano.testset import write_test_set
+
+    name, kind = (BUILT_IN, "") if split == "test" else (f"{BUILT_IN}-{split}", f"{split} ")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seats" / name
+    out.say(f"{BUILT_IN}: {counted(clips, f'{kind}clip')} in {cache}; what is not there yet is made now")
+    with out.working("making clips"):
+        write_test_set(cache, split, clips, per_clip)
+    return cache / "questions.jsonl"
+
+
+def evaluation_of(
+    compared: Compared,
+    asking: Asking,
+    checkpoint: Checkpoint,
+    model: ModelOptions,
+    part: ClipOptions,
+    memory: FitOptions,
+) -> Evaluation:
+    """With everything in its digests that answers depend on."""
+    from seats.evaluation.identity import model_identity
+    from seats.evaluation.run import Evaluation
+
+    identity = model_identity(checkpoint, model.device, model.dtype, model.quantize)
+    chosen = {name: value for name, value in asdict(part).items() if value and name != "timeout"}
+    if memory.max_vram is not None:  # answers about clips read for a limit are others
+        chosen["max_vram"] = memory.max_vram
+    return Evaluation.of(compared, asking, {"name": checkpoint.name, **identity}, chosen)
+
+
+@contextmanager
+def row_file(path: Path | None, out: Output) -> Iterator[RowFile | None]:
+    """The file of --out, open; None without one."""
+    if path is None:
+        yield None
+        return
+    from seats.evaluation.rows import RowFile
+
+    with RowFile(path) as file:
+        if file.repaired:
+            out.say(f"{path}: its last row was half written and has been taken out")
+        yield file
+
+
+def collect(
+    made: Iterable[Row], file: RowFile | None, on_row: Callable[[int], None], out: Output
+) -> Mapping[tuple[str, str], Row]:
+    """Keep rows as they are made; returns all of them, those of earlier runs too. on_row: told how many there are."""
+    rows: dict[tuple[str, str], Row] = {} if file is None else file.rows
+    done = 0
+    try:
+        for row in made:
+            rows[row.key] = row
+            if file is not None:
+                file.append(row)
+            done += 1
+            on_row(done)
+    except KeyboardInterrupt:
+        if file is not None and rows:
+            out.say(f"{done:,} new answers are in {file.path}; the same command goes on from there")
+        raise
+    return rows
+
+
+def say_reasons(failed: Iterable[Row], out: Output) -> None:
+    """Say why answers failed, each reason once."""
+    reasons = list(dict.fromkeys(row.reason for row in failed))
+    for reason in reasons[:_REASONS]:
+        out.say(f"failed: {reason}")
+    if len(reasons) > _REASONS:
+        out.say(f"… and {len(reasons) - _REASONS} more reasons")
