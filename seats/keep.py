@@ -1,4 +1,4 @@
-"""What `--keep` stands for, without torch: both the methods and the plan of what they would keep need it."""
+"""What `--keep` stands for and which methods there are, without torch: both methods and plan need it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from itertools import pairwise
 
 from seats.errors import SettingsError
 
+ENTRY_POINT_GROUP = "seats.methods"
+"""Where other packages offer their methods."""
 # (video, audio) retention in percent for each published operating point (arXiv 2605.20035).
 PAIRS = {
     "qwen2.5-omni": {10: (6, 35), 15: (10, 45), 25: (20, 55), 35: (30, 65)},

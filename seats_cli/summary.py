@@ -22,7 +22,7 @@ from seats_cli.text import one_line
 
 if TYPE_CHECKING:
     from seats.inference.answer import Answer
-    from seats.tokens.layout import Counts
+    from seats.tokens.counts import Counts
 
 STYLES = {"video": "cyan", "audio": "magenta"}
 _LABEL_WIDTH = 7

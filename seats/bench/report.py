@@ -15,7 +15,7 @@ import torch
 from seats.bench.measure import STOCK, Row, Run, Spread, ratios, spread
 from seats.costs.flops import PARTS
 from seats.models.thinker import Thinker
-from seats.tokens.layout import Counts
+from seats.tokens.counts import Counts
 
 STEPS = ("prepare", "encode_video", "encode_audio", "saliency", "selection", "prefill")
 

@@ -24,7 +24,8 @@ from seats.inference.trace import Drop, Scored, Trace
 from seats.methods.base import AfterLayer, BeforeLLM, Method, Selection
 from seats.models import compat
 from seats.models.thinker import Thinker
-from seats.tokens.layout import Counts, Modality, TokenLayout, positions_of
+from seats.tokens.counts import Counts
+from seats.tokens.layout import Modality, TokenLayout, positions_of
 
 KvPolicy = Literal["keep", "drop"]
 

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import torch
 
-from seats.tokens.layout import Counts, TokenLayout
+from seats.tokens.counts import Counts
+from seats.tokens.layout import TokenLayout
 
 
 @dataclass(frozen=True)

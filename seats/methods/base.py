@@ -13,7 +13,8 @@ from seats.checks import check_kind, check_number, check_whole
 from seats.errors import SettingsError
 from seats.keep import PAIRS
 from seats.models.signals import EncoderWants
-from seats.tokens.layout import Counts, Modality, TokenLayout
+from seats.tokens.counts import Counts
+from seats.tokens.layout import Modality, TokenLayout
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from seats.methods.base import BeforeLLM, Method, ModelShape, Retention, Selecti
 from seats.selection.counts import audio_intact, farthest_macs, keep_count
 from seats.selection.farthest import select_farthest
 from seats.selection.masks import random_mask
-from seats.tokens.layout import Counts, Modality
+from seats.tokens.counts import Counts
+from seats.tokens.layout import Modality
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from seats.methods.base import AfterLayer, Method, ModelShape, Retention, Select
 from seats.selection.baselines import FASTV_LAYER, check_fastv, fastv_share
 from seats.selection.counts import audio_intact, keep_count
 from seats.selection.masks import random_mask, top_mask
-from seats.tokens.layout import Counts, Modality
+from seats.tokens.counts import Counts
+from seats.tokens.layout import Modality
 
 
 @dataclass(frozen=True)

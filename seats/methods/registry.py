@@ -6,7 +6,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from seats.checks import check_text
 from seats.errors import SettingsError
-from seats.keep import shares
+from seats.keep import ENTRY_POINT_GROUP, shares
 from seats.methods.base import Method, Retention
 from seats.methods.divprune import DivPrune, DivPruneOm
 from seats.methods.dycoke import DyCoke
@@ -19,8 +19,6 @@ from seats.methods.saliency import Saliency
 from seats.methods.seats import Seats
 from seats.methods.seats_plus import SeatsPlus
 from seats.methods.visionzip import VisionZip, VisionZipOm
-
-ENTRY_POINT_GROUP = "seats.methods"
 
 BUILT_IN: tuple[type[Method], ...] = (
     Seats,

@@ -16,7 +16,8 @@ from seats.selection.counts import AUDIO_WINDOW, diverse_macs, windowed_count
 from seats.selection.diversity import select_diverse
 from seats.selection.schedule import decay_schedule
 from seats.selection.stages import PRE_LLM_SCALE, pre_llm_scale, stage_borders
-from seats.tokens.layout import Counts, Modality
+from seats.tokens.counts import Counts
+from seats.tokens.layout import Modality
 
 
 @dataclass(frozen=True)

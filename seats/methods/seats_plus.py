@@ -12,7 +12,8 @@ from seats.methods.seats import Seats
 from seats.selection.counts import diverse_macs, windowed_count
 from seats.selection.diversity import select_diverse, select_even
 from seats.selection.stages import WINDOW, early_removal, stage_borders
-from seats.tokens.layout import Counts, Modality
+from seats.tokens.counts import Counts
+from seats.tokens.layout import Modality
 
 
 @dataclass(frozen=True)

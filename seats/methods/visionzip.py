@@ -19,7 +19,8 @@ from seats.models.signals import EncoderWants
 from seats.selection.baselines import check_visionzip, visionzip_counts, visionzip_macs
 from seats.selection.counts import AUDIO_WINDOW, audio_intact
 from seats.selection.masks import random_mask, top_mask
-from seats.tokens.layout import Counts, Modality
+from seats.tokens.counts import Counts
+from seats.tokens.layout import Modality
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from seats.errors import ModelError, OutOfMemoryError, SettingsError
 from seats.media import FrameSampling
 from seats.methods.base import ModelShape
 from seats.models import compat
-from seats.models.checkpoint import Checkpoint
+from seats.models.checkpoint import SMALL_BYTES, Checkpoint
 from seats.models.families import Family, checkpoint_family
 from seats.models.fused import use_fused_blocks
 from seats.models.quantization import quantization
@@ -27,8 +27,6 @@ from seats.tokens.patches import CLIP_MEAN, CLIP_STD, PatchSpec
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 _LINE = 200
 """Characters of a foreign error message that are passed on."""
-_SMALL = 2**30
-"""Checkpoints below this many bytes run in float32 on a CPU: there it is faster than bfloat16, and exact."""
 
 
 @dataclass(frozen=True)
@@ -202,7 +200,7 @@ def _dtype(dtype: str, device: torch.device, bytes_on_disk: int) -> torch.dtype:
         if dtype not in DTYPES:
             raise SettingsError(f"unknown dtype {dtype!r}: choose auto, {', '.join(DTYPES)}")
         return DTYPES[dtype]
-    if device.type == "cpu" and bytes_on_disk < _SMALL:
+    if device.type == "cpu" and bytes_on_disk < SMALL_BYTES:
         return torch.float32
     return torch.bfloat16
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from seats.plan.clip import Part
     from seats.plan.model import PlannedModel
     from seats.plan.plan import Ask
-    from seats.plan.scene import Selected, Tokens
+    from seats.plan.scene import Selected
+    from seats.tokens.counts import Counts
 
 _GRIDS_A_BLOCK = 16  # of `seats.tokens.patches.patchify`
 _FRAMES_A_BLOCK = 30_000  # of `seats.tokens.mel.log_mel`
@@ -44,7 +45,7 @@ class Setting:
     mel_frames: int
     kept: Selected
     cache: list[int]
-    full: Tokens
+    full: Counts
     ask: Ask
 
 

@@ -17,9 +17,10 @@ from seats.plan.clip import ClipFacts, Part, take
 from seats.plan.memory import MemoryPlan, Setting, memory_plan
 from seats.plan.model import PlannedModel
 from seats.plan.prompt import QUESTION, text_tokens
-from seats.plan.scene import Scene, Scored, Selected, Tokens
+from seats.plan.scene import Scene, Scored, Selected
 from seats.plan.selection import select
 from seats.plan.weights import Weights, count_weights
+from seats.tokens.counts import Counts
 from seats.tokens.interleave import TimeRule, interleave
 
 _LAID_OUT = 50_000
@@ -111,8 +112,8 @@ class Plan:
 class _Trace:
     """As much of a trace as `flops_report` reads."""
 
-    full: Tokens
-    layers: list[Tokens]
+    full: Counts
+    layers: list[Counts]
     cache_tokens: list[int]
     scored: list[Scored]
     selection_macs: int
@@ -132,7 +133,7 @@ def make_plan(model: PlannedModel, clip: ClipFacts, ask: Ask) -> Plan:
     per_grid = grid[1] * grid[2] // merge**2 if grid else 0
     video = grid[0] * per_grid if grid else 0
     text = text_tokens(model, ask.question, ask.system, bool(video), bool(audio))
-    full = Tokens(text.total, video, audio)
+    full = Counts(text.total, video, audio)
     windows = _windows(model, part, grid, audio)
     config = model.config
     scene = Scene(

@@ -6,19 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from seats.models.signals import EncoderWants
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """Number of tokens per modality."""
-
-    text: int
-    video: int
-    audio: int
-
-    @property
-    def total(self) -> int:
-        return self.text + self.video + self.audio
+from seats.tokens.counts import Counts
 
 
 @dataclass(frozen=True)
@@ -30,7 +18,7 @@ class Scene:
     family: str
     num_layers: int
     settings: dict[str, Any]
-    full: Tokens
+    full: Counts
     question: int
     per_grid: int
     windows: int
@@ -56,7 +44,7 @@ class Selected:
     diverse: tokens and window of each modality from which `select_diverse` chooses before the LLM.
     """
 
-    layers: tuple[Tokens, ...]
+    layers: tuple[Counts, ...]
     scored: tuple[Scored, ...] = ()
     macs: int = 0
     wants: EncoderWants = field(default_factory=EncoderWants)
@@ -65,9 +53,9 @@ class Selected:
     diverse: tuple[tuple[int, int], ...] = ()
 
     @property
-    def pre_llm(self) -> Tokens:
+    def pre_llm(self) -> Counts:
         return self.layers[0]
 
     @property
-    def last(self) -> Tokens:
+    def last(self) -> Counts:
         return self.layers[-1]

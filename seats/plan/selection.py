@@ -12,8 +12,9 @@ from dataclasses import replace
 from importlib.metadata import entry_points
 
 from seats.errors import SettingsError
+from seats.keep import ENTRY_POINT_GROUP
 from seats.models.signals import EncoderWants
-from seats.plan.scene import Scene, Scored, Selected, Tokens
+from seats.plan.scene import Scene, Scored, Selected
 from seats.plan.stages import seats, seats_plus
 from seats.selection.baselines import (
     FASTV_LAYER,
@@ -31,8 +32,7 @@ from seats.selection.baselines import (
     visionzip_macs,
 )
 from seats.selection.counts import AUDIO_WINDOW, audio_intact, farthest_macs, keep_count, windowed_count
-
-_ENTRY_POINTS = "seats.methods"  # as in `seats.methods.registry`, which imports torch
+from seats.tokens.counts import Counts
 
 
 def select(method: str, scene: Scene, video: float, audio: float) -> Selected:
@@ -41,7 +41,7 @@ def select(method: str, scene: Scene, video: float, audio: float) -> Selected:
     Raises SettingsError for a method that is unknown, or cannot reach the target.
     """
     if method not in _RULES:
-        if method in {entry.name for entry in entry_points(group=_ENTRY_POINTS)}:
+        if method in {entry.name for entry in entry_points(group=ENTRY_POINT_GROUP)}:
             raise SettingsError(
                 f"method {method!r} comes from another package, and what it keeps is known only when it runs: plan "
                 f"with --method full, or run it, as in seats ask --method {method}, which reports what it kept"
@@ -83,7 +83,7 @@ def _after_second(scene: Scene, name: str, video: float, audio: float, *, intact
         sigma = list(audio_intact(full.video, full.audio, *sigma))
     v, a = (keep_count(n, r) if n else 0 for r, n in _both(scene, *sigma))
     ranked = (full.video and sigma[0] < 1) or (not intact and full.audio and sigma[1] < 1)
-    layers = (*(full,) * FASTV_LAYER, *(Tokens(full.text, v, a),) * (scene.num_layers - FASTV_LAYER))
+    layers = (*(full,) * FASTV_LAYER, *(Counts(full.text, v, a),) * (scene.num_layers - FASTV_LAYER))
     return Selected(layers, (Scored(FASTV_LAYER, full.total),) if ranked else ())
 
 
@@ -209,5 +209,5 @@ def _drawn(scene: Scene, ratio: float) -> int:
 
 def _before(scene: Scene, video: int, audio: int, *, macs: int = 0, wants: EncoderWants | None = None) -> Selected:
     """A method that chooses before the LLM and leaves it at that."""
-    kept = Tokens(scene.full.text, video, audio)
+    kept = Counts(scene.full.text, video, audio)
     return Selected((kept,) * scene.num_layers, macs=macs, wants=wants or EncoderWants())

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from seats.keep import check_reach
 from seats.models.signals import EncoderWants
-from seats.plan.scene import Scene, Scored, Selected, Tokens
+from seats.plan.scene import Scene, Scored, Selected
 from seats.selection.counts import AUDIO_WINDOW, diverse_macs, windowed_count
 from seats.selection.schedule import keep_ratios
 from seats.selection.stages import WINDOW, StageBorders, early_removal, pre_llm_scale, stage_borders
+from seats.tokens.counts import Counts
 
 
 def seats(scene: Scene, video: float, audio: float) -> Selected:
@@ -50,7 +51,7 @@ def _in_stages(
         if not (plus and what == "audio") and (work := diverse_macs(n, scene.hidden, window, share)):
             macs += work
             diverse.append((n, min(window, n)))
-    alive = Tokens(full.text, *kept)
+    alive = Counts(full.text, *kept)
     layers, scored, slack = [], [], 0
     before_removal = dict(zip([d for d in drops if d < late - 1], ratios, strict=False))
     for layer in range(1, scene.num_layers + 1):
@@ -60,17 +61,17 @@ def _in_stages(
             scored.append(Scored(layer, alive.total, scene.question if plus else 1))
             if plus:
                 macs += sum(diverse_macs(n, scene.hidden, WINDOW, ratio) for n in (alive.video, alive.audio))
-                alive = Tokens(full.text, *(windowed_count(n, WINDOW, ratio) for n in (alive.video, alive.audio)))
+                alive = Counts(full.text, *(windowed_count(n, WINDOW, ratio) for n in (alive.video, alive.audio)))
             else:
                 alive, more = _dropped(alive, ratio, scene.windows)
                 slack += more
         if layer == late - 1:
-            alive = Tokens(full.text, 0, 0)
+            alive = Counts(full.text, 0, 0)
     wants = EncoderWants(video_grids=2, audio="blocks")
     return Selected(tuple(layers), tuple(scored), macs, wants, slack=slack, diverse=tuple(diverse))
 
 
-def _dropped(alive: Tokens, ratio: float, windows: int) -> tuple[Tokens, int]:
+def _dropped(alive: Counts, ratio: float, windows: int) -> tuple[Counts, int]:
     """What a drop layer of SEATS leaves, and by how much the total may differ from it.
 
     The split between the modalities follows the relevance; here both keep their share. Rounding the two budgets apart
@@ -78,7 +79,7 @@ def _dropped(alive: Tokens, ratio: float, windows: int) -> tuple[Tokens, int]:
     """
     video, audio = (max(1, round(ratio * n)) if n else 0 for n in (alive.video, alive.audio))
     if not (video and audio) or windows <= 1:
-        return Tokens(alive.text, video, audio), int(bool(video and audio))
+        return Counts(alive.text, video, audio), int(bool(video and audio))
     floors = min(windows, alive.video) + min(windows, alive.audio)
     short = max(0, min(floors, alive.video + alive.audio) - (video + audio))
-    return Tokens(alive.text, video, audio + min(short, alive.audio - audio)), 1 + short
+    return Counts(alive.text, video, audio + min(short, alive.audio - audio)), 1 + short

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from seats.costs.flops import head_dim, is_sparse
+from seats.models.checkpoint import SMALL_BYTES
 from seats.plan.model import PlannedModel
 
 # Bytes a parameter of a linear layer of the decoder takes with bitsandbytes: 4 bits and a float32 scale for every 64,
 # or 8 bits and a float32 scale for every row of some thousand.
 _QUANTIZED = {"4bit": 0.5 + 4 / 64, "8bit": 1.0 + 4 / 2048}
 _BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
-_SMALL = 2**30  # weights below so many bytes run in float32 on a CPU, as `load_model` has it
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def dtype_bytes(model: PlannedModel, device: str, dtype: str) -> int:
     """Bytes of a number in the type that `load_model` would choose. device: "cpu", "cuda" or "mps"; dtype: as there."""
     if dtype != "auto":
         return _BYTES[dtype]
-    return 4 if device == "cpu" and 2 * count_weights(model).parameters < _SMALL else 2
+    return 4 if device == "cpu" and 2 * count_weights(model).parameters < SMALL_BYTES else 2
 
 
 def _decoder(text: Any, family: str) -> tuple[int, int, int]:

@@ -8,6 +8,7 @@ from enum import IntEnum
 import torch
 
 from seats.devices import moved
+from seats.tokens.counts import Counts
 
 
 class Modality(IntEnum):
@@ -16,19 +17,6 @@ class Modality(IntEnum):
     TEXT = 0
     VIDEO = 1
     AUDIO = 2
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Number of tokens per modality."""
-
-    text: int
-    video: int
-    audio: int
-
-    @property
-    def total(self) -> int:
-        return self.text + self.video + self.audio
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 ORDER = 110
 SCHEMA = "seats.models/1"
-_GIB = 2**30
 
 
 @dataclass(frozen=True)
@@ -130,11 +129,11 @@ def _model(name: str, device: str, memory: int) -> Known:
     from seats.plan.plan import Ask, make_plan
     from seats.plan.search import reserve_for
     from seats.plan.typical import two_minutes
-    from seats.plan.weights import count_weights
+    from seats.plan.weights import count_weights, dtype_bytes
 
     model = planned_model(name)
     weights = count_weights(model)
-    small = 2 * weights.parameters < _GIB
+    small = dtype_bytes(model, "cpu", "auto") == 4
     where = "cpu" if small else "cuda" if device == "cpu" else device
     ask = Ask(device=where, dtype_bytes=4 if small else 2)
     plan = make_plan(model, two_minutes(), ask)

@@ -13,7 +13,7 @@ from seats.inference.attach import attach
 from seats.inference.prepared import Prepared
 from seats.methods import Full, ModelShape, Retention, Seats, Selection, method_class
 from seats.models import compat
-from seats.tokens.layout import Counts
+from seats.tokens.counts import Counts
 from tests.inference.test_attach import fingerprint
 from tests.tiny import FAMILIES, tiny_inputs, tiny_thinker
 

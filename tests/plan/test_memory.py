@@ -14,10 +14,11 @@ from seats.models.families import FAMILIES
 from seats.plan.memory import stage_one_bytes
 from seats.plan.model import planned_model
 from seats.plan.plan import Ask, make_plan
-from seats.plan.scene import Scene, Tokens
+from seats.plan.scene import Scene
 from seats.plan.selection import select
 from seats.plan.typical import two_minutes
 from seats.selection import counts
+from seats.tokens.counts import Counts
 from seats.tokens.sequence import build_sequence
 from tests.tiny import tiny_config
 
@@ -40,7 +41,7 @@ def test_stage_one_takes_what_is_planned(grid, audio, at_once_bytes, hidden, dty
     with allocations() as taken:
         chosen = SEATS.before_llm(state)
 
-    full = Tokens(*vars(layout.counts()).values())
+    full = Counts(*vars(layout.counts()).values())
     per_grid = grid[1] * grid[2] if grid else 0
     planned = select("seats", Scene("qwen2.5-omni", 28, {}, full, 1, per_grid, 1, hidden, (8, 8)), *SHARES)
     assert planned.macs == chosen.macs

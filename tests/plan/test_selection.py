@@ -10,8 +10,9 @@ import torch
 from seats.errors import SettingsError
 from seats.keep import shares
 from seats.methods import AfterLayer, BeforeLLM, ModelShape, Retention, method_class, method_classes
-from seats.plan.scene import Scene, Tokens
+from seats.plan.scene import Scene
 from seats.plan.selection import METHODS, select
+from seats.tokens.counts import Counts
 from seats.tokens.interleave import interleave
 from seats.tokens.layout import Modality
 from seats.tokens.sequence import build_sequence
@@ -94,7 +95,7 @@ def _compare(family, layers, settings, name, clip, keep):
         family,
         layers,
         settings,
-        Tokens(full.text, full.video, full.audio),
+        Counts(full.text, full.video, full.audio),
         layout.question(),
         grid[1] * grid[2] if grid else 0,
         windows,
@@ -129,14 +130,14 @@ def test_every_built_in_method_can_be_planned():
 
 @pytest.mark.parametrize("name", ["fastvid", "omnizip"])
 def test_counts_that_content_decides_are_said_to_be_estimates(name):
-    scene = Scene("qwen2.5-omni", 28, {}, Tokens(10, 1000, 250), 3, 100, 5, HIDDEN, KEYS)
+    scene = Scene("qwen2.5-omni", 28, {}, Counts(10, 1000, 250), 3, 100, 5, HIDDEN, KEYS)
     planned = select(name, scene, 0.4, 0.6)
     assert not planned.exact
     assert 0.2 * 1250 < planned.pre_llm.total < 0.8 * 1250
 
 
 def test_an_unknown_method_is_named():
-    scene = Scene("qwen2.5-omni", 28, {}, Tokens(10, 1000, 250), 3, 100, 5, HIDDEN, KEYS)
+    scene = Scene("qwen2.5-omni", 28, {}, Counts(10, 1000, 250), 3, 100, 5, HIDDEN, KEYS)
     with pytest.raises(SettingsError, match=r"'best'.*choose one of.*seats"):
         select("best", scene, 0.1, 0.1)
 
@@ -150,7 +151,7 @@ def test_a_method_of_another_package_is_told_from_an_unknown_one(tmp_path, monke
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(f"[{ENTRY_POINT_GROUP}]\nstrided = not_imported:Strided\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    scene = Scene("qwen2.5-omni", 28, {}, Tokens(10, 1000, 250), 3, 100, 5, HIDDEN, KEYS)
+    scene = Scene("qwen2.5-omni", 28, {}, Counts(10, 1000, 250), 3, 100, 5, HIDDEN, KEYS)
     with pytest.raises(SettingsError, match=r"'strided' comes from another package.*--method full") as caught:
         select("strided", scene, 0.1, 0.1)
     assert "choose one of" not in str(caught.value)

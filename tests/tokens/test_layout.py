@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from seats.tokens.layout import Counts, Modality, TokenLayout, count_modalities, positions_of
+from seats.tokens.counts import Counts
+from seats.tokens.layout import Modality, TokenLayout, count_modalities, positions_of
 from tests.methods.layouts import layout_of
 
 CLIPS = {"both": ((3, 2, 5), 60), "no sound": ((3, 2, 5), 0), "no picture": (None, 60)}

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from seats.inference.trace import Trace
-from seats.tokens.layout import Counts, Modality, TokenLayout
+from seats.tokens.counts import Counts
+from seats.tokens.layout import Modality, TokenLayout
 from seats.view.token_map import TokenMap, _window_starts
 from tests.view.conftest import METHODS, Look
 
