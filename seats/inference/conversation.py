@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
 
 import torch
 
@@ -18,8 +17,8 @@ from seats.inference.shortage import shortage_told
 from seats.inference.stream import AnswerStream
 from seats.inference.turns import turn_of
 from seats.media import Clip
-from seats.methods import Method, ModelShape, Retention
-from seats.methods.base import AfterLayer, BeforeLLM, Selection
+from seats.methods import Method
+from seats.methods.base import BeforeLLM, Selection, Wrapper
 from seats.models.omni import OmniModel, Turn
 from seats.models.signals import EncoderWants
 from seats.tokens.layout import Modality, TokenLayout, positions_of
@@ -146,25 +145,13 @@ class Conversation:
 
 
 @dataclass(frozen=True)
-class _ChosenOnce(Method):
+class _ChosenOnce(Wrapper):
     """A method whose choice before the LLM is made for the first prompt about a clip and holds for the next ones.
 
     made: empty before the first prompt, then the choice among the clip's `N` tokens (mask `[N]`, embeddings `[N, D]`).
     """
 
-    inner: Method
     made: list[Selection | None] = field(default_factory=list, compare=False)
-
-    name: ClassVar[str] = "chosen-once"
-    source: ClassVar[str] = "this package"
-
-    @classmethod
-    def for_model(cls, shape: ModelShape, retention: Retention, seed: int) -> Method:
-        raise SettingsError("this method only repeats what another one chose: name that one")
-
-    @property
-    def layers(self) -> tuple[int, ...]:
-        return self.inner.layers
 
     def before_llm(self, state: BeforeLLM) -> Selection | None:
         if not self.made:
@@ -172,12 +159,6 @@ class _ChosenOnce(Method):
             self.made.append(None if chosen is None else _of_clip(chosen, state.layout))
             return chosen
         return None if self.made[0] is None else _among(self.made[0], state)
-
-    def after_layer(self, state: AfterLayer) -> Selection | None:
-        return self.inner.after_layer(state)
-
-    def settings(self) -> dict[str, Any]:
-        return self.inner.settings()
 
 
 def _clip_tokens(layout: TokenLayout) -> torch.Tensor:

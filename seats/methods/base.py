@@ -135,3 +135,30 @@ class Method(ABC):
     def settings(self) -> dict[str, Any]:
         """The configuration as plain values, for reports."""
         return {"name": self.name, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class Wrapper(Method):
+    """A method that runs another one and does something beside. It is made around that one, never chosen by name."""
+
+    inner: Method
+
+    name: ClassVar[str] = "wrapper"
+    source: ClassVar[str] = "this package"
+
+    @classmethod
+    def for_model(cls, shape: ModelShape, retention: Retention, seed: int) -> Method:
+        raise SettingsError("this method only runs another one: choose that")
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        return self.inner.layers
+
+    def before_llm(self, state: BeforeLLM) -> Selection | None:
+        return self.inner.before_llm(state)
+
+    def after_layer(self, state: AfterLayer) -> Selection | None:
+        return self.inner.after_layer(state)
+
+    def settings(self) -> dict[str, Any]:
+        return self.inner.settings()

@@ -56,7 +56,7 @@ def count_weights(model: PlannedModel) -> Weights:
     gated = model.family.name == "qwen2.5-omni"
     vision = _vision_gated(config.vision_config) if gated else _vision_deep(config.vision_config)
     audio = _audio_plain(config.audio_config) if gated else _audio_deep(config.audio_config)
-    return Weights(embeddings, linear, experts, rest, vision, audio, _buffers(config, gated))
+    return Weights(embeddings, linear, experts, rest, vision, audio, _buffers(config))
 
 
 def dtype_bytes(model: PlannedModel, device: str, dtype: str) -> int:
@@ -136,7 +136,7 @@ def _linear(inputs: int, outputs: int) -> int:
     return inputs * outputs + outputs
 
 
-def _buffers(config: Any, gated: bool) -> int:
+def _buffers(config: Any) -> int:
     """Bytes of rotary frequencies, each with its copy, and of the audio encoder's positions."""
     text, vision, audio = config.text_config, config.vision_config, config.audio_config
     rotary = math.ceil(head_dim(text) / 2) + math.ceil(vision.hidden_size // vision.num_heads / 4)

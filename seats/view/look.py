@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from seats.inference.encode import EncodedClip, build_prompt, encode_clip
 from seats.inference.generate import generate
 from seats.media import Clip
 from seats.methods import Method, ModelShape, Retention
-from seats.methods.base import AfterLayer, BeforeLLM, Selection
+from seats.methods.base import AfterLayer, Selection, Wrapper
 from seats.methods.seats import Seats
 from seats.models.omni import OmniModel
 from seats.models.signals import EncoderWants
@@ -101,26 +100,15 @@ def _saliency(encoded: EncodedClip, wants: EncoderWants, notes: list[str]) -> di
 
 
 @dataclass(frozen=True)
-class _Watched(Method):
+class _Watched(Wrapper):
     """A method as it is, its relevance read after more layers. scores: origins and scores by layer."""
 
-    inner: Method
     extra: tuple[int, ...]
     scores: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
-
-    name: ClassVar[str] = "watched"
-    source: ClassVar[str] = "this package"
-
-    @classmethod
-    def for_model(cls, shape: ModelShape, retention: Retention, seed: int) -> Method:
-        raise SettingsError("this method only watches another one: choose that")
 
     @property
     def layers(self) -> tuple[int, ...]:
         return tuple(sorted({*self.inner.layers, *self.extra}))
-
-    def before_llm(self, state: BeforeLLM) -> Selection | None:
-        return self.inner.before_llm(state)
 
     def after_layer(self, state: AfterLayer) -> Selection | None:
         if state.layer in self.extra:
