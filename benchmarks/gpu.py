@@ -29,9 +29,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.gpu_figures import figures
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "benchmarks"
-sys.path.insert(0, str(ROOT))
 CLIPS = {dry: Path(tempfile.gettempdir()) / f"seats-gpu-720p-{seconds}s.mp4" for dry, seconds in ((0, 60), (1, 4))}
 QUESTION = "What happens in this clip, and what is heard while it happens?"
 KEEPS = (35, 25, 15, 10)
@@ -59,6 +62,10 @@ ROUNDS_SHARE = 0.6
 """Of a part's time, after which no round of measurements begins: those made are written while there is time."""
 PATIENCE = 3
 """A part is ended after so many times what it should take, so that one that hangs leaves time for the others."""
+
+
+FAILED = "-failed"
+"""Ends the name of a record of what broke the device, where the part was run again."""
 
 
 @dataclass(frozen=True)
@@ -292,59 +299,6 @@ def free_gib() -> float:
     return torch.cuda.mem_get_info()[0] / 2**30 if torch.cuda.is_available() else 0.0
 
 
-def figures(records: dict[str, dict[str, Any]]) -> list[str]:
-    """The numbers that matter most of the parts that are done, a line each."""
-    lines = []
-    if without := [name for name, record in records.items() if not record.get("kernels", True)]:
-        lines.append(f"without the Triton kernels: {', '.join(without)}")
-    for name, record in records.items():
-        rows = {row["label"]: row for row in (record["result"] or {}).get("rows", ()) if row["error"] is None}
-        ours = rows.get("seats 10%")
-        if name.endswith("-tokens") and ours:
-            speed, limits = ours["speedup"], ours["flops"]
-            share = (ours.get("selection_share_of_full_prefill") or {}).get("median")
-            lines.append(
-                f"{name}: at 10 % selection + prefill {times(speed['selection_and_prefill'])} times faster (limit "
-                f"{limits['reduction']:.2f}), with saliency {times(speed['with_saliency'])}; "
-                f"{times(speed['over_stock'])} times stock's prefill (limit {limits['reduction_over_stock']:.2f}); "
-                f"saliency and selection take {'-' if share is None else f'{100 * share:.2f}'} % of the full prefill"
-            )
-        if name.endswith("-frames") and ours:
-            vision = ours["latency_ms"]["encode_video"]["median"]
-            reached = (ours["rate_share"] or {}).get("vision_encoder")
-            over = f"{1 / reached:.2f}" if reached else "-"
-            lines.append(
-                f"{name}: vision encoder {vision:.0f} ms, {over} times its FLOPs at the measured rate; "
-                f"stock code takes {times(ours['speedup']['vision_over_stock'])} times as long"
-            )
-        if name.endswith("-first-token") and ours and ours.get("from_file_ms"):
-            whole = {step: spread["median"] for step, spread in ours["from_file_ms"].items()}
-            steps = ("prepare", "encode_video", "encode_audio", "saliency", "selection", "prefill")
-            told = ", ".join(f"{step} {(ours['latency_ms'][step] or {'median': 0})['median']:.0f}" for step in steps)
-            lines.append(
-                f"{name}: first token {whole['first_token']:.0f} ms after the file is opened: reading "
-                f"{whole['read']:.0f}, beside which {whole['hidden']:.0f} of encoding pass; alone, {told}"
-            )
-        if name.endswith("-hour"):
-            peaks = {label: f"{row['memory_bytes']['peak_device'] / 2**30:.1f} GiB" for label, row in rows.items()}
-            lines.append(f"{name}: peak memory {', '.join(f'{label} {peak}' for label, peak in peaks.items())}")
-        if name.endswith("-profile") and record["result"]:
-            runs = record["result"]["runs"].items()
-            longest = (
-                f"{label} {its['ms']:.1f} ms" + "".join(f" ({one['name'][:40]} most)" for one in its["kernels"][:1])
-                for label, its in runs
-            )
-            lines.append(f"{name}: on the device {', '.join(longest)}")
-        if name in ("kernels", "choices"):
-            lines.append(f"{name}: {record['result']['summary']}")
-    return lines
-
-
-def times(ratio: dict[str, float] | None) -> str:
-    """A ratio with its spread; a dash where there is none."""
-    return "-" if ratio is None else f"{ratio['median']:.2f} ({ratio['low']:.2f} … {ratio['high']:.2f})"
-
-
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("action", nargs="?", choices=("plan", "run"), default="plan")
@@ -356,7 +310,7 @@ def main(arguments: list[str] | None = None) -> int:
     said = parser.parse_args(arguments)
     if said.dry and said.out == FOLDER:
         said.out = Path(tempfile.gettempdir()) / "seats-gpu-dry"
-    began = time.perf_counter()
+    ends = time.perf_counter() + said.budget
     where = place(said.out, said.dry)
     known = parts(said.dry)
     names = [*said.names, *(["kernels"] if said.names else [])]  # every run begins with these
@@ -365,7 +319,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"no such part: choose from {', '.join(part.name for part in known)}")
     failed = 0
     for part in chosen:
-        left = said.budget - (time.perf_counter() - began)
+        left = ends - time.perf_counter()
         before = where.record(part)
         state = "done" if before and before["exit_code"] == 0 and not said.again else "to do"
         print(f"{part.name:16} {state:6} about {part.about_s} s, {part.gib:g} GiB", flush=True)
@@ -378,24 +332,32 @@ def main(arguments: list[str] | None = None) -> int:
             if not said.dry and part.gib > free_gib():
                 print(f"{'':16} left out: {free_gib():.0f} GiB are free on the GPU", flush=True)
                 continue
-            record = run(part, where, said.budget - (time.perf_counter() - began))
-            left = said.budget - (time.perf_counter() - began)
-            if _device_failed(record) and where.env.get("SEATS_TRITON") != "0":
-                where.without_kernels()
-                if part.name != "kernels" and part.about_s <= left:
-                    (where.out / part.file).rename(where.out / f"gpu-{part.name}-failed.json")
-                    record = run(part, where, left)
-            elif part.name == "kernels" and record["exit_code"]:
-                where.without_kernels()
-            failed += record["exit_code"] != 0
-            print(f"{'':16} took {record['seconds']:.0f} s, exit {record['exit_code']}", flush=True)
-            if record["exit_code"]:
-                print(record.get("stderr", "")[-1500:], (record["result"] or {}).get("output") or "", flush=True)
-            print(*figures({part.name: record}), sep="\n", flush=True)
+            failed += not _measured(part, where, ends)
         except Exception:  # the other parts' measurements are not to be lost with this one's
             failed += 1
             traceback.print_exc()
     return 1 if failed else 0
+
+
+def _measured(part: Part, where: Place, ends: float) -> bool:
+    """Run a part, once more without kernels if the device gave up, and tell what came of it; whether it worked.
+
+    ends: on the clock of `time.perf_counter`.
+    """
+    record = run(part, where, ends - time.perf_counter())
+    left = ends - time.perf_counter()
+    if _device_failed(record) and where.env.get("SEATS_TRITON") != "0":
+        where.without_kernels()
+        if part.name != "kernels" and part.about_s <= left:
+            (where.out / part.file).rename(where.out / f"gpu-{part.name}{FAILED}.json")
+            record = run(part, where, left)
+    elif part.name == "kernels" and record["exit_code"]:
+        where.without_kernels()
+    print(f"{'':16} took {record['seconds']:.0f} s, exit {record['exit_code']}", flush=True)
+    if record["exit_code"]:
+        print(record.get("stderr", "")[-1500:], (record["result"] or {}).get("output") or "", flush=True)
+    print(*figures({part.name: record}), sep="\n", flush=True)
+    return bool(record["exit_code"] == 0)
 
 
 def _device_failed(record: dict[str, Any]) -> bool:

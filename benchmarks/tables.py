@@ -17,7 +17,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.gpu import FOLDER, KEEPS, MODELS, ROOT, figures, times
+from benchmarks.gpu import FAILED, FOLDER, KEEPS, MODELS, ROOT
+from benchmarks.gpu_figures import figures, times
 
 DOCUMENTS = tuple(
     ROOT / name for name in ("README.md", "docs/methods.md", "docs/speed.md", "seats/nano/weights/README.md")
@@ -208,7 +209,7 @@ def speedups() -> str:
 def gpu(folder: Path = FOLDER) -> str:
     """Selection + prefill of `seats` on a GPU by model and retention, and the figures that matter of every part."""
     found = {path.stem.removeprefix("gpu-"): json.loads(path.read_text()) for path in sorted(folder.glob("gpu-*.json"))}
-    done = {name: its for name, its in found.items() if its["result"]}
+    done = {name: its for name, its in found.items() if its["result"] and not name.endswith(FAILED)}
     if not done:
         return "Not measured yet: `python benchmarks/gpu.py run` on a machine with a GPU makes the records.\n"
     rows = [["selection + prefill, times faster", *(f"{keep} %" for keep in KEEPS)]]

@@ -1,5 +1,6 @@
 """Tables in the documents are those that the recorded measurements give."""
 
+import json
 import re
 import runpy
 from pathlib import Path
@@ -34,6 +35,12 @@ def test_a_changed_figure_is_put_right(tables):
     changed = f"{text[: figure.start()]}00.0{text[figure.end() :]}"
     assert changed != text
     assert tables["rewritten"](changed) == text
+
+
+def test_a_gpu_record_of_what_broke_the_device_is_left_out(tables, tmp_path):
+    broken = {"kernels": True, "result": {"rows": [{"label": "full", "error": "CUDA error"}]}}
+    (tmp_path / f"gpu-7b-tokens{gpu.FAILED}.json").write_text(json.dumps(broken))
+    assert "Not measured yet" in tables["gpu"](tmp_path)
 
 
 @pytest.mark.slow
