@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from seats.evaluation.qa import ALL, UNTYPED, QAItem
 from seats.evaluation.rows import Row
@@ -39,20 +39,20 @@ class SettingResult:
 
     setting: Setting
     asked: int
-    answered: int
-    unserved: int
-    unserved_clips: int
-    failed: int
-    reason: str
-    accuracy: dict[str, Accuracy]
-    versus_full: Comparison | None
-    llm_flops: float | None
-    llm_flops_share: float | None
-    prefill_ms: float | None
-    video: float | None
-    audio: float | None
-    overall: float | None
-    wrong: tuple[Wrong, ...]
+    answered: int = 0
+    unserved: int = 0
+    unserved_clips: int = 0
+    failed: int = 0
+    reason: str = ""
+    accuracy: dict[str, Accuracy] = field(default_factory=dict)
+    versus_full: Comparison | None = None
+    llm_flops: float | None = None
+    llm_flops_share: float | None = None
+    prefill_ms: float | None = None
+    video: float | None = None
+    audio: float | None = None
+    overall: float | None = None
+    wrong: tuple[Wrong, ...] = ()
 
     @property
     def reached(self) -> bool:
@@ -120,8 +120,7 @@ def _setting(
     if setting in evaluation.compared.unreachable:
         asked, reason = len(plan.questions), evaluation.compared.unreachable[setting]
         clips = len({clip for _, _, clip in plan.questions})
-        nothing = (None,) * 6
-        return SettingResult(setting, asked, 0, asked, clips, 0, reason, {}, None, *nothing, wrong=())
+        return SettingResult(setting, asked, unserved=asked, unserved_clips=clips, reason=reason)
     digest = evaluation.digests[setting]
     mine = [(item, clip, rows[question, digest]) for item, question, clip in plan.questions]
     unserved = [(clip, row.reason) for _, clip, row in mine if row.status == "unreachable"]

@@ -59,16 +59,10 @@ def _load(
     with media.open_media(path, deadline) as container:
         stream = media.audio_streams(container)[0]
         media.need_decoder(stream, path, "sound")
-        origin = media.start_of(container)
-        codec, channels = stream.codec_context.name, 0
+        codec, raw_aac = stream.codec_context.name, container.format.name == "aac"
+        times, mixer, mono = _Times(media.start_of(container)), _Mixer(), MonoWriter(end_s - start_s)
         sought = seek and start_s > _PREROLL_S and media.seek_to(container, stream, start_s - _PREROLL_S)
-        mono = MonoWriter(end_s - start_s)
-        damaged, wrong, decoded, source_rate, reached, drift_s = 0, 0, 0, 0, 0.0, _DRIFT_S
-        clock: float | None = None
-        watch, skipped, restarted = Clock(), 0.0, False
-        notes: list[str] = []
-        channels_power = mixed_power = 0.0
-        raw_aac = container.format.name == "aac"
+        damaged, drift_s = 0, _DRIFT_S
         for packet in _then_none(media.packets(container, stream, deadline)):
             try:
                 frames = stream.codec_context.decode(packet)
@@ -79,62 +73,114 @@ def _load(
                 drift_s = _ROUNDING_S
                 frames = []
             for frame in frames:
-                if frame.pts is not None:
-                    clock = float(frame.pts * frame.time_base) - origin
-                    step = watch.step(clock)
-                    if step < -FALL_S:
-                        notes.append(_restarts(reached, "only the part before it is used"))
-                        restarted = True
-                        break
-                    if step > LONGEST_PAUSE_S:
-                        notes.append(_restarts(reached, "what follows is joined to it"))
-                        skipped += step
-                    clock -= skipped
-                elif clock is None:
-                    clock = 0.0
-                if sought and not decoded and clock > start_s:
+                at_s = times.begin(frame)
+                if at_s is None:
+                    break
+                if sought and not mixer.frames and at_s > start_s:
                     return None
-                decoded += 1
-                source_rate, channels = frame.sample_rate, frame.layout.nb_channels
-                parts = to_channels(frame)
-                samples = parts[0] if len(parts) == 1 else parts.mean(axis=0)  # as librosa.to_mono takes it
-                if len(parts) > 1 and decoded % _LISTENED == 1:
-                    channels_power += float(np.vdot(parts, parts)) / len(parts)
-                    mixed_power += float(np.vdot(samples, samples))
-                if not np.isfinite(samples).all():  # a single one would spread over everything the resampler gives
-                    wrong += int(np.count_nonzero(~np.isfinite(samples)))
-                    samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
-                mono.write(samples, frame.sample_rate, clock - start_s, drift_s)
+                mono.write(mixer.mix(frame), frame.sample_rate, at_s - start_s, drift_s)
                 drift_s = _DRIFT_S
-                clock += frame.samples / frame.sample_rate
-                if decoded == 1 or clock - reached < LONGEST_PAUSE_S:
-                    reached = max(reached, clock)
+                times.end(frame)
             if raw_aac and packet is not None:  # its timestamps are counts of what came before
-                skipped -= unsaid_seconds(packet)
-            if mono.full or restarted:
+                times.skipped_s -= unsaid_seconds(packet)
+            if mono.full or times.restarted:
                 break
-    if not decoded and damaged:
+    if not mixer.frames and damaged:
         raise MediaError(f"{path}: its sound ({codec}) cannot be decoded; get an undamaged copy")
-    if mono.pauses:
-        begin, end = mono.pauses[0]
-        more = f" (and {len(mono.pauses) - 1} more such pauses)" if len(mono.pauses) > 1 else ""
-        notes.append(
-            f"no sound in the file between {start_s + begin:.1f} s and {start_s + end:.1f} s{more}; silence stands in"
-        )
+    notes = times.notes + _pauses(mono.pauses, start_s)
     if damaged:
         notes.append(f"{damaged} damaged piece{'s' * (damaged > 1)} of sound replaced by silence")
-    if wrong:
-        notes.append(f"{wrong} sample{'s' * (wrong > 1)} of the sound not a number, replaced by silence")
-    if mixed_power < _CANCELLED * channels_power:
-        notes.append("the channels of the sound are opposite and cancel each other out; turn one over in an editor")
+    notes += mixer.notes()
     waveform = mono.finish()
     if not len(waveform):
-        return None, notes, reached
-    return Audio(waveform, source_rate=source_rate, channels=channels, codec=codec), notes, reached
+        return None, notes, times.reached
+    sound = Audio(waveform, source_rate=mixer.source_rate, channels=mixer.channels, codec=codec)
+    return sound, notes, times.reached
 
 
-def _restarts(at_s: float, outcome: str) -> str:
-    return f"the clock of the sound restarts at {at_s:.1f} s; {outcome}"
+class _Times:
+    """When frames sound, seconds from the file's start, also where timestamps lack or their clock is set anew.
+
+    Attributes:
+        reached: Until when there was sound.
+        restarted: The clock fell back: no frame from there on has a time.
+        skipped_s: What is taken off the timestamps that follow.
+        notes: What a user should know.
+    """
+
+    def __init__(self, origin_s: float) -> None:
+        self.reached, self.restarted, self.skipped_s = 0.0, False, 0.0
+        self.notes: list[str] = []
+        self._origin_s, self._next_s, self._first = origin_s, 0.0, True
+        self._clock = Clock()
+
+    def begin(self, frame: Any) -> float | None:
+        """When the next frame begins; None where the clock has restarted."""
+        if frame.pts is not None:
+            stamp = float(frame.pts * frame.time_base) - self._origin_s
+            step = self._clock.step(stamp)
+            if step < -FALL_S:
+                self._note("only the part before it is used")
+                self.restarted = True
+                return None
+            if step > LONGEST_PAUSE_S:
+                self._note("what follows is joined to it")
+                self.skipped_s += step
+            self._next_s = stamp - self.skipped_s
+        return self._next_s
+
+    def end(self, frame: Any) -> None:
+        """Take note of a frame that has been used."""
+        self._next_s += frame.samples / frame.sample_rate
+        if self._first or self._next_s - self.reached < LONGEST_PAUSE_S:
+            self.reached = max(self.reached, self._next_s)
+        self._first = False
+
+    def _note(self, outcome: str) -> None:
+        self.notes.append(f"the clock of the sound restarts at {self.reached:.1f} s; {outcome}")
+
+
+class _Mixer:
+    """Makes mono sound of frames. frames: so many so far; source_rate, channels: of the last one."""
+
+    def __init__(self) -> None:
+        self.frames = self.source_rate = self.channels = 0
+        self._wrong = 0
+        self._channels_power = self._mixed_power = 0.0
+
+    def mix(self, frame: Any) -> np.ndarray:
+        """float32 `[N]`, at the frame's rate."""
+        self.frames += 1
+        self.source_rate, self.channels = frame.sample_rate, frame.layout.nb_channels
+        parts = to_channels(frame)
+        samples: np.ndarray = parts[0] if len(parts) == 1 else parts.mean(axis=0)  # as librosa.to_mono takes it
+        if len(parts) > 1 and self.frames % _LISTENED == 1:
+            self._channels_power += float(np.vdot(parts, parts)) / len(parts)
+            self._mixed_power += float(np.vdot(samples, samples))
+        if not np.isfinite(samples).all():  # a single one would spread over everything the resampler gives
+            self._wrong += int(np.count_nonzero(~np.isfinite(samples)))
+            samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
+        return samples
+
+    def notes(self) -> list[str]:
+        """What a user should know of the sound."""
+        notes = []
+        if self._wrong:
+            notes.append(
+                f"{self._wrong} sample{'s' * (self._wrong > 1)} of the sound not a number, replaced by silence"
+            )
+        if self._mixed_power < _CANCELLED * self._channels_power:
+            notes.append("the channels of the sound are opposite and cancel each other out; turn one over in an editor")
+        return notes
+
+
+def _pauses(pauses: list[tuple[float, float]], start_s: float) -> list[str]:
+    """Say where silence stands in for missing sound. pauses: seconds of the clip, which begins at `start_s`."""
+    if not pauses:
+        return []
+    begin, end = pauses[0]
+    more = f" (and {len(pauses) - 1} more such pauses)" if len(pauses) > 1 else ""
+    return [f"no sound in the file between {start_s + begin:.1f} s and {start_s + end:.1f} s{more}; silence stands in"]
 
 
 def _then_none(packets: Any) -> Any:
