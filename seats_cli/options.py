@@ -111,6 +111,12 @@ def keep_of(kind: str, panel: str) -> Any:
     return option(f"--keep-{kind}", panel=panel, text=text, metavar="PERCENT", parser=parse_percent)
 
 
+def system_in(panel: str) -> Any:
+    """--system."""
+    text = "System prompt, instead of the model's own."
+    return option("--system", panel=panel, text=text, metavar="TEXT", parser=parse_text)
+
+
 def share(percent: float | None) -> float | None:
     """The share that a percentage stands for."""
     return None if percent is None else percent / 100
@@ -274,16 +280,7 @@ class ClipOptions:
 class AnswerOptions:
     """How the answer is made."""
 
-    system: Annotated[
-        str | None,
-        option(
-            "--system",
-            panel=_ANSWER,
-            text="System prompt, instead of the model's own.",
-            metavar="TEXT",
-            parser=parse_text,
-        ),
-    ] = None
+    system: Annotated[str | None, system_in(_ANSWER)] = None
     max_new_tokens: Annotated[
         int,
         option("--max-new-tokens", panel=_ANSWER, text="Longest answer, tokens (default 256).", metavar="N", min=1),

@@ -12,6 +12,7 @@ from seats.bench.presets import Preset
 from seats.costs.memory import available_bytes
 from seats.errors import OutOfMemoryError
 from seats.models.fused import use_fused_blocks
+from seats.models.omni import DTYPES
 from seats.models.thinker import Thinker
 from seats.models.window_attention import use_window_attention
 
@@ -43,6 +44,11 @@ def random_thinker(preset: Preset, device: torch.device, dtype: torch.dtype, see
     use_window_attention(thinker.vision, thinker.audio)
     use_fused_blocks(thinker)
     return thinker
+
+
+def dtype_for(preset: Preset, name: str) -> torch.dtype:
+    """What a preset runs in. name: as for `load_model`; "auto" is float32 for the small ones, else bfloat16."""
+    return DTYPES.get(name) or (torch.float32 if preset.small else torch.bfloat16)
 
 
 def weight_bytes(preset: Preset, dtype: torch.dtype) -> int:

@@ -30,7 +30,7 @@ from seats_cli.options import (
     flag,
     option,
     parse_percent,
-    parse_text,
+    system_in,
 )
 from seats_cli.output import Output
 from seats_cli.places import check_place
@@ -83,16 +83,7 @@ class AnalyzeOptions:
             parser=parse_percent,
         ),
     ] = 5.0
-    system: Annotated[
-        str | None,
-        option(
-            "--system",
-            panel=_PANEL,
-            text="System prompt, instead of the model's own.",
-            metavar="TEXT",
-            parser=parse_text,
-        ),
-    ] = None
+    system: Annotated[str | None, system_in(_PANEL)] = None
     max_new_tokens: Annotated[
         int,
         option(

@@ -173,20 +173,18 @@ def bench(
     out = Output(output)
     out.say_without_effect(context, measured.method or [])
     with out.working("starting"):
-        import torch
-
         from seats.bench.bench import bench as run_bench
-        from seats.bench.build import parameters
+        from seats.bench.build import dtype_for, weight_bytes
         from seats.bench.measure import settings_of
         from seats.bench.presets import find_preset
-        from seats.models.omni import DTYPES, device_named
+        from seats.models.omni import device_named
 
         device = device_named(model.device)
         preset = find_preset(model.model) if model.model else _default_preset(device, out)
-        dtype = DTYPES.get(model.dtype) or (torch.float32 if preset.small else torch.bfloat16)
+        dtype = dtype_for(preset, model.dtype)
         methods = measured.method or ["seats"]
         check_methods(methods)
-        fit_threads_to(parameters(preset) * dtype.itemsize)
+        fit_threads_to(weight_bytes(preset, dtype))
         document = run_bench(
             preset,
             _load(load, preset),

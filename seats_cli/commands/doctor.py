@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,7 @@ from seats_cli.usage import FAILED
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from seats_cli.machine import Machine
 
@@ -68,68 +70,64 @@ def _table(machine: Machine) -> Table:
     return table
 
 
-def _rows(machine: Machine) -> list[tuple[str, Any]]:
+def _rows(machine: Machine) -> Iterator[tuple[str, Any]]:
     from rich.text import Text
 
     from seats_cli.flow import Flow
 
-    works = [name for name, decodes in machine.codecs.items() if decodes]
-    fails = [name for name, decodes in machine.codecs.items() if not decodes]
-    codecs = Text(", ".join(works) or "none", style="green" if works else "red")
-    if fails:
-        codecs.append(f"; not {', '.join(fails)}", style="red")
     versions = machine.versions
-    tested = Text()
-    if machine.transformers_tested is not None:
-        low, high = machine.transformers_tested
-        inside = machine.transformers_inside
-        tested = Text(
-            f"{'inside' if inside else 'outside'} the tested range {low} to {high}",
-            style="green" if inside else "red",
-        )
-    rows: list[tuple[str, Any]] = [
-        ("seats", versions["seats"]),
-        ("python", f"{machine.python} on {machine.system}, {machine.cpus} CPU cores"),
-        ("torch", versions["torch"] or "missing"),
-        ("transformers", Flow([versions["transformers"] or "missing", tested])),
-    ]
+    yield "seats", versions["seats"]
+    yield "python", f"{machine.python} on {machine.system}, {machine.cpus} CPU cores"
+    yield "torch", versions["torch"] or "missing"
+    yield "transformers", Flow([versions["transformers"] or "missing", _tested(machine)])
     for gpu in machine.gpus:
-        rows.append(
-            (
-                f"GPU cuda:{gpu.index}",
-                Flow([gpu.name, f"{size(gpu.free_bytes)} of {size(gpu.total_bytes)} free", f"sm {gpu.capability}"]),
-            )
-        )
+        memory = f"{size(gpu.free_bytes)} of {size(gpu.total_bytes)} free"
+        yield f"GPU cuda:{gpu.index}", Flow([gpu.name, memory, f"sm {gpu.capability}"])
     if not machine.gpus:
-        rows.append(("GPU", "none that torch can use; models run on the CPU"))
+        yield "GPU", "none that torch can use; models run on the CPU"
     if machine.attention is not None:
         flash = machine.attention.flash_attn or "not installed (not needed)"
         varlen = "yes" if machine.attention.varlen else "no (batched windows instead)"
-        rows.append(
-            (
-                "attention",
-                Flow([f"SDPA: {', '.join(machine.attention.sdpa)}", f"varlen: {varlen}", f"flash-attn: {flash}"]),
-            )
-        )
-        rows.append(("Triton", _triton(machine.attention.triton, bool(machine.gpus))))
-    rows += [
-        ("decodes", codecs),
-        ("PyAV", versions["av"] or "missing"),
-        ("extras", _extras(machine.extras)),
-        ("memory", f"{size(machine.memory_free_bytes)} free"),
-        ("disk", f"{size(machine.hub.cache_free_bytes)} free in {machine.hub.cache}"),
-        ("hub", _hub_line(machine)),
-    ]
+        kernels = [f"SDPA: {', '.join(machine.attention.sdpa)}", f"varlen: {varlen}", f"flash-attn: {flash}"]
+        yield "attention", Flow(kernels)
+        yield "Triton", _triton(machine.attention.triton, bool(machine.gpus))
+    yield "decodes", _codecs(machine.codecs)
+    yield "PyAV", versions["av"] or "missing"
+    yield "extras", _extras(machine.extras)
+    yield "memory", f"{size(machine.memory_free_bytes)} free"
+    yield "disk", f"{size(machine.hub.cache_free_bytes)} free in {machine.hub.cache}"
+    yield "hub", _hub_line(machine)
     for model in (machine.built_in, *machine.hub.models):
-        here = Text("not on disk", style="dim") if model.bytes is None else Text(size(model.bytes), style="green")
-        if model is machine.built_in and model.bytes is None:
-            here = Text("missing", style="red")
-        rows.append(("models" if model is machine.built_in else "", Flow([model.name, here], separator="  ")))
+        built_in = model is machine.built_in
+        missing = Text("missing", style="red") if built_in else Text("not on disk", style="dim")
+        here = missing if model.bytes is None else Text(size(model.bytes), style="green")
+        yield "models" if built_in else "", Flow([model.name, here], separator="  ")
     for problem in machine.problems:
-        rows.append(("problem", Text(one_line(problem), style="red")))
+        yield "problem", Text(one_line(problem), style="red")
     if not machine.problems:
-        rows.append(("", Text("The built-in model can run here.", style="green")))
-    return rows
+        yield "", Text("The built-in model can run here.", style="green")
+
+
+def _tested(machine: Machine) -> Text:
+    """Whether transformers is of a version that the tests passed with."""
+    from rich.text import Text
+
+    if machine.transformers_tested is None:
+        return Text()
+    (low, high), inside = machine.transformers_tested, machine.transformers_inside
+    said = f"{'inside' if inside else 'outside'} the tested range {low} to {high}"
+    return Text(said, style="green" if inside else "red")
+
+
+def _codecs(codecs: dict[str, bool]) -> Text:
+    from rich.text import Text
+
+    works = [name for name, decodes in codecs.items() if decodes]
+    fails = [name for name, decodes in codecs.items() if not decodes]
+    said = Text(", ".join(works) or "none", style="green" if works else "red")
+    if fails:
+        said.append(f"; not {', '.join(fails)}", style="red")
+    return said
 
 
 def _hub_line(machine: Machine) -> str:
@@ -149,7 +147,7 @@ def _triton(version: str | None, has_gpu: bool) -> str:
     return version
 
 
-def _extras(extras: dict[str, bool]) -> Any:
+def _extras(extras: dict[str, bool]) -> Text:
     from rich.text import Text
 
     here = [name for name, whole in extras.items() if whole]

@@ -23,8 +23,8 @@ from seats_cli.options import (
     SelectionOptions,
     flag,
     option,
-    parse_text,
     share,
+    system_in,
 )
 from seats_cli.output import Output
 from seats_cli.planning import FitOptions, fitting
@@ -63,16 +63,7 @@ class ProfileOptions(ComparedOptions):
             min=1,
         ),
     ] = 16
-    system: Annotated[
-        str | None,
-        option(
-            "--system",
-            panel=_RUN,
-            text="System prompt, instead of the model's own.",
-            metavar="TEXT",
-            parser=parse_text,
-        ),
-    ] = None
+    system: Annotated[str | None, system_in(_RUN)] = None
     seed: Annotated[
         int, option("--seed", panel=_RUN, text="Seed for random choices (default 0).", metavar="N", min=0)
     ] = 0
@@ -163,20 +154,18 @@ def _with_random_weights(
     check_clip(path, part)
     check_header(path, part)
     with out.working("starting"):
-        import torch
-
-        from seats.bench.build import parameters
+        from seats.bench.build import dtype_for, weight_bytes
         from seats.bench.presets import find_preset
         from seats.bench.stand_in import random_model, sampling_of
         from seats.media import ReadingClip, read_clip
-        from seats.models.omni import DTYPES, device_named
+        from seats.models.omni import device_named
 
         check_methods(methods)
         preset = find_preset(options.model)
         device = device_named(options.device)
         out.now(f"making {preset.name}")
-        dtype = DTYPES.get(options.dtype) or (torch.float32 if preset.small else torch.bfloat16)
-        fit_threads_to(parameters(preset) * dtype.itemsize)
+        dtype = dtype_for(preset, options.dtype)
+        fit_threads_to(weight_bytes(preset, dtype))
         made = random_model(preset, device, dtype, seed)
         out.now("reading the clip")
         ready = time.perf_counter()
