@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from seats.units import counted, size
+from seats.units import counted, flops, milliseconds, percent, size, three_digits, times
 from seats_cli.flow import Fitted, Flow, bar
 from seats_cli.summary import STYLES
 from seats_cli.text import one_line
@@ -94,8 +94,6 @@ def _group(group: Group, ascii_only: bool) -> Iterator[RenderableType]:
 
 
 def _facts(group: Group) -> Iterator[Text | str]:
-    from seats.units import percent, three_digits, times
-
     yield f"{group.rows:,} answered"
     if cut := group.finish_reasons.get("length"):
         yield f"{cut:,} cut at the limit"
@@ -137,7 +135,6 @@ def _table(*columns: str) -> Table:
 def _latency(group: Group, ascii_only: bool, bars: bool) -> Table:
     from seats.report.names import STEP_NAMES
     from seats.report.summary import PARTS_OF_TOTAL
-    from seats.units import milliseconds, percent
 
     table = _table("<time", "median", "95th pct.", "share", *["<"] * bars)
     for name, step in group.latency.items():
@@ -156,7 +153,6 @@ def _latency(group: Group, ascii_only: bool, bars: bool) -> Table:
 
 def _flops(group: Group, medians: bool) -> Table:
     from seats.report.names import PART_NAMES
-    from seats.units import flops, times
 
     def row(cost: Cost) -> list[str]:
         full, run = cost.full, cost.run
@@ -177,8 +173,6 @@ def _flops(group: Group, medians: bool) -> Table:
 
 def _retention(group: Group, ascii_only: bool, columns: int) -> Table:
     """columns: of each modality; 3 for tokens, share and bar, 2 without the bar, 1 for the share."""
-    from seats.units import flops, percent
-
     shown = [name for name in STYLES if group.retention[name].stages]
     stages = {name: group.retention[name].stages for name in shown}
     headers = {3: ("{}", "", "<"), 2: ("{}", ""), 1: ("{}",)}[columns]
@@ -208,7 +202,6 @@ def _retention(group: Group, ascii_only: bool, columns: int) -> Table:
 def _slowest(group: Group, texts: int) -> Table:
     """texts: how many are said of a row: the clip, the question, in which step most of the time went."""
     from seats.report.names import STEP_NAMES
-    from seats.units import milliseconds
 
     table = _table("slowest", *["<most of it in"] * (texts > 2), "<clip", *["<question"] * (texts > 1), "line")
     for slow in group.slowest:
@@ -221,8 +214,6 @@ def _slowest(group: Group, texts: int) -> Table:
 
 
 def _failures(file: FileReport) -> Table:
-    from seats.units import percent
-
     table = _table("failed", "", "<cause")
     for cause in file.failures:
         said = Text.assemble((one_line(cause.type), "red"), f" {one_line(cause.message)}")
@@ -264,7 +255,6 @@ def _against(against: Against) -> Iterator[RenderableType]:
 
 def _ratios(compared: Comparison, spread: bool) -> Table:
     from seats.report.names import STEP_NAMES
-    from seats.units import flops, milliseconds, times
 
     table = _table("<median", "there", "here", "there / here", *(["middle 90 % of pairs"] if spread else []))
     rows: list[tuple[str, Ratio, Callable[[float], str]]] = [

@@ -200,8 +200,8 @@ class _Alive:
             deepstack=deepstack,
         )
 
-    def add_deepstack(self, layer: int) -> None:
-        """Add to the output of decoder layer `layer` (1-based) what belongs there, and forget it."""
+    def add_deepstack(self) -> None:
+        """Add to the output of the next of the first decoder layers what belongs there, and forget it."""
         if self.visual is None or not self.deepstack:
             return
         features = self.deepstack[0].to(self.hidden.dtype)
@@ -339,7 +339,7 @@ class _Engine:
                 for number in range(done + 1, moment + 1):
                     trace.layers.append(record.counts)
                     alive.hidden = self._run(self.thinker.layers[number - 1], alive.hidden, None, alive.rotary, cache)
-                    alive.add_deepstack(number)
+                    alive.add_deepstack()
             if moment in moments:
                 with self.timer.step("selection"):
                     alive = self._after_layer(alive, moment, cuts, record)
