@@ -94,10 +94,10 @@ def _listed(base: str, content: bytes, where: str) -> Found:
 def _in_folder(folder: str, recursive: bool, needed: bool) -> Found:
     found = Found(folder)
     others: Counter[str] = Counter()
-    linked, inner, hidden, closed = 0, 0, 0, []
+    linked, inner, hidden = 0, 0, 0
 
     def note(error: OSError) -> None:
-        closed.append(f"{error.filename}: cannot be looked into ({error.strerror})")
+        found.remarks.append(f"{error.filename}: cannot be looked into ({error.strerror})")
 
     for place, folders, files in os.walk(folder, onerror=note):
         hidden += sum(name.startswith(".") for name in folders)
@@ -113,24 +113,25 @@ def _in_folder(folder: str, recursive: bool, needed: bool) -> Found:
         if not recursive:
             break
     found.names.sort(key=os.fsencode)
-    found.remarks.extend(closed)
     if not found.names and not needed:
         return found
     if others:
-        total = sum(others.values())
         kinds = ", ".join(f"{count} {kind}" for kind, count in others.most_common(5))
-        are = "file is" if total == 1 else "files are"
-        found.remarks.append(f"{total} {are} skipped, not video or sound by extension ({kinds}); a list takes any file")
+        skipped = _are(others.total(), "file")
+        found.remarks.append(f"{skipped} skipped, not video or sound by extension ({kinds}); a list takes any file")
     if inner and not recursive:
-        are = "folder in it is" if inner == 1 else "folders in it are"
-        found.remarks.append(f"{inner} {are} not entered; --recursive does that")
+        found.remarks.append(f"{_are(inner, 'folder', ' in it')} not entered; --recursive does that")
     elif linked:
-        found.remarks.append(f"{linked} linked {'folder is' if linked == 1 else 'folders are'} not entered")
+        found.remarks.append(f"{_are(linked, 'linked folder')} not entered")
     if hidden and recursive:
-        found.remarks.append(f"{hidden} hidden {'folder is' if hidden == 1 else 'folders are'} not entered")
+        found.remarks.append(f"{_are(hidden, 'hidden folder')} not entered")
     if not found.names:
         raise MediaError("; ".join([f"{folder}: holds no clips", *found.remarks]))
     return found
+
+
+def _are(count: int, what: str, where: str = "") -> str:
+    return f"{count} {what}{where} is" if count == 1 else f"{count} {what}s{where} are"
 
 
 @dataclass(frozen=True)

@@ -117,20 +117,24 @@ def alternate(
                 if row.error is not None:
                     continue
                 announce(f"{where}: {row.setting.label}")
-                try:
-                    result = run(row.setting)
-                except Exception as error:  # the other settings' measurements are not to be lost with this one's
-                    row.error, row.runs = _said(error), []
-                    if not (isinstance(error, SeatsError) or is_out_of_memory(error)):
-                        row.traceback = traceback.format_exc()
-                    del error
-                    _free()
-                    continue
-                if counts:
-                    row.runs.append(result)
+                _measure(row, run, counts)
     finally:
         gc.unfreeze()
     return rows
+
+
+def _measure(row: Row, run: Callable[[Setting], Run], counts: bool) -> None:
+    try:
+        result = run(row.setting)
+    except Exception as error:  # the other settings' measurements are not to be lost with this one's
+        row.error, row.runs = _said(error), []
+        if not (isinstance(error, SeatsError) or is_out_of_memory(error)):
+            row.traceback = traceback.format_exc()
+    else:
+        if counts:
+            row.runs.append(result)
+        return
+    _free()  # only here has the error let go of what it held
 
 
 def counted(rows: Sequence[Row]) -> int:

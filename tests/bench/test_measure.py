@@ -1,6 +1,7 @@
 """Alternation, failures of single settings, and what is said of the times."""
 
 import gc
+import weakref
 
 import pytest
 import torch
@@ -65,6 +66,19 @@ def test_one_setting_that_fails_leaves_the_others(error, said):
     assert len(seats.runs) == 3
     assert calls.count(FULL) == 2  # not tried again
     assert ratios(full, seats, lambda r: r.prefill_ms) is None
+
+
+def test_what_a_failed_setting_held_is_gone_before_memory_is_given_back(monkeypatch):
+    held, there = [], []
+
+    def run(setting):
+        tensor = torch.zeros(8)
+        held.append(weakref.ref(tensor))
+        raise torch.OutOfMemoryError(f"no room beside {len(tensor)}")
+
+    monkeypatch.setattr("seats.bench.measure._free", lambda: there.append(held[-1]() is not None))
+    alternate([FULL], run, 1, 0)
+    assert there == [False]
 
 
 def test_an_error_that_nobody_foresaw_leaves_the_others_and_is_told_in_full():
