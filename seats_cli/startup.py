@@ -247,17 +247,24 @@ def with_options(sampling: FrameSampling, options: ClipOptions) -> FrameSampling
     return sampling.changed(fps=options.fps, max_frames=options.max_frames, max_pixels=options.max_pixels)
 
 
-def decode(path: Path, options: ClipOptions, checkpoint: Checkpoint, arriving: Arriving | None = None) -> Clip:
-    """The clip as the checkpoint's model wants it. Raises MediaError or SettingsError."""
+def load(path: Path, options: ClipOptions, rule: FrameSampling, arriving: Arriving | None = None) -> Clip:
+    """The clip by a model's frame and size rule with what the options say. Raises MediaError or SettingsError."""
     from seats.media import load_clip
 
     return load_clip(
         path,
         start_s=options.start,
         end_s=options.end,
-        sampling=sampling_for(checkpoint, options),
+        sampling=with_options(rule, options),
         use_video=not options.no_video,
         use_audio=not options.no_audio,
         timeout_s=options.timeout,
         arriving=arriving,
     )
+
+
+def decode(path: Path, options: ClipOptions, checkpoint: Checkpoint, arriving: Arriving | None = None) -> Clip:
+    """The clip as the checkpoint's model wants it. Raises MediaError or SettingsError."""
+    from seats.models.sampling import frame_sampling
+
+    return load(path, options, frame_sampling(checkpoint), arriving)

@@ -28,7 +28,7 @@ from seats_cli.options import (
 )
 from seats_cli.output import Output
 from seats_cli.planning import FitOptions, fitting
-from seats_cli.startup import Started, check_clip, check_header, fit_threads_to, start, with_options
+from seats_cli.startup import Started, check_clip, check_header, fit_threads_to, load, start
 from seats_cli.usage import WrongUsage
 
 ORDER = 70
@@ -157,7 +157,7 @@ def _with_random_weights(
         from seats.bench.build import dtype_for, weight_bytes
         from seats.bench.presets import find_preset
         from seats.bench.stand_in import random_model, sampling_of
-        from seats.media import ReadingClip, read_clip
+        from seats.media import ReadingClip
         from seats.models.omni import device_named
 
         check_methods(methods)
@@ -171,15 +171,7 @@ def _with_random_weights(
         ready = time.perf_counter()
 
         def read() -> ReadingClip:
-            return read_clip(
-                path,
-                start_s=part.start,
-                end_s=part.end,
-                sampling=with_options(sampling_of(preset), part),
-                use_video=not part.no_video,
-                use_audio=not part.no_audio,
-                timeout_s=part.timeout,
-            )
+            return ReadingClip(lambda arriving: load(path, part, sampling_of(preset), arriving))
 
         reading = read()
         reading.result()
