@@ -106,49 +106,41 @@ def parts(dry: bool = False) -> list[Part]:
     """All parts in order of importance. dry: small stand-ins on a CPU."""
     made = [_tests("kernels", KERNEL_TESTS, 90, dry)]
     for model in MODELS:
-        name = model.small if dry else model.preset
-        common = (
-            "-m",
-            "seats_cli",
-            "bench",
-            "--model",
-            name,
-            "--json",
-            "--debug",
-            *(("--device", "cpu") if dry else ()),
-        )
-        rounds = ("--rounds", "1", "--warmups", "0") if dry else ("--rounds", "5", "--warmups", "2")
-        few = ("--rounds", "1", "--warmups", "0") if dry else ("--rounds", "3", "--warmups", "1")
-        keeps = [f"--keep={keep}%" for keep in ((10,) if dry else KEEPS)]
-        size = ("--tokens=60+25+20",) if dry else ()
-        large = 1.3 if model.short == "30b" else 1
-        tokens = (*common, *size, "--stock", "--method=seats", *keeps, *rounds, "--new-tokens=4")
-        made.append(Part(f"{model.short}-tokens", tokens, round(90 * large), model.gib))
-        clip = "--frames=4 --size=160x120 --seconds=2" if dry else "--frames=128 --size=854x480 --seconds=60"
-        frames = (*common, *clip.split(), "--stock", "--keep=10%", *few, "--new-tokens=0")
-        made.append(Part(f"{model.short}-first-token", _first_token(name, dry, few), round(80 * large), model.gib + 4))
-        made.append(Part(f"{model.short}-frames", frames, round(80 * large), model.gib + 8))
-        if model.short == "7b":
-            profiled = ("benchmarks/gpu_profile.py", "--model", name)
-            if dry:
-                profiled += ("--device", "cpu", "--tokens=60+25+20", "--frames=4", "--size=160x120")
-            made.append(Part("7b-profile", profiled, 55, model.gib + 8))
-        methods = [f"--method={one}" for one in (("random",) if dry else _methods())]
-        made.append(
-            Part(
-                f"{model.short}-methods",
-                (*common, *size, *methods, *keeps, *few, "--new-tokens=0"),
-                round(130 * large),
-                model.gib,
-            )
-        )
-        hour = ("--tokens=600+500+20",) if dry else ("--tokens=105984+90000+150",)
-        once = ("--rounds", "1", "--warmups", "0" if dry else "1")
-        if model.short == "7b":
-            made.append(Part("7b-hour", (*common, *hour, "--keep=10%", *once, "--new-tokens=2"), 100, 48))
+        made += _parts_of(model, dry)
     if not dry:
         made.append(Part("plan-check", ("benchmarks/plan_check.py", "--device", "cuda"), 60, 4))
     made.append(_tests("choices", CHOICE_TESTS, 200, dry))
+    return made
+
+
+def _parts_of(model: Model, dry: bool) -> list[Part]:
+    def rounds(counted: int, warmups: int) -> tuple[str, ...]:
+        return ("--rounds", "1", "--warmups", "0") if dry else ("--rounds", f"{counted}", "--warmups", f"{warmups}")
+
+    name, short = model.small if dry else model.preset, model.short
+    slow = 1.3 if short == "30b" else 1
+    bench = ("-m", "seats_cli", "bench", "--model", name, "--json", "--debug", *(("--device", "cpu") if dry else ()))
+    size = ("--tokens=60+25+20",) if dry else ()
+    clip = ("--frames=4", "--size=160x120") if dry else ("--frames=128", "--size=854x480")
+    keeps = [f"--keep={keep}%" for keep in ((10,) if dry else KEEPS)]
+    tokens = (*bench, *size, "--stock", "--method=seats", *keeps, *rounds(5, 2), "--new-tokens=4")
+    lasting = f"--seconds={2 if dry else 60}"
+    frames = (*bench, *clip, lasting, "--stock", "--keep=10%", *rounds(3, 1), "--new-tokens=0")
+    made = [
+        Part(f"{short}-tokens", tokens, round(90 * slow), model.gib),
+        Part(f"{short}-first-token", _first_token(name, dry, rounds(3, 1)), round(80 * slow), model.gib + 4),
+        Part(f"{short}-frames", frames, round(80 * slow), model.gib + 8),
+    ]
+    if short == "7b":
+        small = ("--device", "cpu", *size, *clip) if dry else ()
+        profile = ("benchmarks/gpu_profile.py", "--model", name, *small)
+        made.append(Part("7b-profile", profile, 55, model.gib + 8))
+    methods = [f"--method={one}" for one in (("random",) if dry else _methods())]
+    every = (*bench, *size, *methods, *keeps, *rounds(3, 1), "--new-tokens=0")
+    made.append(Part(f"{short}-methods", every, round(130 * slow), model.gib))
+    if short == "7b":
+        hour = "--tokens=600+500+20" if dry else "--tokens=105984+90000+150"
+        made.append(Part("7b-hour", (*bench, hour, "--keep=10%", *rounds(1, 1), "--new-tokens=2"), 100, 48))
     return made
 
 
