@@ -205,6 +205,11 @@ def test_a_profile_names_kernels_and_products(tmp_path):
     windows = result["window_attention_ms"]
     assert list(windows) == ["one_kernel", "rotated_before"]
     assert all(len(taken) == 3 and min(taken) > 0 for taken in windows.values())
+    assert [its["patches"] for its in result["encoder_parts"]] == [4_096, 8_192, 16_384, 32_768, 65_536]
+    assert all(len(its["rounds_ms"]) == 3 and its["ms"] > 0 for its in result["encoder_parts"])
+    assert {its["product"] for its in result["layouts"]} == {"o + residual", "down + residual", "gate, up", "q, k, v"}
+    assert all(its["apart_ms"] > 0 and its["in_one_ms"] > 0 for its in result["layouts"])
+    assert {its["rows"] % 128 for its in result["row_counts"] if its["rows"] != its["near"]} == {0}
 
 
 def test_figures_of_rows_that_lack_something():
