@@ -117,9 +117,9 @@ def analyze(
 ) -> None:
     """How long a model needs video and audio: accuracy with either or both removed after each decoder layer.
 
-    The curves part the layers in shallow ones, which need all tokens, middle ones, which need them less and less, and
-    late ones, which need none. From these borders come the layers at which seats drops tokens. For shapes-and-sounds
-    the validation clips are used, not those that seats eval measures accuracy on.
+    The curves divide the layers into shallow ones, which need all tokens, middle ones, which need them less and less,
+    and late ones, which need none. After which layers seats drops tokens follows from these borders. For
+    shapes-and-sounds the validation clips are used, not those that seats eval measures accuracy on.
 
     [bold]Examples[/bold]
 

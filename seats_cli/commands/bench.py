@@ -156,6 +156,9 @@ def bench(
 ) -> None:
     """Time methods against full tokens at a model's true dimensions with random weights; nothing is downloaded.
 
+    A method that cannot reach its target is named below the tables. The exit code is 1 if none that was asked for could
+    be measured.
+
     [bold]Examples[/bold]
 
     seats bench --model qwen2.5-omni-7b --keep 35% --keep 10% --stock

@@ -52,7 +52,7 @@ def chat(
 ) -> None:
     """Ask question after question about a clip, which is read and encoded once.
 
-    /help lists what can be typed beside questions: /keep 25%, /method NAME, /view, /save FILE, /reset, /quit.
+    /help lists what can be typed besides questions: /keep 25%, /method NAME, /view, /save FILE, /reset, /quit.
 
     From a pipe, each line is a question or such a command, and standard output gets the answers alone.
     What fails does not end the chat; the exit code is then 3.

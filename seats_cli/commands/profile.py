@@ -91,6 +91,9 @@ def profile(
 ) -> None:
     """Measure time by step, FLOPs and memory of methods against full tokens, on one clip, in alternation.
 
+    A method that cannot reach its target is named below the tables. The exit code is 1 if none that was asked for could
+    be measured.
+
     [bold]Examples[/bold]
 
     seats profile holiday.mp4 --method seats --method random --keep 10% --keep 25%
