@@ -257,7 +257,7 @@ class ClipOptions:
         option(
             "--max-pixels",
             panel=_CLIP,
-            text="Maximum pixels per frame: 200704 or 448x448.",
+            text="Maximum pixels per frame, such as 200704 or 448x448 (default the model's own).",
             metavar="PIXELS",
             parser=parse_pixels,
         ),
