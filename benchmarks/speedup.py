@@ -48,6 +48,7 @@ def measured(seconds: float, rounds: int, folder: Path) -> dict[str, Any]:
                 "keep_percent": row["keep_percent"],
                 "prefill_ms": row["latency_ms"]["selection_and_prefill"],
                 "prefill_speedup": row["speedup"]["selection_and_prefill"],
+                "with_saliency_speedup": row["speedup"]["with_saliency"],
                 "first_token_speedup": row["speedup"]["first_token"],
                 "flops_reduction": row["flops"]["reduction"],
                 "first_token_from_file_ms": row["from_file_ms"]["first_token"],

@@ -32,6 +32,7 @@ _STEPS = {
 }
 _RATIOS = {
     "selection_and_prefill": "selection + prefill",
+    "with_saliency": "with saliency",
     "over_stock": "stock prefill",
     "vision_over_stock": "stock vision",
     "first_token": "first token",

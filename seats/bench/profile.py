@@ -11,7 +11,7 @@ from typing import Any
 
 from seats.bench.measure import Run, Spread, alternate, counted
 from seats.bench.rate import matmul_rate, synchronise
-from seats.bench.report import machine_json, rows_json, spread_json
+from seats.bench.report import STEPS, machine_json, rows_json, spread_json
 from seats.costs.flops import flops_report
 from seats.costs.memory import kv_cache_bytes, peak_device_bytes, reset_peak_device_bytes
 from seats.costs.timers import StepTimer
@@ -116,8 +116,7 @@ def _from_file(
         prompt = build_prompt(model, encoded, asked.text, asked.system, asked.decoding.max_new_tokens, method.wants)
         made = generate(model, prompt, method, asked.decoding, timer, asked.kv)
         first, read_ms = 1e3 * (made.first_token_at - began), 1e3 * clip.seconds
-        steps = ("prepare", "encode_video", "encode_audio", "selection", "prefill")
-        worked = sum(timer.ms().get(step, 0.0) for step in steps)
+        worked = sum(timer.ms().get(step, 0.0) for step in STEPS)
         found["first_token"].append(first)
         found["read"].append(read_ms)
         found["hidden"].append(max(0.0, read_ms + worked - first))
@@ -137,7 +136,7 @@ def _run(model: OmniModel, clip: Clip, question: Question) -> Run:
     reset_peak_device_bytes(thinker.device)
     synchronise(thinker.device)
     began = time.perf_counter()
-    encoded = encode_clip(model, clip, [method.wants], timer, saliency_apart=True)
+    encoded = encode_clip(model, clip, [method.wants], timer)
     with timer.step("prepare"):
         reserve = question.decoding.max_new_tokens
         prompt = build_prompt(model, encoded, question.text, question.system, reserve, method.wants)

@@ -188,9 +188,12 @@ def answer_encoded(
     peak = peak_device_bytes(model.thinker.device)  # before full tokens are measured beside it
     config = model.thinker.config
     flops = flops_report(config, made.trace, encoded.workload, method.wants, model.thinker.family)
-    latency = _latency(timer.ms(), made, decode_ms, since)
+    steps = timer.ms()
+    if not (method.wants.of_video or method.wants.of_audio):
+        steps.pop("saliency", None)  # it was read for others
+    latency = _latency(steps, made, decode_ms, since)
     if question.compare and not isinstance(method, Full):
-        speedup = _measured(model, prompt, method, question, latency)
+        speedup = _measured(model, prompt, method, question, latency, steps.get("saliency", 0.0))
     else:
         speedup = _estimated(flops, latency)
     cache_tokens = made.trace.cache_tokens
@@ -223,10 +226,11 @@ def _time_note(scale: float, decoding: Decoding) -> tuple[str, ...]:
 def _latency(
     steps: dict[str, float], made: Generation, decode_ms: float | None, since: float | None
 ) -> dict[str, float | None]:
-    """Milliseconds per step. first_token: reading, and all that came after it until then; the sum of the steps where
-    `since` does not say when that began. The model's loading is left out."""
+    """Milliseconds per step. selection: saliency too. first_token: reading, and all that came after it until then; the
+    sum of the steps where `since` does not say when that began. The model's loading is left out."""
+    saliency = steps.get("saliency", 0.0)
     if since is None:
-        encoding = sum(steps.get(name, 0.0) for name in ("prepare", "encode_video", "encode_audio"))
+        encoding = saliency + sum(steps.get(name, 0.0) for name in ("prepare", "encode_video", "encode_audio"))
         after_reading = encoding + made.first_token_ms
     else:
         after_reading = 1e3 * (made.first_token_at - since)
@@ -237,7 +241,7 @@ def _latency(
         "prepare": steps.get("prepare", 0.0),
         "encode_video": steps.get("encode_video"),
         "encode_audio": steps.get("encode_audio"),
-        "selection": steps.get("selection", 0.0),
+        "selection": saliency + steps.get("selection", 0.0),
         "prefill": steps["prefill"],
         "first_token": first,
         "per_output_token": made.per_token_ms,
@@ -253,8 +257,13 @@ def _estimated(flops: FlopsReport, latency: dict[str, float | None]) -> Speedup:
     return Speedup(ratio, (first - ours + ratio * ours) / first, "estimated")
 
 
-def _measured(model: OmniModel, prompt: Prompt, method: Method, question: Question, latency: dict[str, Any]) -> Speedup:
-    """Prefill with full tokens and with the method in alternation, after a warm-up of both."""
+def _measured(
+    model: OmniModel, prompt: Prompt, method: Method, question: Question, latency: dict[str, Any], saliency_ms: float
+) -> Speedup:
+    """Prefill with full tokens and with the method in alternation, after a warm-up of both.
+
+    saliency_ms: what reading the saliency took, once for the clip; it counts as the method's.
+    """
     one_token = Decoding(max_new_tokens=1)
 
     def prefill_ms(which: Method) -> float:
@@ -263,7 +272,7 @@ def _measured(model: OmniModel, prompt: Prompt, method: Method, question: Questi
         steps = timer.ms()
         return steps["prefill"] + steps.get("selection", 0.0)
 
-    rounds = [(prefill_ms(Full()), prefill_ms(method)) for _ in range(COMPARE_ROUNDS + 1)][1:]
+    rounds = [(prefill_ms(Full()), saliency_ms + prefill_ms(method)) for _ in range(COMPARE_ROUNDS + 1)][1:]
     ratios = [full / ours for full, ours in rounds]
     others = latency["first_token"] - latency["prefill"] - latency["selection"]
     full, ours = (statistics.median(column) for column in zip(*rounds, strict=True))

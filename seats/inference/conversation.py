@@ -114,7 +114,7 @@ class Conversation:
 
     def encoded_with(self, wants: EncoderWants, timer: StepTimer | None = None) -> EncodedClip:
         """The encoded clip with what `wants` asks for. The encoders run if they have not; what they did not hand out
-        then is made of what was caught as they ran, which counts as the step "selection" of `timer`."""
+        then is made of what was caught as they ran, which is the step "saliency" of `timer` then."""
         thinker = self.model.thinker
         if self._encoded is None:
             own = StepTimer(thinker.device)
@@ -122,7 +122,7 @@ class Conversation:
                 self._encoded = encode_clip(self.model, self.clip, [wants], own)
             self._caught, self._encoder_ms = (vision, audio), own.ms()
         encoded, (vision, audio) = self._encoded, self._caught
-        with torch.inference_mode(), (timer or StepTimer(thinker.device)).step("selection"):
+        with torch.inference_mode(), (timer or StepTimer(thinker.device)).step("saliency"):
             if encoded.video is not None and encoded.grid and wants.of_video and wants not in encoded.video.signals:
                 if len(vision["cos"]) < math.prod(encoded.grid):
                     # Encoded in parts, only the last of which was caught: all would be gigabytes. Rather once more.

@@ -60,17 +60,15 @@ def encode_clip(
     clip: Clip | ReadingClip,
     wants: Collection[EncoderWants],
     timer: StepTimer,
-    saliency_apart: bool = False,
 ) -> EncodedClip:
-    """Run the encoders; steps "prepare", "encode_video" and "encode_audio" go to `timer`.
+    """Run the encoders; steps "prepare", "encode_video", "encode_audio" and "saliency" go to `timer`.
 
     clip: one that is still being read is encoded as it comes, unless both would be the CPU's work. wants: what each
-    method that will be used wants of the encoders. saliency_apart: whether reading it off them is a step of its own,
-    "saliency". Raises OutOfMemoryError, MediaError if neither pictures nor sound are long enough for a single token,
-    and what reading raised. Does not wait for the device.
+    method that will be used wants of the encoders; reading it off them is the step "saliency". Raises OutOfMemoryError,
+    MediaError if neither pictures nor sound are long enough for a single token, and what reading raised. Does not wait
+    for the device.
     """
-    pictures = _VideoEncoder(model, wants, timer, saliency_apart)
-    sound = _AudioEncoder(model, wants, timer, saliency_apart)
+    pictures, sound = _VideoEncoder(model, wants, timer), _AudioEncoder(model, wants, timer)
     if isinstance(clip, ReadingClip):
         if encodes_beside_reading(model.thinker.device):
             pictures.arriving(clip.arriving, sound.encode)
@@ -96,8 +94,8 @@ class _VideoEncoder:
     """Encodes a clip's frames part by part, each of `grids_at_once` grids but the last, whether they are all there or
     come one after another: the result is the same to the bit."""
 
-    def __init__(self, model: OmniModel, wants: Collection[EncoderWants], timer: StepTimer, apart: bool) -> None:
-        self._model, self._wants, self._timer, self._apart = model, wants, timer, apart
+    def __init__(self, model: OmniModel, wants: Collection[EncoderWants], timer: StepTimer) -> None:
+        self._model, self._wants, self._timer = model, wants, timer
         self._parts: list[EncodedVideo] = []
         self._frames = 0
         self._attempt = 0
@@ -132,11 +130,7 @@ class _VideoEncoder:
         with shortage_told("the clip's pictures do", thinker.device):
             with step("prepare"):
                 patches, grid = patchify(moved(pixels, thinker.device), self._model.patches, thinker.vision.dtype)
-            if self._apart:
-                made = thinker.encode_grids(patches, grid, *self._wants, step=step)
-            else:
-                with step("encode_video"):
-                    made = thinker.encode_grids(patches, grid, *self._wants)
+            made = thinker.encode_grids(patches, grid, *self._wants, step=step)
         self._parts.append(made)
         self._frames += len(pixels)
 
@@ -148,8 +142,8 @@ class _AudioEncoder:
     100 a second, 0 where nothing is encoded.
     """
 
-    def __init__(self, model: OmniModel, wants: Collection[EncoderWants], timer: StepTimer, apart: bool) -> None:
-        self._model, self._wants, self._timer, self._apart = model, wants, timer, apart
+    def __init__(self, model: OmniModel, wants: Collection[EncoderWants], timer: StepTimer) -> None:
+        self._model, self._wants, self._timer = model, wants, timer
         self._heard: Audio | None = None
         self.encoded: EncodedAudio | None = None
         self.frames = 0
@@ -169,11 +163,7 @@ class _AudioEncoder:
         with shortage_told("the clip's sound does", thinker.device):
             with step("prepare"):
                 mel = log_mel(audio.waveform, self._model.mel)
-            if self._apart:
-                self.encoded = thinker.encode_audio(mel, *self._wants, step=step)
-            else:
-                with step("encode_audio"):
-                    self.encoded = thinker.encode_audio(mel, *self._wants)
+            self.encoded = thinker.encode_audio(mel, *self._wants, step=step)
 
 
 @torch.inference_mode()

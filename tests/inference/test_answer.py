@@ -9,12 +9,15 @@ import pytest
 
 import seats
 from seats.costs.flops import flops_report
+from seats.costs.timers import StepTimer
 from seats.errors import SettingsError
 from seats.inference import answer as answer_module
 from seats.inference.answer import Question, answer
+from seats.inference.encode import encode_clip
 from seats.inference.generate import Decoding
 from seats.inference.report import answer_json
 from seats.media import load_clip
+from seats.methods import method_class
 from seats.models.checkpoint import Checkpoint
 from seats.models.omni import load_model
 from tests.checkpoints import save_tiny_checkpoint
@@ -183,18 +186,18 @@ def test_a_measured_speedup(models, files):
 
 
 def test_a_measured_speedup_is_the_median_of_rounds_after_a_warm_up(models, monkeypatch):
-    times = {"full": iter([900.0, 40.0, 60.0, 80.0]), "random": iter([5.0, 10.0, 20.0, 10.0])}
+    times = {"full": iter([900.0, 40.0, 60.0, 80.0]), "random": iter([3.0, 8.0, 18.0, 8.0])}
 
     def generate(_model, _prompt, which, decoding, timer, kv):
         assert (decoding.max_new_tokens, kv) == (1, "drop")
-        timer.add("selection", 3.0)
-        timer.add("prefill", next(times[which.name]) - 3.0)
+        timer.add("selection", 1.0)
+        timer.add("prefill", next(times[which.name]) - 1.0)
 
     monkeypatch.setattr(answer_module, "generate", generate)
     latency = {"first_token": 100.0, "prefill": 25.0, "selection": 5.0}
     question = Question("", method="random", kv="drop")
     method = question.method_for(models["qwen2.5-omni"].shape)
-    found = answer_module._measured(models["qwen2.5-omni"], None, method, question, latency)
+    found = answer_module._measured(models["qwen2.5-omni"], None, method, question, latency, saliency_ms=2.0)
     assert (found.basis, found.prefill, found.spread) == ("measured", 4.0, (3.0, 8.0))
     assert found.first_token == pytest.approx((70 + 60) / (70 + 10))  # 70 ms are neither selection nor prefill
 
@@ -206,16 +209,27 @@ def test_an_estimated_speedup_scales_selection_and_prefill():
     assert found.first_token == pytest.approx((70 + 3 * 30) / 100)
 
 
+@pytest.mark.parametrize(("method", "reads"), [("seats", True), ("random", False)])
+def test_saliency_counts_as_selection_where_the_method_reads_it(models, files, method, reads):
+    model, timer = models["qwen2.5-omni"], StepTimer()
+    clip = load_clip(files["both"], sampling=model.sampling)
+    encoded = encode_clip(model, clip, [method_class("seats").wants], timer)
+    timer.add("saliency", 1e6)
+    question = Question("what is red ?", method=method, keep=25.0, decoding=Decoding(2))
+    made = answer_module.answer_encoded(model, encoded, question, timer)
+    assert all((made.latency_ms[step] > 1e6) == reads for step in ("selection", "first_token", "total"))
+
+
 def test_times_add_up():
     steps = {"prepare": 1.0, "encode_video": 2.0, "encode_audio": 3.0, "selection": 4.0, "prefill": 5.0}
     made = SimpleNamespace(first_token_ms=50.0, first_token_at=12.0, per_token_ms=7.0, ids=(1, 2, 3))
-    found = answer_module._latency(steps, made, 100.0, None)
+    found = answer_module._latency({**steps, "selection": 1.5, "saliency": 2.5}, made, 100.0, None)
     assert found == {
         "decode_clip": 100.0,
         **steps,
-        "first_token": 156.0,
+        "first_token": 158.5,
         "per_output_token": 7.0,
-        "total": 170.0,
+        "total": 172.5,
     }
     # Where it is known when reading ended, what lies between the steps counts too.
     assert answer_module._latency(steps, made, 100.0, 11.5)["first_token"] == 600.0

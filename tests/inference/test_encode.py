@@ -81,7 +81,7 @@ def test_frames_are_encoded_as_they_come(model, path, as_on_a_gpu, monkeypatch):
     assert len(kept) > 5
     assert len(encoded) == -(-made.grid[0] // 2)
     assert all(timer.ms()[step] > 0 for step in STEPS)
-    assert set(timer.ms()) == set(STEPS)
+    assert set(timer.ms()) == {*STEPS, "saliency"}
     same(made, encode_clip(model, load_clip(path, sampling=model.sampling), wants_of(model), StepTimer()))
 
 
@@ -133,13 +133,6 @@ def test_reading_that_begins_anew_voids_what_was_encoded(model, path, as_on_a_gp
     assert len(encoded) > -(-made.grid[0] // 2)
     monkeypatch.setattr(video_module, "_needed_frames", needed)
     same(made, encode_clip(model, load_clip(path, sampling=model.sampling), wants_of(model), StepTimer()))
-
-
-def test_saliency_may_be_a_step_of_its_own(model, path):
-    clip, timer = load_clip(path, sampling=model.sampling), StepTimer()
-    apart = encode_clip(model, clip, wants_of(model), timer, saliency_apart=True)
-    assert set(timer.ms()) == {*STEPS, "saliency"}
-    same(apart, encode_clip(model, clip, wants_of(model), StepTimer()))
 
 
 def test_a_second_reading_that_ends_early_leaves_nothing_of_the_first(model, path, as_on_a_gpu):
