@@ -58,9 +58,14 @@ class FlopsParts:
         )
 
     @property
+    def prefill(self) -> float:
+        """The LLM on the prompt, up to the first answer token."""
+        return self.llm_prefill + self.lm_head
+
+    @property
     def after_encoders(self) -> float:
         """From the encoders' output to the first answer token, selection included."""
-        return self.selection + self.llm_prefill + self.lm_head
+        return self.selection + self.prefill
 
 
 PARTS = tuple(part.name for part in fields(FlopsParts))

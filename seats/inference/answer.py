@@ -192,7 +192,9 @@ def answer_encoded(
     if not (method.wants.of_video or method.wants.of_audio):
         steps.pop("saliency", None)  # it was read for others
     latency = _latency(steps, made, decode_ms, since)
-    if question.compare and not isinstance(method, Full):
+    if isinstance(method, Full):
+        speedup = Speedup(1.0, 1.0, "estimated")
+    elif question.compare:
         speedup = _measured(model, prompt, method, question, latency, steps.get("saliency", 0.0))
     else:
         speedup = _estimated(flops, latency)
@@ -250,11 +252,12 @@ def _latency(
 
 
 def _estimated(flops: FlopsReport, latency: dict[str, float | None]) -> Speedup:
-    """From the ratio of FLOPs, as if the device ran full tokens at the same rate."""
-    ratio = flops.llm_reduction
-    ours = (latency["prefill"] or 0.0) + (latency["selection"] or 0.0)
+    """As if full tokens were computed at the rate of this prefill; they need no selection."""
+    prefill, selection = latency["prefill"] or 0.0, latency["selection"] or 0.0
+    full = prefill * (flops.full.prefill / flops.run.prefill)
+    ours = prefill + selection
     first = latency["first_token"] or ours
-    return Speedup(ratio, (first - ours + ratio * ours) / first, "estimated")
+    return Speedup(full / ours, (first - ours + full) / first, "estimated")
 
 
 def _measured(

@@ -97,8 +97,7 @@ def figures(seen: TokenMap) -> Iterator[tuple[str, str]]:
     if answer.method.name != "full":
         gain = answer.speedup
         spread = "" if gain.spread is None else f" ({gain.spread[0]:.2f} to {gain.spread[1]:.2f})"
-        basis = "measured" if gain.basis == "measured" else "estimated from FLOPs"
-        yield "speed-up, selection + prefill", f"{times(gain.prefill)}{spread}, {basis}"
+        yield "speed-up, selection + prefill", f"{times(gain.prefill)}{spread}, {gain.basis}"
     cache, peak = answer.kv_cache_bytes / 2**20, answer.peak_device_bytes / 2**20
     yield "memory", f"cache {cache:,.1f} MiB · peak {peak:,.0f} MiB"
     for note in (*answer.notes, *seen.notes):

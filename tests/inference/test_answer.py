@@ -152,8 +152,7 @@ def test_costs_and_times_agree_with_each_other(models, files, family):
 
     speedup = report["speedup"]
     assert (speedup["basis"], speedup["spread"]) == ("estimated", None)
-    assert speedup["prefill"] > 1
-    assert 1 < speedup["first_token"] < speedup["prefill"]
+    assert (speedup["prefill"] > 1) == (speedup["first_token"] > 1)  # on so small a model choosing may cost more
     text = model.thinker.config.text_config
     head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     cached = sum(made.trace.cache_tokens)
@@ -202,11 +201,12 @@ def test_a_measured_speedup_is_the_median_of_rounds_after_a_warm_up(models, monk
     assert found.first_token == pytest.approx((70 + 60) / (70 + 10))  # 70 ms are neither selection nor prefill
 
 
-def test_an_estimated_speedup_scales_selection_and_prefill():
+def test_an_estimated_speedup_scales_the_prefill_and_charges_selection():
     latency = {"first_token": 100.0, "prefill": 20.0, "selection": 10.0}
-    found = answer_module._estimated(SimpleNamespace(llm_reduction=3.0), latency)
-    assert (found.basis, found.prefill, found.spread) == ("estimated", 3.0, None)
-    assert found.first_token == pytest.approx((70 + 3 * 30) / 100)
+    flops = SimpleNamespace(full=SimpleNamespace(prefill=12.0), run=SimpleNamespace(prefill=4.0))
+    found = answer_module._estimated(flops, latency)
+    assert (found.basis, found.prefill, found.spread) == ("estimated", 2.0, None)  # 3 * 20 ms against 30
+    assert found.first_token == pytest.approx((70 + 60) / 100)
 
 
 @pytest.mark.parametrize(("method", "reads"), [("seats", True), ("random", False)])
