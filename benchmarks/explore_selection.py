@@ -171,15 +171,15 @@ def scored_by(variant):
 
 def catch_layouts():
     """Keep the layout that the engine is about to ask scores for, which its relevance is not told."""
-    from seats.inference import attach
+    from seats.inference.engine import Engine
 
-    stock = attach._Engine._after_layer
+    stock = Engine._after_layer
 
     def after_layer(self, alive, *rest):
         scored_by.layout = lambda _: alive.layout
         return stock(self, alive, *rest)
 
-    attach._Engine._after_layer = after_layer
+    Engine._after_layer = after_layer
 
 
 def questions_of(folder, limit):

@@ -16,7 +16,7 @@ from seats.bench.rate import matmul_rate
 from seats.bench.report import machine_json, rows_json
 from seats.bench.subject import Subject
 from seats.bench.workload import Load
-from seats.inference.attach import KvPolicy
+from seats.inference.engine import KvPolicy
 from seats.keep import Setting, method_label
 from seats.tokens.layout import Modality
 

@@ -20,7 +20,8 @@ from seats.bench.workload import Load, mel_spec, patch_spec, random_frames, sequ
 from seats.costs.flops import flops_report
 from seats.costs.memory import kv_cache_bytes, peak_device_bytes, reset_peak_device_bytes
 from seats.costs.timers import StepTimer
-from seats.inference.attach import KvPolicy, attach
+from seats.inference.attach import attach
+from seats.inference.engine import KvPolicy
 from seats.inference.prepared import Prepared
 from seats.keep import Setting
 from seats.methods import Method, method_class, retention_for

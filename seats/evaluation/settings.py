@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from seats.errors import SettingsError
 from seats.inference.answer import Question
-from seats.inference.attach import KvPolicy
+from seats.inference.engine import KvPolicy
 from seats.inference.generate import Decoding
 from seats.keep import Setting
 from seats.methods import Method, ModelShape, method_class, method_classes

@@ -12,8 +12,8 @@ from seats.checks import check_kind, check_number, check_text
 from seats.costs.flops import FlopsReport, flops_report
 from seats.costs.memory import kv_cache_bytes, peak_device_bytes, reset_peak_device_bytes
 from seats.costs.timers import StepTimer
-from seats.inference.attach import KvPolicy
 from seats.inference.encode import EncodedClip, Prompt, build_prompt, encode_clip
+from seats.inference.engine import KvPolicy
 from seats.inference.generate import Decoding, Generation, generate
 from seats.inference.trace import Trace
 from seats.inference.turns import turn_of

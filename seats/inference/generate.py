@@ -16,8 +16,9 @@ from seats.checks import check_number, check_whole
 from seats.costs.timers import StepTimer
 from seats.devices import moved
 from seats.errors import SettingsError
-from seats.inference.attach import KvPolicy, attach
+from seats.inference.attach import attach
 from seats.inference.encode import Prompt
+from seats.inference.engine import KvPolicy
 from seats.inference.shortage import shortage_told
 from seats.inference.thoughts import BEGIN, part_thoughts
 from seats.inference.trace import Trace

@@ -25,7 +25,7 @@ from seats.bench.build import random_thinker
 from seats.bench.presets import Preset, find_preset
 from seats.bench.subject import Subject
 from seats.bench.workload import Load, media_load, token_load
-from seats.inference import attach
+from seats.inference import engine
 from seats.keep import Setting
 from seats.models import window_attention
 from seats.models.families import Family, GridTables
@@ -74,7 +74,7 @@ def without_values(monkeypatch: pytest.MonkeyPatch) -> FakeTensorMode:
         monkeypatch.setattr(Family, name, on_the_host(getattr(Family, name)))
     for name in ("sequence_of", "log_mel"):
         monkeypatch.setattr(module, name, on_the_host(getattr(module, name)))
-    monkeypatch.setattr(attach, "_host_sees", lambda _: False)
+    monkeypatch.setattr(engine, "_host_sees", lambda _: False)
     # As on a GPU: its kernel takes windows of any lengths, which on a CPU are looked at.
     monkeypatch.setattr(window_attention, "_takes_varlen", lambda _: True)
     monkeypatch.setattr(window_attention, "_varlen", lambda: lambda q, *_args, **_more: torch.empty_like(q))

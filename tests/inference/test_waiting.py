@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from seats.inference import attach as engine
+from seats.inference import engine
 from seats.inference.attach import attach
 from seats.inference.prepared import Prepared
 from seats.methods import Full, Seats
@@ -25,7 +25,7 @@ def waits_of_a_prefill(thinker, family, method, kv, monkeypatch):
     inputs = tiny_inputs(family, grid=(6, 6, 8), mel_frames=630)
     embeds, positions, layout, saliency, deepstack = prepared_by_hand(thinker, family, inputs, method)
     monkeypatch.setattr(engine, "_host_sees", lambda _: False)  # as on a GPU
-    stock_layer = engine._Engine._run
+    stock_layer = engine.Engine._run
     prepared = Prepared(layout.to("cpu"), saliency, deepstack)
     with torch.no_grad(), attach(thinker, method, kv=kv, prepared=prepared) as on:
         with watched() as waits:
@@ -34,9 +34,9 @@ def waits_of_a_prefill(thinker, family, method, kv, monkeypatch):
                 with waits.paused():
                     return stock_layer(*given)
 
-            monkeypatch.setattr(engine._Engine, "_run", staticmethod(run))
+            monkeypatch.setattr(engine.Engine, "_run", staticmethod(run))
             thinker(inputs_embeds=embeds[None], position_ids=positions[:, None], use_cache=True)
-            monkeypatch.setattr(engine._Engine, "_run", staticmethod(stock_layer))
+            monkeypatch.setattr(engine.Engine, "_run", staticmethod(stock_layer))
         return waits.seen, on.trace
 
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from seats.costs.timers import StepTimer
-from seats.inference import attach as attach_module
 from seats.inference.attach import attach
 from seats.inference.encode import build_prompt, encode_clip
+from seats.inference.engine import Record
 from seats.inference.generate import Decoding, generate
 from seats.methods import method_class
 from seats.methods.base import Method
@@ -81,7 +81,7 @@ def test_a_length_never_seen_costs_no_plan(models):
 
 @pytest.mark.parametrize("name", ["seats", "seats+"])
 def test_a_drop_layer_waits_for_the_host_once_at_most(models, name, monkeypatch):
-    read = attach_module._Record.trace
+    read = Record.trace
 
     def read_without_counting(self):  # what the trace tells of single tokens is copied once the answer is there
         torch.cuda.set_sync_debug_mode("default")
@@ -90,7 +90,7 @@ def test_a_drop_layer_waits_for_the_host_once_at_most(models, name, monkeypatch)
         finally:
             torch.cuda.set_sync_debug_mode("warn")
 
-    monkeypatch.setattr(attach_module._Record, "trace", read_without_counting)
+    monkeypatch.setattr(Record, "trace", read_without_counting)
 
     def waits(which: str) -> tuple[int, list[str]]:
         torch.cuda.set_sync_debug_mode("warn")

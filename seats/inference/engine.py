@@ -1,0 +1,341 @@
+"""The forward that takes the place of a stock decoder's own: a method takes tokens out on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from transformers import DynamicCache
+from transformers.modeling_outputs import MoeModelOutputWithPast
+
+from seats.costs.timers import StepTimer
+from seats.errors import ModelError, SettingsError
+from seats.inference.prepared import Prepared
+from seats.inference.refusals import check_selection
+from seats.inference.trace import Drop, Scored, Trace
+from seats.methods.base import AfterLayer, BeforeLLM, Method, Selection
+from seats.models import compat
+from seats.models.thinker import Thinker
+from seats.tokens.counts import Counts
+from seats.tokens.layout import Modality, TokenLayout, positions_of
+
+KvPolicy = Literal["keep", "drop"]
+
+
+class Attachment:
+    """Handle of an attached method."""
+
+    def __init__(self, method: Method) -> None:
+        self.method = method
+        self._record: Record | None = None
+
+    @property
+    def trace(self) -> Trace | None:
+        """Of the latest prompt, None before the first. Reading it waits for the device."""
+        return None if self._record is None else self._record.trace()
+
+
+@dataclass
+class Record:
+    """A trace being written. What it tells of single tokens stays on the device until someone reads it, so that a
+    prefill never waits for it."""
+
+    _trace: Trace
+    _drops: list[Drop] = field(default_factory=list)
+
+    @property
+    def counts(self) -> Counts:
+        """Tokens alive by now."""
+        return self._drops[-1].counts if self._drops else self._trace.full
+
+    def trace(self) -> Trace:
+        trace = self._trace
+        trace.layout = trace.layout.to("cpu")
+        trace.saliency = None if trace.saliency is None else trace.saliency.cpu()
+        for drop in self._drops[len(trace.drops) :]:
+            relevance = None if drop.relevance is None else drop.relevance.cpu()
+            trace.drops.append(replace(drop, kept=drop.kept.cpu(), relevance=relevance))
+        return trace
+
+
+@dataclass
+class _Alive:
+    """The tokens still there, all tensors of the same length S."""
+
+    hidden: torch.Tensor  # [1, S, D]
+    rotary: tuple[torch.Tensor, torch.Tensor]  # [1, S, d]
+    layout: TokenLayout
+    visual: torch.Tensor | None  # bool [S]: tokens that DeepStack adds to
+    deepstack: tuple[torch.Tensor, ...]
+
+    def select(self, index: torch.Tensor, counts: Counts) -> _Alive:
+        """Those at positions `index` int64 `[K]`, which are `counts`."""
+        visual, deepstack = self.visual, self.deepstack
+        if visual is not None and deepstack:
+            # Of what DeepStack adds to, only video can go.
+            left = len(deepstack[0]) - (self.layout.counts().video - counts.video)
+            rows = (visual.cumsum(0) - 1)[index]
+            visual = visual[index]
+            rows = rows[positions_of(visual, left)]
+            deepstack = tuple(features[rows] for features in deepstack)
+        return replace(
+            self,
+            hidden=self.hidden[:, index],
+            rotary=(self.rotary[0][:, index], self.rotary[1][:, index]),
+            layout=self.layout.select(index, counts),
+            visual=visual,
+            deepstack=deepstack,
+        )
+
+    def add_deepstack(self) -> None:
+        """Add to the output of the next of the first decoder layers what belongs there, and forget it."""
+        if self.visual is None or not self.deepstack:
+            return
+        features = self.deepstack[0].to(self.hidden.dtype)
+        self.hidden[:, positions_of(self.visual, len(features))] += features
+        self.deepstack = self.deepstack[1:]
+
+
+class Engine:
+    """The forward that takes the place of the text model's own.
+
+    prompts: gives what is known of the prompt that comes. mask_unknown: whether it may be padded; to look is to wait
+    for the device, at every token.
+    """
+
+    def __init__(
+        self,
+        thinker: Thinker,
+        method: Method,
+        kv: KvPolicy,
+        timer: StepTimer,
+        attached: Attachment,
+        prompts: Callable[[], Prepared],
+        *,
+        mask_unknown: bool,
+    ) -> None:
+        self.thinker, self.method, self.kv, self.timer, self.attached = thinker, method, kv, timer, attached
+        self.prompts, self.mask_unknown = prompts, mask_unknown
+
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: Any = None,
+        position_ids: torch.Tensor | None = None,
+        past_key_values: Any = None,
+        inputs_embeds: torch.Tensor | None = None,
+        use_cache: bool | None = None,
+        visual_pos_masks: torch.Tensor | None = None,
+        deepstack_visual_embeds: Any = None,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
+        **_: Any,
+    ) -> MoeModelOutputWithPast:
+        if inputs_embeds is None:
+            inputs_embeds = self.thinker.text.embed_tokens(input_ids)
+        if inputs_embeds.requires_grad:
+            raise SettingsError("token selection is for answers, not for training: run it under torch.no_grad()")
+        if output_hidden_states or output_attentions:
+            raise SettingsError(
+                "token selection hands out no hidden states or attentions: leave out output_hidden_states and "
+                "output_attentions (a full Omni model asks for them where it is to speak: let it write text alone)"
+            )
+        if inputs_embeds.shape[0] != 1:
+            raise SettingsError("token selection works on one prompt at a time: generate without a batch or beams")
+        if self.mask_unknown and isinstance(attention_mask, torch.Tensor) and not bool(attention_mask.all()):
+            raise SettingsError("token selection works on one prompt without padding: remove the padding")
+        if position_ids is None:
+            raise SettingsError("token selection needs the position ids that generate() makes")
+        if not (self.thinker.text.config.use_cache if use_cache is None else use_cache):
+            raise SettingsError("token selection needs the cache, or it would choose anew for every word: leave it on")
+        if past_key_values is None:
+            past_key_values = DynamicCache(config=self.thinker.text.config)
+        if not isinstance(past_key_values, DynamicCache):
+            raise SettingsError("token selection needs a cache that grows: leave out cache_implementation")
+        positions = position_ids[-3:]
+        past = past_key_values.get_seq_length()
+        if past:
+            self._check_continued(attention_mask, past, inputs_embeds.shape[1])
+            hidden = self._extend(inputs_embeds, positions, past_key_values)
+        else:
+            deepstack = tuple(deepstack_visual_embeds or ())
+            visual = None if visual_pos_masks is None else visual_pos_masks[0]
+            hidden = self._prefill(inputs_embeds, positions, past_key_values, visual, deepstack)
+        return MoeModelOutputWithPast(last_hidden_state=hidden, past_key_values=past_key_values)
+
+    def _check_continued(self, attention_mask: Any, past: int, new: int) -> None:
+        """Raise SettingsError where `new` tokens do not follow those that this engine has seen. Given a cache,
+        `generate()` takes what its first layer holds, `past` tokens, for all, and those that were dropped for new."""
+        record = self.attached._record
+        seen = None if record is None else record._trace.full.total + record._trace.decoded_tokens
+        before = seen if new == 1 else past
+        if isinstance(attention_mask, torch.Tensor):  # generate() leaves one out that says nothing, since 5.23
+            before = attention_mask.shape[-1] - new
+        if seen is None or before != seen:
+            raise SettingsError(
+                "token selection cannot go on from this cache: give the whole prompt, and leave out past_key_values"
+            )
+
+    def _extend(self, embeds: torch.Tensor, positions: torch.Tensor, cache: Any) -> torch.Tensor:
+        """Decoding: new tokens after the cached ones, whatever each layer's cache still holds."""
+        rotary = self.thinker.text.rotary_emb(embeds, positions)
+        hidden, new = embeds, embeds.shape[1]
+        for index, layer in enumerate(self.thinker.layers):
+            mask = None
+            if new > 1 and self.thinker.text.config._attn_implementation == "sdpa":
+                cached = cache.get_seq_length(index)
+                mask = torch.ones(new, cached + new, dtype=torch.bool, device=embeds.device).tril(cached)[None, None]
+            hidden = self._run(layer, hidden, mask, rotary, cache)
+        if self.attached._record is not None:
+            self.attached._record._trace.decoded_tokens += new
+        return self.thinker.text.norm(hidden)
+
+    def _prefill(
+        self,
+        embeds: torch.Tensor,
+        positions: torch.Tensor,
+        cache: Any,
+        visual: torch.Tensor | None,
+        deepstack: tuple[torch.Tensor, ...],
+    ) -> torch.Tensor:
+        prepared = self.prompts()
+        layout = prepared.layout
+        if len(layout) != embeds.shape[1]:
+            raise ValueError(f"prepared is of {len(layout)} tokens, the prompt has {embeds.shape[1]}")
+        if prepared.deepstack:
+            visual, deepstack = layout.is_modality(Modality.VIDEO), prepared.deepstack
+        trace = Trace(layout.counts(), layout, saliency=prepared.saliency)
+        record = self.attached._record = Record(trace)
+
+        with self.timer.step("selection"):
+            chosen = self.method.before_llm(BeforeLLM(embeds[0], layout, prepared.saliency, prepared.keys))
+            check_selection(chosen, self.method, embeds[0])
+            if chosen is not None and chosen.embeds is not None:
+                embeds = chosen.embeds[None].to(embeds.dtype)
+        with self.timer.step("prefill"):
+            rotary = self.thinker.text.rotary_emb(embeds, positions)
+        alive = _Alive(embeds, rotary, layout, visual, deepstack)
+        cuts = _Cuts()
+        with self.timer.step("selection"):
+            alive = self._drop(alive, chosen, 0, cuts, record)
+
+        done, last, moments = 0, len(self.thinker.layers), set(self.method.layers)
+        for moment in sorted(moments | {last}):
+            # Layers between two moments are timed as one: every measurement is work for the device, too.
+            with self.timer.step("prefill"):
+                for number in range(done + 1, moment + 1):
+                    trace.layers.append(record.counts)
+                    alive.hidden = self._run(self.thinker.layers[number - 1], alive.hidden, None, alive.rotary, cache)
+                    alive.add_deepstack()
+            if moment in moments:
+                with self.timer.step("selection"):
+                    alive = self._after_layer(alive, moment, cuts, record)
+            done = moment
+        if not cache.get_seq_length():
+            raise SettingsError("layers in training leave the cache empty: call eval() on the model first")
+        if self.kv == "drop":
+            with self.timer.step("selection"):
+                cuts.apply(cache)
+        trace.cache_tokens = [cache.get_seq_length(i) for i in range(len(self.thinker.layers))]
+        with self.timer.step("prefill"):
+            # The head reads only the last position; the stock code runs it over all of them.
+            return self.thinker.text.norm(alive.hidden[:, -1:])
+
+    def _after_layer(self, alive: _Alive, number: int, cuts: _Cuts, record: Record) -> _Alive:
+        scores: dict[str, torch.Tensor] = {}
+        hidden, rotary, question = alive.hidden, alive.rotary, alive.layout.question()
+
+        def once(name: str, queries: int, score: Callable[[], torch.Tensor]) -> torch.Tensor:
+            if name not in scores:
+                scores[name] = score()
+                record._trace.scored.append(Scored(number, hidden.shape[1], queries))
+            return scores[name]
+
+        def relevance() -> torch.Tensor:
+            return once("last", 1, lambda: self.thinker.relevance(number, hidden, rotary))
+
+        def question_relevance() -> torch.Tensor:
+            return once("question", question, lambda: self.thinker.question_relevance(number, hidden, rotary, question))
+
+        state = AfterLayer(number, hidden[0], alive.layout, relevance, question_relevance)
+        chosen = self.method.after_layer(state)
+        check_selection(chosen, self.method, hidden[0])
+        if chosen is not None and chosen.embeds is not None:
+            alive = replace(alive, hidden=chosen.embeds[None].to(alive.hidden.dtype))
+        return self._drop(alive, chosen, number, cuts, record, next(iter(scores.values()), None))
+
+    @staticmethod
+    def _drop(
+        alive: _Alive,
+        chosen: Selection | None,
+        after_layer: int,
+        cuts: _Cuts,
+        record: Record,
+        scores: torch.Tensor | None = None,
+    ) -> _Alive:
+        if chosen is None:
+            return alive
+        record._trace.selection_macs += chosen.macs
+        keep = chosen.keep | alive.layout.is_modality(Modality.TEXT)
+        counts = _counted(keep, alive, chosen.counts)
+        index = positions_of(keep, counts.total)
+        alive = alive.select(index, counts)
+        cuts.add(after_layer, index)
+        record._drops.append(Drop(after_layer, alive.layout.origin, counts, scores))
+        return alive
+
+    @staticmethod
+    def _run(
+        layer: nn.Module,
+        hidden: torch.Tensor,
+        mask: torch.Tensor | None,
+        rotary: tuple[torch.Tensor, torch.Tensor],
+        cache: Any,
+    ) -> torch.Tensor:
+        output = layer(hidden, attention_mask=mask, position_embeddings=rotary, past_key_values=cache, use_cache=True)
+        return compat.layer_output(output)
+
+
+class _Cuts:
+    """What each layer's cache loses where dropped tokens leave it too: every drop after the layer, in one copy."""
+
+    def __init__(self) -> None:
+        self._drops: list[tuple[int, torch.Tensor]] = []
+
+    def add(self, after_layer: int, index: torch.Tensor) -> None:
+        """index: int64 positions that stay, of those that stayed before."""
+        self._drops.append((after_layer, index))
+
+    def apply(self, cache: Any) -> None:
+        stays: torch.Tensor | None = None
+        for number in range(len(self._drops) - 1, -1, -1):
+            after_layer, index = self._drops[number]
+            stays = index if stays is None else index[stays]
+            first = self._drops[number - 1][0] if number else 0
+            for layer in cache.layers[first:after_layer]:
+                layer.keys, layer.values = layer.keys[:, :, stays], layer.values[:, :, stays]
+
+
+def _host_sees(tensor: torch.Tensor) -> bool:
+    """Whether looking at values costs no waiting."""
+    return tensor.device.type == "cpu"
+
+
+def _counted(keep: torch.Tensor, alive: _Alive, said: Counts | None) -> Counts:
+    """What `keep` leaves of each modality: as the method said, else one copy from the device.
+
+    Where it is not what the method said and the host can see it, raises ModelError if the model's numbers overflowed,
+    else ValueError.
+    """
+    if said is not None and not _host_sees(keep):
+        return said
+    kept = [(keep & alive.layout.is_modality(kind)).sum() for kind in Modality]
+    counts = Counts(*torch.stack(kept).tolist())
+    if said is not None and said != counts:
+        if not alive.hidden.isfinite().all():
+            raise ModelError("hidden states are not finite: load the model in bfloat16 or float32")
+        raise ValueError(f"a method said it keeps {said}, but its mask keeps {counts}")
+    return counts
