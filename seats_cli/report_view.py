@@ -64,9 +64,11 @@ def _warnings(file: FileReport) -> Iterator[Text]:
             listed = ", ".join(map(str, numbers))
             said.append(f"{count:,} {_lines(count)} {what} left out: {_lines(len(numbers))} {listed}{more}")
     if file.repeated:
-        said.append(f"{file.repeated:,} rows repeat the id and settings of an earlier row; they are counted too")
+        said.append(
+            f"{counted(file.repeated, 'row')} with the id and settings of an earlier row, counted like the others"
+        )
     said += [
-        f"{missing.rows:,} rows without a usable {missing.field}, first in line {missing.first_line}"
+        f"{counted(missing.rows, 'row')} without a usable {missing.field}, first in line {missing.first_line}"
         for missing in file.missing
     ]
     for line in said:
