@@ -215,9 +215,10 @@ def test_saliency_counts_as_selection_where_the_method_reads_it(models, files, m
     clip = load_clip(files["both"], sampling=model.sampling)
     encoded = encode_clip(model, clip, [method_class("seats").wants], timer)
     timer.add("saliency", 1e6)
-    question = Question("what is red ?", method=method, keep=25.0, decoding=Decoding(2))
+    question = Question("what is red ?", method=method, keep=25.0, decoding=Decoding(2), compare=True)
     made = answer_module.answer_encoded(model, encoded, question, timer)
     assert all((made.latency_ms[step] > 1e6) == reads for step in ("selection", "first_token", "total"))
+    assert (made.speedup.prefill < 1e-2) == reads
 
 
 def test_times_add_up():

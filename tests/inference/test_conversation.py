@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -165,6 +166,21 @@ def test_clips_that_lack_one_modality(tiny, files, kind):
         assert_same(made, answer(model, clip, question))
         assert made.latency_ms[missing] is None
     assert made.latency_ms[there] == 0
+
+
+def test_saliency_read_for_a_later_question_counts_for_it(nano, clip, monkeypatch):
+    conversation = Conversation(nano, clip)
+    conversation.ask(Question(ASKED[0], method="random", decoding=Decoding(2)))
+    stock = Thinker.vision_signals
+
+    def slow(*args):
+        time.sleep(0.3)
+        return stock(*args)
+
+    monkeypatch.setattr(Thinker, "vision_signals", slow)
+    first, second = (conversation.ask(Question(ASKED[0], decoding=Decoding(2))) for _ in range(2))
+    for step in ("selection", "first_token", "total"):
+        assert first.latency_ms[step] > 300 > second.latency_ms[step]
 
 
 @dataclass(frozen=True)
