@@ -134,7 +134,7 @@ def _parts_of(model: Model, dry: bool) -> list[Part]:
     if short == "7b":
         small = ("--device", "cpu", *size, *clip) if dry else ()
         profile = ("benchmarks/gpu_profile.py", "--model", name, *small)
-        made.append(Part("7b-profile", profile, 55, model.gib + 8))
+        made.append(Part("7b-profile", profile, 65, model.gib + 8))
     methods = [f"--method={one}" for one in (("random",) if dry else _methods())]
     every = (*bench, *size, *methods, *keeps, *rounds(3, 1), "--new-tokens=0")
     made.append(Part(f"{short}-methods", every, round(130 * slow), model.gib))

@@ -4,10 +4,11 @@
 
 One prefill of full tokens, one of `seats` at 10 % and one pass of the vision encoder under torch's profiler, each after
 a warm-up; then matrix products of a decoder layer and of a vision block at the lengths that they meet, a vision block's
-attention in its windows with the kernel made for them and without, a decoder layer's attention by FlashAttention, as
-prefills run it here, and by cuDNN, as torch may choose it; and what is not done yet because only a measurement can tell
-whether it pays: other sizes of the parts in which a clip's patches are encoded, products laid out otherwise, and
-products of some rows more or less.
+attention in its windows with the kernel made for them and without, the vision encoder with its blocks as they are and
+less fused, attention in a decoder layer and in whole pictures by FlashAttention, as runs have it here, and by cuDNN, as
+torch may choose it; and what is not done yet because only a measurement can tell whether it pays: other sizes of the
+parts in which a clip's patches are encoded, products laid out otherwise, a gated MLP's inner rows made by one kernel in
+decoder layers too, and products of some rows more or less.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -29,6 +29,15 @@ import torch
 import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from benchmarks.gpu_layouts import (
+    encoder_blocks,
+    encoder_parts,
+    gated_products,
+    layouts,
+    product_sizes,
+    row_counts,
+    time_of,
+)
 from seats.bench.build import random_thinker
 from seats.bench.measure import FULL
 from seats.bench.presets import Preset, find_preset
@@ -37,16 +46,12 @@ from seats.bench.subject import Subject
 from seats.bench.workload import media_load, token_load
 from seats.keep import Setting
 from seats.models import fused
-from seats.models import thinker as thinkers
 from seats.models.thinker import Thinker, grids_at_once
+from seats.models.window_attention import windowed_attention
 from seats.tokens.patches import patchify
 
 KERNELS = 40
 """So many kernels of each run are told, those that took longest."""
-PARTS = (4_096, 8_192, 16_384, 32_768, 65_536)
-"""Patches at a time with which the vision encoder is tried: what is written by one step of a small part may still be in
-the cache when the next reads it."""
-_REPEATS = 10
 
 
 def profiled(run: Callable[[], Any], device: torch.device) -> dict[str, Any]:
@@ -71,38 +76,17 @@ def profiled(run: Callable[[], Any], device: torch.device) -> dict[str, Any]:
 def products(preset: Preset, lengths: dict[str, list[int]], device: torch.device, dtype: torch.dtype) -> list[dict]:
     """Rate of every matrix product of a decoder layer ("text") and a vision block ("vision") at these lengths, FLOPs a
     second (2 a multiply-add), median of ten."""
-    sizes = _products(preset)
+    sizes = product_sizes(preset)
     told = []
     for part, named in sizes.items():
         for name, (out, wide) in named.items():
             weight = torch.randn(out, wide, device=device, dtype=dtype)
             for rows in lengths[part]:
                 x = torch.randn(rows, wide, device=device, dtype=dtype)
-                seconds = _seconds(lambda x=x, weight=weight: F.linear(x, weight), device)  # type: ignore[misc]
+                seconds = time_of(lambda x=x, weight=weight: F.linear(x, weight), device)  # type: ignore[misc]
                 rate = 2 * rows * out * wide / seconds
                 told.append({"part": part, "product": name, "rows": rows, "out": out, "in": wide, "flops_per_s": rate})
     return told
-
-
-def _products(preset: Preset) -> dict[str, dict[str, tuple[int, int]]]:
-    """Output and input width of the products of a decoder layer and a vision block."""
-    config = preset.config()
-    text, vision = config.text_config, config.vision_config
-    head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    queries, keys = text.num_attention_heads * head, text.num_key_value_heads * head
-    return {
-        "text": {
-            "qkv": (queries + 2 * keys, text.hidden_size),
-            "o": (text.hidden_size, queries),
-            "gate": (text.intermediate_size, text.hidden_size),
-            "down": (text.hidden_size, text.intermediate_size),
-        },
-        "vision": {
-            "q": (vision.hidden_size, vision.hidden_size),
-            "gate": (-(-vision.intermediate_size // 8) * 8, vision.hidden_size),
-            "down": (vision.hidden_size, -(-vision.intermediate_size // 8) * 8),
-        },
-    }
 
 
 def window_attention(thinker: Thinker, grid: tuple[int, int, int]) -> dict[str, list[float]] | None:
@@ -133,8 +117,32 @@ def window_attention(thinker: Thinker, grid: tuple[int, int, int]) -> dict[str, 
     with torch.inference_mode():
         for _ in range(3):
             for name, run in runs.items():
-                taken[name].append(1e3 * _seconds(run, device))
+                taken[name].append(1e3 * time_of(run, device))
     return taken
+
+
+def grid_attention(preset: Preset, grids: int, area: int, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
+    """Milliseconds of attention within whole pictures of `area` patches, as in the vision blocks that have no windows:
+    by the kernel for any lengths that they use, and of pictures of one size by FlashAttention and cuDNN: medians of
+    ten, None where a backend cannot do it."""
+    vision = preset.config().vision_config
+    shape = grids, area, vision.num_heads, vision.hidden_size // vision.num_heads
+    q, k, v = (torch.randn(*shape, device=device, dtype=dtype) for _ in range(3))
+    cu = torch.arange(0, grids * area + 1, area, dtype=torch.int32, device=device)
+    flat = [x.flatten(0, 1).transpose(0, 1)[None] for x in (q, k, v)]
+
+    def any_lengths() -> None:
+        windowed_attention(None, *flat, None, cu_seq_lens_q=cu, max_length_q=area)  # type: ignore[arg-type]
+
+    def one_size() -> torch.Tensor:
+        return F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+
+    took: dict[str, Any] = {"grids": grids, "patches": area, "any_lengths_ms": 1e3 * time_of(any_lengths, device)}
+    for backend in (SDPBackend.FLASH_ATTENTION, SDPBackend.CUDNN_ATTENTION):
+        took[f"{backend.name.lower()}_ms"] = None
+        with sdpa_kernel(backend), suppress(RuntimeError):
+            took[f"{backend.name.lower()}_ms"] = 1e3 * time_of(one_size, device)
+    return took
 
 
 def prompt_attention(preset: Preset, lengths: list[int], device: torch.device, dtype: torch.dtype) -> list[dict]:
@@ -158,111 +166,9 @@ def prompt_attention(preset: Preset, lengths: list[int], device: torch.device, d
                 run()
                 synchronise(device)
                 first = 1e3 * (time.perf_counter() - began)
-                median = 1e3 * _seconds(run, device)
+                median = 1e3 * time_of(run, device)
             told.append({"tokens": length, "backend": backend.name, "first_ms": first, "ms": median})
     return told
-
-
-def encoder_parts(thinker: Thinker, patches: torch.Tensor, grid: tuple[int, int, int]) -> list[dict[str, Any]]:
-    """Milliseconds of the vision encoder, and the most memory beside the model's, by how many patches it takes at a
-    time: three rounds in turns, the median and all three.
-
-    patches: `[T * Hp * Wp, C]`, on the device; grid: (T, Hp, Wp) in patches."""
-    device, usual = thinker.device, thinkers.PATCHES_AT_ONCE
-    taken: dict[int, list[float]] = {size: [] for size in PARTS}
-    peak: dict[int, int] = {}
-    try:
-        for warm in (False, True, True, True):
-            for size in PARTS:
-                thinkers.PATCHES_AT_ONCE = size
-                if device.type == "cuda":
-                    torch.cuda.reset_peak_memory_stats(device)
-                    before = torch.cuda.memory_allocated(device)
-                seconds = _once(lambda: thinker.encode_video(patches, grid), device)
-                if device.type == "cuda":
-                    peak[size] = torch.cuda.max_memory_allocated(device) - before
-                if warm:
-                    taken[size].append(1e3 * seconds)
-    finally:
-        thinkers.PATCHES_AT_ONCE = usual
-    return [
-        {"patches": size, "ms": statistics.median(ms), "rounds_ms": ms, "peak_bytes": peak.get(size)}
-        for size, ms in taken.items()
-    ]
-
-
-def layouts(preset: Preset, lengths: dict[str, list[int]], device: torch.device, dtype: torch.dtype) -> list[dict]:
-    """Milliseconds of products as they are and laid out otherwise, medians of ten: the sum with the residual stream
-    inside the product that it follows, and one product for what several take from the same input.
-
-    lengths: rows of a decoder layer ("text") and a vision block ("vision")."""
-    config = preset.config()
-    told = []
-    for part, sizes in (("text", config.text_config), ("vision", config.vision_config)):
-        width, inner = sizes.hidden_size, -(-sizes.intermediate_size // 8) * 8
-        joined = {"gate, up": (2, inner)} | ({"q, k, v": (3, width)} if part == "vision" else {})
-        for rows in lengths[part]:
-            x = torch.randn(rows, width, device=device, dtype=dtype)
-            for name, wide in (("o", width), ("down", inner)):
-                y = torch.randn(rows, wide, device=device, dtype=dtype)
-                weight, bias = _weights(width, wide, device, dtype)
-                # Little is added, so that the sum stays finite however often it is done.
-                runs = {
-                    "apart": lambda x=x, y=y, weight=weight, bias=bias: x + F.linear(y, weight, bias),
-                    "in one": lambda x=x, y=y, weight=weight: x.addmm_(y, weight.t(), alpha=1e-3),
-                }
-                told.append({"part": part, "rows": rows, "product": f"{name} + residual", **_each(runs, device)})
-            for name, (count, out) in joined.items():
-                weight, bias = _weights(count * out, width, device, dtype)
-                ones = list(zip(weight.split(out), bias.split(out), strict=True))
-                runs = {
-                    "apart": lambda x=x, ones=ones: [F.linear(x, *one) for one in ones],
-                    "in one": lambda x=x, weight=weight, bias=bias: F.linear(x, weight, bias),
-                }
-                told.append({"part": part, "rows": rows, "product": name, **_each(runs, device)})
-    return told
-
-
-def row_counts(preset: Preset, lengths: list[int], device: torch.device, dtype: torch.dtype) -> list[dict]:
-    """Milliseconds of a decoder layer's products at these lengths and at multiples of 128 rows around them, by both of
-    torch's libraries where there are two: medians of ten. A GPU computes in tiles, as many at a time as it has
-    multiprocessors; where a few rows more begin a new round of tiles, two products may be faster than one."""
-    libraries = ("cublas", "cublaslt") if device.type == "cuda" else (None,)
-    told = []
-    for length in lengths:
-        around = sorted({length, *(128 * (length // 128 + more) for more in (-2, -1, 0, 1))} - {0, -128, -256})
-        for name, (out, wide) in _products(preset)["text"].items():
-            weight = torch.randn(out, wide, device=device, dtype=dtype)
-            for rows in around:
-                x = torch.randn(rows, wide, device=device, dtype=dtype)
-                for library in libraries:
-                    if library:
-                        torch.backends.cuda.preferred_blas_library(library)
-                    ms = 1e3 * _seconds(lambda x=x, weight=weight: F.linear(x, weight), device)  # type: ignore[misc]
-                    told.append({"near": length, "product": name, "rows": rows, "library": library, "ms": ms})
-    if device.type == "cuda":
-        torch.backends.cuda.preferred_blas_library("default")
-    return told
-
-
-def _weights(out: int, wide: int, device: torch.device, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.randn(out, wide, device=device, dtype=dtype), torch.randn(out, device=device, dtype=dtype)
-
-
-def _each(runs: dict[str, Callable[[], Any]], device: torch.device) -> dict[str, float]:
-    return {f"{name.replace(' ', '_')}_ms": 1e3 * _seconds(run, device) for name, run in runs.items()}
-
-
-def _once(run: Callable[[], Any], device: torch.device) -> float:
-    synchronise(device)
-    began = time.perf_counter()
-    run()
-    synchronise(device)
-    return time.perf_counter() - began
-
-
-def _seconds(run: Callable[[], Any], device: torch.device) -> float:
-    return statistics.median([_once(run, device) for _ in range(_REPEATS + 2)][2:])
 
 
 def main() -> None:
@@ -298,6 +204,9 @@ def main() -> None:
                 "runs": runs,
                 "products": products(preset, {"text": lengths, "vision": [part]}, device, dtype),
                 "window_attention_ms": window_attention(thinker, (part // (high * wide), high, wide)),
+                "encoder_blocks_ms": encoder_blocks(thinker, patches, grid),
+                "grid_attention": grid_attention(preset, part // (high * wide), high * wide, device, dtype),
+                "gated_products": gated_products(preset, {"text": lengths, "vision": [part]}, device, dtype),
                 "encoder_parts": encoder_parts(thinker, patches, grid),
                 "layouts": layouts(preset, {"text": lengths, "vision": [part]}, device, dtype),
                 "row_counts": row_counts(preset, [one for one in lengths if one < max(lengths)], device, dtype),

@@ -5,6 +5,8 @@ and write memory. What is done about it, on the modules of a loaded thinker:
 
 - an RMSNorm is one kernel instead of eight, rotary positions one each for queries and keys instead of ten, the gate of
   an MLP one instead of two;
+- a vision block of Qwen2.5-Omni adds its attention's result and norms the sum in one kernel, makes the inner rows of
+  its MLP in one (both products and the gate), and adds to the residual stream inside the last product;
 - attention in Qwen2.5-Omni's vision windows of 64 patches is one kernel together with its rotary positions;
 - patches are embedded by a matrix product: a convolution whose kernel is its stride is one, and convolutions over
   three dimensions are slow (on a CPU, too, where this is all that is done);
@@ -58,6 +60,7 @@ def use_fused_blocks(thinker: Thinker, *, anywhere: bool = False) -> None:
         if hasattr(block.mlp, "gate_proj"):
             _align(block.mlp)
             _replace_gated(block.mlp, _gated)
+            _replace(block, _vision_block)
     for layer in thinker.layers:
         _join(layer.self_attn)
         _replace(layer.self_attn, _text_attention)
@@ -159,6 +162,43 @@ def _window_kernel(q: torch.Tensor, longest: int | None) -> Any | None:
     from seats.models import window_attention_triton as kernels
 
     return kernels.turned_window_attention if kernels.supports(q, longest) else None
+
+
+def _vision_block(block: Any, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+    """A vision block whose MLP has a gate. hidden_states: `[N, D]`; all else is for its attention."""
+    attended = block.attn(block.norm1(hidden_states), *args, **kwargs)
+    mlp, norm = block.mlp, block.norm2
+    linears = (mlp.gate_proj, mlp.up_proj, mlp.down_proj)
+    if not (_ours(mlp) and _ours(norm)) or any(type(one) is not nn.Linear or one.bias is None for one in linears):
+        hidden_states = hidden_states + attended
+        return hidden_states + mlp(norm(hidden_states))
+    # The bias of the last product goes into what that product is added to.
+    total, normed = _add_norm(norm, hidden_states, attended, mlp.down_proj.bias)
+    return total.addmm_(_inner(mlp, normed), mlp.down_proj.weight.t())
+
+
+def _ours(module: nn.Module) -> bool:
+    return isinstance(module.__dict__.get("forward"), _Fused)
+
+
+def _add_norm(norm: Any, x: torch.Tensor, more: torch.Tensor, after: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """`x + more + after` and the norm of `x + more`: `[N, D]` each."""
+    if triton_kernels.usable(x):
+        from seats.models.fused_triton import add_norm
+
+        return add_norm(x, more, norm.weight, norm.variance_epsilon, after)
+    total = x + more
+    return total + after, _rms_norm(norm, total)
+
+
+def _inner(mlp: Any, x: torch.Tensor) -> torch.Tensor:
+    """The inner rows `[N, I]` of a gated MLP with biases, of x `[N, D]`."""
+    if triton_kernels.usable(x):
+        from seats.models import gated_product_triton as kernel
+
+        if kernel.supports(x, mlp.gate_proj.weight, mlp.up_proj.weight):
+            return kernel.gated_product(x, *mlp.gate_proj.parameters(), *mlp.up_proj.parameters())
+    return gate(mlp.gate_proj(x), mlp.up_proj(x))
 
 
 def _text_attention(

@@ -1,4 +1,4 @@
-"""Elementwise steps of the blocks as one kernel each: rotary positions, and the gate of an MLP.
+"""Elementwise steps of the blocks as one kernel each: rotary positions, the gate of an MLP, a sum with its norm.
 
 In tensor operations a rotation reads and writes its input about ten times, partly in float32, and costs as much time
 as the matrix products beside it; here every value is read once and written once. Rounded once, at the end, where
@@ -40,6 +40,21 @@ def gate(x: Tensor, y: Tensor) -> Tensor:
     return out
 
 
+def add_norm(x: Tensor, more: Tensor, weight: Tensor, epsilon: float, after: Tensor) -> tuple[Tensor, Tensor]:
+    """`x + more + after` and the RMSNorm of `x + more`: `[n, D]` each. The sum is written in place of `more`.
+
+    x, more: `[n, D]`; weight, after: `[D]`.
+    """
+    x, more = x.contiguous(), more.contiguous()
+    normed = torch.empty_like(x)
+    n, width = x.shape
+    with torch.cuda.device_of(x):
+        _add_norm[(n,)](
+            x, more, weight, after, normed, epsilon, WIDTH=width, BLOCK=triton.next_power_of_2(width), num_warps=4
+        )
+    return more, normed
+
+
 @triton.jit(do_not_specialize=["rows"])
 def _rotate(  # type: ignore[no-untyped-def]
     x, cos, sin, out, rows,
@@ -70,3 +85,19 @@ def _gate(x, y, out, n, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     value = tl.load(x + i, mask=there, other=0.0).to(tl.float32)
     other = tl.load(y + i, mask=there, other=0.0).to(tl.float32)
     tl.store(out + i, (value * tl.sigmoid(value) * other).to(out.dtype.element_ty), mask=there)
+
+
+@triton.jit
+def _add_norm(  # type: ignore[no-untyped-def]
+    x, more, weight, after, normed, epsilon, WIDTH: tl.constexpr, BLOCK: tl.constexpr
+):
+    column = tl.arange(0, BLOCK)
+    there = column < WIDTH
+    at = tl.program_id(0).to(tl.int64) * WIDTH + column
+    value = tl.load(x + at, mask=there, other=0.0).to(tl.float32)
+    value += tl.load(more + at, mask=there, other=0.0).to(tl.float32)
+    scale = tl.rsqrt(tl.sum(value * value, axis=0) / WIDTH + epsilon)
+    scaled = value * scale * tl.load(weight + column, mask=there, other=0.0).to(tl.float32)
+    tl.store(normed + at, scaled.to(normed.dtype.element_ty), mask=there)
+    value += tl.load(after + column, mask=there, other=0.0).to(tl.float32)
+    tl.store(more + at, value.to(more.dtype.element_ty), mask=there)

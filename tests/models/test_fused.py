@@ -170,6 +170,32 @@ def test_a_forward_that_someone_else_replaced_stays():
     assert thinker.layers[0].self_attn.forward is theirs
 
 
+def test_a_vision_mlp_that_someone_else_replaced_is_called(pairs):
+    _, ours = pairs["qwen2.5-omni"]
+    block, calls = copy.deepcopy(ours.vision.blocks[0]), []
+    block.forward = fused._Fused(fused._vision_block, block)  # the copy's own, not the original's
+    block.attn.forward = lambda x, *_: torch.zeros_like(x)
+    x = torch.randn(7, ours.vision.config.hidden_size, generator=torch.Generator().manual_seed(9))
+    block.mlp.forward = lambda normed: calls.append(normed) or torch.ones_like(normed)
+    torch.testing.assert_close(block(x), x + 1)
+    assert len(calls) == 1
+
+    class Adapted(torch.nn.Linear):
+        """As an adapter's, in the place of a linear."""
+
+        def forward(self, x):
+            return calls.append(x) or super().forward(x) + 1
+
+    block.mlp.forward = fused._Fused(fused._gated, block.mlp)
+    before = block(x)
+    assert len(calls) == 1
+    down = block.mlp.down_proj
+    block.mlp.down_proj = Adapted(down.in_features, down.out_features)
+    block.mlp.down_proj.load_state_dict(down.state_dict())
+    torch.testing.assert_close(block(x), before + 1)
+    assert len(calls) == 2
+
+
 def _device():
     return "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -184,6 +210,26 @@ def _kernel_cases():
         found += [fused.rotate(joint[:, 1], *tables), fused.rotate(joint[:, 2].contiguous(), *tables)]
         found.append(fused.gate(joint[:, 0].contiguous(), joint[:, 1]))
     return [x.float().cpu() for x in found]
+
+
+def _block_cases():
+    """Sums with their norms, and inner rows of MLPs of more and fewer rows and columns than a tile has, by kernels
+    where they are in use."""
+    generator = torch.Generator().manual_seed(2)
+    found = []
+    for rows, width, inner, dtype in ((130, 80, 264, "float32"), (9, 160, 56, "float32"), (300, 160, 136, "float16")):
+
+        def drawn(*shape, scale=1.0, dtype=dtype):
+            return (scale * torch.randn(*shape, generator=generator)).to(_device(), getattr(torch, dtype))
+
+        mlp, norm = torch.nn.Module(), torch.nn.Module()
+        mlp.gate_proj, mlp.up_proj = torch.nn.Linear(width, inner), torch.nn.Linear(width, inner)
+        for linear in (mlp.gate_proj, mlp.up_proj):
+            fused._set(linear, drawn(inner, width, scale=width**-0.5), drawn(inner))
+        norm.weight, norm.variance_epsilon = drawn(width), 1e-6
+        x = drawn(rows, width)
+        found += [fused._inner(mlp, x), *fused._add_norm(norm, x, drawn(rows, width), drawn(width))]
+    return [x.detach().float().cpu() for x in found]
 
 
 def _window_cases():
@@ -215,7 +261,7 @@ def _window_cases():
 
 def _by_kernels():
     assert triton_kernels.usable(torch.zeros(1, device=_device()))
-    return [*_kernel_cases(), *_window_cases()]
+    return [*_kernel_cases(), *_block_cases(), *_window_cases()]
 
 
 @pytest.mark.slow
@@ -229,7 +275,7 @@ def test_kernels_do_what_tensor_operations_do(tmp_path, monkeypatch):
         subprocess.run([sys.executable, "-m", "tests.models.test_fused", str(path)], env=env, check=True, timeout=280)
         found = torch.load(path)
     monkeypatch.setattr(triton_kernels, "usable", lambda _: False)
-    for mine, expected in zip(found, [*_kernel_cases(), *_window_cases()], strict=True):
+    for mine, expected in zip(found, [*_kernel_cases(), *_block_cases(), *_window_cases()], strict=True):
         assert (mine - expected).norm() <= 1e-3 * expected.norm()  # float16 rounds to 5e-4
 
 

@@ -11,25 +11,26 @@ HEADS = {"HEADS": 16, "DIM": 80, "QUERIES": 64, "KEYS": 64, "WIDTH": 128, "PRECI
 """Of a vision encoder's head."""
 
 
-def instructions(kernel, pointers, numbers, constants, warps):
+def instructions(kernel, pointers, numbers, constants, warps, stages=3):
     """Memory and matrix instructions of a kernel compiled for compute capability 9.0, by name.
 
-    pointers: type by name, all aligned to 16 bytes as torch's are; numbers: type by name, with "/16" where the value is
-    a multiple of 16.
+    pointers: type by name, those of memory aligned to 16 bytes as torch's are; numbers: type by name, with "/16" where
+    the value is a multiple of 16.
     """
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
     given = {**pointers, **numbers, **dict.fromkeys(constants, "constexpr")}
-    aligned = [i for i, (name, kind) in enumerate(given.items()) if name in pointers or kind.endswith("/16")]
+    aligned = [i for i, kind in enumerate(given.values()) if kind.startswith("*") or kind.endswith("/16")]
     source = ASTSource(
         fn=kernel,
         signature={name: kind.removesuffix("/16") for name, kind in given.items()},
         constexprs=constants,
         attrs={(i,): [["tt.divisibility", 16]] for i in aligned},
     )
-    text = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": warps}).asm["ptx"]
-    return Counter(re.findall(r"\b(?:ld\.global|st\.global|cp\.async\.c[ag]|wgmma\.mma_async)[\w.]*", text))
+    options = {"num_warps": warps, "num_stages": stages}
+    text = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options).asm["ptx"]
+    return Counter(re.findall(r"\b(?:ld\.global|st\.global|cp\.async\.(?:c[ag]|bulk)|wgmma\.mma_async)[\w.:]*", text))
 
 
 def widest_only(found, kind):
@@ -63,6 +64,28 @@ def test_rotations_and_gates_move_16_bytes_at_a_time():
     found = instructions(fused_triton._gate, pointers, {"n": "i32/16"}, {"BLOCK": 4096}, 8)
     assert widest_only(found, "ld.global")
     assert widest_only(found, "st.global")
+    pointers = dict.fromkeys(("x", "more", "weight", "after", "normed"), "*bf16")
+    shape = {"WIDTH": 1280, "BLOCK": 2048}
+    found = instructions(fused_triton._add_norm, pointers, {"epsilon": "fp32"}, shape, 4)
+    assert widest_only(found, "ld.global")
+    assert widest_only(found, "st.global")
+
+
+@pytest.mark.slow
+def test_gated_products_use_the_matrix_units_and_the_memory_accelerator():
+    from seats.models import gated_product_triton as module
+
+    rows, columns, depth = module._ROWS, module._COLUMNS, module._DEPTH
+    tiles = {"x": (rows, depth), "gate": (columns, depth), "up": (columns, depth), "out": (rows, columns)}
+    pointers = {name: f"tensordesc<bf16[{high},{wide}]>" for name, (high, wide) in tiles.items()}
+    pointers |= {"gate_bias": "*bf16", "up_bias": "*bf16"}
+    shape = {"COLUMNS": 3424, "DEPTH": 1280, "TILE_ROWS": rows, "TILE_COLUMNS": columns, "TILE_DEPTH": depth}
+    shape |= {"GROUP": module._GROUP, "PRECISION": "tf32"}
+    found = instructions(module._gated, pointers, {"rows": "i32"}, shape, 8, module._STAGES)
+    # Two products of a tile, in steps of 16.
+    assert found["wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16"] == 2 * depth // 16
+    assert sum(count for name, count in found.items() if name.startswith("cp.async.bulk.tensor.2d.shared")) > 0
+    assert sum(count for name, count in found.items() if name.startswith("cp.async.bulk.tensor.2d.global")) == 1
 
 
 @pytest.mark.slow
