@@ -26,7 +26,7 @@ def supports(x: Tensor, gate: Tensor, up: Tensor) -> bool:
     (compute capability 9 or 10): whole tensors whose rows are multiples of 16 bytes, in 16 bits, or in 32 in the
     interpreter."""
     if not triton_kernels.interpreted():
-        if x.dtype not in (torch.bfloat16, torch.float16) or not x.is_cuda:
+        if x.dtype not in (torch.bfloat16, torch.float16) or torch.version.cuda is None:
             return False
         if torch.cuda.get_device_capability(x.device)[0] not in (9, 10):
             return False
