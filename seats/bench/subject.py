@@ -25,6 +25,7 @@ from seats.inference.engine import KvPolicy
 from seats.inference.prepared import Prepared
 from seats.keep import Setting
 from seats.methods import Method, method_class, retention_for
+from seats.models import compat
 from seats.models.fused import stock_blocks
 from seats.models.signals import EncoderWants, Signals
 from seats.models.thinker import Thinker
@@ -124,7 +125,7 @@ class Subject:
             attached = attach(self.thinker, method, kv=self.kv, prepared=prepared, timer=timer)
         with attached as handle:
             logits = self.thinker.module(
-                inputs_embeds=embeds[None], position_ids=self._positions, past_key_values=cache, use_cache=True
+                inputs_embeds=embeds[None], position_ids=self._positions, use_cache=True, **{compat.CACHE: cache}
             ).logits
             token = logits[:, -1:].argmax(-1)
             synchronise(self.thinker.device)
@@ -165,7 +166,7 @@ class Subject:
                     synchronise(self.thinker.device)
                     began = time.perf_counter()
                 last = last + 1
-                out = self.thinker.module(input_ids=token, position_ids=last, past_key_values=cache, use_cache=True)
+                out = self.thinker.module(input_ids=token, position_ids=last, use_cache=True, **{compat.CACHE: cache})
                 token = out.logits[:, -1:].argmax(-1)
             synchronise(self.thinker.device)
         return 1e3 * (time.perf_counter() - began) / self.new_tokens

@@ -211,16 +211,17 @@ class _Remembered:
 
 
 def _remembering(forward: Any, index: int, memory: list[_Remembered | None]) -> Any:
-    def remembering(hidden: torch.Tensor, *, position_embeddings: Any, past_key_values: Any, **more: Any) -> Any:
+    def remembering(hidden: torch.Tensor, *, position_embeddings: Any, **more: Any) -> Any:
         def run() -> Any:
-            return forward(hidden, position_embeddings=position_embeddings, past_key_values=past_key_values, **more)
+            return forward(hidden, position_embeddings=position_embeddings, **more)
 
-        if past_key_values is None or past_key_values.get_seq_length(index):
+        cache = compat.cache_of(more)
+        if cache is None or cache.get_seq_length(index):
             return run()  # not a prefill
         given = (hidden, *position_embeddings)
         known = memory[index]
         if known is not None and all(map(torch.equal, known.given, given)):
-            past_key_values.update(known.keys, known.values, index)
+            cache.update(known.keys, known.values, index)
             return known.made.clone()  # the caller may write into it
         if index == 0:
             memory[:] = [None] * len(memory)
@@ -228,7 +229,7 @@ def _remembering(forward: Any, index: int, memory: list[_Remembered | None]) -> 
             return run()
         given = (hidden.clone(), *position_embeddings)
         output = run()
-        cached = past_key_values.layers[index]
+        cached = cache.layers[index]
         memory[index] = _Remembered(given, compat.layer_output(output).clone(), cached.keys, cached.values)
         return output
 

@@ -125,14 +125,13 @@ class Engine:
         input_ids: torch.Tensor | None = None,
         attention_mask: Any = None,
         position_ids: torch.Tensor | None = None,
-        past_key_values: Any = None,
         inputs_embeds: torch.Tensor | None = None,
         use_cache: bool | None = None,
         visual_pos_masks: torch.Tensor | None = None,
         deepstack_visual_embeds: Any = None,
         output_hidden_states: bool | None = None,
         output_attentions: bool | None = None,
-        **_: Any,
+        **others: Any,
     ) -> MoeModelOutputWithPast:
         if inputs_embeds is None:
             inputs_embeds = self.thinker.text.embed_tokens(input_ids)
@@ -151,20 +150,22 @@ class Engine:
             raise SettingsError("token selection needs the position ids that generate() makes")
         if not (self.thinker.text.config.use_cache if use_cache is None else use_cache):
             raise SettingsError("token selection needs the cache, or it would choose anew for every word: leave it on")
-        if past_key_values is None:
-            past_key_values = DynamicCache(config=self.thinker.text.config)
-        if not isinstance(past_key_values, DynamicCache):
+        cache = compat.cache_of(others)
+        if cache is None:
+            cache = DynamicCache(config=self.thinker.text.config)
+        if not isinstance(cache, DynamicCache):
             raise SettingsError("token selection needs a cache that grows: leave out cache_implementation")
         positions = position_ids[-3:]
-        past = past_key_values.get_seq_length()
+        past = cache.get_seq_length()
         if past:
             self._check_continued(attention_mask, past, inputs_embeds.shape[1])
-            hidden = self._extend(inputs_embeds, positions, past_key_values)
+            hidden = self._extend(inputs_embeds, positions, cache)
         else:
             deepstack = tuple(deepstack_visual_embeds or ())
             visual = None if visual_pos_masks is None else visual_pos_masks[0]
-            hidden = self._prefill(inputs_embeds, positions, past_key_values, visual, deepstack)
-        return MoeModelOutputWithPast(last_hidden_state=hidden, past_key_values=past_key_values)
+            hidden = self._prefill(inputs_embeds, positions, cache, visual, deepstack)
+        output: dict[str, Any] = {"last_hidden_state": hidden, compat.CACHE: cache}
+        return MoeModelOutputWithPast(**output)
 
     def _check_continued(self, attention_mask: Any, past: int, new: int) -> None:
         """Raise SettingsError where `new` tokens do not follow those that this engine has seen. Given a cache,
@@ -176,7 +177,7 @@ class Engine:
             before = attention_mask.shape[-1] - new
         if seen is None or before != seen:
             raise SettingsError(
-                "token selection cannot go on from this cache: give the whole prompt, and leave out past_key_values"
+                f"token selection cannot go on from this cache: give the whole prompt, and leave out {compat.CACHE}"
             )
 
     def _extend(self, embeds: torch.Tensor, positions: torch.Tensor, cache: Any) -> torch.Tensor:
@@ -295,7 +296,7 @@ class Engine:
         rotary: tuple[torch.Tensor, torch.Tensor],
         cache: Any,
     ) -> torch.Tensor:
-        output = layer(hidden, attention_mask=mask, position_embeddings=rotary, past_key_values=cache, use_cache=True)
+        output = layer(hidden, attention_mask=mask, position_embeddings=rotary, use_cache=True, **{compat.CACHE: cache})
         return compat.layer_output(output)
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from seats.errors import SettingsError
+from seats.models import compat
 from seats.models.signals import EncoderWants, Signals
 from seats.models.thinker import Thinker
 from seats.selection.budget import run_windows
@@ -65,11 +66,11 @@ def watched(thinker: Thinker, wants: EncoderWants) -> Iterator[Callable[[], Prep
         if kwargs.get("labels") is not None:
             raise SettingsError("token selection is for answers, not for training: leave out labels")
         ids: Any = kwargs.get("input_ids", args[0] if args else None)
-        cache = kwargs.get("past_key_values")
+        cache = compat.cache_of(kwargs)
         goes_on = ids is not None and ids.shape[1] > 1 and cache is not None and cache.get_seq_length() > 0
         if goes_on and bool(((ids == rule.video) | (ids == rule.audio)).any()):
             raise SettingsError(
-                "token selection needs the whole prompt at once: leave out past_key_values and prefill_chunk_size"
+                f"token selection needs the whole prompt at once: leave out {compat.CACHE} and prefill_chunk_size"
             )
         # Nothing else: a cache that is held here would stay after its prompt.
         seen["input_ids"] = ids

@@ -5,6 +5,7 @@ Tested with the lowest and the newest version named in `TESTED`; see `.ci/run`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,6 +15,9 @@ from packaging.version import Version
 from seats.errors import ModelError
 
 TESTED = ("5.17.0", "5.23.0")
+_FORMER_CACHE = "past_key_values"
+CACHE = "cache" if Version(transformers.__version__).release >= (5, 24) else _FORMER_CACHE
+"""What stock forwards and their outputs call the cache of keys and values: `cache` since 5.24."""
 
 
 def check_transformers() -> str | None:
@@ -54,3 +58,8 @@ def audio_encoder(thinker: Any) -> Any:
 def layer_output(output: Any) -> torch.Tensor:
     """Hidden states `[1, S, D]` of a decoder layer's output, which some versions wrap in a tuple."""
     return output[0] if isinstance(output, tuple) else output
+
+
+def cache_of(arguments: Mapping[str, Any]) -> Any:
+    """The cache among the keyword arguments of a forward, by either name, None without one."""
+    return arguments.get(CACHE, arguments.get(_FORMER_CACHE))

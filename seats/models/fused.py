@@ -30,6 +30,7 @@ import torch.nn.functional as F
 from torch import nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from seats.models import compat
 from seats.models.families import rotate
 from seats.models.thinker import Thinker
 from seats.models.window_attention import windowed_attention
@@ -206,14 +207,12 @@ def _text_attention(
     hidden_states: torch.Tensor,
     attention_mask: torch.Tensor | None = None,
     position_embeddings: tuple[torch.Tensor, torch.Tensor] | None = None,
-    past_key_values: Any = None,
     **others: Any,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Attention of one decoder layer. hidden_states: `[1, S, D]`, position_embeddings: `[1, S, d]` each."""
     if hidden_states.shape[0] != 1 or position_embeddings is None or attention.config._attn_implementation == "eager":
         return type(attention).forward(
-            attention, hidden_states, attention_mask=attention_mask, position_embeddings=position_embeddings,
-            past_key_values=past_key_values, **others,
+            attention, hidden_states, attention_mask=attention_mask, position_embeddings=position_embeddings, **others,
         )  # fmt: skip
     shape = (hidden_states.shape[1], -1, attention.head_dim)
     q, k, v = (x.view(shape) for x in _projected(attention, hidden_states[0]))
@@ -221,8 +220,8 @@ def _text_attention(
         q, k = attention.q_norm(q), attention.k_norm(k)
     cos, sin = (table[0][:, None] for table in position_embeddings)
     q, k, v = (x.transpose(0, 1)[None] for x in (rotate(q, cos, sin), rotate(k, cos, sin), v))
-    if past_key_values is not None:
-        k, v = past_key_values.update(k, v, attention.layer_idx)
+    if (cache := others.pop(compat.CACHE, None)) is not None:
+        k, v = cache.update(k, v, attention.layer_idx, kwargs=others)
     attend = ALL_ATTENTION_FUNCTIONS[attention.config._attn_implementation]
     out, weights = attend(
         attention, q, k, v, attention_mask, dropout=0.0, scaling=attention.scaling,

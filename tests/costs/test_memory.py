@@ -19,6 +19,7 @@ from seats.costs.memory import (
     peak_device_bytes,
 )
 from seats.errors import ModelError, SettingsError
+from seats.models import compat
 from tests.tiny import FAMILIES, tiny_inputs, tiny_thinker
 
 on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
@@ -28,7 +29,7 @@ on_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA
 @pytest.mark.parametrize("family", FAMILIES)
 def test_kv_cache_is_what_a_cache_holds(family):
     thinker, cache = tiny_thinker(family), DynamicCache()
-    thinker.generate(**tiny_inputs(family), past_key_values=cache, max_new_tokens=3, do_sample=False)
+    thinker.generate(**tiny_inputs(family), max_new_tokens=3, do_sample=False, **{compat.CACHE: cache})
     held = sum(x.numel() * x.element_size() for layer in cache.layers for x in (layer.keys, layer.values))
     tokens = [cache.get_seq_length(layer) for layer in range(8)]
 

@@ -159,7 +159,7 @@ def _mask(visible: torch.Tensor) -> torch.Tensor:
 
 
 def _layer(layer: Any, hidden: torch.Tensor, mask: torch.Tensor, rotary: Any) -> torch.Tensor:
-    output = layer(hidden, attention_mask=mask, position_embeddings=rotary, past_key_values=None, use_cache=False)
+    output = layer(hidden, attention_mask=mask, position_embeddings=rotary, use_cache=False)
     return (output[0] if isinstance(output, tuple) else output).clone()
 
 

@@ -137,14 +137,14 @@ class TestNothingDropped:
                 out = thinker(**inputs, use_cache=True)
                 length = inputs["input_ids"].shape[1]
                 for chunk in chunks:
-                    seen = out.past_key_values
+                    seen = {compat.CACHE: out[compat.CACHE]}
                     length += len(chunk)
                     out = thinker(
                         input_ids=torch.tensor([chunk]),
                         attention_mask=torch.ones(1, length, dtype=torch.long),
                         position_ids=torch.arange(500 + length - len(chunk), 500 + length).expand(3, 1, -1),
-                        past_key_values=seen,
                         use_cache=True,
+                        **seen,
                     )
                 return out.logits[0, -1]
 
@@ -377,7 +377,7 @@ class TestSeveralPrompts:
     def test_the_cache_of_an_answer_is_not_held(self, thinkers, family):
         thinker = thinkers[family]
         with attach(thinker, SEATS):
-            cache = weakref.ref(run(thinker, tiny_inputs(family), 2).past_key_values)
+            cache = weakref.ref(run(thinker, tiny_inputs(family), 2)[compat.CACHE])
             assert cache() is None
 
     @both_families

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import tests.tiny
-from seats.models import fused
+from seats.models import compat, fused
 from seats.models.fused import stock_blocks, use_fused_blocks
 from seats.models.signals import EncoderWants
 from seats.models.thinker import Thinker
@@ -51,7 +51,7 @@ def outputs(thinker):
         for step in (37, 38):
             position = torch.full((3, 1, 1), step, device=thinker.device)
             out = thinker.module(
-                input_ids=ids[:, :1], position_ids=position, past_key_values=out.past_key_values, use_cache=True
+                input_ids=ids[:, :1], position_ids=position, use_cache=True, **{compat.CACHE: out[compat.CACHE]}
             )
             found.append(out.logits)
     return [x.float().cpu() for x in found]
