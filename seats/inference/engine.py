@@ -135,7 +135,7 @@ class Engine:
     ) -> MoeModelOutputWithPast:
         if inputs_embeds is None:
             inputs_embeds = self.thinker.text.embed_tokens(input_ids)
-        if inputs_embeds.requires_grad:
+        if inputs_embeds.requires_grad and torch.is_grad_enabled():
             raise SettingsError("token selection is for answers, not for training: run it under torch.no_grad()")
         if output_hidden_states or output_attentions:
             raise SettingsError(
