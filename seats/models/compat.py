@@ -14,7 +14,7 @@ from packaging.version import Version
 
 from seats.errors import ModelError
 
-TESTED = ("5.17.0", "5.23.0")
+TESTED = ("5.17.0", "5.24.0")
 _FORMER_CACHE = "past_key_values"
 CACHE = "cache" if Version(transformers.__version__).release >= (5, 24) else _FORMER_CACHE
 """What stock forwards and their outputs call the cache of keys and values: `cache` since 5.24."""

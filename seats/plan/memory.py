@@ -1,6 +1,6 @@
 """Memory of one answer beside the weights, step by step: what each step holds at its worst moment.
 
-Counted tensor by tensor from the code that runs (the stock encoders and decoder layers of transformers 5.23 and this
+Counted tensor by tensor from the code that runs (the stock encoders and decoder layers of transformers 5.24 and this
 package's prefill): how many tensors of which size are alive together where that is most. Not counted are workspaces
 inside kernels and libraries, and what an allocator rounds up. `benchmarks/plan_check.py` compares it with the
 allocator's own count.
