@@ -41,8 +41,9 @@ def attach(
     Raises ModelError for what is no thinker; SettingsError for what is no method or one made for another model, for
     eager attention, and while another thread or task has a method attached. Inside `generate()` raises SettingsError
     for batches, padding, more than one video or sound, no cache or one of a fixed length or of tokens that it did not
-    see, assisted decoding, gradients, and where hidden states, attentions or a loss are asked for; ValueError for a
-    prompt that `prepared` is not of, and for what a method returns that is no selection.
+    see, assisted decoding, gradients, and where hidden states, attentions or a loss are asked for; ModelError where the
+    model's numbers overflow (on a GPU with the second token, as to look is to wait); ValueError for a prompt that
+    `prepared` is not of, and for what a method returns that is no selection.
 
         with seats.attach(thinker, method) as attached:
             ids = thinker.generate(**inputs)

@@ -37,6 +37,11 @@ class Attachment:
         """Of the latest prompt, None before the first. Reading it waits for the device."""
         return None if self._record is None else self._record.trace()
 
+    def check_finite(self) -> None:
+        """Raise ModelError if numbers of the latest prompt overflowed. Waits for the device."""
+        if self._record is not None:
+            self._record.check_finite()
+
 
 @dataclass
 class Record:
@@ -45,11 +50,26 @@ class Record:
 
     _trace: Trace
     _drops: list[Drop] = field(default_factory=list)
+    _sums: list[torch.Tensor] = field(default_factory=list)  # one that is not finite has met a number that is not
 
     @property
     def counts(self) -> Counts:
         """Tokens alive by now."""
         return self._drops[-1].counts if self._drops else self._trace.full
+
+    def look_at(self, hidden: torch.Tensor) -> None:
+        """Note whether all of `hidden` is finite; where the host does not see it, for `check_finite` to say later."""
+        self._sums.append(hidden.sum(dtype=torch.float32))
+        if _host_sees(hidden):
+            self.check_finite()
+
+    def check_finite(self) -> None:
+        """Raise ModelError if something looked at since the last check was not finite. Waits for the device."""
+        sums, self._sums = self._sums, []
+        if sums and not torch.stack(sums).isfinite().all():
+            raise ModelError(
+                "hidden states are not finite: load the model in bfloat16 or float32; if it is, its weights are damaged"
+            )
 
     def trace(self) -> Trace:
         trace = self._trace
@@ -182,6 +202,7 @@ class Engine:
 
     def _extend(self, embeds: torch.Tensor, positions: torch.Tensor, cache: Any) -> torch.Tensor:
         """Decoding: new tokens after the cached ones, whatever each layer's cache still holds."""
+        self.attached.check_finite()  # generate() has waited for the first token, so this waits for nothing
         rotary = self.thinker.text.rotary_emb(embeds, positions)
         hidden, new = embeds, embeds.shape[1]
         for index, layer in enumerate(self.thinker.layers):
@@ -211,16 +232,16 @@ class Engine:
         trace = Trace(layout.counts(), layout, saliency=prepared.saliency)
         record = self.attached._record = Record(trace)
 
+        with self.timer.step("prefill"):
+            record.look_at(embeds)
+            rotary = self.thinker.text.rotary_emb(embeds, positions)
         with self.timer.step("selection"):
             chosen = self.method.before_llm(BeforeLLM(embeds[0], layout, prepared.saliency, prepared.keys))
             check_selection(chosen, self.method, embeds[0])
             if chosen is not None and chosen.embeds is not None:
                 embeds = chosen.embeds[None].to(embeds.dtype)
-        with self.timer.step("prefill"):
-            rotary = self.thinker.text.rotary_emb(embeds, positions)
-        alive = _Alive(embeds, rotary, layout, visual, deepstack)
-        cuts = _Cuts()
-        with self.timer.step("selection"):
+            cuts = _Cuts()
+            alive = _Alive(embeds, rotary, layout, visual, deepstack)
             alive = self._drop(alive, chosen, 0, cuts, record)
 
         done, last, moments = 0, len(self.thinker.layers), set(self.method.layers)
@@ -231,6 +252,7 @@ class Engine:
                     trace.layers.append(record.counts)
                     alive.hidden = self._run(self.thinker.layers[number - 1], alive.hidden, None, alive.rotary, cache)
                     alive.add_deepstack()
+                record.look_at(alive.hidden)
             if moment in moments:
                 with self.timer.step("selection"):
                     alive = self._after_layer(alive, moment, cuts, record)
@@ -328,15 +350,12 @@ def _host_sees(tensor: torch.Tensor) -> bool:
 def _counted(keep: torch.Tensor, alive: _Alive, said: Counts | None) -> Counts:
     """What `keep` leaves of each modality: as the method said, else one copy from the device.
 
-    Where it is not what the method said and the host can see it, raises ModelError if the model's numbers overflowed,
-    else ValueError.
+    Raises ValueError where it is not what the method said and the host can see it.
     """
     if said is not None and not _host_sees(keep):
         return said
     kept = [(keep & alive.layout.is_modality(kind)).sum() for kind in Modality]
     counts = Counts(*torch.stack(kept).tolist())
     if said is not None and said != counts:
-        if not alive.hidden.isfinite().all():
-            raise ModelError("hidden states are not finite: load the model in bfloat16 or float32")
         raise ValueError(f"a method said it keeps {said}, but its mask keeps {counts}")
     return counts

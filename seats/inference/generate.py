@@ -79,7 +79,8 @@ def generate(
     kv: KvPolicy = "keep",
     on_text: Callable[[str], None] = lambda _: None,
 ) -> Generation:
-    """Answer a prompt. on_text gets the pieces of the answer as they come. Raises OutOfMemoryError."""
+    """Answer a prompt. on_text gets the pieces of the answer as they come. Raises OutOfMemoryError, and
+    ModelError where numbers overflow."""
     thinker = model.thinker
     ids = moved(prompt.sequence.ids, thinker.device)[None]
     positions = moved(prompt.sequence.positions, thinker.device)
@@ -112,6 +113,7 @@ def generate(
             tokenizer=model.tokenizer,  # for stop strings
         )
     new = tuple(out[0, ids.shape[1] :].tolist())
+    attached.check_finite()  # of an answer of one token, nothing else has
     thoughts, text = part_thoughts(model.tokenizer.decode(new, skip_special_tokens=True), thinking)
     times = streamer.times
     per_token = 1e3 * (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else None

@@ -112,8 +112,10 @@ def count_modalities(modality: torch.Tensor) -> Counts:
 def positions_of(mask: torch.Tensor, count: int) -> torch.Tensor:
     """Positions int64 `[count]` where `mask` (bool `[S]`) holds, in order.
 
-    count: how many those are. Unlike `nonzero`, which must ask the device for it, nothing here waits.
+    count: how many those are; of more, those past it are left out, and missing ones are 0. Unlike `nonzero`, which must
+    ask the device for it, nothing here waits.
     """
     place = torch.where(mask, mask.cumsum(0) - 1, count)  # whatever is not wanted goes to one place past the end
+    place = place.clamp_(max=count)  # a place beyond that would end all use of a GPU
     order = torch.arange(len(mask), device=mask.device)
     return order.new_zeros(count + 1).scatter_(0, place, order)[:count]

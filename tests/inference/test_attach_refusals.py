@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from seats.errors import ModelError, SettingsError
+from seats.inference import engine
 from seats.inference.attach import attach
 from seats.inference.prepared import Prepared
 from seats.methods import Full, ModelShape, Retention, Seats, Selection, method_class
@@ -332,12 +333,24 @@ def test_a_method_that_miscounts(thinkers, family):
 
 
 @both_families
-def test_numbers_that_overflowed_are_said(family):
-    """As in float16; Stage I cannot tell tokens apart that are not numbers."""
+@pytest.mark.parametrize("where", ["pictures", "sound", "layers"])
+@pytest.mark.parametrize("name", ["full", "seats", "seats+", "random", "fastv"])
+@pytest.mark.parametrize(("sees", "new_tokens"), [(True, 1), (False, 2)])
+def test_numbers_that_overflowed_are_said(family, where, name, sees, new_tokens, monkeypatch):
+    """As in float16. A GPU is asked when the first token is there, and is given no index out of range before."""
     thinker, inputs = tiny_thinker(family), tiny_inputs(family)
-    inputs["pixel_values_videos"][0] = float("nan")
-    with pytest.raises(ModelError, match="not finite: load the model in bfloat16"), attach(thinker, SEATS):
-        thinker.generate(**inputs, max_new_tokens=1)
+    if where == "pictures":
+        inputs["pixel_values_videos"][0] = float("nan")
+    elif where == "sound":
+        inputs["input_features"][0, 0, 0] = float("nan")
+    else:
+        with torch.no_grad():
+            compat.text_model(thinker).layers[2].self_attn.o_proj.weight[0, 0] = float("inf")
+    method = method_class(name).for_model(ModelShape(family, 8, {}), Retention(0.5, 0.7), 0)
+    if not sees:
+        monkeypatch.setattr(engine, "_host_sees", lambda _: False)
+    with pytest.raises(ModelError, match="not finite: load the model in bfloat16"), attach(thinker, method):
+        thinker.generate(**inputs, max_new_tokens=new_tokens)
 
 
 def test_a_prompt_that_prepared_is_not_of(thinkers):

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from seats.costs.timers import StepTimer
-from seats.errors import MediaError, OutOfMemoryError, SettingsError
+from seats.errors import MediaError, ModelError, OutOfMemoryError, SettingsError
+from seats.inference import engine
 from seats.inference import generate as generate_module
 from seats.inference.encode import build_prompt, encode_clip
 from seats.inference.generate import Decoding, generate
@@ -343,3 +344,12 @@ def test_what_generation_config_says_beside_tokens_is_not_obeyed(tmp_path):
     clip = clip_of(model.patches.token_side)
     found = [ask(each, prompt_of(each, clip, Full()), Full()).ids for each in (plain, model)]
     assert found[0] == found[1]
+
+
+def test_numbers_that_overflowed_are_said_of_one_token(models, monkeypatch):
+    model = models["qwen2.5-omni"]
+    prompt = prompt_of(model, clip_of(model.patches.token_side), Full())
+    prompt = replace(prompt, embeds=torch.full_like(prompt.embeds, torch.inf))
+    monkeypatch.setattr(engine, "_host_sees", lambda _: False)  # as on a GPU
+    with pytest.raises(ModelError, match="not finite"):
+        ask(model, prompt, Full(), Decoding(max_new_tokens=1))

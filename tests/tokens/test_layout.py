@@ -58,3 +58,9 @@ def test_a_clip_at_the_very_end_is_followed_by_a_question_of_one():
 def test_positions_are_those_of_nonzero(share):
     mask = torch.rand(50, generator=torch.Generator().manual_seed(0)) < share
     assert torch.equal(positions_of(mask, int(mask.sum())), mask.nonzero()[:, 0])
+
+
+@pytest.mark.parametrize(("count", "expected"), [(1, [1]), (3, [1, 3, 0])])
+def test_positions_of_another_number_than_was_said(count, expected):
+    """As where numbers overflowed; on a GPU, a place out of range would fail everything after it."""
+    assert positions_of(torch.tensor([False, True, False, True]), count).tolist() == expected
