@@ -69,8 +69,8 @@ class PlanTable:
         ]
         table.add_row("model", Flow([*model, f"on {plan.ask.device}"]))
         length = f"{seconds(part.end_s - part.start_s)}"
-        if self.clip.duration_s is not None:
-            length += f" of {seconds(self.clip.duration_s)}"
+        if part.duration_s is not None:
+            length += f" of {seconds(part.duration_s)}"
         alone = part.still and not part.samples and part.end_s - part.start_s < SHOWN_S
         seen: list[Text | str] = [] if alone else [length]
         if part.frames:

@@ -92,8 +92,7 @@ def load_clip(
     read_until = max(ends.values())
     if video is None and audio is None:
         raise MediaError(f"{path}: nothing can be read between {start:g} s and {until(end)}; check the range and file")
-    complete = len(used) == bool(videos) + bool(audios)
-    if duration is None or (complete and math.isinf(end) and read_until > duration):
+    if duration is None or read_until > duration:
         duration = read_until
     last = min(end, duration)
     allowed = _allowance(video, audio, ends["video"] - start)

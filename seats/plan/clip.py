@@ -94,13 +94,16 @@ class ClipFacts:
 class Part:
     """What is taken of a clip.
 
-    start_s, end_s: seconds from the file's start. frames: even, 0 without video; fps: their true rate; height, width:
-    pixels of each. samples: of sound at 16 kHz, 0 without. exact: whether decoding would find just that, as far as can
-    be told without doing it. notes: what users should know of it. still: all frames are the same picture.
+    start_s, end_s: seconds from the file's start. duration_s: of the whole file, as a clip that is read has it: the
+    header's, or what is there where that is longer; None where the header alone was read and says nothing. frames:
+    even, 0 without video; fps: their true rate; height, width: pixels of each. samples: of sound at 16 kHz, 0 without.
+    exact: whether decoding would find just that, as far as can be told without doing it. notes: what users should know
+    of it. still: all frames are the same picture.
     """
 
     start_s: float
     end_s: float
+    duration_s: float | None
     frames: int
     fps: float
     height: int
@@ -179,13 +182,14 @@ def take(clip: ClipFacts, sampling: FrameSampling, start_s: float | None = None,
             notes = (*notes, f"there is no sound {span}")
     if not frames and not samples:
         raise MediaError(f"{clip.path}: has neither pictures nor sound there; choose another part")
-    ends = [known for known in (clip.duration_s, clip.sound and clip.sound.end_s) if known]
-    last = min(end, max(ends)) if ends else end
+    reached = [min(end, one.end_s) for one in (clip.pictures, clip.sound) if one is not None and one.exact]
+    duration = max([*reached, clip.duration_s or 0.0]) or None
+    last = end if duration is None else min(end, duration)
     if not math.isfinite(last):
         last = start + max(frames / fps if frames else 0.0, samples / SAMPLE_RATE)
     if clip.promised_s is not None and min(end, clip.promised_s) - clip.reached_s > clip.allowed_s:
         notes, last = (*notes, early_end_note(clip.reached_s, clip.promised_s)), clip.reached_s
-    return Part(start, last, frames, fps, *size, samples, clip.exact, notes, still)
+    return Part(start, last, duration, frames, fps, *size, samples, clip.exact, notes, still)
 
 
 def _frames(

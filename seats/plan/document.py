@@ -34,7 +34,7 @@ def plan_json(
         "schema": SCHEMA,
         "clip": {
             "path": printable_path(str(clip.path)),
-            "duration_s": clip.duration_s,
+            "duration_s": part.duration_s,
             "start_s": part.start_s,
             "end_s": part.end_s,
             "video": video,

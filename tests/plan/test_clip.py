@@ -24,6 +24,8 @@ def _same(path, sampling, start=None, end=None):
         assert (part.height, part.width) == tuple(real.video.pixels.shape[2:])
         assert part.fps == pytest.approx(real.video.fps)
     assert part.samples == (0 if real.audio is None else len(real.audio.waveform))
+    times = [(one.start_s, one.end_s, one.duration_s) for one in (part, real)]
+    assert times[0] == pytest.approx(times[1], abs=1e-9)
     assert part.exact
 
 
