@@ -6,6 +6,7 @@ import math
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -247,6 +248,14 @@ def _sound(info: MediaInfo) -> Sound | None:
     return Sound(rate, audio.codec, info.duration_s or 0.0, exact=False)
 
 
+def _padding(packet: Any) -> int:
+    """Samples at a packet's end that an encoder put there to fill it, and that decoding takes off again."""
+    if not packet.has_sidedata("skip_samples"):
+        return 0
+    said = bytes(packet.get_sidedata("skip_samples"))  # two uint32: of the beginning, of the end
+    return int.from_bytes(said[4:8], "little")
+
+
 def _ends_of_packets(path: Path, rate: int, deadline: media.Deadline) -> tuple[float | None, float | None]:
     """When the first sample begins and the last one ends, seconds from the file's start; None without timestamps."""
     with media.open_media(path, deadline) as container:
@@ -258,6 +267,8 @@ def _ends_of_packets(path: Path, rate: int, deadline: media.Deadline) -> tuple[f
         origin, base = media.start_of(container), float(stream.time_base)
         for packet in media.packets(container, stream, deadline):
             length = max((packet.duration or 0) * base, frame)
+            if frame:  # other codecs' durations are without it
+                length -= _padding(packet) / rate
             if packet.pts is None:
                 if position is not None:
                     position += length

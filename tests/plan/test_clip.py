@@ -41,6 +41,15 @@ def test_parts_rates_and_sizes(tmp_path):
     _same(path, FrameSampling(max_frames=6))
 
 
+@pytest.mark.parametrize("name", ["sound.mp3", "sound.mp4"])
+@pytest.mark.parametrize("rate", [44_100, 16_000])
+def test_what_fills_the_last_frame_is_not_counted(tmp_path, name, rate):
+    """LAME says how many samples those are; in MP4 nothing does, and they are heard."""
+    path = write_clip(tmp_path / name, sound=tone(6.0, rate), sound_rate=rate, sound_codec="libmp3lame")
+    _same(path, FrameSampling())
+    _same(path, FrameSampling(), 4.0, 5.0)
+
+
 def test_a_header_alone_is_nearly_as_good(tmp_path, monkeypatch):
     write_clip(tmp_path / "both.mp4", frames=100, rate=10, sound=tone(10))
     exact = take(read_clip(tmp_path / "both.mp4"), FrameSampling())
