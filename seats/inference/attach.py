@@ -102,19 +102,27 @@ def _one_user(text: nn.Module) -> Iterator[None]:
         users.remove(me)
 
 
+_NOTHING = object()
+_replacements: WeakKeyDictionary[nn.Module, dict[str, list[Any]]] = WeakKeyDictionary()
+"""By module and attribute what was there first, and all that took its place, the latest last."""
+
+
 @contextmanager
 def _replaced(module: nn.Module, name: str, value: Any) -> Iterator[None]:
-    """An attribute of this one module replaced, and put back as it was."""
-    own = name in module.__dict__
-    previous = module.__dict__.get(name)
+    """An attribute of this one module replaced, and put back as it was; contexts may end in any order."""
+    values = _replacements.setdefault(module, {}).setdefault(name, [module.__dict__.get(name, _NOTHING)])
+    values.append(value)
     setattr(module, name, value)
     try:
         yield
     finally:
-        if own:
-            setattr(module, name, previous)
-        else:
+        values.remove(value)
+        if values[-1] is _NOTHING:
             delattr(module, name)
+        else:
+            setattr(module, name, values[-1])
+        if len(values) == 1:
+            del _replacements[module][name]
 
 
 @contextmanager

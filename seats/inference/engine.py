@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import torch
 from torch import nn
@@ -139,6 +139,10 @@ class Engine:
     ) -> None:
         self.thinker, self.method, self.kv, self.timer, self.attached = thinker, method, kv, timer, attached
         self.prompts, self.mask_unknown = prompts, mask_unknown
+
+    def __reduce__(self) -> NoReturn:
+        # No context would ever end that of a copy.
+        raise SettingsError("a model with a method attached cannot be copied: leave the context first")
 
     def forward(
         self,

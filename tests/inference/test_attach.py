@@ -355,6 +355,21 @@ class TestRestoring:
         assert fingerprint(thinker) == before
         assert_same(run(thinker, inputs), stock)
 
+    def test_contexts_that_end_in_another_order(self, thinkers):
+        thinker, inputs = thinkers["qwen2.5-omni"], tiny_inputs("qwen2.5-omni")
+        before, stock = fingerprint(thinker), run(thinker, inputs)
+        first, second, third = attach(thinker, SEATS), attach(thinker, Full()), attach(thinker, SEATS)
+        first.__enter__()
+        inner = second.__enter__()
+        third.__enter__()
+        first.__exit__(None, None, None)
+        third.__exit__(None, None, None)
+        assert_same(run(thinker, inputs), stock)
+        assert inner.trace.retention("video") == 1.0
+        second.__exit__(None, None, None)
+        assert fingerprint(thinker) == before
+        assert_same(run(thinker, inputs), stock)
+
     @both_families
     def test_a_wrapped_thinker_will_do(self, thinkers, family):
         inputs = tiny_inputs(family)

@@ -1,6 +1,7 @@
 """What the patched prefill cannot do is said in one line, and the model is left as it was."""
 
 import asyncio
+import copy
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
@@ -319,6 +320,13 @@ def test_attention_that_needs_none(attention):
     compat.text_model(thinker).config._attn_implementation_internal = attention
     with attach(thinker, Full()) as attached:
         assert attached.trace is None  # before the first prompt
+
+
+def test_a_copy_would_stay_attached(thinkers):
+    thinker = thinkers["qwen2.5-omni"]
+    with pytest.raises(SettingsError, match="cannot be copied: leave the context first"), attach(thinker, Full()):
+        copy.deepcopy(thinker)
+    copy.deepcopy(thinker)
 
 
 class Miscounting(Full):
