@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from seats.errors import SettingsError
+from seats.files import is_own
 
 
 def check_place(path: Path, *, in_place: bool = False) -> None:
@@ -27,3 +28,13 @@ def check_place(path: Path, *, in_place: bool = False) -> None:
         tempfile.TemporaryFile(dir=real.parent).close()  # os.access would not tell of all that can forbid it
     except OSError as error:
         raise SettingsError(f"{path}: its folder cannot be written to ({error.strerror}); choose another") from None
+
+
+def check_own(path: Path) -> None:
+    """Raises SettingsError for a file that is there and is no older picture, film or Markdown file of this package."""
+    try:
+        fine = is_own(path)
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be looked into ({error.strerror}); give another name") from None
+    if not fine:
+        raise SettingsError(f"{path} is there already and seats did not write it; give another name")

@@ -9,7 +9,7 @@ from seats.errors import SettingsError
 from seats.evaluation.borders import Borders
 from seats.evaluation.layer_document import Analysis
 from seats.evaluation.plot import check_plot
-from seats.files import replacing
+from seats.files import marked, replacing
 
 # Okabe & Ito's colours; line style and marker tell the curves apart without them.
 _STYLES = {
@@ -61,7 +61,8 @@ def plot_layers(analysis: Analysis, path: Path) -> None:
     axes.legend(frameon=False, loc="lower right")
     try:
         with replacing(path) as beside:
-            figure.savefig(beside, format=path.suffix[1:].lower())
+            kind = path.suffix[1:].lower()
+            figure.savefig(beside, format=kind, metadata=marked(kind))
     except OSError as error:
         raise SettingsError(f"--plot {path} cannot be written ({error.strerror}); choose another place") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from seats.evaluation.results import Results
 from seats.evaluation.table import Column, main_table, notes, title, type_tables
+from seats.files import MARK
 
 
 def markdown(results: Results, *, by_type: bool) -> str:
@@ -14,6 +15,7 @@ def markdown(results: Results, *, by_type: bool) -> str:
     parts = [f"**{_escaped(title(results))}**", _table(tables[0])]
     parts.append("\n".join(f"- {_escaped(note)}" for note in notes(results)))
     parts += [_table(table) for table in tables[1:]]
+    parts.append(f"<!-- {MARK} -->")
     return "\n\n".join(parts) + "\n"
 
 

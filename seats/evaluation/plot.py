@@ -10,7 +10,7 @@ from typing import Any
 from seats.errors import SettingsError
 from seats.evaluation.qa import ALL
 from seats.evaluation.results import Results, SettingResult
-from seats.files import replacing
+from seats.files import marked, replacing
 
 FORMATS = (".png", ".svg", ".pdf")
 # Okabe & Ito's colours, told apart with every common colour vision; its yellow is too pale for lines on white.
@@ -59,7 +59,8 @@ def plot(results: Results, path: Path) -> None:
     figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=9)
     try:
         with replacing(path) as beside:
-            figure.savefig(beside, format=path.suffix[1:].lower())
+            kind = path.suffix[1:].lower()
+            figure.savefig(beside, format=kind, metadata=marked(kind))
     except OSError as error:
         raise SettingsError(f"--plot {path} cannot be written ({error.strerror}); choose another place") from error
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seats.errors import SettingsError
-from seats.files import replacing
+from seats.files import marked, replacing
 from seats.view.pictures import spectrogram
 from seats.view.shade import Shade, shades
 from seats.view.token_map import TokenMap
@@ -73,20 +73,24 @@ def write_figure(maps: Sequence[TokenMap], path: Path) -> None:
         if first.grid is not None:
             _unstretch(figure, [part.axes[0] for part in parts])
         with replacing(path) as beside:
-            if path.suffix.lower() == ".png":
+            if (kind := path.suffix[1:].lower()) == "png":
                 _save_png(figure, beside)
             else:
-                figure.savefig(beside, format=path.suffix[1:].lower())
+                figure.savefig(beside, format=kind, metadata=marked(kind))
 
 
 def _save_png(figure: Figure, path: Path) -> None:
     """Without the opacity that matplotlib would write for each pixel, which makes a file a quarter larger."""
     from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
 
+    info = PngInfo()
+    for name, said in marked("png").items():
+        info.add_text(name, said)
     canvas: Any = figure.canvas
     canvas.draw()
     pixels = np.asarray(canvas.buffer_rgba())[:, :, :3]
-    Image.fromarray(np.ascontiguousarray(pixels)).save(path, "PNG", optimize=True, dpi=(DPI, DPI))
+    Image.fromarray(np.ascontiguousarray(pixels)).save(path, "PNG", optimize=True, dpi=(DPI, DPI), pnginfo=info)
 
 
 def _unstretch(figure: Figure, axes: Sequence[Axes]) -> None:

@@ -14,7 +14,7 @@ import av
 import numpy as np
 
 from seats.errors import MediaError, SettingsError
-from seats.files import replacing
+from seats.files import MARK, replacing
 from seats.media import Audio, Clip, FrameSampling, load_clip
 from seats.view.letters import written
 from seats.view.pictures import spectrogram
@@ -54,6 +54,7 @@ def write_film(maps: Sequence[TokenMap], path: Path) -> None:
     height = max(panel.height for panel in panels)
     faststart = {"movflags": "+faststart"}
     with replacing(path) as beside, av.open(str(beside), "w", format="mp4", options=faststart) as out:
+        out.metadata["comment"] = MARK
         stream: Any = out.add_stream("libx264", rate=fps)
         stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
         stream.options = {"crf": "20", "preset": "veryfast"}

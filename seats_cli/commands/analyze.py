@@ -33,7 +33,7 @@ from seats_cli.options import (
     system_in,
 )
 from seats_cli.output import Output
-from seats_cli.places import check_place
+from seats_cli.places import check_own, check_place
 from seats_cli.planning import FitOptions, fitted_parts
 from seats_cli.startup import checkpoint_for, decode, fit_threads
 from seats_cli.usage import SOME_FAILED, WrongUsage
@@ -166,6 +166,7 @@ def _check_places(wanted: AnalyzeOptions) -> None:
         from seats.evaluation.plot import check_plot
 
         check_plot(wanted.plot)
+        check_own(wanted.plot)
 
 
 def _questions(benchmark: str, wanted: AnalyzeOptions, out: Output) -> list[QAItem]:

@@ -35,7 +35,7 @@ from seats_cli.options import (
     share,
 )
 from seats_cli.output import Output
-from seats_cli.places import check_place
+from seats_cli.places import check_own, check_place
 from seats_cli.planning import FitOptions, fitted_parts
 from seats_cli.startup import checkpoint_for, decode, fit_threads
 from seats_cli.usage import SOME_FAILED, WrongUsage
@@ -186,6 +186,9 @@ def _check_places(compared: EvalOptions, benchmark: str) -> None:
         from seats.evaluation.plot import check_plot
 
         check_plot(compared.plot)
+    for flag, path in _places(compared):
+        if flag != "--out":  # that is gone on with
+            check_own(path)
 
 
 def _places(compared: EvalOptions) -> list[tuple[str, Path]]:

@@ -27,7 +27,7 @@ from seats_cli.options import (
 )
 from seats_cli.output import Output
 from seats_cli.page_file import check_page, shown, write_page
-from seats_cli.places import check_place
+from seats_cli.places import check_own, check_place
 from seats_cli.planning import FitOptions, fitting
 from seats_cli.startup import start
 from seats_cli.usage import WrongUsage
@@ -169,6 +169,8 @@ def _check_files(files: FileOptions, clip: Path) -> None:
         if other := taken.get(os.path.realpath(path)):
             raise WrongUsage(f"{name} {path} would overwrite {other}: give another name")
         taken[os.path.realpath(path)] = f"what {name} writes"
+        if name != "--out":
+            check_own(path)
     if (page := files.page()) is not None:
         check_page(page)
 

@@ -97,6 +97,18 @@ def test_a_run_goes_on_where_it_stopped(analyze: Run, tmp_path: Path) -> None:
     assert again.out == whole.out == analyze("--json").out
 
 
+def test_only_an_older_plot_is_overwritten(analyze: Run, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "photo.pdf"
+    path.write_bytes(b"someone's own")
+    ran = analyze("--plot", path)
+    assert ran.code == 2
+    assert "photo.pdf is there already and seats did not write it" in ran.line
+    path.unlink()
+    for _ in range(2):
+        assert analyze("--plot", path).code == 0
+
+
 def test_the_plot_is_a_picture(analyze: Run, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     ran = analyze("--plot", tmp_path / "layers.png")

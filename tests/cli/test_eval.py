@@ -130,6 +130,20 @@ def test_rows_are_kept_and_gone_on_with(evaluate: Run, tmp_path: Path, monkeypat
     assert rows.read_bytes() == b"".join(lines)
 
 
+@pytest.mark.parametrize(("flag", "name"), [("--plot", "photo.png"), ("--markdown", "README.md")])
+def test_only_what_it_wrote_is_overwritten(evaluate: Run, tmp_path: Path, flag: str, name: str) -> None:
+    pytest.importorskip("matplotlib")
+    path = tmp_path / name
+    path.write_bytes(b"someone's own")
+    ran = evaluate("--method", "full", flag, path)
+    assert ran.code == 2
+    assert f"{name} is there already and seats did not write it; give another name" in ran.line
+    assert path.read_bytes() == b"someone's own"
+    path.write_bytes(b"")
+    for _ in range(2):
+        assert evaluate("--method", "full", flag, path).code == 0
+
+
 def test_markdown_and_plot_are_written(evaluate: Run, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     table, plot = tmp_path / "table.md", tmp_path / "plot.png"

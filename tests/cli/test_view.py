@@ -137,6 +137,22 @@ def test_only_a_page_is_replaced(view: Run, monkeypatch: pytest.MonkeyPatch) -> 
         assert "no pictures" in Path("map.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("name", ["map.png", "map.svg", "map.pdf", "film.mp4"])
+def test_only_an_older_picture_or_film_is_replaced(view: Run, clips: Path, name: str) -> None:
+    if name != "film.mp4":
+        pytest.importorskip("matplotlib")
+    flag, path = "--mp4" if name == "film.mp4" else "--png", Path(name)
+    content = (clips / "mute.mp4").read_bytes()
+    path.write_bytes(content)
+    ran = view("sound.m4a", flag, path)
+    assert ran.code == 2
+    assert f"{name} is there already and seats did not write it; give another name" in ran.line
+    assert path.read_bytes() == content
+    path.unlink()
+    for _ in range(2):
+        assert view("mute.mp4", flag, path).code == 0
+
+
 def test_a_name_that_is_not_utf8(view: Run, clips: Path) -> None:
     name = os.fsdecode(b"caf\xe9.m4a")
     shutil.copyfile(clips / "sound.m4a", clips / name)
