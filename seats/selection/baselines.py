@@ -28,7 +28,7 @@ def check_fastv(name: str, num_layers: int, video: float, audio: float) -> None:
     for what, ratio in (("video", video), ("audio", audio)):
         if not least < ratio <= 1:
             raise SettingsError(
-                f"{name} cannot keep {100 * ratio:g} % of the {what} tokens: its first {FASTV_LAYER} of {num_layers} "
+                f"{name} cannot keep {100 * ratio:.3g} % of the {what} tokens: its first {FASTV_LAYER} of {num_layers} "
                 f"layers see all, so choose --keep-{what} above {100 * least:.1f} %, or a higher --keep"
             )
 
@@ -42,8 +42,8 @@ def check_visionzip(name: str, what: str, ratio: float) -> None:
     """Raise SettingsError for a target that VisionZip, called `name`, cannot reach. what: "video" or "audio"."""
     if not CONTEXTUAL - 1e-9 <= ratio <= 1:
         raise SettingsError(
-            f"{name} cannot keep {100 * ratio:g} % of the {what} tokens: it merges the rest into {CONTEXTUAL:.0%} of "
-            "them, so choose at least that and at most 100 %"
+            f"{name} cannot keep {100 * ratio:.3g} % of the {what} tokens: it merges the rest into {CONTEXTUAL:.0%} of "
+            f"them, so choose --keep-{what} {CONTEXTUAL:.0%} to 100%, or a higher --keep"
         )
 
 
@@ -99,8 +99,8 @@ def check_omnizip(video: float, audio: float) -> None:
     for what, ratio, low, high in ranges:
         if not low - 1e-9 <= ratio <= high + 1e-9:
             raise SettingsError(
-                f"omnizip cannot keep {100 * ratio:g} % of the {what} tokens: choose {low:.0%} to {high:.0%} "
-                f"(--keep-{what})"
+                f"omnizip cannot keep {100 * ratio:.3g} % of the {what} tokens: choose --keep-{what} {low:.0%} to "
+                f"{high:.0%}, or a {'higher' if ratio < low else 'lower'} --keep"
             )
 
 

@@ -87,7 +87,8 @@ def test_at_the_floor_video_is_merged_only_and_audio_drawn():
 
 
 def test_what_is_out_of_reach_or_missing_is_said():
-    with pytest.raises(SettingsError, match=r"visionzip-om cannot keep 4 % of the video tokens.*5%"):
+    said = r"visionzip-om cannot keep 4 % of the video tokens.*--keep-video 5% to 100%, or a higher --keep"
+    with pytest.raises(SettingsError, match=said):
         VisionZipOm(0.04, 0.5)
     silent = random_state(layout_of("qwen2.5-omni", (2, 3, 4), 0))
     with pytest.raises(SettingsError, match="visionzip cannot keep 4 % of the video"):
