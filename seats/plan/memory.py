@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from seats.costs.encoders import audio_windows, cut, halved
 from seats.costs.flops import head_dim, is_sparse
 from seats.costs.memory import kv_cache_bytes
-from seats.selection.counts import windows_at_once
+from seats.selection.counts import farthest_rows, windows_at_once
 
 if TYPE_CHECKING:
     from seats.plan.clip import Part
@@ -91,6 +91,11 @@ def stage_one_bytes(tokens: int, window: int, dim: int, dtype_bytes: int, *, on_
         # Unit vectors are made from a float32 copy, and padded ones from those without padding.
         most = vectors + max(distances, vectors if padded or dtype_bytes < 4 else 0)
     return tokens * dim * dtype_bytes + most
+
+
+def farthest_bytes(tokens: int, dim: int, dtype_bytes: int) -> int:
+    """Most bytes that DivPrune holds while it chooses among the tokens of one modality, `dim` features each."""
+    return tokens * dim * (dtype_bytes + 4) + 4 * farthest_rows(tokens) * tokens
 
 
 def memory_plan(setting: Setting) -> MemoryPlan:
@@ -290,6 +295,8 @@ class _Counter:
         kept, full, hidden = self.s.kept, self.s.full, self.s.model.hidden
         if kept.diverse:
             return max(stage_one_bytes(*of, hidden, self.b, on_gpu=self.on_gpu) for of in kept.diverse)
+        if kept.farthest:
+            return max(farthest_bytes(tokens, hidden, self.b) for tokens in kept.farthest)
         if not kept.macs:
             return 0
         # Every multiply-add of `hidden` of them is one distance; kept in float32 next to the unit vectors.

@@ -41,7 +41,8 @@ class Selected:
     layers: tokens entering each decoder layer; scored: each relevance; macs: multiply-adds of the
     method's choices; wants: of the encoders. exact: whether the tokens before the LLM are just these. slack: by how
     many tokens, at most, the total of a later layer may differ, because what the question finds relevant decides.
-    diverse: tokens and window of each modality from which `select_diverse` chooses before the LLM.
+    diverse: tokens and window of each modality from which `select_diverse` chooses before the LLM; farthest: tokens of
+    each from which `select_farthest` does.
     """
 
     layers: tuple[Counts, ...]
@@ -51,6 +52,7 @@ class Selected:
     exact: bool = True
     slack: int = 0
     diverse: tuple[tuple[int, int], ...] = ()
+    farthest: tuple[int, ...] = ()
 
     @property
     def pre_llm(self) -> Counts:

@@ -118,19 +118,20 @@ def _zipped(n: int, window: int, ratio: float, width: int) -> tuple[int, int]:
 
 
 def _divprune_om(scene: Scene, video: float, audio: float) -> Selected:
-    (v, a), macs = [0, 0], 0
-    kept = []
-    for ratio, n in _both(scene, video, audio):
-        kept.append(keep_count(n, ratio) if n else 0)
-        macs += farthest_macs(n, scene.hidden, kept[-1])
-    v, a = kept
-    return _before(scene, v, a, macs=macs)
+    v, a = (keep_count(n, ratio) if n else 0 for ratio, n in _both(scene, video, audio))
+    return _farthest(_before(scene, v, a), scene, (scene.full.video, v), (scene.full.audio, a))
 
 
 def _divprune(scene: Scene, video: float, audio: float) -> Selected:
     video, audio = audio_intact(scene.full.video, scene.full.audio, video, audio)
     v = keep_count(scene.full.video, video) if scene.full.video else 0
-    return _before(scene, v, _drawn(scene, audio), macs=farthest_macs(scene.full.video, scene.hidden, v))
+    return _farthest(_before(scene, v, _drawn(scene, audio)), scene, (scene.full.video, v))
+
+
+def _farthest(selected: Selected, scene: Scene, *chosen: tuple[int, int]) -> Selected:
+    """With what `select_farthest` takes. chosen: tokens of a modality, and how many stay."""
+    macs = sum(farthest_macs(n, scene.hidden, kept) for n, kept in chosen)
+    return replace(selected, macs=macs, farthest=tuple(n for n, kept in chosen if kept < n))
 
 
 def _dycoke(scene: Scene, video: float, audio: float) -> Selected:

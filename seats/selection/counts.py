@@ -11,6 +11,8 @@ VIDEO_FLOOR = 0.05
 AT_ONCE_BYTES = 300 * 2**20
 """Unit vectors and distances that `select_diverse` has at once, of whole windows: those of 20,000 tokens of a large
 model."""
+FARTHEST_BYTES = 128 * 2**20
+"""Distances that `select_farthest` has at once while it looks up nearest neighbours."""
 
 
 def keep_count(n: int, ratio: float) -> int:
@@ -36,6 +38,11 @@ def diverse_macs(T: int, D: int, window: int, ratio: float) -> int:
 def windows_at_once(size: int, D: int) -> int:
     """Windows of `size` tokens of size D that `select_diverse` works on at once, at least one."""
     return max(1, AT_ONCE_BYTES // (4 * size * (D + size)))
+
+
+def farthest_rows(T: int) -> int:
+    """Tokens, of T, whose distances to all others `select_farthest` computes at once, at least one."""
+    return min(T, max(1, FARTHEST_BYTES // (4 * T)))
 
 
 def farthest_macs(T: int, D: int, count: int) -> int:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-# Distances of this many bytes at once while nearest neighbours are looked up.
-_CHUNK_BYTES = 128 * 2**20
+from seats.selection.counts import farthest_rows
 
 
 def select_farthest(features: Tensor, count: int) -> Tensor:
@@ -23,7 +22,8 @@ def select_farthest(features: Tensor, count: int) -> Tensor:
     Returns:
         [T] bool, True where the token is kept.
 
-    Source: DivPrune (arXiv 2503.02175). Raises ValueError for a count outside its range.
+    Source: DivPrune (arXiv 2503.02175). Raises ValueError for a count outside its range. Memory: T * D floats, and the
+    distances of some tokens at a time.
     """
     T = features.shape[0]
     if not 1 <= count <= T:
@@ -31,8 +31,8 @@ def select_farthest(features: Tensor, count: int) -> Tensor:
     keep = torch.zeros(T, dtype=torch.bool, device=features.device)
     if count == T:
         return ~keep
-    unit = features.float()
-    unit = unit / (unit.norm(dim=-1, keepdim=True) + 1e-8)
+    unit = features.to(torch.float32, copy=True)
+    unit /= unit.norm(dim=-1, keepdim=True) + 1e-8
     # Picks stay tensors of one element, so that nothing here waits for the device.
     pick = _loneliest(unit)
     keep.index_fill_(0, pick, True)
@@ -47,7 +47,7 @@ def select_farthest(features: Tensor, count: int) -> Tensor:
 
 def _loneliest(unit: Tensor) -> Tensor:
     """Index `[1]` of the token with the largest distance to its nearest neighbour."""
-    rows = max(1, _CHUNK_BYTES // (4 * len(unit)))
     # A token's smallest distance is normally its own, so the second smallest is its nearest neighbour's.
-    second = [(1.0 - part @ unit.T).topk(2, largest=False).values[:, 1] for part in unit.split(rows)]
+    parts = unit.split(farthest_rows(len(unit)))
+    second = [(part @ unit.T).neg_().add_(1.0).topk(2, largest=False).values[:, 1] for part in parts]
     return torch.cat(second).argmax(0, keepdim=True)

@@ -10,8 +10,9 @@ import torch
 from seats.costs.allocations import allocations
 from seats.costs.memory import kv_cache_bytes
 from seats.methods import BeforeLLM, Seats
+from seats.methods.divprune import DivPrune, DivPruneOm
 from seats.models.families import FAMILIES
-from seats.plan.memory import stage_one_bytes
+from seats.plan.memory import farthest_bytes, stage_one_bytes
 from seats.plan.model import planned_model
 from seats.plan.plan import Ask, make_plan
 from seats.plan.scene import Scene
@@ -47,6 +48,27 @@ def test_stage_one_takes_what_is_planned(grid, audio, at_once_bytes, hidden, dty
     assert planned.macs == chosen.macs
     most = max(stage_one_bytes(*of, hidden, embeds.element_size()) for of in planned.diverse)
     assert most == pytest.approx(taken.peak, rel=0.1, abs=2**16)  # indices and masks count where little else does
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("hidden", [48, 1536])
+@pytest.mark.parametrize("farthest_bytes_at_once", [2**21, counts.FARTHEST_BYTES])
+@pytest.mark.parametrize(("grid", "audio"), [((8, 12, 20), 100), ((3, 12, 20), 1500)])
+@pytest.mark.parametrize("method", [DivPrune, DivPruneOm])
+def test_divprune_takes_what_is_planned(method, grid, audio, farthest_bytes_at_once, hidden, dtype, monkeypatch):
+    monkeypatch.setattr(counts, "FARTHEST_BYTES", farthest_bytes_at_once)
+    rule = FAMILIES[0].sequence_rule(tiny_config("qwen2.5-omni"))
+    layout = build_sequence([1, rule.video, 2], rule, grid, 1.0, audio).layout
+    embeds = torch.randn(len(layout), hidden, dtype=dtype)
+    with allocations() as taken:
+        chosen = method(*SHARES).before_llm(BeforeLLM(embeds, layout, None))
+
+    full = Counts(*vars(layout.counts()).values())
+    scene = Scene("qwen2.5-omni", 28, {}, full, 1, grid[1] * grid[2], 1, hidden, (8, 8))
+    planned = select(method.name, scene, *SHARES)
+    assert planned.macs == chosen.macs
+    most = max(farthest_bytes(tokens, hidden, embeds.element_size()) for tokens in planned.farthest)
+    assert most == pytest.approx(taken.peak, rel=0.1, abs=2**18)
 
 
 def test_stage_one_decides_the_prefill_where_pictures_are_large():
