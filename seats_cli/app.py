@@ -46,6 +46,8 @@ def run(arguments: list[str]) -> int:
     """Run one command; returns the exit code. Usage errors are printed as one line."""
     environment.prepare()
     group: Any = typer.main.get_command(build_app())
+    if not arguments or {"-h", "--help"} & set(arguments):
+        _hide_type_of_flags(group)
     try:
         if _show_help(group, arguments):
             return 0
@@ -95,6 +97,17 @@ def _settings(group: Any, arguments: list[str]) -> dict[str, dict[str, Any]]:
         if not arguments or {"--help", "-h", "--version"} & set(arguments):
             return {}
         raise
+
+
+def _hide_type_of_flags(group: Any) -> None:
+    """Typer shows of its own flags, such as --help, that they are a <bool>."""
+    above = typer.Context(group, info_name="seats", **group.context_settings)
+    options = group.get_params(above)
+    for command in group.commands.values():
+        options += command.get_params(typer.Context(command, parent=above))
+    for option in options:
+        if getattr(option, "is_flag", False):
+            option.metavar = ""
 
 
 def _show_help(group: Any, arguments: list[str]) -> bool:

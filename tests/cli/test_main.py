@@ -49,6 +49,7 @@ def test_help_and_a_missing_clip_import_nothing_heavy(shell: Run) -> None:
 
 def test_help_lists_commands_and_gives_examples(run: Run) -> None:
     page = run("--help").out
+    assert "<bool>" not in page + run("ask", "--help").out + run("ask", "a.mp4", "-h").out
     assert page == run().out
     assert page.index(" ask ") < page.index(" doctor ")
     assert "seats ask holiday.mp4" in run("ask", "-h").out
