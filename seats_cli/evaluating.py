@@ -15,6 +15,7 @@ from seats.units import counted
 from seats_cli.options import ClipOptions, ModelOptions, option
 from seats_cli.output import Output
 from seats_cli.planning import FitOptions
+from seats_cli.usage import WrongUsage
 
 if TYPE_CHECKING:
     from seats.evaluation.rows import Row, RowFile
@@ -47,6 +48,16 @@ def built_in_questions(split: Literal["test", "validation"], clips: int, per_cli
     with out.working("making clips"):
         write_test_set(cache, split, clips, per_clip)
     return cache / "questions.jsonl"
+
+
+def question_file(benchmark: str) -> Path:
+    """A question set of the user's own. Raises WrongUsage where there is none."""
+    path = Path(benchmark)
+    if path.is_dir():
+        raise WrongUsage(f"{benchmark} is a folder: give the file with the questions in it")
+    if not path.is_file():
+        raise WrongUsage(f"{benchmark}: no such file, and not {BUILT_IN!r}")
+    return path
 
 
 def evaluation_of(

@@ -62,8 +62,10 @@ def load_qa(path: Path) -> list[QAItem]:
     try:
         # splitlines() would also cut at separators that a text may hold, such as U+2028.
         lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} cannot be read as a question set: {error}") from error
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path} is no question set: it is not UTF-8 text; give a JSONL file") from None
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read ({error.strerror}); check the file") from error
     items: list[QAItem] = []
     seen: dict[str, int] = {}
     for number, line in enumerate(lines, start=1):

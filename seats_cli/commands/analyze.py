@@ -18,6 +18,7 @@ from seats_cli.evaluating import (
     built_in_questions,
     collect,
     evaluation_of,
+    question_file,
     row_file,
     rows_out,
     say_reasons,
@@ -178,9 +179,7 @@ def _questions(benchmark: str, wanted: AnalyzeOptions, out: Output) -> list[QAIt
         # Settings taken from the test clips would be tuned on what they are measured with.
         path = built_in_questions("validation", -(-limit // PER_CLIP), PER_CLIP, out)
     else:
-        path = Path(benchmark)
-    if not path.is_file():
-        raise WrongUsage(f"{benchmark}: no such file, and not {BUILT_IN!r}")
+        path = question_file(benchmark)
     items = load_qa(path)[:limit]
     check_clips(items)
     return items

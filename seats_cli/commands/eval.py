@@ -19,6 +19,7 @@ from seats_cli.evaluating import (
     built_in_questions,
     collect,
     evaluation_of,
+    question_file,
     row_file,
     rows_out,
     say_reasons,
@@ -207,9 +208,7 @@ def _questions(benchmark: str, compared: EvalOptions, out: Output) -> list[QAIte
     """The set's questions, as many as are wanted."""
     from seats.evaluation.qa import check_clips, load_qa
 
-    path = _built_in(compared, out) if benchmark == BUILT_IN else Path(benchmark)
-    if not path.is_file():
-        raise WrongUsage(f"{benchmark}: no such file, and not {BUILT_IN!r}")
+    path = _built_in(compared, out) if benchmark == BUILT_IN else question_file(benchmark)
     items = load_qa(path)
     first = list(dict.fromkeys(item.clip for item in items))[: compared.clips]
     items = [item for item in items if item.clip in set(first)][: compared.limit]

@@ -190,6 +190,8 @@ def test_what_is_wrong_is_said_before_the_model_is_loaded(
     gone = json.dumps({**QUESTIONS[0], "clip": "gone.mp4"})
     for (code, said), expected, part in [
         (line(name="nowhere.jsonl"), 2, "no such file"),
+        (line(name=clips), 2, "is a folder: give the file with the questions in it"),
+        (line(name=clips / "mute.mp4"), 2, "mute.mp4 is no question set: it is not UTF-8 text"),
         (line(text=good + "{"), 2, "line 4: not JSON"),
         (line(text=good + gone), 1, "gone.mp4 (line 4 of the set) is not there"),
         (line("--method", "magic"), 2, "choose one of"),
