@@ -9,10 +9,10 @@ import torch
 
 from seats.costs.allocations import allocations
 from seats.costs.memory import kv_cache_bytes
-from seats.methods import BeforeLLM, Seats
+from seats.methods import BeforeLLM, ModelShape, Retention, Seats, method_class
 from seats.methods.divprune import DivPrune, DivPruneOm
 from seats.models.families import FAMILIES
-from seats.plan.memory import farthest_bytes, stage_one_bytes
+from seats.plan.memory import farthest_bytes, merging_bytes, stage_one_bytes
 from seats.plan.model import planned_model
 from seats.plan.plan import Ask, make_plan
 from seats.plan.scene import Scene
@@ -20,6 +20,7 @@ from seats.plan.selection import select
 from seats.plan.typical import two_minutes
 from seats.selection import counts
 from seats.tokens.counts import Counts
+from seats.tokens.layout import Modality
 from seats.tokens.sequence import build_sequence
 from tests.tiny import tiny_config
 
@@ -69,6 +70,24 @@ def test_divprune_takes_what_is_planned(method, grid, audio, farthest_bytes_at_o
     assert planned.macs == chosen.macs
     most = max(farthest_bytes(tokens, hidden, embeds.element_size()) for tokens in planned.farthest)
     assert most == pytest.approx(taken.peak, rel=0.1, abs=2**18)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("hidden", "grid", "audio"), [(256, (20, 18, 30), 1000), (512, (8, 12, 20), 1500)])
+@pytest.mark.parametrize("name", ["visionzip", "visionzip-om", "dycoke", "fastvid", "omnizip"])
+def test_methods_that_merge_take_about_what_is_planned(name, hidden, grid, audio, dtype):
+    rule = FAMILIES[0].sequence_rule(tiny_config("qwen2.5-omni"))
+    layout = build_sequence([1, rule.video, 2], rule, grid, 1.0, audio).layout
+    full = Counts(*vars(layout.counts()).values())
+    keys = {Modality.VIDEO: torch.randn(full.video, 8), Modality.AUDIO: torch.randn(full.audio, 8)}
+    state = BeforeLLM(torch.randn(len(layout), hidden, dtype=dtype), layout, torch.rand(len(layout)), keys)
+    method = method_class(name).for_model(ModelShape("qwen2.5-omni", 28, {}), Retention(0.6, 0.9), 0)
+    with allocations() as taken:
+        method.before_llm(state)
+
+    scene = Scene("qwen2.5-omni", 28, {}, full, 1, grid[1] * grid[2], 1, hidden, (8, 8))
+    most = merging_bytes(select(name, scene, 0.6, 0.9).macs, full, hidden, dtype.itemsize)
+    assert most / 3.5 < taken.peak < most / 0.9
 
 
 def test_stage_one_decides_the_prefill_where_pictures_are_large():
