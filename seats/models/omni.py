@@ -289,6 +289,8 @@ def _one_answer_each(config: Any) -> None:
 def _tokenizer(checkpoint: Checkpoint) -> Any:
     from transformers import AutoTokenizer
 
+    if not any((checkpoint.folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
+        raise ModelError(f"{checkpoint.name} has no tokenizer: tokenizer.json is missing, download it again")
     try:
         return AutoTokenizer.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # as above; a broken tokenizer.json raises a plain Exception

@@ -128,7 +128,7 @@ DAMAGE = {
         lambda f: edit(f / "config.json", lambda c: c["text_config"].update(num_hidden_layers="eight")),
         "cannot be loaded: .*num_hidden_layers",
     ),
-    "no tokenizer": (lambda f: (f / "tokenizer.json").unlink(), "no tokenizer that can be loaded"),
+    "no tokenizer": (lambda f: (f / "tokenizer.json").unlink(), "no tokenizer: tokenizer.json is missing"),
     "bad tokenizer": (lambda f: (f / "tokenizer.json").write_text("{}"), "no tokenizer that can be loaded"),
     "index": (lambda f: (f / "model.safetensors.index.json").write_text('{"a": 1}'), "damaged"),
     "processor": (lambda f: (f / "preprocessor_config.json").write_text("{"), "not valid JSON"),
