@@ -42,8 +42,9 @@ KERNEL_TESTS = (
     "tests/selection/test_triton_kernels.py",
     "tests/models/test_fused.py::test_kernels_do_what_tensor_operations_do",
 )
-"""Without these the figures would mean little, so they come first. Where they fail, the rest runs without the kernels
-(SEATS_TRITON=0)."""
+"""Without these the figures would mean little, so they come first. Where they fail, the rest has fewer kernels."""
+FEWER_KERNELS = {"all": "no-tma", "no-tma": "0"}
+"""Values of SEATS_TRITON: what follows where kernels fail. With "0" there are none."""
 CHOICE_TESTS = (
     "tests/methods/test_on_a_gpu.py",
     "tests/models/test_fused.py::test_on_a_gpu_in_16_bits",
@@ -178,10 +179,15 @@ class Place:
         found = json.loads(path.read_text(encoding="utf-8"))
         return found if found["command"] == ["python", *part.command] else None
 
-    def without_kernels(self) -> None:
-        """From now on parts run without the Triton kernels."""
-        self.env["SEATS_TRITON"] = "0"
-        print(f"{'':16} the rest runs without the kernels (SEATS_TRITON=0)", flush=True)
+    @property
+    def kernels(self) -> str:
+        """The Triton kernels that parts run with, as SEATS_TRITON names them."""
+        return self.env.get("SEATS_TRITON") or "all"
+
+    def fewer_kernels(self) -> None:
+        """From now on parts run without the kernel most likely to fail, or if it is out already, without any."""
+        self.env["SEATS_TRITON"] = FEWER_KERNELS[self.kernels]
+        print(f"{'':16} the rest runs with fewer kernels (SEATS_TRITON={self.kernels})", flush=True)
 
     def hand_over(self) -> None:
         """All records so far in one file, for machines that give back few."""
@@ -257,7 +263,7 @@ def run(part: Part, where: Place, limit_s: float = LIMIT_S) -> dict[str, Any]:
         "recorded": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(time.perf_counter() - began - seconds_for_clip, 1),
         "machine": machine,
-        "kernels": env.get("SEATS_TRITON") != "0",
+        "kernels": where.kernels,
         "result": result,
         **({"stderr": said} if code else {}),
     }
@@ -332,19 +338,18 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _measured(part: Part, where: Place, ends: float) -> bool:
-    """Run a part, once more without kernels if the device gave up, and tell what came of it; whether it worked.
+    """Run a part, again with fewer kernels where they may be to blame, and tell what came of it.
 
-    ends: on the clock of `time.perf_counter`.
+    ends: on the clock of `time.perf_counter`. Returns whether it worked.
     """
     record = run(part, where, ends - time.perf_counter())
-    left = ends - time.perf_counter()
-    if _device_failed(record) and where.env.get("SEATS_TRITON") != "0":
-        where.without_kernels()
-        if part.name != "kernels" and part.about_s <= left:
-            (where.out / part.file).rename(where.out / f"gpu-{part.name}{FAILED}.json")
-            record = run(part, where, left)
-    elif part.name == "kernels" and record["exit_code"]:
-        where.without_kernels()
+    while where.kernels in FEWER_KERNELS and _kernels_failed(part, record):
+        where.fewer_kernels()
+        left = ends - time.perf_counter()
+        if part.about_s > left or (part.name == "kernels" and where.kernels == "0"):
+            break
+        (where.out / part.file).rename(where.out / f"gpu-{part.name}{FAILED}.json")
+        record = run(part, where, left)
     print(f"{'':16} took {record['seconds']:.0f} s, exit {record['exit_code']}", flush=True)
     if record["exit_code"]:
         print(record.get("stderr", "")[-1500:], (record["result"] or {}).get("output") or "", flush=True)
@@ -352,9 +357,11 @@ def _measured(part: Part, where: Place, ends: float) -> bool:
     return bool(record["exit_code"] == 0)
 
 
-def _device_failed(record: dict[str, Any]) -> bool:
-    """Whether the device gave up in the middle, as after an illegal access by a kernel, or a kernel could not be built,
-    in some of a part's rows or in all of it."""
+def _kernels_failed(part: Part, record: dict[str, Any]) -> bool:
+    """Whether the kernels' tests failed, the device gave up in the middle, as after an illegal access by a kernel, or a
+    kernel could not be built, in some of a part's rows or in all of it."""
+    if part.name == "kernels" and record["exit_code"]:
+        return True
     told = json.dumps(record["result"]) + record.get("stderr", "")
     return any(sign in told for sign in FAILURES)
 

@@ -12,8 +12,10 @@ Rows = Mapping[str, dict[str, Any]]
 def figures(records: Mapping[str, dict[str, Any]]) -> list[str]:
     """Of the parts that are done, by name."""
     lines = []
-    if without := [name for name, record in records.items() if not record.get("kernels", True)]:
-        lines.append(f"without the Triton kernels: {', '.join(without)}")
+    if fewer := [
+        f"{name} ({kept})" for name, record in records.items() if (kept := record.get("kernels", "all")) != "all"
+    ]:
+        lines.append(f"with fewer Triton kernels: {', '.join(fewer)}")
     for name, record in records.items():
         if said := _told(name, record["result"] or {}):
             lines.append(f"{name}: {said}")

@@ -38,7 +38,7 @@ def test_a_changed_figure_is_put_right(tables):
 
 
 def test_a_gpu_record_of_what_broke_the_device_is_left_out(tables, tmp_path):
-    broken = {"kernels": True, "result": {"rows": [{"label": "full", "error": "CUDA error"}]}}
+    broken = {"kernels": "all", "result": {"rows": [{"label": "full", "error": "CUDA error"}]}}
     (tmp_path / f"gpu-7b-tokens{gpu.FAILED}.json").write_text(json.dumps(broken))
     assert "Not measured yet" in tables["gpu"](tmp_path)
 

@@ -2,7 +2,7 @@
 
 Of two products and a gate by themselves, four tensors as wide as the MLP are written or read between; here each program
 keeps its tile of both products in registers and writes what the gate makes of them. Tiles are copied by Hopper's tensor
-memory accelerator. Importing this needs Triton; ask `triton_kernels.usable` first.
+memory accelerator (TMA). Importing this needs Triton; ask `triton_kernels.usable` first.
 """
 
 import torch
@@ -22,16 +22,12 @@ _GROUP = 8
 
 
 def supports(x: Tensor, gate: Tensor, up: Tensor) -> bool:
-    """Whether the kernel takes these, on a GPU with the memory accelerator and the shared memory that it was made for
-    (compute capability 9 or 10): whole tensors whose rows are multiples of 16 bytes, in 16 bits, or in 32 in the
-    interpreter."""
-    if not triton_kernels.interpreted():
-        if x.dtype not in (torch.bfloat16, torch.float16) or torch.version.cuda is None:
-            return False
-        if torch.cuda.get_device_capability(x.device)[0] not in (9, 10):
-            return False
+    """Whether the kernel takes these: whole tensors whose rows are multiples of 16 bytes, where tiles can be copied so,
+    in 16 bits; in the interpreter in 32, too."""
+    short = x.dtype in (torch.bfloat16, torch.float16) or triton_kernels.interpreted()
     aligned = not (x.shape[1] * x.itemsize % 16 or len(gate) * x.itemsize % 16)
-    return aligned and all(tensor.is_contiguous() and tensor.data_ptr() % 16 == 0 for tensor in (x, gate, up))
+    whole = all(tensor.is_contiguous() and tensor.data_ptr() % 16 == 0 for tensor in (x, gate, up))
+    return short and aligned and whole and triton_kernels.has_accelerator(x)
 
 
 def gated_product(x: Tensor, gate: Tensor, gate_bias: Tensor, up: Tensor, up_bias: Tensor) -> Tensor:

@@ -1,4 +1,5 @@
-"""Where the Triton kernels can run. SEATS_TRITON=0 in the environment turns them off: the tensor versions take over.
+"""Where the Triton kernels can run. SEATS_TRITON=0 in the environment turns them off, SEATS_TRITON=no-tma only those
+that need a tensor memory accelerator: the tensor versions take over.
 
 Their integer arguments are not specialised on: a clip of another length must not compile them again.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 import os
 from functools import cache
 
+import torch
 from torch import Tensor
 
 
@@ -19,6 +21,16 @@ def usable(x: Tensor) -> bool:
 def interpreted() -> bool:
     """Whether kernels run in Triton's interpreter on the CPU, for tests."""
     return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def has_accelerator(x: Tensor) -> bool:
+    """Whether kernels may use the tensor memory accelerator of the device of `x`: NVIDIA's of compute capability 9 or
+    10, with the large shared memory of data centres. Triton's interpreter has it, too."""
+    if interpreted():
+        return True
+    if os.environ.get("SEATS_TRITON") == "no-tma" or torch.version.cuda is None or not x.is_cuda:
+        return False
+    return torch.cuda.get_device_capability(x.device)[0] in (9, 10)
 
 
 @cache

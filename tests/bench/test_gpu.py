@@ -105,19 +105,27 @@ def test_a_part_ends_with_the_budget(tmp_path, monkeypatch):
     assert 0 < float(record["result"]["summary"]) < 5
 
 
-def test_without_the_kernels_where_they_fail(tmp_path, capsys, monkeypatch):
-    shown = ("-c", "import os; print(os.environ.get('SEATS_TRITON'))")
+def _told_kernels(fails_with, error="raise SystemExit(1)"):
+    """A command that says which kernels it runs with, or fails with some."""
+    kernels = "os.environ.get('SEATS_TRITON', 'all')"
+    return ("-c", f"import os\nif {kernels} in {fails_with}: {error}\nelse: print({kernels})")
+
+
+@pytest.mark.parametrize("left", ["no-tma", "0"])
+def test_fewer_kernels_where_their_tests_fail(tmp_path, capsys, monkeypatch, left):
+    fails_with = {"no-tma": ["all"], "0": ["all", "no-tma"]}[left]
     parts = [
-        gpu.Part("kernels", ("-c", "raise SystemExit(1)"), 1, document=False),
-        gpu.Part("odd", shown, 1, document=False),
+        gpu.Part("kernels", _told_kernels(fails_with), 1, document=False),
+        gpu.Part("odd", _told_kernels([]), 1, document=False),
     ]
     monkeypatch.setattr(gpu, "parts", lambda _: parts)
-    assert gpu.main(["run", "odd", "--dry", "--out", str(tmp_path)]) == 1
+    monkeypatch.delenv("SEATS_TRITON", raising=False)
+    assert gpu.main(["run", "odd", "--dry", "--out", str(tmp_path)]) == (left == "0")
     record = json.loads((tmp_path / "gpu-odd.json").read_text())
-    assert (record["result"]["summary"], record["kernels"]) == ("0", False)  # nobody takes it for a figure with them
+    assert (record["result"]["summary"], record["kernels"]) == (left, left)  # nobody takes it for a figure with all
     said = capsys.readouterr().out
-    assert "without the kernels" in said
-    assert "without the Triton kernels: odd" in said
+    assert said.count("the rest runs with fewer kernels") == len(fails_with)
+    assert f"with fewer Triton kernels: odd ({left})" in said
 
 
 @pytest.mark.parametrize(
@@ -128,17 +136,19 @@ def test_without_the_kernels_where_they_fail(tmp_path, capsys, monkeypatch):
         "triton.compiler.errors.CompilationError: at 1:1",
     ],
 )
-def test_a_device_that_gives_up_is_tried_again_without_the_kernels(tmp_path, capsys, monkeypatch, error):
-    code = f"import os; print({error!r} if os.environ.get('SEATS_TRITON') != '0' else 'fine')"
-    parts = [gpu.Part("odd", ("-c", code), 1, document=False), gpu.Part("next", ("-c", code), 1, document=False)]
+@pytest.mark.parametrize("left", ["no-tma", "0"])
+def test_a_device_that_gives_up_is_tried_again_with_fewer_kernels(tmp_path, capsys, monkeypatch, error, left):
+    fails_with = {"no-tma": ["all"], "0": ["all", "no-tma"]}[left]
+    code = _told_kernels(fails_with, f"print({error!r})")
+    parts = [gpu.Part("odd", code, 1, document=False), gpu.Part("next", code, 1, document=False)]
     monkeypatch.setattr(gpu, "parts", lambda _: parts)
     monkeypatch.delenv("SEATS_TRITON", raising=False)
     assert gpu.main(["run", "--dry", "--out", str(tmp_path)]) == 0
-    said = capsys.readouterr().out
-    assert said.count("the rest runs without the kernels") == 1
-    records = {name: json.loads((tmp_path / f"gpu-{name}.json").read_text()) for name in ("odd", "next", "odd-failed")}
-    assert [records[name]["kernels"] for name in ("odd", "next", "odd-failed")] == [False, False, True]
-    assert {records[name]["result"]["summary"] for name in ("odd", "next")} == {"fine"}
+    assert capsys.readouterr().out.count("the rest runs with fewer kernels") == len(fails_with)
+    records = {name: json.loads((tmp_path / f"gpu-{name}.json").read_text()) for name in ("odd", "next")}
+    assert {record["kernels"] for record in records.values()} == {left}
+    assert {record["result"]["summary"] for record in records.values()} == {left}
+    assert json.loads((tmp_path / "gpu-odd-failed.json").read_text())["kernels"] == fails_with[-1]
 
 
 def test_a_part_that_cannot_be_told_leaves_the_others(tmp_path, capsys, monkeypatch):
