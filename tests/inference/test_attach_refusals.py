@@ -13,7 +13,7 @@ from seats.errors import ModelError, SettingsError
 from seats.inference import engine
 from seats.inference.attach import attach
 from seats.inference.prepared import Prepared
-from seats.methods import Full, ModelShape, Retention, Seats, Selection, method_class
+from seats.methods import Full, ModelShape, Random, Retention, Seats, Selection, method_class
 from seats.models import compat
 from seats.tokens.counts import Counts
 from tests.inference.test_attach import fingerprint
@@ -177,6 +177,14 @@ class TestCacheOfAnEarlierAnswer:
         with attach(thinker, SEATS):
             out = thinker.generate(**inputs, **self.settings, return_dict_in_generate=True)
             with pytest.raises(SettingsError, match=f"leave out {compat.CACHE}"):
+                went_on(thinker, out, **self.settings)
+
+    def test_that_lacks_no_more_than_the_text_behind_the_clip(self, thinkers, family):
+        """What generate() then gives once more are words alone."""
+        thinker, inputs = thinkers[family], tiny_inputs(family)
+        with attach(thinker, Random(0.97, 0.97)):
+            out = thinker.generate(**inputs, **self.settings, return_dict_in_generate=True)
+            with pytest.raises(SettingsError, match=f"cannot go on from this cache: .*leave out {compat.CACHE}"):
                 went_on(thinker, out, **self.settings)
 
     def test_that_was_made_outside(self, thinkers, family):
@@ -367,7 +375,7 @@ def test_a_prompt_that_prepared_is_not_of(thinkers):
         thinker.generate(**tiny_inputs("qwen2.5-omni"), max_new_tokens=1)
     prepared = Prepared(attached.trace.layout, attached.trace.saliency)
     with (
-        pytest.raises(ValueError, match="the prompt has"),
+        pytest.raises(ValueError, match="prepared is of 129 tokens, the prompt has 141"),
         attach(thinker, SEATS, prepared=prepared),
     ):
         thinker.generate(**tiny_inputs("qwen2.5-omni", grid=(4, 6, 8)), max_new_tokens=1)
