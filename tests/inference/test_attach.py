@@ -11,6 +11,7 @@ import seats
 from seats.inference.attach import attach
 from seats.inference.prepared import Prepared
 from seats.methods import Full, Method, Random, Seats, SeatsPlus, Selection
+from seats.methods.fastv import FastVOm
 from seats.models import compat
 from seats.models.thinker import Thinker
 from seats.tokens.layout import Modality
@@ -221,17 +222,19 @@ class TestTokensDropped:
             torch.testing.assert_close(mine[0], other, rtol=0, atol=1e-4)
 
     @both_families
-    def test_the_two_cache_policies_differ(self, thinkers, family):
+    @pytest.mark.parametrize("method", [SEATS, FastVOm(0.5, 0.7, num_layers=8)], ids=["seats", "fastv-om"])
+    def test_the_two_cache_policies_differ(self, thinkers, family, method):
+        """Also of the layers before the first drop, where the method drops nothing before the LLM."""
         inputs = tiny_inputs(family)
         logits = {}
         for kv in ("keep", "drop"):
-            with attach(thinkers[family], SEATS, kv=kv) as attached:
+            with attach(thinkers[family], method, kv=kv) as attached:
                 logits[kv] = run(thinkers[family], inputs, 3).logits
             layers = [counts.total for counts in attached.trace.layers]
             if kv == "keep":
                 assert attached.trace.cache_tokens == layers
             else:
-                assert attached.trace.cache_tokens == [attached.trace.full.text] * 8
+                assert attached.trace.cache_tokens == [layers[-1]] * 8
         assert torch.equal(logits["keep"][0], logits["drop"][0])  # the first token comes from the prefill
         assert not torch.allclose(logits["keep"][1], logits["drop"][1], atol=1e-4)
 
