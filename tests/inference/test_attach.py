@@ -56,7 +56,7 @@ class Merging(Method):
 METHODS = {
     "seats": SEATS,
     "seats+": SeatsPlus(0.45, 0.5, num_layers=8, drop_layers=(2, 4, 5), late_layer=7, pre_llm_scale=1.7),
-    "seats, one drop": Seats(0.3, 0.3, num_layers=8, drop_layers=(3,), late_layer=6, pre_llm_scale=2.0),
+    "seats, one drop": Seats(0.3, 0.3, num_layers=8, drop_layers=(1,), late_layer=6, pre_llm_scale=2.0),
     "random": Random(0.3, 0.4, seed=3),
     "merging": Merging(),
 }

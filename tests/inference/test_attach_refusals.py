@@ -261,10 +261,20 @@ def test_what_is_no_method(thinkers, method):
     assert fingerprint(thinker) == before
 
 
-def test_a_method_made_for_another_model(thinkers):
-    thinker = thinkers["qwen2.5-omni"]
-    of_28 = method_class("seats").for_model(ModelShape("qwen2.5-omni", 28, {}), Retention(0.06, 0.35), 0)
-    with pytest.raises(SettingsError, match="made for another model: this one has 8"), attach(thinker, of_28):
+class AfterLayer9(Full):
+    layers = (9,)
+
+
+@pytest.mark.parametrize("name", ["seats", "fastv", "after layer 9"])
+def test_a_method_made_for_another_model(thinkers, name):
+    """By the layers that it says it was made for, though it may use none that is not there; else by those it uses."""
+    of_28 = AfterLayer9()
+    if name != "after layer 9":
+        of_28 = method_class(name).for_model(ModelShape("qwen2.5-omni", 28, {}), Retention(0.1, 0.35), 0)
+    with (
+        pytest.raises(SettingsError, match="made for another model: this one has 8"),
+        attach(thinkers["qwen2.5-omni"], of_28),
+    ):
         pass
 
 
