@@ -303,6 +303,21 @@ def test_the_model_says_whether_it_knows_earlier_turns(nano, clip, tiny):
     assert [turn.question for turn in conversation.turns] == ASKED[:2]
 
 
+@pytest.mark.parametrize(
+    ("text", "thoughts", "kept"), [("circle", "Is it ?", True), ("", "Is it", False), ("", None, True)]
+)
+def test_thoughts_that_took_all_the_tokens_are_no_turn(nano, clip, monkeypatch, text, thoughts, kept):
+    stock = conversation_module.answer_encoded
+
+    def thinking(*args, **settings):
+        return replace(stock(*args, **settings), text=text, thoughts=thoughts)
+
+    monkeypatch.setattr(conversation_module, "answer_encoded", thinking)
+    conversation = Conversation(nano, clip, history=True)
+    conversation.ask(Question(ASKED[0], decoding=Decoding(1)))
+    assert conversation.turns == ((Turn(ASKED[0], text),) if kept else ())
+
+
 def test_an_interrupted_answer_leaves_no_trace(nano, clip):
     conversation = Conversation(nano, clip, decode_ms=5.0, history=True)
 
