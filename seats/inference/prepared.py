@@ -118,7 +118,7 @@ def _prepare(
         if grids is None:
             raise SettingsError("a prompt came without its pictures: pass what the processor made")
         merge = thinker.vision.config.spatial_merge_size
-        if len(grids) != 1 or int(grids[0].prod()) != merge**2 * int((ids == rule.video).sum()):
+        if int(grids[0].prod()) != merge**2 * int((ids == rule.video).sum()):
             raise SettingsError("token selection works on one video a prompt: leave out the other ones")
         grid = tuple(grids[0].tolist())
     sounds = seen.get("input_features")
