@@ -1,13 +1,14 @@
 """Finding a checkpoint and what its files say: every mistake a folder or a name can have is one clear line."""
 
 import json
+from contextlib import nullcontext
 from fnmatch import fnmatch
 from types import SimpleNamespace
 
 import pytest
 
 from seats.errors import ModelError
-from seats.models.checkpoint import BUILT_IN, BUILT_IN_FOLDER, Checkpoint, find_checkpoint
+from seats.models.checkpoint import BUILT_IN, BUILT_IN_FOLDER, WANTED, Checkpoint, find_checkpoint
 
 
 def one_line(caught) -> str:
@@ -66,6 +67,26 @@ def test_a_hub_id_is_downloaded_without_code_or_pickles(tmp_path, monkeypatch):
     names = "config.json model-00001-of-00005.safetensors model.safetensors.index.json chat_template.jinja merges.txt"
     assert all(fetched(name) for name in [*names.split(), "chat_template.json", "vocab.json", "tokenizer.json"])
     assert not any(fetched(name) for name in ("modeling.py", "pytorch_model.bin", "spk_dict.pt", "README.md"))
+
+
+@pytest.mark.parametrize(("kind", "fetches"), [("llama", 1), ("qwen2_5_omni", 2)])
+def test_a_model_that_cannot_be_run_is_refused_before_its_weights_are_fetched(tmp_path, monkeypatch, kind, fetches):
+    import huggingface_hub
+    import huggingface_hub.constants
+
+    parts = {part: {} for part in ("text_config", "vision_config", "audio_config")}
+    write(tmp_path, config={"model_type": kind, "thinker_config": parts})
+    asked = []
+
+    def download(model, **kwargs):
+        asked.append((model, kwargs["revision"], kwargs["allow_patterns"]))
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    with nullcontext() if fetches == 2 else pytest.raises(ModelError, match="a/b is a llama model"):
+        find_checkpoint("a/b", revision="abc")
+    assert asked == [("a/b", "abc", ["config.json"]), ("a/b", "abc", WANTED)][:fetches]
 
 
 @pytest.mark.parametrize(
