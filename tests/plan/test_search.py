@@ -10,8 +10,9 @@ import pytest
 from seats.errors import OutOfMemoryError
 from seats.plan.model import planned_model
 from seats.plan.plan import Ask, make_plan
-from seats.plan.search import fit, fits, reserve_for, suggestions
+from seats.plan.search import check_weights, fit, fits, reserve_for, suggestions
 from seats.plan.typical import two_minutes
+from seats.plan.weights import count_weights
 
 GIB = 2**30
 
@@ -66,21 +67,33 @@ def test_all_questions_and_methods_must_fit(clip, large):
 
 
 def test_an_impossible_limit_says_what_to_do(clip, large):
-    with pytest.raises(OutOfMemoryError, match=r"weights of qwen2.5-omni-7b alone.*--quantize 4bit.*--max-vram"):
+    told = r"weights of qwen2.5-omni-7b alone take 17.14 GiB, the limit is 10.00 GiB.*--quantize 4bit.*--max-vram"
+    with pytest.raises(OutOfMemoryError, match=told):
         fit(large, clip, [ASK], 10 * GIB)
     nano = planned_model("seats-nano")
-    with pytest.raises(OutOfMemoryError, match=r"even with two small frames.*--max-vram to"):
+    with pytest.raises(OutOfMemoryError, match=r"limit of 17.0 MiB .*even with two small frames.*--max-vram to"):
         fit(nano, clip, [Ask()], 17 * 2**20)
 
 
-def test_the_limit_that_is_named_is_enough(clip):
-    nano = planned_model("seats-nano")
-    with pytest.raises(OutOfMemoryError) as caught:
-        fit(nano, clip, [Ask()], 17 * 2**20)
-    named = int(re.search(r"--max-vram to (\d+)M", str(caught.value))[1]) * 2**20
-    fit(nano, clip, [Ask()], named)
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_weights_alone_leave_what_a_device_needs_beside_them(large, device):
+    ask = replace(ASK, device=device)
+    needed = count_weights(large).bytes(2) + reserve_for(device)
+    check_weights(large, ask, needed + 1)
     with pytest.raises(OutOfMemoryError):
-        fit(nano, clip, [Ask()], named - 2**20)
+        check_weights(large, ask, needed)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_limit_that_is_named_is_enough(clip, device):
+    nano, asks = planned_model("seats-nano"), [Ask(device=device)]
+    limit = 17 * 2**20 + reserve_for(device)
+    with pytest.raises(OutOfMemoryError) as caught:
+        fit(nano, clip, asks, limit)
+    named = int(re.search(r"--max-vram to (\d+)M", str(caught.value))[1]) * 2**20
+    fit(nano, clip, asks, named)
+    with pytest.raises(OutOfMemoryError):
+        fit(nano, clip, asks, named - 2**20)
 
 
 def test_suggestions_fit_and_are_as_large_as_can_be(clip, large):
@@ -94,6 +107,24 @@ def test_suggestions_fit_and_are_as_large_as_can_be(clip, large):
     frames = int(found[0].flags.split()[1])
     more = make_plan(large, clip, Ask(**{**vars(ASK), "max_frames": frames + 2}))
     assert not fits(more, limit)
+
+
+@pytest.mark.parametrize("keep", [15.0, 5.0])
+def test_the_nearest_keep_that_fits_is_suggested(clip, large, keep):
+    asked = Ask(device="cuda", dtype_bytes=2, keep=35.0)
+    limit = make_plan(large, clip, replace(asked, keep=keep)).needed_bytes + reserve_for("cuda")
+    found = [one.flags for one in suggestions(make_plan(large, clip, asked), clip, limit)]
+    assert [flags for flags in found if flags.startswith("--keep")] == [f"--keep {keep:g}%"]
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype_bytes", "said"),
+    [("cpu", 4, {"--dtype bfloat16"}), ("cuda", 2, {"--quantize 8bit", "--quantize 4bit"})],
+)
+def test_smaller_weights_are_suggested_where_there_are_some(clip, large, device, dtype_bytes, said):
+    plan = make_plan(large, clip, Ask(device=device, dtype_bytes=dtype_bytes))
+    found = {one.flags for one in suggestions(plan, clip, plan.needed_bytes + reserve_for(device) - 2**20)}
+    assert {flags for flags in found if flags.startswith(("--dtype", "--quantize"))} == said
 
 
 def test_a_lower_keep_names_the_flags_that_must_go(clip, large):
