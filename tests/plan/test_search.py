@@ -13,6 +13,7 @@ from seats.plan.plan import Ask, make_plan
 from seats.plan.search import check_weights, fit, fits, reserve_for, suggestions
 from seats.plan.typical import two_minutes
 from seats.plan.weights import count_weights
+from seats_cli.options import parse_time
 
 GIB = 2**30
 
@@ -98,7 +99,7 @@ def test_the_limit_that_is_named_is_enough(clip, device):
 
 def test_suggestions_fit_and_are_as_large_as_can_be(clip, large):
     plan = make_plan(large, clip, ASK)
-    limit = plan.needed_bytes + reserve_for("cuda") - 40 * 2**20
+    limit = plan.needed_bytes + reserve_for("cuda") - 2 * GIB
     found = suggestions(plan, clip, limit, [planned_model("qwen2.5-omni-3b")])
     flags = [one.flags.split()[0] for one in found]
     assert flags[:2] == ["--max-frames", "--max-pixels"]
@@ -107,6 +108,16 @@ def test_suggestions_fit_and_are_as_large_as_can_be(clip, large):
     frames = int(found[0].flags.split()[1])
     more = make_plan(large, clip, Ask(**{**vars(ASK), "max_frames": frames + 2}))
     assert not fits(more, limit)
+    (end,) = [one for one in found if one.flags.startswith("--end ")]
+    assert parse_time(end.flags.split()[1]) == end.plan.ask.end_s > 60
+    assert not fits(make_plan(large, clip, replace(ASK, end_s=end.plan.ask.end_s + 1)), limit)
+
+
+def test_suggestions_end_where_a_second_of_the_part_is_left(clip, large):
+    asked = replace(ASK, start_s=30.0)
+    limit = make_plan(large, clip, replace(asked, end_s=31.0)).needed_bytes + reserve_for("cuda")
+    found = [one.flags for one in suggestions(make_plan(large, clip, asked), clip, limit)]
+    assert "--end 31" in found
 
 
 @pytest.mark.parametrize("keep", [15.0, 5.0])
