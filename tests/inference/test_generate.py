@@ -286,6 +286,11 @@ def test_decoding_outside_its_range(settings, said):
         Decoding(**settings)
 
 
+def test_decoding_at_the_ends_of_its_range():
+    Decoding(max_new_tokens=1, temperature=0.001, seed=2**63 - 1)
+    Decoding(temperature=0, seed=0)
+
+
 @both_families
 def test_steps_are_timed(models, family):
     model, timer = models[family], StepTimer()
