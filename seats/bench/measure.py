@@ -65,7 +65,7 @@ class Row:
 
     @property
     def done(self) -> bool:
-        return self.error is None and bool(self.runs)
+        return bool(self.runs)  # one that fails has none
 
 
 @dataclass(frozen=True)

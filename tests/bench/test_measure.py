@@ -123,6 +123,7 @@ def test_a_limit_ends_the_rounds_but_not_before_one_counts():
     assert len(calls) == 6  # two rounds to warm up, one that counts
     assert [len(row.runs) for row in rows] == [1, 1]
     assert counted(rows) == 1
+    assert counted(alternate([FULL], run, 3, 0, limit_s=60.0)) == 3
 
 
 def test_ratios_are_of_runs_of_the_same_round():
