@@ -62,7 +62,7 @@ def test_one_setting_that_fails_leaves_the_others(error, said):
 
     other = Setting("seats", 10.0)
     full, seats = alternate([FULL, other], run, 3, 0)
-    assert (full.error, full.runs, full.done) == (said, [], False)
+    assert (full.error, full.traceback, full.runs, full.done) == (said, None, [], False)
     assert len(seats.runs) == 3
     assert calls.count(FULL) == 2  # not tried again
     assert ratios(full, seats, lambda r: r.prefill_ms) is None
