@@ -3,6 +3,7 @@
 import json
 import math
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -158,6 +159,26 @@ def test_costs_and_times_agree_with_each_other(models, files, family):
     cached = sum(made.trace.cache_tokens)
     assert report["memory_bytes"]["kv_cache"] == cached * 2 * text.num_key_value_heads * head * 4
     assert report["memory_bytes"]["peak_device"] > 10**6
+
+
+def test_the_end_of_an_answer_is_told_once_before_full_tokens_are_measured(models, files, monkeypatch):
+    model, moments = models["qwen2.5-omni"], []
+    measured = answer_module._measured
+    monkeypatch.setattr(answer_module, "_measured", lambda *given: moments.append("measured") or measured(*given))
+    clip = load_clip(files["no picture"], sampling=model.sampling)
+    asked = Question("what is red ?", decoding=Decoding(2), compare=True)
+    answer(model, clip, asked, on_text=lambda _: moments.append("text"), on_end=lambda: moments.append("end"))
+    assert moments[-3:] == ["text", "end", "measured"]
+    assert moments.count("end") == 1
+
+
+def test_an_answer_that_was_cut_says_so_in_words(models, files):
+    made = asked(models["qwen2.5-omni"], files["no picture"], decoding=Decoding(1))
+    assert made.cut == "the answer was cut after 1 token"
+    assert replace(made, text="red", thoughts="Is it ?").cut == made.cut
+    thinking = replace(made, text="", thoughts="Is it ?")
+    assert thinking.cut == "the model was still thinking after 1 token, so there is no answer"
+    assert replace(made, finish_reason="stop").cut is None
 
 
 def test_the_same_answer_twice_costs_the_same(models, files):
