@@ -216,10 +216,10 @@ def test_seeds(models, family):
 
     def ids(seed):
         torch.seed()  # whatever was drawn before must not matter
-        return ask(model, prompt, Full(), Decoding(16, 2.0, seed)).ids
+        return ask(model, prompt, Full(), Decoding(16, 1.0, seed)).ids
 
     assert ids(1) == ids(1)
-    assert ask(model, prompt, Full(), Decoding(16, 2, 1)).ids == ids(1)  # a whole number of degrees
+    assert ask(model, prompt, Full(), Decoding(16, 1, 1)).ids == ids(1)  # a whole number of degrees
     assert len({ids(seed) for seed in range(4)}) > 1
     greedy = [ask(model, prompt, Full(), Decoding(8, 0.0, seed)).ids for seed in (1, 2)]
     assert greedy[0] == greedy[1]
