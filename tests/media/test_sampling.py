@@ -139,7 +139,18 @@ def test_pixels_below_the_fewest_are_honoured():
 
 def test_thin_pictures():
     assert smart_resize(40, 8000, factor=28, min_pixels=100352, max_pixels=105369)[0] == 28
+    assert smart_resize(1, 200, factor=28, min_pixels=784, max_pixels=784 * 99)[0] == 28
     with pytest.raises(MediaError, match="200:1"):
         smart_resize(10, 2001, factor=28, min_pixels=784, max_pixels=784 * 99)
-    with pytest.raises(MediaError):
-        smart_nframes(0, 30.0)
+
+
+@pytest.mark.parametrize(("total", "rate"), [(0, 30.0), (30, 0.0), (30, math.inf), (30, math.nan)])
+def test_no_frames_cannot_be_sampled(total, rate):
+    with pytest.raises(MediaError, match="no frames to sample"):
+        smart_nframes(total, rate)
+
+
+@pytest.mark.parametrize("size", [(0, 100), (100, 0)])
+def test_pictures_without_pixels(size):
+    with pytest.raises(MediaError, match="no pixels"):
+        smart_resize(*size, factor=28, min_pixels=784, max_pixels=784 * 99)
