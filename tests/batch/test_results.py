@@ -28,7 +28,7 @@ def read(path: Path) -> list[Any]:
 
 
 def test_rows_are_there_as_soon_as_appended(tmp_path: Path) -> None:
-    out = tmp_path / "new" / "r.jsonl"
+    out = tmp_path / "new" / "folder" / "r.jsonl"
     with ResultsFile(out) as results:
         for count, row in enumerate(ROWS, start=1):
             results.append(row)
