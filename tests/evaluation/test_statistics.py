@@ -51,8 +51,9 @@ def test_method_10_is_antisymmetric_and_sane_at_the_edges():
 
 
 def test_design_effect_of_known_cases():
-    # Two clips of four questions each, all alike: only the clips are independent.
-    assert design_effect([1, 1, 1, 1, 0, 0, 0, 0], "aaaabbbb") == pytest.approx(2 / 1 * 7 / 2)
+    # Two clips of four questions each, and three of two, all alike: only the clips are independent.
+    assert design_effect([1, 1, 1, 1, 0, 0, 0, 0], "aaaabbbb") == pytest.approx(4 * (2 / 1) / (8 / 7))
+    assert design_effect([1, 1, 0, 0, 0, 0], "aabbcc") == pytest.approx(2 * (3 / 2) / (6 / 5))
     assert design_effect([1, 0, 1, 0], "abcd") == 1
     assert design_effect([1, 0, 1, 0], "aaaa") == 1
     assert design_effect([1, 1, 1, 1], "aabb") == 1
