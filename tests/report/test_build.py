@@ -32,7 +32,8 @@ def test_time_by_step(two: Group) -> None:
     assert (reading.ms.count, reading.ms.median, reading.ms.total) == (2, 400.0, 800.0)
     assert reading.ms.p95 == pytest.approx(200 + 0.95 * 400)
     assert reading.share == pytest.approx(800 / 4000)
-    assert two.latency["total"].ms.median == 2000.0
+    assert (two.latency["total"].ms.median, two.latency["total"].share) == (2000.0, 1)
+    assert two.latency["first_token"].share == pytest.approx(0.9)
     assert two.latency["per_output_token"].ms.median == 50.0
     assert two.latency["generation"].ms.total == pytest.approx(4 * 25 + 4 * 75)
 
@@ -61,12 +62,14 @@ def test_tokens_per_second(two: Group) -> None:
     assert output.per_row.median == pytest.approx((40 + 40 / 3) / 2)
 
 
-def test_an_answer_of_one_token_has_no_rate(tmp_path: Path) -> None:
+def test_an_answer_of_one_token_has_no_rate_and_one_of_two_has(tmp_path: Path) -> None:
     short = ok_row(length=1)
     short["latency_ms"]["per_output_token"] = None
     group = only_group(report(write(tmp_path / "r.jsonl", short)))
     assert "output_tokens_per_s" not in group.rates
     assert group.latency["generation"].ms.total == 0
+    group = only_group(report(write(tmp_path / "two.jsonl", ok_row(length=2))))
+    assert group.rates["output_tokens_per_s"].overall == pytest.approx(1 / 0.025)
 
 
 def test_retention_by_stage(tmp_path: Path) -> None:
