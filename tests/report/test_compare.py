@@ -43,6 +43,14 @@ def test_ratios_of_medians_and_of_pairs(tmp_path: Path) -> None:
     assert "selection" not in found.latency
 
 
+def test_a_step_is_compared_over_the_pairs_that_both_have_it(tmp_path: Path) -> None:
+    here, there = ([make(i, scale=scale) for i in range(3)] for make, scale in ((ok_row, 1e-3), (full_row, 2e-3)))
+    here[1]["latency_ms"]["decode_clip"] = there[2]["latency_ms"]["decode_clip"] = None
+    found = compared(tmp_path, here, there)
+    assert (found.latency["decode_clip"].pairs, found.latency["prepare"].pairs) == (1, 3)
+    assert found.latency["decode_clip"].ratio == pytest.approx(2)
+
+
 def test_only_the_same_question_about_the_same_part_is_paired(tmp_path: Path) -> None:
     part = ok_row(3)
     part["clip"]["start_s"] = 1.0
