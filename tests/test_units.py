@@ -10,6 +10,7 @@ from seats.units import counted, flops, milliseconds, percent, seconds, size, ti
     ("shown", "text"),
     [
         (milliseconds(0.26), "0.3 ms"),
+        (milliseconds(10), "10 ms"),
         (milliseconds(340), "340 ms"),
         (milliseconds(999.4), "999 ms"),
         (milliseconds(999.6), "1.00 s"),
@@ -31,7 +32,10 @@ from seats.units import counted, flops, milliseconds, percent, seconds, size, ti
         (flops(0, "FLOPs"), "0 FLOPs"),
         (times(8.634), "8.63×"),
         (times(0.0123), "0.012×"),
+        (size(2**40), "1.00 TiB"),
         (size(1.5 * 2**30), "1.50 GiB"),
+        (size(2**20), "1.00 MiB"),
+        (size(2**10), "1.00 KiB"),
         (size(12), "12 B"),
         (percent(0.0049), "0.49 %"),
         (percent(0.349), "34.9 %"),

@@ -28,7 +28,9 @@ def test_a_method_is_compared_with_full_on_the_same_questions():
 
 
 def test_without_full_there_is_no_comparison():
-    assert made({"seats 10": "11"}, "ab").settings[0].versus_full is None
+    found = made({"seats 10": "11"}, "ab")
+    assert found.settings[0].versus_full is None
+    assert found.full() is None
 
 
 def test_clips_that_a_method_cannot_serve_are_left_out_and_counted():
@@ -48,7 +50,9 @@ def test_failures_are_neither_right_nor_wrong():
     full, seats = made({"full": "1f1", "seats 10": "0f1"}, "abc").settings
     assert (full.failed, full.accuracy["all"].right, full.accuracy["all"].total) == (1, 2, 2)
     assert seats.versus_full.total == 2
-    nothing = made({"full": "ff"}, "ab").settings[0]
+    none = made({"full": "ff"}, "ab")
+    (nothing,) = none.settings
+    assert none.full() is None
     assert (nothing.failed, nothing.reached, nothing.unreachable, nothing.accuracy) == (2, False, False, {})
 
 
@@ -61,6 +65,7 @@ def test_unreachable_by_shape_or_by_every_clip():
     full, dycoke, fastv = made({"full": "11", "dycoke 10": "uu"}, "ab", unreachable=("fastv 10",)).settings
     for nowhere, reason in ((dycoke, "a: no"), (fastv, "fastv 10 won't do")):
         assert nowhere.unreachable
+        assert not nowhere.partial
         assert (nowhere.reason, nowhere.answered, nowhere.unserved, nowhere.unserved_clips) == (reason, 0, 2, 2)
         assert nowhere.versus_full is None
         assert nowhere.llm_flops is None
