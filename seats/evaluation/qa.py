@@ -10,6 +10,7 @@ from typing import Any
 
 from seats.errors import MediaError, SettingsError
 from seats.evaluation.matching import LETTERS, answers_with, named_option, normalised, same_answer, with_options
+from seats.units import counted
 
 ALL = "all"
 """Name of the total among the question types."""
@@ -93,7 +94,7 @@ def check_clips(items: Sequence[QAItem]) -> None:
     missing = {item.clip: item for item in reversed(items) if not item.clip.is_file()}
     if missing:
         first = min(missing.values(), key=lambda item: item.line)
-        more = f", nor are {len(missing) - 1} more clips" if len(missing) > 1 else ""
+        more = f", nor {counted(len(missing) - 1, 'other clip')}" if len(missing) > 1 else ""
         raise MediaError(f"{first.clip} (line {first.line} of the set) is not there{more}; check the paths")
 
 
