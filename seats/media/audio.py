@@ -16,6 +16,7 @@ from seats.media import container as media
 from seats.media.adts import unsaid_seconds
 from seats.media.clip import SAMPLE_RATE, Audio
 from seats.media.clock import FALL_S, LONGEST_PAUSE_S, Clock
+from seats.units import counted
 
 # Timestamps and the count of samples may differ by one audio token before silence is put in or sound is cut
 # out: containers round timestamps, and correcting every rounding would crackle.
@@ -179,7 +180,7 @@ def _pauses(pauses: list[tuple[float, float]], start_s: float) -> list[str]:
     if not pauses:
         return []
     begin, end = pauses[0]
-    more = f" (and {len(pauses) - 1} more such pauses)" if len(pauses) > 1 else ""
+    more = f" (and {counted(len(pauses) - 1, 'more such pause')})" if len(pauses) > 1 else ""
     return [f"no sound in the file between {start_s + begin:.1f} s and {start_s + end:.1f} s{more}; silence stands in"]
 
 

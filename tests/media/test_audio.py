@@ -218,6 +218,12 @@ def test_a_long_pause_is_said(clips, second_s, said):
     assert ("no sound in the file between 1.0 s and 12.0 s; silence stands in" in clip.notes) == said
 
 
+@pytest.mark.parametrize(("more", "said"), [((24.0,), "1 more such pause"), ((24.0, 36.0), "2 more such pauses")])
+def test_further_pauses_are_counted(clips, more, said):
+    path = write_pieces(clips / f"pauses{len(more)}.mkv", {at: tone(1.0)[0] for at in (0.0, 12.0, *more)})
+    assert f"no sound in the file between 1.0 s and 12.0 s (and {said}); silence stands in" in load_clip(path).notes
+
+
 @pytest.mark.parametrize("late_s", [8.0, 4e6])
 def test_sound_that_starts_past_the_end_is_none(clips, late_s):
     path = write_pieces(clips / f"from{late_s:g}.mkv", {late_s: tone(1.0)[0]}, frames=300)
