@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from seats.files import replacing
+from seats.files import MARK, is_own, replacing
 
 
 def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path):
@@ -38,3 +38,12 @@ def test_what_a_link_leads_to_is_replaced_and_what_is_no_file_written_to(tmp_pat
     assert (tmp_path / "real").read_text() == "new"
     with replacing(Path(os.devnull)) as itself:
         assert itself == Path(os.devnull)
+
+
+@pytest.mark.parametrize(("content", "own"), [(None, True), ("", True), ("a photo", False), ("x" * 9999 + MARK, True)])
+def test_only_what_bears_the_mark_is_taken_for_an_older_file(tmp_path, content, own):
+    path = tmp_path / "map.png"
+    if content is not None:
+        path.write_text(content)
+    assert is_own(path) == own
+    assert is_own(tmp_path)

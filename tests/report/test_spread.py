@@ -23,6 +23,7 @@ def test_spread_is_numpys(values: list[float]) -> None:
         assert ours == pytest.approx(np.percentile(values, share), rel=1e-9, abs=1e-9)
     assert spread.highest == max(values)
     assert spread.total == pytest.approx(sum(values))
+    assert spread.mean == pytest.approx(np.mean(values))
 
 
 def test_none_is_not_counted() -> None:
@@ -53,6 +54,11 @@ def test_bins_hold_what_lies_between_their_edges() -> None:
     for low, high, count in zip(found.edges, found.edges[1:], found.counts, strict=False):
         last = high == found.edges[-1]
         assert count == sum(low <= value < high or (last and value == values[-1]) for value in values)
+
+
+def test_more_values_have_more_bins() -> None:
+    found = [histogram([1 + i / n for i in range(n)]) for n in (10, 1000, 30_000)]
+    assert [len(each.counts) for each in found if each] == [8, 20, 40]  # 2 n^(1/3), Rice's rule, at least 8, at most 40
 
 
 def test_histogram_of_nothing() -> None:
