@@ -120,8 +120,8 @@ def test_no_borders_without_dependence(blind: float) -> None:
 def test_the_tolerance_decides_what_counts_as_nothing() -> None:
     share = {0: 0.35, 1: 0.35, 2: 0.36, 3: 0.5, 4: 0.7, 5: 0.8, 6: 0.845, 7: 0.85, 8: 0.85, 9: 0.85, 10: 0.85}
     assert found(curves(share), tolerance=0.2) == (3, 5)
-    for wrong in (0.0, 0.5, -1.0):
-        with pytest.raises(SettingsError, match="tolerance"):
+    for wrong, said in ((0.0, 0), (0.5, 50), (-1.0, -100)):
+        with pytest.raises(SettingsError, match=f"tolerance of {said} %"):
             find_borders(curves(share), wrong)
 
 
@@ -167,7 +167,7 @@ def test_an_early_late_border_leaves_room_for_the_published_retentions() -> None
     assert (proposal.drop_layers, proposal.late_layer) == ((2, 4, 5), 8)  # 7 of 10 layers hold 65 % on average
     assert proposal.free_after == 3
     (remark,) = proposal.remarks
-    assert "after layer 3" in remark
+    assert "after layer 3 on; late_layer is 8 because" in remark
     assert "65 %" in remark
 
 
