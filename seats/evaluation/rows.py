@@ -83,13 +83,15 @@ class RowFile:
     that it made and wrote nothing to.
 
     rows: of the file, by key; the last of a key counts. repaired: whether a half-written last line was cut off.
-    Raises SettingsError for a file that holds anything else, or that another process is writing.
+    Raises SettingsError for a file that holds anything else, what is no file, or what another process is writing.
     """
 
     def __init__(self, path: Path) -> None:
         self.path, self.rows, self.repaired = path, dict[tuple[str, str], Row](), False
         try:
             self._made = not path.exists()
+            if not self._made and not path.is_file():
+                raise SettingsError(f"{path}: is not a regular file; choose another --out")
             self._file: BinaryIO = path.open("a+b", buffering=0)
         except OSError as error:
             raise SettingsError(f"{path} cannot be written ({error.strerror}); choose another --out") from error

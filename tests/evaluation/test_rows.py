@@ -1,7 +1,9 @@
 import errno
 import fcntl
 import json
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -74,21 +76,30 @@ def test_a_last_row_that_lacks_only_its_end_stays(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("content", "line"),
     [
-        b'{"clip": "a.mp4", "question": "What?", "answer": "red"}\n',
-        b'{"clip": "a.mp4", "question"',
-        b"\x00\x01\x02",
-        ROW.to_line() + b"{}\n" + ROW.to_line(),
-        ROW.to_line().replace(b'"id"', b'"idea"'),
+        (b'{"clip": "a.mp4", "question": "What?", "answer": "red"}\n', 1),
+        (b'{"clip": "a.mp4", "question"', 1),
+        (b"\x00\x01\x02", 1),
+        (ROW.to_line() + b"{}\n" + ROW.to_line(), 2),
+        (ROW.to_line() + b"{}", 2),
+        (ROW.to_line().replace(b'"id"', b'"idea"'), 1),
     ],
 )
-def test_a_file_of_anything_else_is_left_as_it_is(tmp_path, content):
+def test_a_file_of_anything_else_is_left_as_it_is(tmp_path, content, line):
     path = tmp_path / "rows.jsonl"
     path.write_bytes(content)
-    with pytest.raises(SettingsError, match="choose another --out"):
+    with pytest.raises(SettingsError, match=f"line {line}: .*; choose another --out"):
         RowFile(path)
     assert path.read_bytes() == content
+
+
+def test_what_is_no_file_holds_no_rows(tmp_path):
+    """A pipe or terminal cannot be continued, and some devices never end."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, Path("/dev/null")):
+        with pytest.raises(SettingsError, match="not a regular file; choose another --out"):
+            RowFile(path)
 
 
 def test_one_process_writes_at_a_time(tmp_path):
