@@ -68,6 +68,7 @@ def test_all_rows_and_what_is_told(jobs: list[Job], out: Path) -> None:
     assert told[0] == Planned(clips=4, pending=4, done=0, failed=0)
     assert (outcome.finished, outcome.failed_clips, outcome.answered, outcome.failed) == (4, 1, 6, 2)
     assert outcome.errors == {"MediaError": 2}
+    assert 0 < outcome.seconds < 60
     assert not outcome.interrupted
 
 
