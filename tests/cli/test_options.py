@@ -1,11 +1,23 @@
 """What users type, and what it means."""
 
 import re
+from typing import get_type_hints
 
 import pytest
 import typer
 
-from seats_cli.options import parse_percent, parse_pixels, parse_positive, parse_time
+from seats.media import FrameSampling
+from seats_cli.options import (
+    AnswerOptions,
+    ClipOptions,
+    ModelOptions,
+    OutputOptions,
+    SelectionOptions,
+    parse_percent,
+    parse_pixels,
+    parse_positive,
+    parse_time,
+)
 
 
 @pytest.mark.parametrize(
@@ -65,3 +77,16 @@ def test_the_help_names_every_method_of_this_package() -> None:
 
     named = re.findall(r"[a-z][a-z+-]*[a-z+]", METHODS_TEXT)
     assert {method.name for method in BUILT_IN} <= set(named)
+
+
+def test_help_names_the_defaults_that_there_are() -> None:
+    said, real = {}, {}
+    for group in (ModelOptions, SelectionOptions, ClipOptions, AnswerOptions, OutputOptions):
+        for name, hint in get_type_hints(group, include_extras=True).items():
+            if named := re.search(r"\(default (\d+)\)|([\w%]+) \(default\)", hint.__metadata__[0].help):
+                default = getattr(group(), name)
+                default = getattr(FrameSampling(), name) if default is None else default
+                said[name] = (named[1] or named[2]).removesuffix("%")
+                real[name] = default if isinstance(default, str) else f"{default:g}"
+    assert said == real
+    assert len(said) == 10

@@ -78,6 +78,7 @@ def test_a_question_without_options_is_asked_as_it_stands():
         ("The answer is cat. It has fur.", 2),
         # Not said plainly
         ("not B", None),
+        ("B, or A", None),
         ("Not B.", None),
         ("The answer is not B.", None),
         ("I doubt that the answer is B", None),
