@@ -188,6 +188,12 @@ def test_missing_fields_notes_and_repeated_ids(tmp_path: Path) -> None:
     assert file.repeated == 2
 
 
+def test_a_file_cannot_have_a_note_for_every_row(tmp_path: Path) -> None:
+    rows = [ok_row(i, notes=["cut off", f"note {i}"]) for i in range(30)]
+    notes = report(write(tmp_path / "r.jsonl", *rows)).file.notes
+    assert (notes["cut off"], notes["other notes"], len(notes)) == (30, 11, 21)
+
+
 def test_the_same_id_with_other_settings_is_no_repetition(tmp_path: Path) -> None:
     file = report(write(tmp_path / "r.jsonl", ok_row(0, settings="a"), ok_row(0, settings="b"))).file
     assert file.repeated == 0
