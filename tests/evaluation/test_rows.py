@@ -2,12 +2,13 @@ import errno
 import fcntl
 import json
 import os
+import resource
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from seats.errors import SettingsError
+from seats.errors import SeatsError, SettingsError
 from seats.evaluation.rows import SCHEMA, Row, RowFile
 
 ROW = Row(
@@ -100,6 +101,21 @@ def test_what_is_no_file_holds_no_rows(tmp_path):
     for path in (tmp_path / "pipe", tmp_path, Path("/dev/null")):
         with pytest.raises(SettingsError, match="not a regular file; choose another --out"):
             RowFile(path)
+
+
+def test_a_full_disk_is_said_and_costs_the_last_row_only(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    before, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with RowFile(path) as file:
+        file.append(ROW)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 9, most))
+        try:
+            for said in ("cannot be written in full; free some space", r"cannot be written \(File too large\); free"):
+                with pytest.raises(SeatsError, match=said):
+                    file.append(replace(ROW, question="q2"))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))
+    assert rows_of(path) == ({ROW.key: ROW}, True)
 
 
 def test_one_process_writes_at_a_time(tmp_path):
