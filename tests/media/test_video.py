@@ -171,6 +171,14 @@ def test_varying_rate_is_sampled_by_time(clips):
         assert pts[number] in shown
 
 
+@pytest.mark.parametrize("suffix", ["ts", "mkv"])
+def test_pictures_minutes_apart_have_one_clock(clips, suffix):
+    path = write_clip(clips / f"slides.{suffix}", frames=6, pts_ms=[120_000 * number for number in range(6)])
+    clip = load_clip(path, sampling=FrameSampling(max_frames=6))
+    assert numbers(clip.video) == [0, 1, 2, 3, 4, 5]
+    assert not any("restarts" in note for note in clip.notes)
+
+
 def test_short_clips(clips):
     assert [numbers(_video(write_clip(clips / f"short{n}.mp4", frames=n))) for n in (1, 2, 3, 4)] == [
         [0, 0],
