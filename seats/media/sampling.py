@@ -174,8 +174,7 @@ def frame_size(height: int, width: int, frames: int, sampling: FrameSampling | N
         MediaError: The picture cannot be resized; see `smart_resize`.
     """
     sampling = sampling or FrameSampling()
-    ceiling = max(sampling.max_pixels, _MAX_TOKENS * sampling.factor**2)
-    share = max(min(ceiling, sampling.total_pixels / frames * FRAMES_PER_PATCH), int(sampling.min_pixels * 1.05))
+    share = max(sampling.total_pixels / frames * FRAMES_PER_PATCH, int(sampling.min_pixels * 1.05))
     return smart_resize(
         height,
         width,
