@@ -48,7 +48,7 @@ def stage_borders(family: str, num_layers: int, own: Mapping[str, Any]) -> Stage
         return published
     scaled = [round(layer * num_layers / depth) for layer in published.drop_layers]
     late = max(3, round(published.late_layer * num_layers / depth))
-    drops = tuple(dict.fromkeys(layer for layer in scaled if 0 < layer < late - 1))
+    drops = tuple(dict.fromkeys(layer for layer in scaled if layer < late - 1))
     return StageBorders(drops, late, published.temperature)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from seats.selection.stages import early_removal, pre_llm_scale, stage_borders
+from seats.selection.stages import StageBorders, early_removal, pre_llm_scale, stage_borders
 
 OWN = {"drop_layers": [4, 5, 6], "late_layer": 8, "pre_llm_scale": 1.7, "removal_free_after": 6}
 
@@ -20,6 +20,11 @@ def test_borders_are_the_published_ones_or_at_the_same_depth(family, layers, dro
     assert (borders.drop_layers, borders.late_layer, borders.temperature) == (drops, late, temperature)
     assert pre_llm_scale(layers, borders, {}, 0.1) == 1.4
     assert early_removal(layers, borders, {}, 0.1) is None
+
+
+def test_nothing_drops_at_or_after_the_removal_of_a_shallow_model():
+    assert stage_borders("qwen2.5-omni", 6, {}) == StageBorders((3,), 5, 0.1)
+    assert stage_borders("qwen2.5-omni", 4, {}) == StageBorders((), 3, 0.1)
 
 
 def test_a_models_own_borders_go_first():
