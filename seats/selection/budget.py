@@ -68,9 +68,7 @@ def choose_relevant(
     keys, sizes, sums = groups.statistics()
     av = keys != _TEXT_KEY
     keys, sizes, sums = keys[av], sizes[av], sums[av]
-    if not len(keys):
-        return Chosen(~is_av, 0, 0)
-    if keys.min() < 0:
+    if (keys < 0).any():
         raise ValueError("every video and audio token needs a window of at least 0")
     if not np.isfinite(sums).all():
         raise ModelError("relevance scores are not finite: load the model in bfloat16 or float32")
@@ -126,12 +124,10 @@ def keep_counts(
     keep_audio = np.minimum(audio, budget - keep_video)
     keep_video = np.minimum(video, budget - keep_audio)  # what audio could not use
 
-    floor = (video > 0) & (keep_video == 0)
-    keep_audio = np.where(floor & (keep_audio > 1), np.minimum(audio, budget - 1), keep_audio)
-    keep_video = np.where(floor, 1, keep_video)
-    floor = (audio > 0) & (keep_audio == 0)
-    keep_video = np.where(floor & (keep_video > 1), np.minimum(video, budget - 1), keep_video)
-    keep_audio = np.where(floor, 1, keep_audio)
+    # Neither of two modalities in a window loses its last token.
+    both, most = (video > 0) & (audio > 0), np.maximum(1, budget - 1)
+    keep_video = np.where(both, np.clip(keep_video, 1, most), keep_video)
+    keep_audio = np.where(both, np.clip(keep_audio, 1, most), keep_audio)
     return keep_video, keep_audio
 
 

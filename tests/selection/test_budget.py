@@ -164,6 +164,13 @@ def test_relevant_windows_get_more_when_the_temperature_is_low():
     assert kept[1] == [9, 9, 9, 9]
 
 
+def test_windows_of_equal_mean_relevance_get_the_same_however_many_tokens_they_have():
+    modality = torch.tensor([1] + [2] * 10 + [1] * 10 + [2] * 10, dtype=torch.int8)
+    window = run_windows(modality)
+    keep = mask_of(torch.full((31,), 0.3), modality, window, 0.5, 0.5, 0.1)
+    assert window[keep].bincount().tolist() == [8, 8]
+
+
 def test_the_numbering_of_windows_does_not_matter():
     modality = torch.tensor(([1] * 7 + [2] * 5) * 3, dtype=torch.int8)
     window = run_windows(modality)
@@ -185,7 +192,9 @@ def test_windows_need_not_lie_together():
 
 def test_text_alone_and_nothing_at_all():
     modality = torch.zeros(3, dtype=torch.int8)
-    assert mask_of(torch.rand(3), modality, torch.full((3,), -1), 0.1, 0.1, 0.1).all()
+    chosen = choose_relevant(torch.rand(3), modality, torch.full((3,), -1), 0.1, 0.1, 0.1)
+    assert chosen.keep.all()
+    assert chosen.video == chosen.audio == 0
     empty = torch.zeros(0, dtype=torch.int8)
     assert mask_of(torch.rand(0), empty, empty.long(), 0.1, 0.1, 0.1).shape == (0,)
 
