@@ -124,8 +124,6 @@ def _choose_audio(
     is_anchor &= is_anchor.cumsum(0) <= number
     anchors, others = rest[is_anchor], rest[~is_anchor]
     keep[anchors] = True
-    if not len(others):
-        return keep, audio, 0
     unit = audio / (audio.norm(dim=-1, keepdim=True) + 1e-6)
     cosine = unit[others] @ unit[anchors].T
     macs = len(others) * number * dim

@@ -91,7 +91,7 @@ CLIPS = [
 
 
 @pytest.mark.parametrize(("family", "grid", "audio_tokens", "fps"), CLIPS)
-@pytest.mark.parametrize(("video", "audio"), [(0.3, 0.65), (0.6, 0.4), (0.25, 0.05)])
+@pytest.mark.parametrize(("video", "audio"), [(0.3, 0.65), (0.6, 0.4), (0.25, 0.05), (0.4, 1.0)])
 def test_clips(family, grid, audio_tokens, fps, video, audio):
     layout = layout_of(family, grid, audio_tokens, fps)
     state = random_state(layout, smooth=True)
