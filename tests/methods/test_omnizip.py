@@ -84,6 +84,7 @@ CLIPS = [
     ("qwen2.5-omni", (11, 3, 3), 120, 2.0),  # sound ends before the picture
     ("qwen2.5-omni", (4, 3, 3), 500, 0.4),  # grids further apart than a window: runs of single tokens
     ("qwen3-omni", (7, 3, 4), 88, 2.0),
+    ("qwen3-omni", (4, 2, 2), 50, 2.0),  # grids of fewer tokens than a density has neighbours
     ("qwen3-omni", (5, 3, 4), 0, 2.0),
     ("qwen2.5-omni", (5, 3, 4), 0, 2.0),
     ("qwen2.5-omni", None, 90, 2.0),
