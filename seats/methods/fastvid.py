@@ -88,9 +88,7 @@ class FastVID(Method):
         whole = normalize(embeds.float().mean(1), dim=-1)
         likeness = (whole[:-1] * whole[1:]).sum(-1)
         macs = likeness.numel() * dim
-        borders = likeness < self.cut
-        if number > 1 and self.segments > 1:
-            borders |= top_mask(-likeness, self.segments - 1)
+        borders = (likeness < self.cut) | top_mask(-likeness, self.segments - 1)
         stops = [*(borders.nonzero()[:, 0] + 1).tolist(), number]
         likely = (likeness >= self.duplicate).tolist()
         keep = torch.zeros(number, size, dtype=torch.bool, device=embeds.device)

@@ -77,18 +77,32 @@ def fastvid(embeds, saliency, share):
     return result
 
 
+def check(found, state, where, share):
+    expected = fastvid(state.embeds[where], state.saliency[where], share)
+    assert {tuple(at) for at in found.keep[where].nonzero().tolist()} == set(expected)
+    for (t, i), embed in expected.items():
+        torch.testing.assert_close(found.embeds[where[t, i]].double(), embed, rtol=1e-4, atol=1e-5)
+    return expected
+
+
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize(("grid", "share"), [((24, 3, 4), 0.3), ((17, 2, 5), 0.61), ((3, 3, 4), 0.1), ((1, 2, 2), 0.3)])
 def test_silent_clips(grid, share, seed):
     layout = layout_of("qwen3-omni", grid, 0)
     state = random_state(layout, seed, smooth=True)
     where = layout.video_grids()
-    found = FastVID(share, 0.5).before_llm(state)
-    expected = fastvid(state.embeds[where], state.saliency[where], share)
-    assert {tuple(at) for at in found.keep[where].nonzero().tolist()} == set(expected)
-    for (t, i), embed in expected.items():
-        torch.testing.assert_close(found.embeds[where[t, i]].double(), embed, rtol=1e-4, atol=1e-5)
+    expected = check(FastVID(share, 0.5).before_llm(state), state, where, share)
     assert len(expected) <= grid[0] * int(share * grid[1] * grid[2])
+
+
+def test_every_fourth_grid_of_a_long_segment_takes_in_the_others():
+    """Pictures that change steadily have no near-duplicates, and no more cuts than there must be."""
+    layout = layout_of("qwen3-omni", (48, 2, 3), 0)
+    state = random_state(layout)
+    where = layout.video_grids()
+    turn = 0.45 * torch.arange(48)[:, None]
+    state.embeds[where, :2] += 20 * torch.stack([turn.cos(), turn.sin()], -1)
+    check(FastVID(0.5, 0.5).before_llm(state), state, where, 0.5)
 
 
 def test_the_clips_of_this_test_have_segments_runs_and_single_grids():
@@ -128,8 +142,22 @@ def test_audio_stays_and_video_pays():
     where = layout.video_grids()
     found = FastVID(0.4, 0.8).before_llm(state)
     assert found.keep[layout.is_modality(Modality.AUDIO)].all()
-    expected = fastvid(state.embeds[where], state.saliency[where], (int(240 * 0.4 + 100 * 0.8) - 100) / 240)
-    assert {tuple(at) for at in found.keep[where].nonzero().tolist()} == set(expected)
+    check(found, state, where, (int(240 * 0.4 + 100 * 0.8) - 100) / 240)
+
+
+def test_at_the_floor_audio_is_drawn():
+    layout = layout_of("qwen2.5-omni", (3, 4, 5), 200)
+    state = random_state(layout)
+    kept = [FastVID(0.1, 0.5, seed).before_llm(state).keep[layout.is_modality(Modality.AUDIO)] for seed in (0, 0, 1)]
+    assert [int(k.sum()) for k in kept] == [int(60 * 0.1 + 200 * 0.5) - 3] * 3  # 5 % of the video are 3 tokens
+    assert torch.equal(kept[0], kept[1])
+    assert not torch.equal(kept[0], kept[2])
+
+
+def test_a_target_of_everything_merges_nothing():
+    found = FastVID(1.0, 1.0).before_llm(random_state(layout_of("qwen2.5-omni", (6, 2, 3), 30)))
+    assert found.keep.all()
+    assert found.embeds is None
 
 
 def test_less_than_a_token_a_grid_is_refused():
