@@ -86,9 +86,12 @@ class TestForModel:
         assert "at most --keep 66%, or --keep-" in str(caught.value)
         assert str(caught.value).endswith(" 82.1% where you give that, or --method full for all")
 
-    def test_a_target_of_nothing(self):
-        with pytest.raises(SettingsError, match="cannot keep 0 % of the video"):
-            Seats(0.0, 0.3, num_layers=8, drop_layers=(2,), late_layer=6)
+    @pytest.mark.parametrize(
+        ("video", "audio", "said"), [(0.0, 0.3, "0 % of the video"), (0.3, 0.8, "80 % of the audio .* at most 71.4 %")]
+    )
+    def test_targets_that_its_scale_does_not_allow(self, video, audio, said):
+        with pytest.raises(SettingsError, match=f"seats cannot keep {said}"):
+            Seats(video, audio, num_layers=8, drop_layers=(2,), late_layer=6)
 
     def test_the_largest_target_within_reach(self):
         assert Seats.for_model(ModelShape("qwen2.5-omni", 28, {}), Retention(1 / 1.4, 0.7), 0).video == 1 / 1.4
@@ -134,9 +137,10 @@ def test_what_may_be_dropped(case):
     full = layout.counts()
     generator = torch.Generator().manual_seed(seed)
 
-    keep = method.before_llm(random_state(layout, seed)).keep
-    alive = layout.select(keep)
+    selection = method.before_llm(random_state(layout, seed))
+    alive = layout.select(selection.keep)
     counts = alive.counts()
+    assert selection.counts == counts
     grid_size = int((layout.grid[:, 0] == 0).sum())
     assert counts.text == full.text
     for total, kept, window, ratio in (
@@ -157,7 +161,9 @@ def test_what_may_be_dropped(case):
         scores = torch.rand(len(alive), generator=generator) * 10 ** (-3 * torch.rand(1, generator=generator))
         scores = scores / scores.sum()
         state = AfterLayer(layer, torch.zeros(len(alive), 4), alive, lambda s=scores: s, lambda s=scores: s)
-        chosen = alive.select(method.after_layer(state).keep)
+        selection = method.after_layer(state)
+        chosen = alive.select(selection.keep)
+        assert selection.counts == chosen.counts()
         assert chosen.counts().text == full.text
         assert (chosen.origin.diff() > 0).all()
         assert set(chosen.origin.tolist()) <= set(alive.origin.tolist())
