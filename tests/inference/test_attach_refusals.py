@@ -16,16 +16,11 @@ from seats.inference.prepared import Prepared
 from seats.methods import Full, ModelShape, Random, Retention, Seats, Selection, method_class
 from seats.models import compat
 from seats.tokens.counts import Counts
+from tests.inference.prompts import SEATS
 from tests.inference.test_attach import fingerprint
 from tests.tiny import FAMILIES, tiny_inputs, tiny_thinker
 
 both_families = pytest.mark.parametrize("family", FAMILIES)
-SEATS = Seats(0.45, 0.5, num_layers=8, drop_layers=(2, 4, 5), late_layer=7, pre_llm_scale=1.7)
-
-
-@pytest.fixture(scope="module")
-def thinkers():
-    return {family: tiny_thinker(family) for family in FAMILIES}
 
 
 def doubled(inputs: dict) -> dict:

@@ -7,17 +7,11 @@ from seats.inference import engine
 from seats.inference.attach import attach
 from seats.inference.prepared import Prepared
 from seats.methods import Full, Seats
-from tests.inference.test_attach import prepared_by_hand
-from tests.tiny import FAMILIES, tiny_inputs, tiny_thinker
+from tests.inference.prompts import SEATS, prepared_by_hand
+from tests.tiny import FAMILIES, tiny_inputs
 from tests.waits import watched
 
-SEATS = Seats(0.45, 0.5, num_layers=8, drop_layers=(2, 4, 5), late_layer=7, pre_llm_scale=1.7)
 DROPS = 3
-
-
-@pytest.fixture(scope="module")
-def thinkers():
-    return {family: tiny_thinker(family) for family in FAMILIES}
 
 
 def waits_of_a_prefill(thinker, family, method, kv, monkeypatch):
