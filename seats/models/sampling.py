@@ -7,10 +7,6 @@ from typing import Any
 from seats.media import FrameSampling
 from seats.models.checkpoint import Checkpoint
 
-# Pixels along a patch where config.json leaves it out, as transformers' config classes have it.
-_PATCH_SIZE = {"qwen2_5_omni": 14, "qwen3_omni": 16}
-_MERGE_SIZE = 2
-
 
 def frame_sampling(checkpoint: Checkpoint) -> FrameSampling:
     """The reference's frame and size rule, overruled by what the video processor says of sizes and counts.
@@ -20,9 +16,9 @@ def frame_sampling(checkpoint: Checkpoint) -> FrameSampling:
     """
     config = checkpoint.config
     vision = (config.get("thinker_config") or config).get("vision_config") or {}
-    kind = config.get("model_type", "")
-    default = next((size for name, size in _PATCH_SIZE.items() if kind.startswith(name)), 14)
-    factor = vision.get("patch_size", default) * vision.get("spatial_merge_size", _MERGE_SIZE)
+    # What config.json leaves out is as in transformers' config classes.
+    default = 16 if config.get("model_type", "").startswith("qwen3_omni") else 14
+    factor = vision.get("patch_size", default) * vision.get("spatial_merge_size", 2)
     defaults = FrameSampling.for_factor(factor)
     said = checkpoint.video_processor
     size = _edges(said)

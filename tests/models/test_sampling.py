@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from transformers import Qwen2_5OmniThinkerConfig, Qwen3OmniMoeThinkerConfig
 
 from seats.media import FrameSampling
 from seats.models.checkpoint import Checkpoint
@@ -43,3 +44,16 @@ def test_what_the_video_processor_says_holds(tmp_path):
     for files in ({"video_preprocessor_config": said}, {"processor_config": {"video_processor": said, **images}}):
         found = frame_sampling(folder_with(tmp_path / "m", **files))
         assert (found.min_pixels, found.max_pixels, found.max_frames, found.fps) == (28224, 50176, 12, 1.0)
+
+
+@pytest.mark.parametrize("stock", [Qwen2_5OmniThinkerConfig, Qwen3OmniMoeThinkerConfig])
+@pytest.mark.parametrize("said", [{}, {"patch_size": 10}, {"spatial_merge_size": 3}])
+@pytest.mark.parametrize("whole", [True, False])
+def test_the_factor_is_that_of_the_model_that_transformers_makes(tmp_path, stock, said, whole):
+    """Of a config with the talker's or the thinker's alone; what it leaves out has transformers' own value."""
+    vision = stock(vision_config=said).vision_config
+    config = {"vision_config": said}
+    if whole:
+        config = {"thinker_config": config}
+    found = frame_sampling(folder_with(tmp_path / "m", config={"model_type": stock.model_type, **config}))
+    assert found == FrameSampling.for_factor(vision.patch_size * vision.spatial_merge_size)
