@@ -37,7 +37,6 @@ class Random(Method):
         modality = state.layout.modality.cpu()
         for kind, ratio in ((Modality.VIDEO, self.video), (Modality.AUDIO, self.audio)):
             where = (modality == int(kind)).nonzero()[:, 0]
-            if len(where):
-                drawn = torch.randperm(len(where), generator=generator)
-                keep[where[drawn[random_count(len(where), ratio) :]]] = False
+            drawn = torch.randperm(len(where), generator=generator)
+            keep[where[drawn[random_count(len(where), ratio) :]]] = False
         return Selection(keep.to(state.embeds.device))

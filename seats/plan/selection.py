@@ -81,7 +81,7 @@ def _after_second(scene: Scene, name: str, video: float, audio: float, *, intact
     full = scene.full
     if intact:
         sigma = list(audio_intact(full.video, full.audio, *sigma))
-    v, a = (keep_count(n, r) if n else 0 for r, n in _both(scene, *sigma))
+    v, a = (keep_count(n, r) for r, n in _both(scene, *sigma))
     ranked = (full.video and sigma[0] < 1) or (not intact and full.audio and sigma[1] < 1)
     layers = (*(full,) * FASTV_LAYER, *(Counts(full.text, v, a),) * (scene.num_layers - FASTV_LAYER))
     return Selected(layers, (Scored(FASTV_LAYER, full.total),) if ranked else ())
@@ -101,7 +101,9 @@ def _visionzip(scene: Scene, video: float, audio: float) -> Selected:
     if scene.full.video:
         check_visionzip("visionzip", "video", video)
     v, macs = _zipped(scene.full.video, scene.per_grid, video, scene.keys[0] + scene.hidden)
-    return _before(scene, v, _drawn(scene, audio), macs=macs, wants=EncoderWants(video_grids=1, keys=True))
+    return _before(
+        scene, v, keep_count(scene.full.audio, audio), macs=macs, wants=EncoderWants(video_grids=1, keys=True)
+    )
 
 
 def _zipped(n: int, window: int, ratio: float, width: int) -> tuple[int, int]:
@@ -118,14 +120,14 @@ def _zipped(n: int, window: int, ratio: float, width: int) -> tuple[int, int]:
 
 
 def _divprune_om(scene: Scene, video: float, audio: float) -> Selected:
-    v, a = (keep_count(n, ratio) if n else 0 for ratio, n in _both(scene, video, audio))
+    v, a = (keep_count(n, ratio) for ratio, n in _both(scene, video, audio))
     return _farthest(_before(scene, v, a), scene, (scene.full.video, v), (scene.full.audio, a))
 
 
 def _divprune(scene: Scene, video: float, audio: float) -> Selected:
     video, audio = audio_intact(scene.full.video, scene.full.audio, video, audio)
-    v = keep_count(scene.full.video, video) if scene.full.video else 0
-    return _farthest(_before(scene, v, _drawn(scene, audio)), scene, (scene.full.video, v))
+    v = keep_count(scene.full.video, video)
+    return _farthest(_before(scene, v, keep_count(scene.full.audio, audio)), scene, (scene.full.video, v))
 
 
 def _farthest(selected: Selected, scene: Scene, *chosen: tuple[int, int]) -> Selected:
@@ -144,7 +146,7 @@ def _dycoke(scene: Scene, video: float, audio: float) -> Selected:
         compared = len(dycoke_compared(grids))
         kept = (grids - compared) * size + compared * each
         macs = compared * size * scene.hidden
-    return _before(scene, kept, _drawn(scene, audio), macs=macs)
+    return _before(scene, kept, keep_count(scene.full.audio, audio), macs=macs)
 
 
 def _fastvid(scene: Scene, video: float, audio: float) -> Selected:
@@ -152,14 +154,16 @@ def _fastvid(scene: Scene, video: float, audio: float) -> Selected:
     video, audio = audio_intact(full.video, full.audio, video, audio)
     wants = EncoderWants(video_grids=1, mean_query=True)
     if not full.video or video >= 1:
-        return _before(scene, full.video, _drawn(scene, audio), wants=wants)
+        return _before(scene, full.video, keep_count(scene.full.audio, audio), wants=wants)
     grids, budget = full.video // size, fastvid_grid(video, size)
     # Where the clip is cut decides the rest: here eight segments, and no grid like the one before it.
     segment = max(1.0, grids / 8)
     context = 0.4 * budget * segment
     per_segment = segment / 4 * (size - 0.6 * budget) ** 2 + 2 * (segment * size) * context
     macs = (grids - 1) * dim + round(grids / segment * per_segment * dim)
-    return replace(_before(scene, grids * budget, _drawn(scene, audio), macs=macs, wants=wants), exact=False)
+    return replace(
+        _before(scene, grids * budget, keep_count(scene.full.audio, audio), macs=macs, wants=wants), exact=False
+    )
 
 
 def _omnizip(scene: Scene, video: float, audio: float) -> Selected:
@@ -167,7 +171,7 @@ def _omnizip(scene: Scene, video: float, audio: float) -> Selected:
     full, size, dim = scene.full, scene.per_grid, scene.hidden
     salient, anchors = omnizip_audio(full.audio, audio)
     others = full.audio - salient - anchors
-    macs = others * (2 * anchors + full.video) * dim if anchors and others else 0  # as if each anchor took some in
+    macs = others * (2 * anchors + full.video) * dim if anchors else 0  # as if each anchor took some in
     kept = 0
     if full.video:
         grids = full.video // size
@@ -201,11 +205,6 @@ METHODS = tuple(_RULES)
 
 def _both(scene: Scene, video: float, audio: float) -> tuple[tuple[float, int], tuple[float, int]]:
     return (video, scene.full.video), (audio, scene.full.audio)
-
-
-def _drawn(scene: Scene, ratio: float) -> int:
-    """Audio tokens that stay where they are dropped at random."""
-    return keep_count(scene.full.audio, ratio) if scene.full.audio else 0
 
 
 def _before(scene: Scene, video: int, audio: int, *, macs: int = 0, wants: EncoderWants | None = None) -> Selected:

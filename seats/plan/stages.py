@@ -5,7 +5,7 @@ from __future__ import annotations
 from seats.keep import check_reach
 from seats.models.signals import EncoderWants
 from seats.plan.scene import Scene, Scored, Selected
-from seats.selection.counts import AUDIO_WINDOW, diverse_macs, windowed_count
+from seats.selection.counts import AUDIO_WINDOW, diverse_macs, keep_count, windowed_count
 from seats.selection.schedule import keep_ratios
 from seats.selection.stages import WINDOW, StageBorders, early_removal, pre_llm_scale, stage_borders
 from seats.tokens.counts import Counts
@@ -77,7 +77,7 @@ def _dropped(alive: Counts, ratio: float, windows: int) -> tuple[Counts, int]:
     The split between the modalities follows the relevance; here both keep their share. Rounding the two budgets apart
     can move a token, and every modality of a window keeps at least one.
     """
-    video, audio = (max(1, round(ratio * n)) if n else 0 for n in (alive.video, alive.audio))
+    video, audio = (keep_count(n, ratio) for n in (alive.video, alive.audio))
     if not (video and audio) or windows <= 1:
         return Counts(alive.text, video, audio), int(bool(video and audio))
     floors = min(windows, alive.video) + min(windows, alive.audio)

@@ -19,7 +19,7 @@ LEAST_DROP, MOST_DROP = 0.35, 0.75
 
 def random_count(n: int, ratio: float) -> int:
     """Tokens that `random` keeps of `n`: rounded down, at least 1. 0 for n = 0."""
-    return max(1, int(ratio * n)) if n else 0
+    return min(n, max(1, int(ratio * n)))
 
 
 def check_fastv(name: str, num_layers: int, video: float, audio: float) -> None:

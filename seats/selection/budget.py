@@ -12,6 +12,7 @@ from torch import Tensor
 from seats.devices import moved
 from seats.errors import ModelError, SettingsError
 from seats.selection import triton_kernels
+from seats.selection.counts import keep_count
 
 TEXT, VIDEO, AUDIO = 0, 1, 2
 _TEXT_KEY = 2**30  # sorts behind every window; exact in float32
@@ -77,7 +78,7 @@ def choose_relevant(
     size, total = np.zeros((2, len(windows)), dtype=np.int64), np.zeros((2, len(windows)), dtype=np.float32)
     size[keys % 2, position] = sizes
     total[keys % 2, position] = sums
-    budget = [_total(int(n.sum()), keep) for n, keep in zip(size, (video_keep, audio_keep), strict=True)]
+    budget = [keep_count(int(n.sum()), keep) for n, keep in zip(size, (video_keep, audio_keep), strict=True)]
     if 0 in budget:
         only = _Groups(scores, torch.where(is_av, 0, _TEXT_KEY))
         return Chosen(only.top(np.array([max(budget)])) | ~is_av, *budget)
@@ -238,10 +239,6 @@ class _Groups:
         limit = moved(torch.from_numpy(np.append(counts, 0)), self._rank.device)
         kept = self._rank < limit[self._group.clamp(max=len(counts))]
         return torch.zeros_like(kept).scatter_(0, self._order, kept)
-
-
-def _total(tokens: int, keep: float) -> int:
-    return max(1, round(keep * tokens)) if tokens else 0
 
 
 def _softmax(relevance: np.ndarray, temperature: float) -> np.ndarray:

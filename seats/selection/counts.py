@@ -16,17 +16,17 @@ FARTHEST_BYTES = 128 * 2**20
 
 
 def keep_count(n: int, ratio: float) -> int:
-    """Tokens kept of a window of `n` at `ratio`: rounded half to even, at least 1, at most n."""
-    return max(1, min(n, round(ratio * n)))
+    """Tokens kept of a window of `n` at `ratio`: rounded half to even, at most n, at least 1 unless n is 0."""
+    return min(n, max(1, round(ratio * n)))
 
 
 def windowed_count(T: int, window: int, ratio: float) -> int:
     """Tokens kept of T, the same share of each window; the last one is shorter if T is no multiple. 0 for T = 0."""
     size = min(window, T)
-    if T == 0 or keep_count(size, ratio) == size:
+    if keep_count(size, ratio) == size:
         return T
     whole, rest = divmod(T, size)
-    return whole * keep_count(size, ratio) + (keep_count(rest, ratio) if rest else 0)
+    return whole * keep_count(size, ratio) + keep_count(rest, ratio)
 
 
 def diverse_macs(T: int, D: int, window: int, ratio: float) -> int:

@@ -39,7 +39,7 @@ def select_diverse(features: Tensor, saliency: Tensor | None, window: int, ratio
 
     T = features.shape[0]
     size = min(window, T)
-    if T == 0 or keep_count(size, ratio) == size:
+    if keep_count(size, ratio) == size:
         return torch.ones(T, dtype=torch.bool, device=features.device)
     num_windows = -(-T // size)
     last = T - (num_windows - 1) * size
