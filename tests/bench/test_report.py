@@ -2,14 +2,16 @@
 
 import pytest
 
-from seats.bench.measure import FULL, Row, Run
+from seats.bench.measure import FULL, STOCK, Row, Run
 from seats.bench.report import _shares, rows_json
 from seats.costs.flops import FlopsParts, FlopsReport
+from seats.inference.trace import Trace
 from seats.keep import Setting
+from seats.tokens.counts import Counts
 
 
-def row_of(setting, prefill_ms, flops=None, **steps_ms):
-    return Row(setting, [Run({"prefill": prefill_ms, **steps_ms}, prefill_ms, None, None, 1, 1, None, flops)])
+def row_of(setting, prefill_ms, flops=None, trace=None, **steps_ms):
+    return Row(setting, [Run({"prefill": prefill_ms, **steps_ms}, prefill_ms, None, None, 1, 1, trace, flops)])
 
 
 def test_a_speed_up_with_saliency_counts_it_on_both_sides():
@@ -26,3 +28,24 @@ def test_a_share_of_the_rate_is_flops_over_what_the_time_allows():
     assert shares == pytest.approx(
         {"vision_encoder": 0.2, "audio_encoder": None, "prefill": 0.4, "selection_and_prefill": 0.6}
     )
+
+
+def test_stock_code_is_compared_where_it_ran():
+    rows = [row_of(FULL, 90.0), row_of(Setting(STOCK), 120.0, encode_video=8.0), row_of(Setting("seats", 10.0), 30.0)]
+    found = [row["speedup"]["over_stock"] for row in rows_json(rows, None, encoders=True)]
+    assert [ratio["median"] for ratio in found] == [120 / 90, 1.0, 4.0]
+    assert rows_json(rows[::2], None, encoders=True)[1]["speedup"]["over_stock"] is None
+
+
+def test_the_head_of_stock_code_sees_every_position():
+    full = FlopsParts(1e9, 2e9, selection=0.0, llm_prefill=90.0, lm_head=1.0, llm_decode=5.0)
+    run = FlopsParts(1e9, 2e9, selection=4.0, llm_prefill=20.0, lm_head=1.0, llm_decode=5.0)
+    counts = Counts(10, 60, 40)
+    row = row_of(FULL, 5.0, FlopsReport(full, run, 0, 0), Trace(counts, None, [counts]))
+    for encoders in (True, False):
+        (found,) = (made["flops"] for made in rows_json([row], None, encoders))
+        assert found["selection_and_prefill"] == 25
+        assert found["reduction"] == 91 / 25
+        assert found["reduction_over_stock"] == (90 + 110) / 25
+        assert found["parts"]["llm_prefill"] == 20
+        assert found["parts"]["vision_encoder"] == (1e9 if encoders else None)
