@@ -235,12 +235,12 @@ def _windows(model: PlannedModel, part: Part, grid: tuple[int, int, int] | None,
     merged = None if grid is None else (grid[0], grid[1] // merge, grid[2] // merge)
     if audio + (math.prod(merged) if merged else 0) <= _LAID_OUT:
         return _laid_out(rule, merged, per_grid, audio)
-    chunk_s = rule.seconds_per_chunk
-    heard = math.ceil(audio / (rule.positions_per_second * chunk_s))
     if grid is None or not audio:
         return 1
-    seen = math.ceil(grid[0] * per_grid / chunk_s) if rule.interleaving == "chunk" else grid[0]
-    return min(seen, heard) + 1 if rule.interleaving == "chunk" else seen
+    chunks = rule.interleaving == "chunk"
+    window_s = rule.seconds_per_chunk if chunks else per_grid
+    seen = math.ceil(grid[0] * per_grid / window_s) if chunks else grid[0]
+    return min(seen, math.ceil(audio / (rule.positions_per_second * window_s)) + 1)  # all behind the sound are one
 
 
 @lru_cache(maxsize=256)

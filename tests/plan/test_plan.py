@@ -61,6 +61,17 @@ def test_compressed_times_are_said(seconds, share):
     assert list(notes) == ([] if share is None else said)
 
 
+@pytest.mark.parametrize("name", ["qwen2.5-omni-7b", "qwen3-omni-30b-a3b"])
+@pytest.mark.parametrize("heard_s", [40.0, 120.0, 200.0])
+@pytest.mark.parametrize("fps", [2.0, 0.5])
+def test_windows_of_a_long_sequence_are_about_those_that_are_laid_out(name, heard_s, fps, monkeypatch):
+    clip = two_minutes()
+    clip = replace(clip, sound=replace(clip.sound, end_s=heard_s))
+    laid_out = make_plan(planned_model(name), clip, Ask(fps=fps)).windows
+    monkeypatch.setattr("seats.plan.plan._LAID_OUT", 0)
+    assert abs(make_plan(planned_model(name), clip, Ask(fps=fps)).windows - laid_out) <= 1
+
+
 def test_selection_saves_most_behind_the_encoders():
     model, clip = planned_model("qwen2.5-omni-7b"), two_minutes()
     plan = make_plan(model, clip, Ask())
