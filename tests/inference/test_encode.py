@@ -156,6 +156,15 @@ def test_a_second_reading_that_ends_early_leaves_nothing_of_the_first(model, pat
     same(made, encode_clip(model, short, wants_of(model), StepTimer()))
 
 
+@pytest.mark.parametrize("fps", [1.0, 2.0, 8.0])
+def test_grids_are_as_far_apart_as_they_are_in_the_clip(model, path, fps):
+    """Whatever the rate, they fill its five seconds: positions come from the true rate."""
+    sampling = replace(model.sampling, fps=fps, max_pixels=model.sampling.min_pixels)
+    clip = replace(load_clip(path, sampling=sampling), audio=None)
+    made = encode_clip(model, clip, wants_of(model), StepTimer())
+    assert made.grid[0] * made.seconds_per_grid == pytest.approx(5, abs=0.1)
+
+
 @pytest.mark.parametrize(
     ("part", "said"), [("vision", "the clip's pictures do not fit"), ("audio", "the clip's sound does not fit")]
 )
