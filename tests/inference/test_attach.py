@@ -80,8 +80,10 @@ class TestRestoring:
         first, second, third = attach(thinker, SEATS), attach(thinker, Full()), attach(thinker, SEATS)
         first.__enter__()
         inner = second.__enter__()
-        third.__enter__()
+        latest = third.__enter__()
         first.__exit__(None, None, None)
+        run(thinker, inputs, 1)
+        assert latest.trace.retention("video") < 1
         third.__exit__(None, None, None)
         assert_same(run(thinker, inputs), stock)
         assert inner.trace.retention("video") == 1.0
