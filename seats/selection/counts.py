@@ -55,7 +55,7 @@ def audio_intact(video_tokens: int, audio_tokens: int, video: float, audio: floa
 
     Video-only methods meet a budget of video and audio tokens so: video pays for the audio, but is not cut below 5 %;
     where that is not enough, audio gives the rest. A clip of one modality keeps its target. video, audio: target shares
-    in (0, 1]. Raises SettingsError if the target is less than 5 % of the video. Source: the baselines of SEATS (arXiv
+    in (0, 1]. Raises SettingsError if the target is 5 % of the video or less. Source: the baselines of SEATS (arXiv
     2605.20035, github.com/xxayt/SEATS).
     """
     if not (video_tokens and audio_tokens):
@@ -66,7 +66,7 @@ def audio_intact(video_tokens: int, audio_tokens: int, video: float, audio: floa
         video_share, audio_share = VIDEO_FLOOR, (budget - VIDEO_FLOOR * video_tokens) / audio_tokens
     if audio_share <= 0:
         raise SettingsError(
-            f"{budget} tokens are fewer than the {VIDEO_FLOOR:.0%} of this clip's {video_tokens} video tokens that "
-            "methods which favour audio keep at least: raise --keep, or choose a method's -om variant"
+            f"{budget} tokens leave none for audio beside the {VIDEO_FLOOR:.0%} of this clip's {video_tokens} video "
+            "tokens that methods which favour audio keep at least: raise --keep, or choose a method's -om variant"
         )
     return video_share, audio_share

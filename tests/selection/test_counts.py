@@ -26,9 +26,11 @@ def test_a_clip_of_one_modality_keeps_its_target():
     assert audio_intact(0, 100, 0.3, 0.6) == (0.3, 0.6)
 
 
-def test_less_than_the_floor_of_the_video_is_refused():
-    with pytest.raises(SettingsError, match=r"36 tokens are fewer than the 5% of this clip's 1000 video"):
-        audio_intact(1000, 20, 0.03, 0.3)
+@pytest.mark.parametrize(("video", "budget"), [(0.03, 36), (0.044, 50)])
+def test_a_target_that_the_floor_of_the_video_uses_up_is_refused(video, budget):
+    said = rf"{budget} tokens leave none for audio beside the 5% of this clip's 1000 video"
+    with pytest.raises(SettingsError, match=said):
+        audio_intact(1000, 20, video, 0.3)
 
 
 @given(st.integers(1, 3000), st.integers(1, 3000), st.floats(0.01, 1), st.floats(0.01, 1))
