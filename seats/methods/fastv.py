@@ -36,6 +36,7 @@ class FastVOm(Method):
     source: ClassVar[str] = "arXiv 2403.06764, as in arXiv 2605.20035"
 
     def __post_init__(self) -> None:
+        Retention(self.video, self.audio)  # refuses what is outside (0, 1]
         check_fastv(self.name, self.num_layers, self.video, self.audio)
 
     @classmethod

@@ -27,6 +27,9 @@ class Random(Method):
     source: ClassVar[str] = "baseline of arXiv 2605.20035"
     reads_text_before_llm: ClassVar[bool] = False
 
+    def __post_init__(self) -> None:
+        Retention(self.video, self.audio)  # refuses what is outside (0, 1]
+
     @classmethod
     def for_model(cls, shape: ModelShape, retention: Retention, seed: int) -> Random:
         return cls(retention.video, retention.audio, seed)

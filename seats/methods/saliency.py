@@ -31,6 +31,9 @@ class Saliency(Method):
     wants: ClassVar[EncoderWants] = EncoderWants(video_grids=2, audio="blocks")
     reads_text_before_llm: ClassVar[bool] = False
 
+    def __post_init__(self) -> None:
+        Retention(self.video, self.audio)  # refuses what is outside (0, 1]
+
     @classmethod
     def for_model(cls, shape: ModelShape, retention: Retention, seed: int) -> Saliency:
         return cls(retention.video, retention.audio)

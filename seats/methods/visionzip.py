@@ -36,6 +36,7 @@ class VisionZipOm(Method):
     reads_text_before_llm: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
+        Retention(self.video, self.audio)  # refuses what is outside (0, 1]
         for what, ratio in (("video", self.video), ("audio", self.audio)):
             check_visionzip(self.name, what, ratio)
 

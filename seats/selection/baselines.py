@@ -23,10 +23,10 @@ def random_count(n: int, ratio: float) -> int:
 
 
 def check_fastv(name: str, num_layers: int, video: float, audio: float) -> None:
-    """Raise SettingsError for targets that FastV, called `name`, cannot reach in a decoder of `num_layers` layers."""
+    """Raise SettingsError for targets in (0, 1] that FastV, called `name`, cannot reach in `num_layers` layers."""
     least = FASTV_LAYER / num_layers
     for what, ratio in (("video", video), ("audio", audio)):
-        if not least < ratio <= 1:
+        if ratio <= least:
             raise SettingsError(
                 f"{name} cannot keep {100 * ratio:.3g} % of the {what} tokens: its first {FASTV_LAYER} of {num_layers} "
                 f"layers see all, so choose --keep-{what} above {100 * least:.1f} %, or a higher --keep"
@@ -39,8 +39,8 @@ def fastv_share(ratio: float, num_layers: int) -> float:
 
 
 def check_visionzip(name: str, what: str, ratio: float) -> None:
-    """Raise SettingsError for a target that VisionZip, called `name`, cannot reach. what: "video" or "audio"."""
-    if not CONTEXTUAL - 1e-9 <= ratio <= 1:
+    """Raise SettingsError for a target in (0, 1] that VisionZip, called `name`, cannot reach. what: video or audio."""
+    if ratio < CONTEXTUAL - 1e-9:
         raise SettingsError(
             f"{name} cannot keep {100 * ratio:.3g} % of the {what} tokens: it merges the rest into {CONTEXTUAL:.0%} of "
             f"them, so choose --keep-{what} {CONTEXTUAL:.0%} to 100%, or a higher --keep"

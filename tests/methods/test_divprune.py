@@ -3,8 +3,6 @@
 import pytest
 import torch
 
-from seats.errors import SettingsError
-from seats.methods import Retention
 from seats.methods.divprune import DivPrune, DivPruneOm
 from seats.selection.farthest import select_farthest
 from seats.tokens.layout import Modality
@@ -56,10 +54,3 @@ def test_audio_stays_and_video_pays():
     assert keep[~video].all()
     count = int(144 * 0.3 + 50 * 0.65) - 50
     assert keep[video].nonzero()[:, 0].tolist() == farthest(state.embeds[video], count)
-
-
-def test_shares_outside_the_range_are_refused():
-    with pytest.raises(SettingsError, match="cannot keep 0 % of the audio"):
-        DivPruneOm(0.2, 0.0)
-    with pytest.raises(SettingsError, match="cannot keep 120 % of the video"):
-        Retention(1.2, 0.5)

@@ -50,6 +50,11 @@ def test_ten_percent_of_a_7b_is_out_of_reach(kind):
         kind.for_model(SHAPE_7B, Retention(0.06, 0.35), 0)
 
 
+def test_what_two_layers_alone_would_hold_is_out_of_reach():
+    with pytest.raises(SettingsError, match=r"cannot keep 25 % of the audio.*above 25.0 %"):
+        FastVOm(0.3, 0.25, 8)
+
+
 @pytest.mark.parametrize(("grid", "audio"), [((5, 3, 4), 103), (None, 61), ((3, 3, 4), 0)])
 @pytest.mark.parametrize("ties", [False, True])
 def test_om_keeps_the_most_relevant_of_each_modality(grid, audio, ties):

@@ -1,6 +1,7 @@
 """Methods by name, from other packages too, and what `--keep` means."""
 
 import sys
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from itertools import pairwise
 from types import SimpleNamespace
@@ -63,6 +64,16 @@ def test_methods_get_the_target_and_the_seed(cls):
     made = cls.for_model(ModelShape("qwen2.5-omni", 28, {}), Retention(0.4, 0.6), 7)
     settings = made.settings()
     assert (settings.get("video", 0.4), settings.get("audio", 0.6), settings.get("seed", 7)) == (0.4, 0.6, 7)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.2, float("nan")])
+@pytest.mark.parametrize("what", ["video", "audio"])
+@pytest.mark.parametrize("cls", [cls for cls in BUILT_IN if cls is not Full], ids=lambda cls: cls.name)
+def test_shares_outside_the_range_are_refused(cls, what, share):
+    """Also where a method is made by hand: shares of 30 and 65, meant as percent, would keep all and say nothing."""
+    made = cls.for_model(ModelShape("qwen2.5-omni", 28, {}), Retention(0.4, 0.6), 0)
+    with pytest.raises(SettingsError, match=f"cannot keep {100 * share:g} % of the {what} tokens"):
+        replace(made, **{what: share})
 
 
 def test_an_unknown_method_lists_the_known_ones():
