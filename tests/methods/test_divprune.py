@@ -38,10 +38,12 @@ def test_om_covers_each_modality(grid, audio):
 
 def test_duplicates_are_never_chosen_twice():
     features = torch.randn(4, 8, generator=torch.Generator().manual_seed(0)).repeat(3, 1) * 7
+    before = features.clone()
     for count in range(1, 13):
         keep = select_farthest(features, count)
         assert int(keep.sum()) == count
         assert len({i % 4 for i in keep.nonzero()[:, 0].tolist()}) == min(count, 4)
+    assert torch.equal(features, before)
     with pytest.raises(ValueError, match="13 of 12"):
         select_farthest(features, 13)
 
