@@ -7,7 +7,7 @@ from seats.tokens.counts import Counts
 from seats.tokens.layout import Modality, TokenLayout, count_modalities, positions_of
 from tests.methods.layouts import layout_of
 
-CLIPS = {"both": ((3, 2, 5), 60), "no sound": ((3, 2, 5), 0), "no picture": (None, 60)}
+CLIPS = {"both": ((3, 2, 5), 60), "one grid": ((1, 2, 5), 60), "no sound": ((3, 2, 5), 0), "no picture": (None, 60)}
 
 
 def known(layout: TokenLayout, beforehand: bool) -> TokenLayout:
@@ -23,17 +23,17 @@ def test_what_a_layout_says(family, clip, beforehand):
     assert (layout.known is not None) == beforehand
     kinds = layout.modality.tolist()
     assert layout.counts() == Counts(*(kinds.count(kind) for kind in (0, 1, 2))) == count_modalities(layout.modality)
-    assert (layout.counts().video, layout.counts().audio) == (30 if grid else 0, audio)
+    assert (layout.counts().video, layout.counts().audio) == (10 * grid[0] if grid else 0, audio)
     assert layout.counts().total == len(layout)
     for kind in Modality:
         assert layout.positions(kind).tolist() == [i for i, of in enumerate(kinds) if of == kind]
     assert layout.tokens_per_grid() == (10 if grid else 0)
     grids = layout.video_grids()
-    assert grids.shape == ((3, 10) if grid else (0, 0))
+    assert grids.shape == ((grid[0], 10) if grid else (0, 0))
     for t, at in enumerate(grids):
         assert (layout.grid[at, 0] == t).all()
     # Behind the clip: the end of the sound where there are pictures too, the end of the clip, and two words.
-    assert layout.question() == (4 if clip == "both" else 3)
+    assert layout.question() == (4 if grid and audio else 3)
 
 
 @pytest.mark.parametrize("beforehand", [False, True])
