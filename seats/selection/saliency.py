@@ -70,10 +70,8 @@ def mean_query_attention(q: Tensor, k: Tensor, window: int, group: int) -> Tenso
     Returns:
         [n // group] float32.
 
-    Source: FastVID (arXiv 2503.11187), its Qwen2.5-VL code. Raises ValueError for shapes that do not agree.
+    Source: FastVID (arXiv 2503.11187), its Qwen2.5-VL code.
     """
-    if q.ndim != 3 or q.shape != k.shape or window % group or q.shape[0] % window:
-        raise ValueError(f"q {tuple(q.shape)} and k {tuple(k.shape)} must be [n, H, d], n a multiple of {window}")
     n, heads, dim = q.shape
     query = q.float().view(n // window, window, heads, dim).mean(1).unsqueeze(2) * dim**-0.5  # [W, H, 1, d]
     keys = k.float().view(n // window, window // group, group, heads, dim).mean(2).permute(0, 2, 3, 1)
