@@ -285,6 +285,15 @@ def test_the_latest_position_counts_even_where_another_piece_comes_last():
 
 
 @both_families
+def test_a_single_grid_has_no_times_to_compress(family):
+    """As where a very long question leaves fewer positions than the picture is wide."""
+    rule = rule_of(family, max_position=25)
+    made = build_sequence([*range(1, 21), rule.video], rule, (1, 8, 8), 1.0, 0)
+    assert made.time_scale == 1.0
+    assert made.positions[:, 20:].min() == 20
+
+
+@both_families
 def test_an_hour_of_sound_is_kept_whole(family):
     shape = ClipShape((384, 2, 2), 2 * 384 / 3600, 360_000, 5, 9)
     sequence = build(family, shape, max_position=32_768, reserve=256)
