@@ -67,11 +67,12 @@ def interleave(
     """
     if grid is None and audio_tokens == 0:
         raise ValueError("a clip needs video or audio tokens")
-    video = _video_tokens(grid, seconds_per_grid, rule, time_scale)
     audio = _audio_tokens(audio_tokens, rule, time_scale)
-    if grid is None or audio_tokens == 0:
-        only = audio if grid is None else video
-        return only.block(np.arange(len(only.time)), only.window, float(only.positions.max()) + 1)
+    if grid is None:
+        return audio.alone()
+    video = _video_tokens(grid, seconds_per_grid, rule, time_scale)
+    if audio_tokens == 0:
+        return video.alone()
     both = video.joined(audio)
     if rule.interleaving == "chunk":
         window = both.window
@@ -79,9 +80,8 @@ def interleave(
     else:
         # A grid goes before the audio token of the same time; audio belongs to the window of the grid before it.
         order = np.lexsort((both.row, both.is_audio, both.time))
-        grid_of = np.where(both.is_audio, -1, both.grid[:, 0])[order]
         window = np.empty_like(both.window)
-        window[order] = np.maximum.accumulate(grid_of)
+        window[order] = np.maximum.accumulate(both.grid[order, 0])
     last_modality = both.is_audio[order[-1]]
     last_piece = (both.is_audio == last_modality) & _in_last_piece(both, last_modality, rule)
     return both.block(order, window, float(both.positions[:, last_piece].max()) + 1)
@@ -111,6 +111,10 @@ class _Tokens:
         positions = np.concatenate([self.positions, other.positions], axis=1)
         return _Tokens(**merged, positions=positions, positions_per_second=self.positions_per_second)
 
+    def alone(self) -> MediaBlock:
+        """The block of a clip that holds nothing else."""
+        return self.block(np.arange(len(self.time)), self.window, float(self.positions.max()) + 1)
+
     def block(self, order: np.ndarray, window: np.ndarray, next_position: float) -> MediaBlock:
         return MediaBlock(
             is_audio=self.is_audio[order],
@@ -123,15 +127,12 @@ class _Tokens:
         )
 
 
-def _video_tokens(
-    grid: tuple[int, int, int] | None, seconds_per_grid: float, rule: TimeRule, time_scale: float
-) -> _Tokens:
-    frames, height, width = grid or (0, 1, 1)
-    t, h, w = (axis.reshape(-1) for axis in np.indices((frames, height, width)))
-    grid_time = np.arange(frames) * seconds_per_grid * rule.positions_per_second
+def _video_tokens(grid: tuple[int, int, int], seconds_per_grid: float, rule: TimeRule, time_scale: float) -> _Tokens:
+    t, h, w = (axis.reshape(-1) for axis in np.indices(grid))
+    grid_time = np.arange(grid[0]) * seconds_per_grid * rule.positions_per_second
     # The stock code computes temporal positions in float32; a product that is a whole number must stay one.
     temporal = (
-        np.arange(frames, dtype=np.float32) * np.float32(seconds_per_grid) * np.float32(rule.positions_per_second)
+        np.arange(grid[0], dtype=np.float32) * np.float32(seconds_per_grid) * np.float32(rule.positions_per_second)
     ).astype(np.float64) * time_scale
     if not rule.fractional:
         temporal = np.floor(temporal)

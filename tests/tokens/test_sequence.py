@@ -226,6 +226,8 @@ def test_layout_says_what_each_token_is(family, shape):
     assert (window.diff() <= 1).all() or family == "qwen3-omni"
     if family == "qwen3-omni":
         assert torch.equal(layout.window[is_video], places[:, 0])
+        if shape.grid is not None:  # sound belongs to the last grid before it
+            assert torch.equal(window, layout.grid[~text][:, 0].cummax(0).values)
     elif shape.seconds_per_grid <= 2:
         assert torch.equal(layout.window[~text], (layout.time_s[~text].double() / 2 + 1e-6).long())
 
