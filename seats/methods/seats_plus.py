@@ -53,11 +53,10 @@ class SeatsPlus(Seats):
         layout, relevance = state.layout, state.question_relevance()
         counts = layout.counts()
         keep = layout.is_modality(Modality.TEXT)
-        kept, macs = {Modality.VIDEO: 0, Modality.AUDIO: 0}, 0
+        kept, macs = [], 0
         for kind, n in ((Modality.VIDEO, counts.video), (Modality.AUDIO, counts.audio)):
             where = layout.positions(kind)
             keep[where] = select_diverse(state.hidden[where], relevance[where], WINDOW, ratio)
-            kept[kind] = windowed_count(n, WINDOW, ratio)
+            kept.append(windowed_count(n, WINDOW, ratio))
             macs += diverse_macs(n, state.hidden.shape[1], WINDOW, ratio)
-        counts = Counts(counts.text, kept[Modality.VIDEO], kept[Modality.AUDIO])
-        return Selection(keep, macs=macs, counts=counts)
+        return Selection(keep, macs=macs, counts=Counts(counts.text, *kept))
