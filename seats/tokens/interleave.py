@@ -92,7 +92,8 @@ def _in_last_piece(both: _Tokens, last_is_audio: bool, rule: TimeRule) -> np.nda
     if rule.interleaving == "chunk":
         return both.window == both.window[both.is_audio == last_is_audio].max()
     other_end = both.time[both.is_audio != last_is_audio].max()
-    return both.time > other_end if not last_is_audio else both.time >= other_end
+    # A grid at that very time is of an earlier piece, but no position of it is larger than those of the next grid.
+    return both.time >= other_end
 
 
 @dataclass
