@@ -1,7 +1,7 @@
 """The budget of methods that keep audio whole, and the counts of choices by window."""
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from seats.errors import SettingsError
@@ -33,6 +33,7 @@ def test_a_target_that_the_floor_of_the_video_uses_up_is_refused(video, budget):
         audio_intact(1000, 20, video, 0.3)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 3000), st.integers(1, 3000), st.floats(0.01, 1), st.floats(0.01, 1))
 def test_the_budget_is_met_and_audio_comes_first(video, audio, video_share, audio_share):
     budget = int(video * video_share + audio * audio_share)

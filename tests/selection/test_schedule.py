@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from reference_cases import CASES
 
@@ -74,6 +74,7 @@ def layer_settings(draw):
     return num_layers, tuple(drops), late
 
 
+@settings(deadline=None)
 @given(layer_settings(), st.floats(0.01, 1), st.floats(0, 1))
 def test_any_feasible_scale_meets_the_target(layers, ratio, between):
     low, high = feasible_scale(*layers)
@@ -86,6 +87,7 @@ def test_any_feasible_scale_meets_the_target(layers, ratio, between):
     assert 0 <= min(levels) <= max(levels) <= 1
 
 
+@settings(deadline=None)
 @given(layer_settings(), st.floats(0.01, 0.2), st.sampled_from([0.8, 1.25]))
 def test_a_scale_outside_the_range_misses_the_target(layers, ratio, factor):
     low, high = feasible_scale(*layers)
