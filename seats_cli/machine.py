@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from threading import Thread
 
 from seats.errors import SeatsError
+from seats.imports import lasting_imports
 from seats.units import size
 from seats_cli.codecs import SAMPLES, decodes
 
@@ -97,8 +98,9 @@ def examine(offline: bool) -> Machine:
 
     problems: list[str] = []
     asking = None if offline or constants.HF_HUB_OFFLINE else _Asking(constants.ENDPOINT)
-    torch_works = _imports("torch", problems)
-    tested, inside = _transformers(problems) if torch_works else (None, None)
+    with lasting_imports():
+        torch_works = _imports("torch", problems)
+        tested, inside = _transformers(problems) if torch_works else (None, None)
     codecs = _codecs(problems)
     memory = _memory(problems)
     return Machine(

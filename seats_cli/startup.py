@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from seats.errors import MediaError, ModelError
 from seats.files import missing_told
+from seats.imports import lasting_imports
 from seats.units import milliseconds, size
 from seats_cli.options import ClipOptions, ModelOptions
 from seats_cli.output import Output
@@ -82,11 +83,12 @@ def start(
     if fit is not None:
         clip_options = fit(checkpoint, clip_options)
     with output.working("starting"):
-        from seats.inference.encode import encodes_beside_reading
-        from seats.media import ReadingClip
-        from seats.models.omni import import_model_code, load_model, model_shape, thinker_bytes
+        with lasting_imports():
+            from seats.inference.encode import encodes_beside_reading
+            from seats.media import ReadingClip
+            from seats.models.omni import import_model_code, load_model, model_shape, thinker_bytes
 
-        import_model_code(checkpoint)
+            import_model_code(checkpoint)
         check(model_shape(checkpoint))
         imported = time.perf_counter()
         output.now("reading the clip")

@@ -18,6 +18,7 @@ from seats.batch.settings import ClipSettings
 from seats.batch.shared import pack
 from seats.costs.memory import peak_device_bytes
 from seats.errors import MediaError, SeatsError
+from seats.imports import lasting_imports
 from seats.media import FrameSampling, load_clip
 from seats.media.content import Content, being_written, content_of, stat_of
 
@@ -60,11 +61,11 @@ def main(connection: Connection) -> None:
     """Serve until the connection ends."""
     memory: int = connection.recv()
     os.nice(10)  # a later clip's decoding threads must not take the core that the model's one thread runs on
-    import torch  # decoding needs it, and so the memory of an idle child is that with it
+    with lasting_imports():
+        import torch  # decoding needs it, and so the memory of an idle child is that with it
 
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)  # only resizing uses them, and the model beside needs the cores
-    gc.freeze()  # so that collecting what a clip left takes a fraction of a millisecond
     _limit_memory(memory)
     connection.send("ready")
     while True:

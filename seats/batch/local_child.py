@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection
 from seats.batch.jobs import Event, Job, Said
 from seats.batch.settings import Setup
 from seats.errors import SeatsError
+from seats.imports import lasting_imports
 
 DEVICE_EXIT = 87
 """Exit code of a worker whose device needs a new process."""
@@ -56,10 +57,13 @@ def main(connection: Connection) -> None:
         except ConnectionError:
             os._exit(0)  # nobody waits for the row any more
 
-    from seats.batch.decoding import DecoderError
-    from seats.batch.worker import DeviceError, Worker, slots
-
     try:
+        with lasting_imports():
+            from seats.batch.decoding import DecoderError
+            from seats.batch.worker import DeviceError, Worker, slots
+            from seats.models.omni import import_model_code
+
+            import_model_code(setup.model.checkpoint)
         worker = Worker(setup, announce=lambda text: send(Said(text)))
     except SeatsError as error:
         send(Refused(error))

@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -95,6 +96,18 @@ def test_ask_takes_frames_as_they_come(run: Run, clips: Path, tiny: Path, monkey
     alone = run("ask", clips / "both.mp4", "what ?", *flags)
     assert json.loads(beside.out)["answer"] == json.loads(alone.out)["answer"]
     assert json.loads(beside.out)["latency_ms"]["decode_clip"] > 0
+
+
+def test_what_is_imported_is_not_searched_for_garbage(clips: Path, tiny: Path) -> None:
+    """Searches of everything, each of which takes as long as a tenth of the imports."""
+    asking = ["ask", str(clips / "both.mp4"), "What is this?", "--model", str(tiny), "--max-new-tokens", "1", "--quiet"]
+    code = (
+        "import gc, sys; from seats_cli.main import run; full = []\n"
+        "gc.callbacks.append(lambda phase, its: full.append(1) if its['generation'] == 2 and phase == 'start' else 0)\n"
+        "ended = run(sys.argv[1:]); print(len(full), gc.isenabled(), ended)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *asking], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 True 0", done.stderr
 
 
 def test_status_is_silent_away_from_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
