@@ -141,6 +141,9 @@ def seek_to(container: InputContainer, stream: Any, time_s: float) -> bool:
     exactly enough to cut by."""
     if not _SEEKABLE_FORMATS & set(container.format.name.split(",")):
         return False
+    # in a WAV file FFmpeg counts bytes, at a rate that is rounded where the sound is compressed
+    if container.format.name == "wav" and not stream.codec_context.name.startswith("pcm_"):
+        return False
     try:
         container.seek(int((time_s + start_of(container)) / stream.time_base), stream=stream)
     except OSError:
