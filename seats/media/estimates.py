@@ -7,8 +7,8 @@ from typing import Any
 
 from seats.media import container as media
 
-# Sound without a container: no header that covers the whole file. MP3 may have one in its first frame.
-_BARE_FORMATS = {"aac", "loas", "ac3", "eac3", "dts", "dtshd", "mlp", "truehd", "amr", "amrnb", "amrwb"}
+# Streams without a container: no header that covers the whole file. MP3 may have one in its first frame.
+_BARE_FORMATS = {"aac", "loas", "ac3", "eac3", "dts", "dtshd", "mlp", "truehd", "amr", "amrnb", "amrwb", "mpegvideo"}
 _LENGTH_TAGS = (b"Xing", b"Info", b"VBRI")
 # The largest frame of MPEG audio is 2,881 bytes; some bytes may lie before the first.
 _SEARCHED_BYTES = 8192

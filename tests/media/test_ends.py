@@ -211,6 +211,13 @@ def test_a_length_guessed_from_the_bit_rate_is_not_taken_as_true(tmp_path, name,
         load_clip(path, start_s=20.5)
 
 
+def test_the_bit_rate_of_raw_mpeg_pictures_says_no_length(tmp_path):
+    """It is the highest one, so that FFmpeg takes 4 s for a few milliseconds."""
+    path = write_clip(tmp_path / "raw.m1v", frames=100, rate=25, codec="mpeg1video", size=(64, 48))
+    _lasts(path, 4.0)
+    assert numbers(load_clip(path, start_s=2.0).video)[0] == pytest.approx(50, abs=1)
+
+
 def test_an_mp3_that_says_its_length_is_believed(tmp_path):
     path = write_clip(tmp_path / "tagged.mp3", sound=tone(20.0, 44_100), sound_rate=44_100, sound_codec="libmp3lame")
     path.write_bytes(path.read_bytes()[:80_000])
