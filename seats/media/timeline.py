@@ -195,7 +195,7 @@ def choose_frames(
     first = int(np.searchsorted(times, start_s - slack))
     after = int(np.searchsorted(times, end_s + slack, side="right"))
     shown_until = times[-1] + (last_s or typical)
-    if after == 0 or start_s >= shown_until:
+    if after == 0:
         return None
     late = first == after or times[first] - start_s > typical + slack
     begin = start_s if late else times[first]
@@ -215,7 +215,7 @@ def choose_frames(
         source_fps = rate
     else:
         source_fps = count / (end - max(begin, times[min(first, last)]))
-        steps = max(round(covered / typical), 1)
+        steps = round(covered / typical)
         rate = steps / covered
     frames = smart_nframes(steps, rate, sampling)
     targets = begin + _even_positions(steps, frames) * (covered / steps)

@@ -52,7 +52,8 @@ def test_nframes_equals_the_reference(reference):
         given = {"fps": fps, "min_frames": low, "max_frames": high}
         assert ours == reference.smart_nframes(given, total, rate), (total, rate, given)
         if (low, high) == (4, 768):
-            assert ours == reference.smart_nframes({"fps": fps}, total, rate)
+            default = smart_nframes(total, rate, FrameSampling(fps=fps))
+            assert default == reference.smart_nframes({"fps": fps}, total, rate)
 
 
 def test_resize_equals_the_reference(reference):
@@ -88,17 +89,20 @@ def test_frame_size_equals_fetch_video(reference, monkeypatch, patch):
         frames = rng.choice([2, 4, 20, 120, 400, 768])
         video = torch.empty(1).expand(frames, 3, height, width)
         monkeypatch.setitem(reference.VIDEO_READER_BACKENDS, "fake", lambda ele, video=video: (video, {}, 2.0))
-        high = rng.choice([None, rng.randint(128, 768) * factor**2])
-        reference.fetch_video(
-            {"video": "x"} if high is None else {"video": "x", "max_pixels": high}, image_patch_size=patch
-        )
-        base = FrameSampling.for_factor(factor)
-        ours = base if high is None else FrameSampling(**{**base.__dict__, "max_pixels": high})
+        bounds = {"max_pixels": rng.randint(128, 768) * factor**2, "total_pixels": rng.randint(1, 10**5) * factor**2}
+        given = {name: bound for name, bound in bounds.items() if rng.random() < 0.5}
+        reference.fetch_video({"video": "x", **given}, image_patch_size=patch)
+        ours = FrameSampling.for_factor(factor).changed(**given)
         assert frame_size(height, width, frames, ours) == resized[-1]
 
 
 def test_defaults_are_those_of_the_first_model():
     assert FrameSampling.for_factor(28) == FrameSampling()
+
+
+def test_a_size_of_just_the_most_pixels_is_kept(reference):
+    budget = {"factor": 28, "min_pixels": 784, "max_pixels": 112 * 112}
+    assert smart_resize(120, 104, **budget) == reference.smart_resize(120, 104, **budget) == (112, 112)
 
 
 def test_short_clips():
@@ -140,6 +144,7 @@ def test_pixels_below_the_fewest_are_honoured():
 def test_thin_pictures():
     assert smart_resize(40, 8000, factor=28, min_pixels=100352, max_pixels=105369)[0] == 28
     assert smart_resize(1, 200, factor=28, min_pixels=784, max_pixels=784 * 99)[0] == 28
+    assert smart_resize(200, 1, factor=28, min_pixels=784, max_pixels=784 * 99)[1] == 28
     with pytest.raises(MediaError, match="200:1"):
         smart_resize(10, 2001, factor=28, min_pixels=784, max_pixels=784 * 99)
 

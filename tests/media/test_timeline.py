@@ -1,5 +1,7 @@
 """Which frames are chosen from lists of timestamps, and what is said of them."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -15,8 +17,10 @@ from tests.media.make import numbered_picture, write_clip
 _ALL = {"start_s": 0.0, "end_s": float("inf")}
 
 
-@pytest.mark.parametrize("rate", [10, 24000 / 1001, 25, 30000 / 1001, 30, 60])
-@pytest.mark.parametrize("rounding_s", [1e-9, 1 / 90_000, 1e-3])
+@pytest.mark.parametrize(
+    ("rate", "rounding_s"),
+    [*product([10, 24000 / 1001, 25, 30000 / 1001, 30, 60], [1e-9, 1 / 90_000, 1e-3]), (960, 1 / 90_000)],
+)
 def test_constant_rate_gives_the_frames_of_the_reference(rate, rounding_s):
     """However the container rounds timestamps: linspace over the indices, rounded, as in `_read_video_*`.
 
@@ -53,10 +57,25 @@ def test_varying_rate_takes_the_picture_on_the_screen():
     choice = choose_frames(times, 1 / 30, **_ALL, sampling=FrameSampling())
     assert len(choice.indices) == 20
     assert choice.fps == pytest.approx(2.0)
+    assert choice.source_fps == pytest.approx(6.0)
     # 300 steps of 1/30 s; frames 29 (0.97 s) to 30 (9.0 s) stand still between
     steps = np.round(np.linspace(0, 299, 20)).astype(int)
     expected = [step if step < 30 else 29 if step < 270 else step - 240 for step in steps.tolist()]
     assert choice.indices.tolist() == expected
+
+
+def test_pictures_that_come_later_and_vary_have_the_rate_from_the_first_on():
+    times = np.concatenate([5 + np.arange(30) / 30, 14 + np.arange(30) / 30])
+    choice = choose_frames(times, 1 / 30, **_ALL, sampling=FrameSampling())
+    assert choice.source_fps == pytest.approx(6.0)
+    assert len(choice.indices) / choice.fps == pytest.approx(15.0)
+
+
+def test_slides_behind_a_film_are_taken_once_each():
+    times = np.concatenate([np.arange(300) / 30, 10.0 + np.arange(20)])
+    choice = choose_frames(times, 1.0, start_s=15.0, end_s=24.0, sampling=FrameSampling())
+    assert choice.indices.tolist() == list(range(305, 315))
+    assert (choice.fps, choice.source_fps) == (pytest.approx(1.0), pytest.approx(1.0))
 
 
 def test_slides_with_a_burst_are_sampled_by_time():
@@ -109,7 +128,7 @@ def test_a_still_inside_the_range_is_taken():
 
 def test_nothing_shown():
     times = np.arange(30) / 30 + 5
-    for start, end in ((0, 3), (7, 9)):
+    for start, end in ((0, 3), (times[-1] + 1 / 30, 9), (7, 9)):
         assert choose_frames(times, 1 / 30, start_s=start, end_s=end, sampling=FrameSampling()) is None
     assert choose_frames(np.zeros(0), 0, **_ALL, sampling=FrameSampling()) is None
 
