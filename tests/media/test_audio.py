@@ -43,7 +43,7 @@ def test_streamed_resampling_equals_librosa(rate):
     ("name", "codec", "rate", "channels", "tolerance"),
     [
         ("s16.wav", "pcm_s16le", 44_100, 2, 1e-4),
-        ("u8.wav", "pcm_u8", 22_050, 1, 1e-2),
+        ("u8.wav", "pcm_u8", 22_050, 1, 6e-3),
         ("s24.wav", "pcm_s24le", 48_000, 2, 1e-5),
         ("f32.wav", "pcm_f32le", 16_000, 1, 1e-6),
         ("six.wav", "pcm_s16le", 48_000, 6, 1e-4),
@@ -181,8 +181,17 @@ def test_the_end_is_exact_and_a_changing_rate_is_followed():
     assert writer.full
     sound = writer.finish()
     assert len(sound) == 40_000
-    middle = sound[24_000 : 24_000 + 1_600]
-    assert np.abs(middle).max() == pytest.approx(0.5, abs=0.01)
+    within = np.arange(39_600) % 16_000
+    whole = np.flatnonzero((within > 400) & (within < 15_600))  # the resampler hears the edges
+    np.testing.assert_allclose(sound[whole], tone(2.5, 16_000)[0][whole], atol=1e-3)
+
+
+@pytest.mark.parametrize("second_rate", [16_000, 48_000])
+def test_silence_follows_short_sound_up_to_the_end(second_rate):
+    writer = MonoWriter(2.0)
+    writer.write(np.ones(8_000, np.float32), 16_000, 0.0)
+    writer.write(np.ones(8_000, np.float32), second_rate, 3.0)
+    assert len(writer.finish()) == 32_000
 
 
 def test_a_wild_timestamp_does_not_fill_the_memory():
@@ -218,7 +227,8 @@ def test_a_range_between_two_sounds_has_none(interrupted_clip, start, end):
 def test_a_long_pause_is_said(clips, second_s, said):
     clip = load_clip(write_pieces(clips / f"pause{second_s}.mkv", {0.0: tone(1.0)[0], second_s: tone(1.0)[0]}))
     assert clip.audio.seconds == pytest.approx(second_s + 1, abs=0.01)
-    assert ("no sound in the file between 1.0 s and 12.0 s; silence stands in" in clip.notes) == said
+    pauses = [note for note in clip.notes if "silence" in note]
+    assert pauses == ["no sound in the file between 1.0 s and 12.0 s; silence stands in"] * said
 
 
 @pytest.mark.parametrize(("more", "said"), [((24.0,), "1 more such pause"), ((24.0, 36.0), "2 more such pauses")])
@@ -227,7 +237,7 @@ def test_further_pauses_are_counted(clips, more, said):
     assert f"no sound in the file between 1.0 s and 12.0 s (and {said}); silence stands in" in load_clip(path).notes
 
 
-@pytest.mark.parametrize("late_s", [8.0, 4e6])
+@pytest.mark.parametrize("late_s", [5.0, 8.0, 4e6])
 def test_sound_that_starts_past_the_end_is_none(clips, late_s):
     path = write_pieces(clips / f"from{late_s:g}.mkv", {late_s: tone(1.0)[0]}, frames=300)
     clip = load_clip(path, end_s=5.0)

@@ -293,6 +293,11 @@ def test_a_long_pause_of_the_sound_is_said(joined):
 
 
 def test_sound_that_begins_late_is_said(tmp_path):
-    clip = load_clip(write_clip(tmp_path / "late.mkv", frames=140, rate=10, sound=tone(2.0), sound_start_s=12.0))
+    path = write_clip(tmp_path / "late.mp4", frames=140, rate=10, sound=tone(2.0), sound_start_s=12.0)
+    clip = load_clip(path)
     assert clip.audio.seconds == pytest.approx(14.0, abs=0.2)
     assert clip.notes == ("no sound in the file between 0.0 s and 12.0 s; silence stands in",)
+    part = load_clip(path, start_s=4.0)
+    begins = [np.argmax(np.abs(each.audio.waveform) > 0.1) / 16_000 for each in (clip, part)]
+    assert begins == [pytest.approx(12.0, abs=0.03), pytest.approx(8.0, abs=0.03)]
+    assert part.notes == ()

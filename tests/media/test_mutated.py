@@ -43,7 +43,9 @@ def test_a_wav_that_was_cut_says_so(tmp_path: Path) -> None:
     assert not [note for note in load_clip(whole).notes if "early" in note]
     cut = tmp_path / "cut.wav"
     cut.write_bytes(whole.read_bytes()[: 2 * 48_000 * 2])
-    assert "the file ends early: 2.0 of 6.0 s could be read" in load_clip(cut).notes
+    clip = load_clip(cut)
+    assert "the file ends early: 2.0 of 6.0 s could be read" in clip.notes
+    assert clip.end_s == pytest.approx(clip.audio.seconds, abs=1e-3)
 
 
 @pytest.mark.parametrize("size", [0, 0x7FFFFFFF, 0xFFFFFFFF])
