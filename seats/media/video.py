@@ -78,10 +78,10 @@ def load_video(
     if frames.transparent:
         frames.notes.append("transparent parts of the pictures are read as white")
     frames.notes.extend(timeline.notes)
-    pixels, count = frames.finish()
-    times = timeline.times[choice.indices[:count]] - start_s
-    if count < len(choice.indices):
-        read_until = float(timeline.times[choice.indices[count - 1]])
+    pixels, kept = frames.finish()
+    times = timeline.times[choice.indices[kept]] - start_s
+    if not frames.done:
+        read_until = float(timeline.times[choice.indices[kept[-1]]])
         frames.notes.append(f"the pictures after {read_until:.1f} s cannot be decoded and are left out")
     if times[0] > 1.5 / choice.source_fps:
         frames.notes.append(f"the pictures begin {times[0]:.1f} s late; the first one stands in until then")
@@ -200,19 +200,15 @@ class _Frames:
             small = small.transpose(0, 2, 1)
         place[:] = small[:, :: -1 if flip_y else 1, :: -1 if flip_x else 1]
 
-    def finish(self) -> tuple[torch.Tensor, int]:
-        """Return the frames `[F, 3, H, W]` and F: even, by dropping the last or repeating the only one."""
+    def finish(self) -> tuple[torch.Tensor, np.ndarray]:
+        """Return the frames `[F, 3, H, W]` and, int64 `[F]`, which of the chosen each is; F is even, by dropping the
+        last or repeating the only one."""
         import torch
 
         if self._pixels is None:
             raise MediaError(f"{self._path}: {no_picture(self.codec)}")
-        count = self._filled
-        if count == len(self._pixels):
-            return torch.from_numpy(self._pixels), count
-        if count == 1:
-            self._pixels[1] = self._pixels[0]
-        count = max(count - count % 2, 2)
-        return torch.from_numpy(self._pixels[:count].copy()), count
+        kept = np.minimum(np.arange(max(self._filled - self._filled % 2, 2)), self._filled - 1)
+        return torch.from_numpy(self._pixels if self.done else self._pixels[kept]), kept
 
 
 def _decode(
@@ -228,7 +224,7 @@ def _decode(
     With `leave_out`, packets that no wanted frame depends on are not decoded; then every wanted frame must
     come out with its very timestamp, else _NotExactError is raised.
     """
-    damaged = 0
+    damaged, first = 0, None
 
     def count_damage() -> None:
         nonlocal damaged
@@ -255,6 +251,7 @@ def _decode(
             while not frames.done and tick > frames.wanted[frames.taken]:
                 if leave_out:
                     raise _NotExactError
+                first = tick if previous is None else first
                 frames.take(frame if previous is None else previous)
             if not frames.done and tick == frames.wanted[frames.taken]:
                 damaged += frame.is_corrupt
@@ -264,6 +261,9 @@ def _decode(
             previous = frame
     if leave_out and not frames.done:
         raise _NotExactError
+    if first is not None:
+        first_s = float(timeline.times[np.searchsorted(timeline.ticks, first)])
+        frames.notes.append(f"the pictures before {first_s:.1f} s cannot be decoded; the first behind them stands in")
     if damaged:
         frames.notes.append(f"{damaged} damaged picture{'s' * (damaged > 1)} skipped or repaired")
 

@@ -151,6 +151,31 @@ def test_a_lost_picture_is_stood_in_for_by_the_one_before_it(clips):
     assert any("damaged picture" in note for note in clip.notes)
 
 
+def test_pictures_before_the_first_that_can_be_decoded_are_said(clips):
+    """A recording of a broadcast begins anywhere."""
+    only_regular_keyframes = {"sc_threshold": "1000000000"}
+    whole = write_clip(clips / "broadcast.ts", frames=120, gop=60, codec="mpeg2video", options=only_regular_keyframes)
+    with av.open(str(whole)) as source:
+        begin = [packet.pos for packet in source.demux(video=0) if packet.size][15]
+    (clips / "recorded.ts").write_bytes(whole.read_bytes()[begin:])
+    clip = load_clip(clips / "recorded.ts")
+    assert numbers(clip.video) == [60, 60, 60, 77, 98, 119]
+    assert "the pictures before 1.5 s cannot be decoded; the first behind them stands in" in clip.notes
+
+
+def test_where_a_single_picture_can_be_decoded_all_others_are_left_out(clips):
+    whole = write_clip(clips / "whole-alone.mov", frames=60, codec="png", pix_fmt="rgb24", size=(64, 48))
+    with av.open(str(whole)) as source:
+        packets = [(packet.pos, packet.size) for packet in source.demux() if packet.size]
+    data = bytearray(whole.read_bytes())
+    for position, size in packets[1:]:
+        data[position : position + size] = bytes(size)
+    (clips / "alone.mov").write_bytes(data)
+    clip = load_clip(clips / "alone.mov")
+    assert (numbers(clip.video), clip.video.times) == ([0, 0], (0.0, 0.0))
+    assert "the pictures after 0.0 s cannot be decoded and are left out" in clip.notes
+
+
 def test_pictures_that_begin_a_little_late_are_said(clips):
     clip = load_clip(write_clip(clips / "little-late.mp4", frames=60, video_start_s=0.2, sound=tone(2.2)))
     assert any("the pictures begin 0.2 s late" in note for note in clip.notes)
