@@ -105,26 +105,24 @@ def check_file(path: Path) -> int:
 
 
 @contextmanager
-def open_media(path: Path, deadline: Deadline | None = None) -> Iterator[InputContainer]:
+def open_media(path: Path, deadline: Deadline) -> Iterator[InputContainer]:
     """Open a checked file for reading and close it afterwards.
 
     Raises:
         MediaError: No demuxer recognises the file, or opening it takes too long.
     """
-    limit = None if deadline is None else deadline.timeout_s
     try:
         # with "file:", this keeps odd names and playlists from being taken for addresses to fetch
         container = av.open(
             f"file:{os.path.abspath(path)}",
             options=_FILES_ONLY,
-            timeout=limit,
+            timeout=deadline.timeout_s,
             metadata_errors="replace",  # titles in other character sets are no reason to refuse a clip
         )
     except (av.error.ExitError, av.error.TimeoutError):
-        raise (deadline or Deadline(None, path)).error() from None
+        raise deadline.error() from None
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        if deadline is not None:
-            deadline.check()  # what was broken off looks broken
+        deadline.check()  # what was broken off looks broken
         reason = getattr(error, "strerror", None) or str(error)
         raise MediaError(
             f"{path}: not a video or sound file that can be read, or cut off at its start "
