@@ -31,8 +31,6 @@ def promised_seconds(path: Path) -> float | None:
                 size = int.from_bytes(head[4:], "little")
                 if head[:4] == b"data":
                     return size / bytes_per_second if bytes_per_second and size not in _UNKNOWN else None
-                if len(head) < 8:
-                    return None
                 if head[:4] == b"fmt ":
                     form = file.read(16)
                     rate, bytes_per_second = (int.from_bytes(form[at : at + 4], "little") for at in (4, 8))

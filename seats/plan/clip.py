@@ -45,8 +45,11 @@ class Pictures:
         return float(self.times[-1]) + self.last_s
 
     @property
-    def fps(self) -> float:
-        return self.rates[0] if self.rates else 25.0
+    def usual_s(self) -> float:
+        """How long a picture is shown on average, seconds."""
+        if len(self.times) > 1:
+            return float(np.diff(self.times).mean())
+        return 1 / self.rates[0] if self.rates else 0.04
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ class ClipFacts:
         """By how much that may miss the promised end without a part being missing."""
         unsaid = self.pictures is not None and not self.pictures.last_s
         rate = None if self.sound is None else self.sound.sample_rate
-        return allowance(rate, 1 / self.pictures.fps if self.pictures is not None and unsaid else None)
+        return allowance(rate, self.pictures.usual_s if self.pictures is not None and unsaid else None)
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,15 @@ def test_a_wav_whose_recorder_knew_no_length(tmp_path: Path, size: int) -> None:
 
 
 def test_promises_of_what_is_no_wav(tmp_path: Path) -> None:
-    for content in (b"", b"RIFF", b"RIFF\0\0\0\0WAVE", b"RIFF\0\0\0\0WAVE" + b"junk\0\0\0\0" * 500, b"RF64" * 20):
+    unformed = b"RIFF\0\0\0\0WAVEdata\x08\0\0\0" + bytes(8)
+    for content in (
+        b"",
+        b"RIFF",
+        b"RIFF\0\0\0\0WAVE",
+        b"RIFF\0\0\0\0WAVE" + b"junk\0\0\0\0" * 500,
+        b"RF64" * 20,
+        unformed,
+    ):
         path = tmp_path / "x.wav"
         path.write_bytes(content)
         assert promised_seconds(path) is None
@@ -74,10 +82,11 @@ def test_titles_in_another_character_set(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "titled.wav", sound=tone(1), sound_codec="pcm_s16le")
     data = clip.read_bytes()
     at = data.index(b"data")
-    title = b"INAM" + (8).to_bytes(4, "little") + b"caf\xe9 \xff\x80\0"
-    info = b"LIST" + (4 + len(title)).to_bytes(4, "little") + b"INFO" + title
+    title = b"INAM" + (7).to_bytes(4, "little") + b"caf\xe9 \xff\x80"
+    info = b"LIST" + (4 + len(title)).to_bytes(4, "little") + b"INFO" + title + b"\0"
     clip.write_bytes(data[:at] + info + data[at:])
     assert len(load_clip(clip).audio.waveform) == 16_000
+    assert promised_seconds(clip) == 1
 
 
 @pytest.mark.parametrize(
