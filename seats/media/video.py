@@ -314,7 +314,6 @@ def needed_packets(timeline: Timeline, wanted: list[int]) -> np.ndarray:
     key_indices = np.flatnonzero(keys)
     order = np.argsort(ticks, kind="stable")
     at = order[np.searchsorted(ticks[order], wanted)]
-    begin = 0
     for tick, index in zip(wanted, at.tolist(), strict=True):
         candidates = key_indices[: np.searchsorted(key_indices, index, side="right")]
         candidates = candidates[ticks[candidates] <= tick]

@@ -50,6 +50,13 @@ def test_the_largest_pictures_are_used_unless_others_are_the_default(pictures, u
     assert container.video_streams(opened)[0].index == used
 
 
+def test_a_stream_without_a_decoder_is_used_last():
+    unknown = SimpleNamespace(index=0, disposition=Disposition.default, codec_context=None)
+    streams = [unknown, stream(1, PLAIN, 160)]
+    opened = SimpleNamespace(streams=SimpleNamespace(audio=streams, video=streams))
+    assert container.audio_streams(opened)[0].index == container.video_streams(opened)[0].index == 1
+
+
 @pytest.mark.parametrize(("timeout_s", "said"), [(0.5, "longer than 0.5 s;"), (None, "longer than allowed;")])
 def test_the_time_that_was_allowed_is_named(timeout_s, said):
     assert said in str(container.Deadline(timeout_s, "a.mp4").error())

@@ -103,6 +103,18 @@ def test_undecodable_pictures_leave_the_sound(clips):
     assert clip.notes == ("no picture can be decoded; get another copy",)
 
 
+@pytest.mark.parametrize(("code", "kind"), [(b"V_MPEG4", "video"), (b"A_AAC", "sound")])
+def test_a_stream_without_a_decoder_leaves_the_other(clips, code, kind):
+    path = write_clip(clips / f"unknown-{kind}.mkv", frames=30, codec="mpeg4", sound=tone(1.0))
+    path.write_bytes(path.read_bytes().replace(code, code[:2] + b"Z" * len(code[2:])))
+    clip = load_clip(path)
+    assert (clip.video is None, clip.audio is None) == (kind == "video", kind == "sound")
+    assert clip.notes == (f"no decoder for its {kind}; convert it to mp4 (H.264 and AAC)",)
+    with pytest.raises(MediaError, match=f"no decoder for its {kind}"):
+        load_clip(path, **{"use_audio" if kind == "video" else "use_video": False})
+    assert probe(path).duration_s == pytest.approx(1.0, abs=0.1)
+
+
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
