@@ -165,6 +165,11 @@ def test_sound_that_begins_before_time_0_of_a_transport_stream(tmp_path, codec):
     _lasts(path, 13.0)
 
 
+def test_a_transport_stream_that_ends_before_its_clock_does(tmp_path):
+    start = 2**33 / 90_000 - 70
+    _lasts(write_clip(tmp_path / "before.ts", frames=136, rate=2, size=(64, 48), video_start_s=start), 68.0)
+
+
 def test_a_transport_stream_that_passes_the_end_of_its_clock(tmp_path):
     start = 2**33 / 90_000 - 70
     times = {"video_start_s": start, "sound_start_s": start}
