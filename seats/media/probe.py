@@ -142,7 +142,7 @@ def no_streams(path: Path, container: Any) -> MediaError:
     return MediaError(f"{path}: has neither video nor sound ({container.format.name}); give a clip that can be played")
 
 
-def stream_notes(videos: int, audios: int, use_video: bool = True, use_audio: bool = True) -> list[str]:
+def stream_notes(videos: int, audios: int, use_video: bool, use_audio: bool) -> list[str]:
     """Say which kinds of stream that are to be used are missing, or several."""
     notes = []
     if not videos and use_video:

@@ -200,8 +200,7 @@ def choose_frames(
     late = first == after or times[first] - start_s > typical + slack
     begin = start_s if late else times[first]
     last = after - 1
-    gone = times[after] if after < len(times) else shown_until
-    end = min(gone, end_s)
+    end = min(shown_until, end_s)
     if end - times[last] < 1.5 * typical and last >= first:
         end = times[last] + typical
     covered = end - begin

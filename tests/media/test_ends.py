@@ -217,6 +217,7 @@ def test_no_length_in_the_header(clips):
     assert not any("early" in note for note in clip.notes)
     info = probe(path)
     assert info.duration_s == pytest.approx(3.0, abs=0.05)
+    assert info.video.frames == pytest.approx(90, abs=1)
 
 
 @pytest.mark.parametrize("loud_s", [(0, 4), (16, 20)])

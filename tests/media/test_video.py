@@ -257,6 +257,28 @@ def test_a_cut_far_into_the_file_is_exact_in_every_format(clips, name, settings)
         assert video.times == pytest.approx([number / 30 - start for number in taken], abs=0.0011)
 
 
+def test_a_film_that_was_trimmed_begins_at_its_cut(clips):
+    """As phones trim: an edit list leaves out what lies between the keyframe before and the cut."""
+    path = write_clip(
+        clips / "trimmed.mp4",
+        frames=300,
+        gop=60,
+        options=_SLOW,
+        video_start_s=-1.5,
+        sound=tone(10.0),
+        sound_start_s=-1.5,
+        container_options={"avoid_negative_ts": "disabled"},
+    )
+    clip = load_clip(path)
+    assert clip.notes == ()
+    assert clip.duration_s == pytest.approx(8.5, abs=0.05)
+    assert clip.audio.seconds == pytest.approx(8.5, abs=0.05)
+    for video in (clip.video, _video(path, start_s=6.0, end_s=7.0)):
+        start = 0.0 if video is clip.video else 6.0
+        assert numbers(video)[0] == 45 + 30 * start
+        assert video.times == pytest.approx([(number - 45) / 30 - start for number in numbers(video)], abs=0.0011)
+
+
 def test_settings_reach_the_frames(plain_clip):
     sampling = FrameSampling(fps=1, max_frames=6, factor=32, min_pixels=4 * 32 * 32, max_pixels=16 * 32 * 32)
     video = _video(plain_clip, sampling=sampling)
