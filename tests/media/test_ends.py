@@ -244,9 +244,12 @@ def test_the_bit_rate_of_raw_mpeg_pictures_says_no_length(tmp_path):
     assert numbers(load_clip(path, start_s=2.0).video)[0] == pytest.approx(50, abs=1)
 
 
-def test_an_mp3_that_says_its_length_is_believed(tmp_path):
+@pytest.mark.parametrize("cover_bytes", [0, 20_000])
+def test_an_mp3_that_says_its_length_is_believed(tmp_path, cover_bytes):
     path = write_clip(tmp_path / "tagged.mp3", sound=tone(20.0, 44_100), sound_rate=44_100, sound_codec="libmp3lame")
-    path.write_bytes(path.read_bytes()[:80_000])
+    size = bytes(cover_bytes >> shift & 0x7F for shift in (21, 14, 7, 0))
+    tag = b"ID3\x04\0\0" + size + bytes(cover_bytes)
+    path.write_bytes(tag * bool(cover_bytes) + path.read_bytes()[:80_000])
     clip = load_clip(path)
     assert clip.duration_s == pytest.approx(20, abs=0.1)
     assert any("ends early" in note for note in clip.notes)
