@@ -23,9 +23,6 @@ from seats.plan.weights import Weights, count_weights
 from seats.tokens.counts import Counts
 from seats.tokens.interleave import TimeRule, interleave
 
-_LAID_OUT = 50_000
-"""Tokens of a sequence that is laid out to count its windows; longer ones would take too long."""
-
 
 @dataclass(frozen=True)
 class Ask:
@@ -134,7 +131,7 @@ def make_plan(model: PlannedModel, clip: ClipFacts, ask: Ask) -> Plan:
     video = grid[0] * per_grid if grid else 0
     text = text_tokens(model, ask.question, ask.system, bool(video), bool(audio))
     full = Counts(text.total, video, audio)
-    windows = _windows(model, part, grid, audio)
+    windows, latest = _layout(model, part, grid, audio)
     config = model.config
     scene = Scene(
         family=model.family.name,
@@ -150,7 +147,7 @@ def make_plan(model: PlannedModel, clip: ClipFacts, ask: Ask) -> Plan:
             config.audio_config.d_model // config.audio_config.encoder_attention_heads,
         ),
     )
-    notes += _compressed(model, part, grid, audio, text.total, ask.answer_tokens)
+    notes += _compressed(model, latest, text.total, ask.answer_tokens)
     pair = shares(model.family.name, ask.keep, ask.keep_video, ask.keep_audio)
     selected = select(ask.method, scene, *pair)
     everything = select("full", scene, 1.0, 1.0)
@@ -204,50 +201,37 @@ def _mel_frames(model: PlannedModel, part: Part) -> tuple[int, tuple[str, ...]]:
     return frames, ()
 
 
-def _compressed(
-    model: PlannedModel, part: Part, grid: tuple[int, int, int] | None, audio: int, text: int, answer: int
-) -> tuple[str, ...]:
-    """What is said where a clip's times pass the model's range, as `build_sequence` finds it. text, answer: tokens.
-    Raises SettingsError where these two alone leave no room."""
-    rule = model.family.time_rule(model.config)
-    seen_s = (grid[0] - 1) * model.config.vision_config.temporal_patch_size / part.fps if grid else 0.0
-    last = max(seen_s * rule.positions_per_second, audio - 1.0)
-    room = model.config.text_config.max_position_embeddings - text - answer
-    if last + 1 <= room:
-        return ()
+def _compressed(model: PlannedModel, latest: float, text: int, answer: int) -> tuple[str, ...]:
+    """What is said where a clip's times pass the model's range, as `build_sequence` finds it. latest: time position of
+    the clip; text, answer: tokens. Raises SettingsError where these two alone leave no room."""
+    positions = model.config.text_config.max_position_embeddings
+    room = positions - text - answer
     if room < 2:
         raise SettingsError(
-            f"the prompt has {text} tokens and the answer may have {answer}, but the model's range is "
-            f"{model.config.text_config.max_position_embeddings} positions: ask a shorter question, or lower "
-            "--max-new-tokens"
+            f"the prompt has {text} tokens and the answer may have {answer}, but the model's range is {positions} "
+            "positions: ask a shorter question, or lower --max-new-tokens"
         )
-    share = (room - 1) / last
+    if latest <= room - 1:
+        return ()
     told = f"the clip, with room for an answer of {answer:,} tokens, is longer than the model's time range"
-    return (f"{told}: times will be compressed to {100 * share:.0f} %",)
+    return (f"{told}: times will be compressed to {100 * (room - 1) / latest:.0f} %",)
 
 
-def _windows(model: PlannedModel, part: Part, grid: tuple[int, int, int] | None, audio: int) -> int:
-    """Windows of the interleaved sequence as `seats.selection.paired_runs` has them before anything is dropped, which
-    only joins some; of a very long one, as many as its seconds fill."""
+def _layout(model: PlannedModel, part: Part, grid: tuple[int, int, int] | None, audio: int) -> tuple[int, float]:
+    """Windows of the interleaved sequence as `seats.selection.budget.paired_runs` has them before anything is dropped,
+    which only joins some; and its latest time position."""
     rule = model.family.time_rule(model.config)
     vision = model.config.vision_config
-    merge, per_grid = vision.spatial_merge_size, vision.temporal_patch_size / part.fps
-    merged = None if grid is None else (grid[0], grid[1] // merge, grid[2] // merge)
-    if audio + (math.prod(merged) if merged else 0) <= _LAID_OUT:
-        return _laid_out(rule, merged, per_grid, audio)
-    if grid is None or not audio:
-        return 1
-    chunks = rule.interleaving == "chunk"
-    window_s = rule.seconds_per_chunk if chunks else per_grid
-    seen = math.ceil(grid[0] * per_grid / window_s) if chunks else grid[0]
-    return min(seen, math.ceil(audio / (rule.positions_per_second * window_s)) + 1)  # all behind the sound are one
+    per_grid, merged = vision.temporal_patch_size / part.fps, None
+    if grid is not None:
+        # Times alone decide, so that a grid is laid out with a few of its tokens: one for each chunk up to the next.
+        tokens = grid[1] * grid[2] // vision.spatial_merge_size**2
+        merged = grid[0], 1, min(tokens, 1 + math.ceil(per_grid / rule.seconds_per_chunk))
+    return _laid_out(rule, merged, per_grid, audio)
 
 
 @lru_cache(maxsize=256)
-def _laid_out(rule: TimeRule, merged: tuple[int, int, int] | None, per_grid: float, audio: int) -> int:
+def _laid_out(rule: TimeRule, merged: tuple[int, int, int] | None, per_grid: float, audio: int) -> tuple[int, float]:
     block = interleave(merged, per_grid, audio, rule)
-    windows, where = np.unique(block.window, return_inverse=True)
-    kinds = np.zeros(len(windows), dtype=np.int64)
-    np.bitwise_or.at(kinds, where, np.where(block.is_audio, 2, 1))
-    ends, begins = np.where(kinds & 2, 2, 1), np.where(kinds & 1, 1, 2)  # pictures come before the sound
-    return len(windows) - int((ends[:-1] == begins[1:]).sum())
+    begins = ~block.is_audio & np.concatenate([[True], block.is_audio[:-1]])
+    return int(begins.sum()) + int(block.is_audio[0]), float(block.positions[0].max())

@@ -69,17 +69,17 @@ def build_sequence(
     before = prompt[: places[0]] + [rule.audio_start] * marked
     after = [rule.audio_end] * marked + prompt[places[0] + 1 :]
     room = rule.max_position - len(before) - len(after) - reserve
+    if room < 2:
+        raise SettingsError(
+            f"the prompt has {len(before) + len(after)} tokens and the answer may have {reserve}, but the model's "
+            f"range is {rule.max_position} positions: ask a shorter question, or lower --max-new-tokens"
+        )
     block = interleave(grid, seconds_per_grid, audio_tokens, rule.time)
-    time_scale = 1.0
     # Where the last piece is not the latest, positions of an earlier one lie beyond `next_position`.
-    if max(block.next_position, float(block.positions.max()) + 1) > room:
-        span = float(block.positions[0].max())
-        if room < 2:
-            raise SettingsError(
-                f"the prompt has {len(before) + len(after)} tokens and the answer may have {reserve}, but the model's "
-                f"range is {rule.max_position} positions: ask a shorter question, or lower --max-new-tokens"
-            )
-        time_scale = min(1.0, (room - 1) / span) if span > 0 else 1.0
+    latest = float(block.positions[0].max())
+    time_scale = 1.0
+    if latest > room - 1:
+        time_scale = (room - 1) / latest
         block = interleave(grid, seconds_per_grid, audio_tokens, rule.time, time_scale)
     shared = int(marked and rule.repeats_mark_position)
     head = np.arange(len(before), dtype=np.float64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,6 +15,8 @@ from seats.errors import MediaError, SettingsError
 from seats.plan.model import planned_model
 from seats.plan.plan import Ask, make_plan
 from seats.plan.typical import two_minutes
+from seats.selection.budget import paired_runs
+from seats.tokens.sequence import SequenceRule, build_sequence
 from tests.checkpoints import save_tiny_checkpoint
 
 
@@ -62,14 +65,42 @@ def test_compressed_times_are_said(seconds, share):
 
 
 @pytest.mark.parametrize("name", ["qwen2.5-omni-7b", "qwen3-omni-30b-a3b"])
-@pytest.mark.parametrize("heard_s", [40.0, 120.0, 200.0])
-@pytest.mark.parametrize("fps", [2.0, 0.5])
-def test_windows_of_a_long_sequence_are_about_those_that_are_laid_out(name, heard_s, fps, monkeypatch):
-    clip = two_minutes()
+@pytest.mark.parametrize("heard_s", [0.01, 118.7, 200.0])
+@pytest.mark.parametrize("fps", [2.0, 0.7, 0.1])
+def test_windows_and_times_are_those_of_the_sequence(name, heard_s, fps):
+    """A longer answer leaves less room for times: from the same length on they are compressed, and as much."""
+    clip, model = two_minutes(), planned_model(name)
     clip = replace(clip, sound=replace(clip.sound, end_s=heard_s))
-    laid_out = make_plan(planned_model(name), clip, Ask(fps=fps)).windows
-    monkeypatch.setattr("seats.plan.plan._LAID_OUT", 0)
-    assert abs(make_plan(planned_model(name), clip, Ask(fps=fps)).windows - laid_out) <= 1
+    asked = Ask(fps=fps, max_pixels=20 * model.sampling.factor**2)
+    plan = make_plan(model, clip, asked)
+    sequence = _sequence_of(plan)
+    assert plan.windows == int(paired_runs(sequence.layout.modality).max()) + 1
+    tokens = plan.full.tokens.pre_llm
+    latest = math.ceil(sequence.positions[0, sequence.layout.modality > 0].max()) - sequence.positions[0, 0]
+    told = set()
+    longest = model.config.text_config.max_position_embeddings - tokens.text - int(latest)
+    for answer in range(longest - 3, longest + 4):
+        scale = _sequence_of(plan, reserve=answer).time_scale
+        notes = make_plan(model, clip, replace(asked, answer_tokens=answer)).notes
+        share = f"times will be compressed to {100 * scale:.0f} %"
+        assert [note for note in notes if "compressed" in note and share not in note] == []
+        assert any(share in note for note in notes) == (scale < 1)
+        told.add(scale < 1)
+    assert told == {False, True}
+
+
+def _sequence_of(plan, reserve=0):
+    """The sequence of a plan, with words of one number."""
+    model, tokens = plan.model, plan.full.tokens.pre_llm
+    rule = SequenceRule(
+        time=model.family.time_rule(model.config),
+        max_position=model.config.text_config.max_position_embeddings,
+        video=1, audio=2, audio_start=3, audio_end=4,
+        repeats_mark_position=model.family.repeats_mark_position,
+    )  # fmt: skip
+    times, height, width = plan.grid
+    prompt = [1] + [5] * (tokens.text - 2 * bool(tokens.audio))
+    return build_sequence(prompt, rule, (times, height // 2, width // 2), 2 / plan.part.fps, tokens.audio, reserve)
 
 
 def test_selection_saves_most_behind_the_encoders():
