@@ -7,7 +7,6 @@ too.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,7 @@ def vision_macs(config: Any, grid: tuple[int, int, int] | None, family: Family) 
     vision = config.vision_config
     frames, height, width = grid
     patches, dim, merge = frames * height * width, vision.hidden_size, vision.spatial_merge_size
-    embed = patches * vision.in_channels * math.prod(_kernel(vision)) * dim
+    embed = patches * vision.in_channels * vision.temporal_patch_size * vision.patch_size**2 * dim
     gated = family.name == "qwen2.5-omni"
     linear = patches * dim * (4 * dim + (3 if gated else 2) * vision.intermediate_size)
     attention = sum(_pairs_per_block(vision, grid, family)) * 2 * dim
@@ -74,14 +73,6 @@ def saliency_macs(
         window = family.saliency_audio_frames if wants.audio == "blocks" else frames
         audio = _squares(cut(frames, window)) * config.audio_config.d_model
     return video + audio
-
-
-def _kernel(vision: Any) -> tuple[int, int, int]:
-    """Patch of the vision encoder: (frames, height, width) in frames and pixels."""
-    side = vision.patch_size
-    height, width = (side, side) if isinstance(side, int) else side
-    frames = vision.temporal_patch_size
-    return (frames if isinstance(frames, int) else frames[0]), height, width
 
 
 def _pairs_per_block(vision: Any, grid: tuple[int, int, int], family: Family) -> Iterable[int]:

@@ -284,7 +284,7 @@ def checkpoint_family(checkpoint: Checkpoint) -> Family:
         )
     thinker = checkpoint.config.get("thinker_config") or checkpoint.config
     for part in ("text_config", "vision_config", "audio_config"):
-        if part not in thinker:  # the stock defaults would be those of a model of many gigabytes
+        if not isinstance(thinker.get(part), dict):  # the stock defaults would be those of a model of many gigabytes
             raise ModelError(f"{checkpoint.name}: config.json has no {part}: download the checkpoint again")
     return found
 

@@ -210,10 +210,7 @@ def _check_memory(checkpoint: Checkpoint, device: torch.device, dtype: torch.dty
     from seats.plan.model import of_checkpoint
     from seats.plan.weights import count_weights
 
-    try:
-        weights = count_weights(of_checkpoint(checkpoint))
-    except (TypeError, AttributeError):  # a value that is none; the stock loader says which
-        return
+    weights = count_weights(of_checkpoint(checkpoint))
     needed, free = weights.bytes(dtype.itemsize, quantize), available_bytes(device)
     # Experts are not quantised, so that a model that consists of them hardly gets smaller.
     helps = device.type == "cuda" and weights.bytes(dtype.itemsize, "4bit") < 0.75 * needed

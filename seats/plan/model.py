@@ -83,6 +83,7 @@ _DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
 }
+_BESIDE_PARTS = {"tie_word_embeddings": False, "position_id_per_seconds": 25, "seconds_per_chunk": 2}
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ def of_checkpoint(checkpoint: Checkpoint) -> PlannedModel:
     return PlannedModel(
         name=checkpoint.name,
         family=family,
-        config=thinker_config(config.get("thinker_config") or config, family),
+        config=thinker_config(checkpoint.name, config.get("thinker_config") or config, family),
         settings=checkpoint.stage_settings,
         sampling=frame_sampling(checkpoint),
         hop=checkpoint.feature_extractor.get("hop_length", 160),
@@ -160,18 +161,29 @@ def of_checkpoint(checkpoint: Checkpoint) -> PlannedModel:
     )
 
 
-def thinker_config(said: dict[str, Any], family: Family) -> Any:
-    """The thinker's config of three parts, with attributes instead of keys and defaults where it is silent."""
-    said = copy.deepcopy(said)
+def thinker_config(name: str, said: dict[str, Any], family: Family) -> Any:
+    """The thinker's config of three parts, with attributes instead of keys and defaults where it is silent.
+
+    name: of the model. Raises ModelError for a value that is no number where there must be one.
+    """
+    said = {**_BESIDE_PARTS, **copy.deepcopy(said)}
     for part, defaults in _DEFAULTS[family.name].items():
-        said[part] = SimpleNamespace(**{**defaults, **said[part]})
-    for key, default in (("tie_word_embeddings", False), ("position_id_per_seconds", 25), ("seconds_per_chunk", 2)):
-        said.setdefault(key, default)
+        said[part] = {**defaults, **said[part]}
+        _check_numbers(name, defaults, said[part])
+        said[part] = SimpleNamespace(**said[part])
+    _check_numbers(name, _BESIDE_PARTS, said)
     return SimpleNamespace(**said)
 
 
+def _check_numbers(name: str, defaults: dict[str, Any], said: dict[str, Any]) -> None:
+    for key, default in defaults.items():
+        value, least = said[key], 0 if key == "num_experts" else 1
+        if type(default) is int and not (type(value) is int and value >= least):  # True is an int to isinstance
+            raise ModelError(f"{name}: {key} in config.json is {value!r}, no whole number from {least} on: correct it")
+
+
 def _from_preset(name: str, preset: Any) -> PlannedModel:
-    config = thinker_config(preset.thinker, preset.family)
+    config = thinker_config(name, preset.thinker, preset.family)
     vision = config.vision_config
     sampling = FrameSampling.for_factor(vision.patch_size * vision.spatial_merge_size)
     return PlannedModel(name, preset.family, config, preset.settings, sampling)

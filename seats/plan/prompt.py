@@ -35,7 +35,9 @@ def text_tokens(model: PlannedModel, question: str, system: str | None, video: b
     if model.checkpoint is not None:
         kind = "video" if video else "audio"
         # Qwen2.5-Omni's config.json says index, Qwen3-Omni's id.
-        placeholder = getattr(model.config, f"{kind}_token_id", None) or getattr(model.config, f"{kind}_token_index")
+        placeholder = getattr(model.config, f"{kind}_token_id", None) or getattr(
+            model.config, f"{kind}_token_index", None
+        )
         counted = _counted(model.checkpoint, question, system, video, placeholder)
         if counted is not None:
             total, behind = counted

@@ -124,9 +124,10 @@ DAMAGE = {
     ),
     "no type": (lambda f: edit(f / "config.json", lambda c: c.pop("model_type")), "nameless model"),
     "no part": (lambda f: edit(f / "config.json", lambda c: c.pop("text_config")), "has no text_config"),
+    "empty part": (lambda f: edit(f / "config.json", lambda c: c.update(text_config=None)), "has no text_config"),
     "bad value": (
         lambda f: edit(f / "config.json", lambda c: c["text_config"].update(num_hidden_layers="eight")),
-        "cannot be loaded: .*num_hidden_layers",
+        "num_hidden_layers in config.json is 'eight', no whole number from 1 on",
     ),
     "no tokenizer": (lambda f: (f / "tokenizer.json").unlink(), "no tokenizer: tokenizer.json is missing"),
     "bad tokenizer": (lambda f: (f / "tokenizer.json").write_text("{}"), "no tokenizer that can be loaded"),
