@@ -70,7 +70,7 @@ def suggestions(plan: Plan, clip: ClipFacts, limit: int, others: Sequence[Planne
     else:
         own = (("--keep-video", ask.keep_video), ("--keep-audio", ask.keep_audio))
         without = tuple(flag for flag, share in own if share is not None)
-        for keep in (keep for keep in _KEEPS if keep < ask.keep):
+        for keep in (keep for keep in _KEEPS if keep <= ask.keep):
             before = len(found)
             add(f"--keep {keep:g}%", replace(ask, keep=keep, keep_video=None, keep_audio=None), without=without)
             if len(found) > before:

@@ -48,6 +48,7 @@ def test_pixels_go_first_then_frames(clip, large):
     ask, plans = fit(large, clip, [ASK], limit)
     assert 40 <= ask.max_frames < 240
     assert all(fits(plan, limit) for plan in plans)
+    assert not fits(make_plan(large, clip, replace(ask, max_frames=ask.max_frames + 2)), limit)
 
 
 def test_pixels_are_lowered_no_further_than_they_must_be(clip, large):
@@ -97,24 +98,25 @@ def test_the_limit_that_is_named_is_enough(clip, device):
         fit(nano, clip, asks, named - 2**20)
 
 
-def test_suggestions_fit_and_are_as_large_as_can_be(clip, large):
+@pytest.mark.parametrize("too_much", [2 * GIB, GIB // 64])
+def test_suggestions_fit_and_are_as_large_as_can_be(clip, large, too_much):
     plan = make_plan(large, clip, ASK)
-    limit = plan.needed_bytes + reserve_for("cuda") - 2 * GIB
+    limit = plan.needed_bytes + reserve_for("cuda") - too_much
     found = suggestions(plan, clip, limit, [planned_model("qwen2.5-omni-3b")])
     flags = [one.flags.split()[0] for one in found]
     assert flags[:2] == ["--max-frames", "--max-pixels"]
     assert {"--end", "--method", "--quantize", "--model"} <= set(flags)
     assert all(fits(one.plan, limit) for one in found)
-    frames = int(found[0].flags.split()[1])
-    more = make_plan(large, clip, Ask(**{**vars(ASK), "max_frames": frames + 2}))
-    assert not fits(more, limit)
+    frames, pixels = (int(one.flags.split()[1]) for one in found[:2])
+    assert not fits(make_plan(large, clip, replace(ASK, max_frames=frames + 2)), limit)
+    assert not fits(make_plan(large, clip, replace(ASK, max_pixels=pixels + large.sampling.factor**2)), limit)
     (end,) = [one for one in found if one.flags.startswith("--end ")]
     assert parse_time(end.flags.split()[1]) == end.plan.ask.end_s > 60
     assert not fits(make_plan(large, clip, replace(ASK, end_s=end.plan.ask.end_s + 1)), limit)
 
 
 def test_suggestions_end_where_a_second_of_the_part_is_left(clip, large):
-    asked = replace(ASK, start_s=30.0)
+    asked = replace(ASK, start_s=30.0, end_s=32.0)
     limit = make_plan(large, clip, replace(asked, end_s=31.0)).needed_bytes + reserve_for("cuda")
     found = [one.flags for one in suggestions(make_plan(large, clip, asked), clip, limit)]
     assert "--end 31" in found
@@ -148,6 +150,10 @@ def test_a_lower_keep_names_the_flags_that_must_go(clip, large):
     assert keep.without == ("--keep-video", "--keep-audio")
     assert keep.text == f"{keep.flags}, without --keep-video and --keep-audio"
     assert (keep.plan.ask.keep_video, keep.plan.ask.keep_audio) == (None, None)
+
+    same = replace(asked, keep=25.0)
+    (keep,) = [one for one in suggestions(make_plan(large, clip, same), clip, limit) if one.without]
+    assert keep.flags == "--keep 25%"
 
     plan = make_plan(large, clip, replace(asked, keep_audio=None))
     assert {one.without for one in suggestions(plan, clip, limit)} == {(), ("--keep-video",)}
