@@ -69,7 +69,7 @@ def dtype_bytes(model: PlannedModel, device: str, dtype: str) -> int:
 def _decoder(text: Any, family: str) -> tuple[int, int, int]:
     hidden, dim = text.hidden_size, head_dim(text)
     width, keys = text.num_attention_heads * dim, text.num_key_value_heads * dim
-    biased = family == "qwen2.5-omni" or getattr(text, "attention_bias", False)
+    biased = family == "qwen2.5-omni" or text.attention_bias
     linear = experts = 0
     rest = hidden  # the last norm
     for layer in range(text.num_hidden_layers):
