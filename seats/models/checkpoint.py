@@ -105,10 +105,13 @@ class Checkpoint:
 
     @property
     def weight_files(self) -> list[Path]:
-        """The safetensors files, shards included. Raises ModelError if there are none."""
-        index = self._json("model.safetensors.index.json")
-        names = sorted(set(index.get("weight_map", {}).values())) or ["model.safetensors"]
-        files = [self.folder / name for name in names]
+        """The safetensors files, shards included. Raises ModelError if there are none or their index is damaged."""
+        index = "model.safetensors.index.json"
+        try:
+            names = sorted(set(self._json(index).get("weight_map", {}).values())) or ["model.safetensors"]
+            files = [self.folder / name for name in names]
+        except (AttributeError, TypeError) as error:
+            raise ModelError(f"{self.folder / index} is damaged: download the checkpoint again") from error
         missing = [file.name for file in files if not file.is_file()]
         if missing:
             raise ModelError(
