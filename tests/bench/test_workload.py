@@ -19,6 +19,8 @@ def test_the_default_workload_has_its_tokens_in_windows(name):
     sequence = sequence_of(load, preset, preset.config())
     counts = sequence.layout.counts()
     assert (counts.video, counts.audio, counts.text) == (8600, 3000, 150)
+    before = int(sequence.layout.modality.ne(0).nonzero()[0])
+    assert before == 15  # a tenth of the words, and the mark of the sound: the question is behind the clip
     # Video and sound take turns, as in a real prompt, and sound lasts as long as the pictures.
     windows = sequence.layout.window[sequence.layout.modality != 0]
     video = set(sequence.layout.window[sequence.layout.is_modality(Modality.VIDEO)].tolist())
@@ -34,7 +36,10 @@ def test_the_default_workload_has_its_tokens_in_windows(name):
 @pytest.mark.parametrize(("video", "audio", "text"), [(860, 0, 60), (0, 77, 10), (333, 50, 20), (40_000, 9_000, 150)])
 def test_other_counts(video, audio, text):
     preset = PRESETS["small"]
-    counts = sequence_of(token_load(preset, video, audio, text), preset, preset.config()).layout.counts()
+    load = token_load(preset, video, audio, text)
+    counts = sequence_of(load, preset, preset.config()).layout.counts()
+    assert (load.grid is None, load.mel_frames == 0, load.encoders) == (video == 0, audio == 0, False)
+    assert load.grid is None or load.grid[0] >= 6  # small ones of a few tokens
     assert (counts.audio, counts.text) == (audio, text)
     assert counts.video == pytest.approx(video, rel=0.01)
 

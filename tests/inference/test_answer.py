@@ -96,6 +96,9 @@ def test_the_report_of_an_answer(models, files, family, kind):
     assert report["method"]["name"] == "seats"
     assert report["method"]["kv"] == "keep"
     assert set(report["versions"]) >= {"seats", "torch", "transformers"}
+    assert report["versions"]["seats"] == seats.__version__
+    assert (report["time_scale"], report["notes"], report["seed"]) == (1.0, list(made.notes), 0)
+    assert report["speedup"] == {**vars(made.speedup)}
 
     video, audio = report["clip"]["video"], report["clip"]["audio"]
     assert (video is None, audio is None) == (kind == "no picture", kind == "no sound")
@@ -120,11 +123,20 @@ def test_the_report_of_an_answer(models, files, family, kind):
             video["width"] // side
         )
         assert (video["source_width"], video["source_height"]) == (160, 120)
+        assert video["width"] > video["height"]
         assert video["fps"] == pytest.approx(2, rel=0.05)
     if audio is not None:
         assert audio == {"seconds": pytest.approx(4, abs=0.1), "sample_rate": 16000}
         rate = 25 if family == "qwen2.5-omni" else 13
         assert report["tokens"]["audio"]["full"] == pytest.approx(4 * rate, abs=4)
+
+
+def test_the_report_of_a_part_tells_it_from_the_whole(models, files):
+    model = models["qwen2.5-omni"]
+    clip = load_clip(files["both"], sampling=model.sampling, start_s=1.0, end_s=3.0)
+    told = answer_json(answer(model, clip, Question("what is red ?", decoding=Decoding(2))))["clip"]
+    assert (told["start_s"], told["end_s"]) == (1.0, 3.0)
+    assert told["duration_s"] == pytest.approx(4, abs=0.1)
 
 
 @both_families
