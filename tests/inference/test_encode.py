@@ -85,6 +85,17 @@ def test_frames_are_encoded_as_they_come(model, path, as_on_a_gpu, monkeypatch):
     same(made, encode_clip(model, load_clip(path, sampling=model.sampling), wants_of(model), StepTimer()))
 
 
+def test_a_part_has_as_many_patches_as_are_worked_on_at_once(model, path, monkeypatch):
+    clip = load_clip(path, sampling=model.sampling)
+    grid, sizes = encode_clip(model, clip, wants_of(model), StepTimer()).grid, []
+    area = grid[1] * grid[2]
+    monkeypatch.setattr("seats.models.thinker.PATCHES_AT_ONCE", 4 * area)
+    handle = model.thinker.vision.register_forward_hook(lambda _, args, __: sizes.append(len(args[0])))
+    encode_clip(model, clip, wants_of(model), StepTimer())
+    handle.remove()
+    assert sizes == [4 * area] * (grid[0] // 4) + [grid[0] % 4 * area]
+
+
 def test_sound_is_encoded_once_while_pictures_are_read(model, path, as_on_a_gpu, monkeypatch):
     keep, heard = video_module._Frames._keep, threading.Event()
 
