@@ -20,7 +20,7 @@ def folder(tmp_path_factory):
 def test_methods_are_measured_against_full_tokens(folder, capsys):
     arguments = ["profile", str(folder / "clip.mp4"), "what is red ?", "--model", str(folder / "model")]
     arguments += ["--max-pixels", "3136", "--rounds", "2", "--warmups", "0", "--new-tokens", "3", "--device", "cpu"]
-    arguments += ["--method", "seats", "--method", "fastv-om", "--keep", "25%", "--keep-audio", "30%"]
+    arguments += ["--method", "seats", "--method", "fastv-om", "--keep", "25%", "--keep-audio", "30%", "--seed", "5"]
     assert run([*arguments, "--json", "--quiet"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
@@ -28,6 +28,9 @@ def test_methods_are_measured_against_full_tokens(folder, capsys):
     assert document["schema"] == "seats.profile/1"
     assert document["clip"]["audio_s"] == pytest.approx(4.0, abs=0.05)
     assert document["clip"]["frames"] == 4
+    assert document["clip"]["path"] == str(folder / "clip.mp4")
+    assert (document["clip"]["start_s"], document["clip"]["end_s"]) == (0.0, pytest.approx(4.0, abs=0.1))
+    assert [document[name] for name in ("kv", "rounds", "warmups", "seed")] == ["keep", 2, 0, 5]
     rows = {row["label"]: row for row in document["rows"]}
     assert rows["fastv-om 25% audio 30%"]["error"].startswith("fastv-om cannot keep")
     seats, full = rows["seats 25% audio 30%"], rows["full"]
@@ -42,7 +45,9 @@ def test_methods_are_measured_against_full_tokens(folder, capsys):
     assert seats["flops"]["parts"]["vision_encoder"] == full["flops"]["parts"]["vision_encoder"] > 0
     spread = seats["speedup"]["selection_and_prefill"]
     assert spread["low"] <= spread["median"] <= spread["high"]
-    assert seats["latency_ms"]["first_token"]["low"] > seats["latency_ms"]["prefill"]["low"]
+    for row in (seats, full):
+        assert row["latency_ms"]["first_token"]["low"] > row["latency_ms"]["selection_and_prefill"]["low"]
+        assert row["memory_bytes"]["peak_device"] > 2**20 > row["memory_bytes"]["kv_cache"] > 0
 
 
 def test_an_unknown_method_is_refused_before_the_clip_is_read(folder, capsys):
