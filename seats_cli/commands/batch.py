@@ -31,7 +31,7 @@ from seats_cli.options import (
 )
 from seats_cli.output import Output
 from seats_cli.places import check_place
-from seats_cli.planning import FitOptions
+from seats_cli.planning import FitOptions, parse_memory
 from seats_cli.text import short
 from seats_cli.usage import INTERRUPTED, SOME_FAILED, WrongUsage
 
@@ -107,9 +107,13 @@ class BatchOptions:
         ),
     ] = 1
     decode_memory: Annotated[
-        str | None,
+        int | None,
         option(
-            "--decode-memory", panel=_BATCH, text="Maximum memory for decoding a clip (default 4G).", metavar="SIZE"
+            "--decode-memory",
+            panel=_BATCH,
+            text="Maximum memory for decoding a clip (default 4G).",
+            metavar="SIZE",
+            parser=parse_memory,
         ),
     ] = None
     engine: Annotated[
@@ -262,7 +266,6 @@ def _setup(
     out: Output,
 ) -> Setup:
     from seats.batch import settings
-    from seats.costs.memory import parse_size
     from seats_cli.startup import check_part, checkpoint_for, sampling_for
 
     check_part(part)
@@ -273,7 +276,6 @@ def _setup(
 
         limit = Limit(memory.max_vram, checkpoint)
         out.say(f"--max-vram {size(memory.max_vram)}: a clip's row says where frames or pixels were lowered for it")
-    decode_memory = options.decode_memory
     clip = settings.ClipSettings(
         sampling_for(checkpoint, part),
         start_s=part.start,
@@ -281,7 +283,7 @@ def _setup(
         use_video=not part.no_video,
         use_audio=not part.no_audio,
         timeout_s=settings.DECODE_TIMEOUT_S if part.timeout is None else part.timeout,
-        memory_bytes=settings.DECODE_MEMORY if decode_memory is None else parse_size(decode_memory),
+        memory_bytes=settings.DECODE_MEMORY if options.decode_memory is None else options.decode_memory,
         limit=limit,
     )
 

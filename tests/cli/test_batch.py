@@ -199,6 +199,7 @@ def test_one_line_for_what_cannot_be(run: Run, clips: Path, tmp_path: Path, opti
         (2, "its folder does not exist; make it first", (clips, "what ?", "--out", tmp_path / "new" / "r.csv")),
         (2, "--engine ray", (clips, "what ?", "--ray-address", "auto")),
         (2, "no shard 5/4", (clips, "what ?", "--shard", "5/4")),
+        (2, "value for '--decode-memory': '4' is not a size", (clips, "what ?", "--decode-memory", "4")),
         (1, "no such folder", (clips / "nowhere", "what ?")),
         (1, "holds no clips", (tmp_path, "what ?")),
         (
@@ -313,7 +314,7 @@ def test_a_file_that_is_written_to_is_left_alone(
 
 def test_every_option_reaches_the_worker() -> None:
     setup = _setup(
-        BatchOptions(decoders=3, decode_memory="2G"),
+        BatchOptions(decoders=3, decode_memory=2 * 2**30),
         ModelOptions(model="seats-nano", device="cpu", dtype="float32"),
         SelectionOptions("random", keep=25.0, keep_video=50.0, keep_audio=20.0, kv="drop", compare=True),
         ClipOptions(start=1.0, end=9.0, fps=1.5, max_frames=6, max_pixels=50_000, no_video=True, timeout=7.0),
