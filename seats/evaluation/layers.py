@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from seats.errors import SettingsError
+from seats.errors import SeatsError, SettingsError
 from seats.evaluation.rows import Row
 from seats.evaluation.run import ClipWork, Evaluation, Load, Plan, answer_clip
 from seats.evaluation.settings import FULL, Compared
@@ -141,16 +141,19 @@ def dependence(
 ) -> Dependence:
     """Put rows together; every question must have one for every removal. Answers are judged by the set as it is now.
 
-    Raises SettingsError if no question was answered under all removals.
+    Raises SeatsError, with why the first one failed, if no question was answered under all removals.
     """
     full = Setting(FULL, None)
     clips: list[str] = []
+    why = ""
     right: dict[str, dict[int, list[bool]]] = {
         what: {layer: [] for layer in (*removals.layers, removals.num_layers)} for what in WHAT
     }
     for item, question, clip in plan.questions:
         said = {setting: rows[question, digest] for setting, digest in evaluation.digests.items()}
-        if any(row.status != "answered" for row in said.values()):
+        unanswered = [row.reason for row in said.values() if row.status != "answered"]
+        if unanswered:
+            why = why or unanswered[0]
             continue
         clips.append(clip)
         for what, curve in right.items():
@@ -158,7 +161,7 @@ def dependence(
                 setting = full if layer == removals.num_layers else removals.setting(what, layer)
                 answers.append(item.is_right(said[setting].answer))
     if not clips:
-        raise SettingsError("no question was answered under every removal; see why the first ones failed")
+        raise SeatsError(f"no question was answered under every removal; the first: {why}")
     return Dependence(
         num_layers=removals.num_layers,
         asked=len(plan.questions),

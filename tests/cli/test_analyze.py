@@ -161,6 +161,15 @@ def test_wrong_settings(analyze: Run, flags: list[str], says: str) -> None:
     assert says in ran.err
 
 
+def test_it_fails_with_the_reason_where_nothing_is_answered(run: Run, clips: Path, tiny: Path, tmp_path: Path) -> None:
+    row = {"clip": str(clips / "text.mp4"), "question": "what ?", "answer": "one"}
+    (tmp_path / "set.jsonl").write_text(json.dumps(row))
+    ran = run("analyze", tmp_path / "set.jsonl", "--model", tiny, "--every", "4", *SHORT)
+    assert ran.code == 1
+    assert "not a video or sound file" in ran.line
+    assert not ran.out
+
+
 def test_the_built_in_set_is_not_the_one_that_accuracy_is_measured_on(
     run: Run, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from seats.costs.timers import StepTimer
-from seats.errors import SettingsError
+from seats.errors import SeatsError
 from seats.evaluation.layers import Removal, Removals, answer_without, dependence, paired_interval, shared_prefill
 from seats.evaluation.qa import QAItem
 from seats.evaluation.run import Evaluation, answer_clip, plan
@@ -188,9 +188,9 @@ def test_a_question_that_failed_somewhere_is_in_no_curve(bench):
     rows[key] = replace(rows[key], status="failed")
     found = dependence(removals, evaluation, planned, rows)
     assert (found.asked, found.failed, len(found.clips)) == (2, 1, 1)
-    for key in rows:
-        rows[key] = replace(rows[key], status="failed")
-    with pytest.raises(SettingsError, match="no question"):
+    for number, key in enumerate(rows):
+        rows[key] = replace(rows[key], status="failed", reason=f"reason {number}")
+    with pytest.raises(SeatsError, match="no question was answered under every removal; the first: reason 0"):
         dependence(removals, evaluation, planned, rows)
 
 
