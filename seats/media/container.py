@@ -125,8 +125,8 @@ def open_media(path: Path, deadline: Deadline) -> Iterator[InputContainer]:
         deadline.check()  # what was broken off looks broken
         reason = getattr(error, "strerror", None) or str(error)
         raise MediaError(
-            f"{path}: not a video or sound file that can be read, or cut off at its start "
-            f"({reason[0].lower()}{reason[1:]}); check it in a player or convert it to mp4"
+            f"{path}: not a video or sound file that can be read, or only a part of one "
+            f"({reason[0].lower()}{reason[1:]}); check it in a player, copy it again or convert it to mp4"
         ) from None
     with container:
         if _NOT_MEDIA_FORMATS & set(container.format.name.split(",")):

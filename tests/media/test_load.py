@@ -140,6 +140,8 @@ def _broken(folder):
     (folder / "text.mp4").write_text("this is not a video\n" * 200)
     (folder / "text.txt").write_text("this is not a video\n" * 200)
     (folder / "noise.mp4").write_bytes(np.random.default_rng(0).bytes(200_000))
+    write_clip(folder / "cut.mp4", frames=20, rate=10)
+    (folder / "cut.mp4").write_bytes((folder / "cut.mp4").read_bytes()[:-2000])
     (folder / "list.m3u8").write_text("#EXTM3U\n#EXTINF:10,\nhttp://127.0.0.1:9/x.ts\n#EXT-X-ENDLIST\n")
     (folder / "folder.mp4").mkdir(exist_ok=True)
     (folder / "subtitles.srt").write_text("1\n00:00:00,000 --> 00:00:02,000\nHello\n")
@@ -163,6 +165,7 @@ def _broken(folder):
         ("text.mp4", "not a video or sound file"),
         ("text.txt", "not video or sound"),
         ("noise.mp4", "not a video or sound file"),
+        ("cut.mp4", "or only a part of one .*copy it again"),
         ("list.m3u8", "not"),
         ("folder.mp4", "folder"),
         ("subtitles.srt", "neither video nor sound"),
