@@ -132,7 +132,7 @@ def _usage_message(error: Any) -> str:
             message += f" (from {parameter.envvar} in the environment)"
         elif source is not None and source.name == "DEFAULT_MAP":
             message += " (from the settings file)"
-    return f"{message}; see {context.command_path} --help"
+    return f"{message}{' See' if message.endswith('?') else '; see'} {context.command_path} --help"
 
 
 def _dashed_file(arguments: list[str]) -> str:

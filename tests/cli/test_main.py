@@ -67,7 +67,7 @@ def test_version(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["aks"], "No such command 'aks'"),
+        (["aks"], "No such command 'aks'. Did you mean 'ask'? See seats --help"),
         (["ask"], "CLIP"),
         (["ask", "clip.mp4"], "QUESTION"),
         (["ask", "clip.mp4", " "], "the question is empty"),
