@@ -29,6 +29,19 @@ def seconds(value: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
 
 
+def duration(time_s: float) -> str:
+    """40 s, 5 min, 3 h 20 min, 2 d 4 h."""
+    if time_s < 59.5:
+        return f"{time_s:.0f} s"
+    minutes = round(time_s / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes:02d} min"
+    return f"{hours // 24} d {hours % 24} h"
+
+
 def flops(value: float, unit: str = "") -> str:
     """1.23 T, with the unit 1.23 TFLOPs; three digits that count."""
     for scale, prefix in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):

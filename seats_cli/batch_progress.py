@@ -8,7 +8,7 @@ from typing import Any
 from seats.batch.jobs import Event, Finished, Made, Planned, Said, Started
 from seats.batch.rows import OK
 from seats.files import printable_path
-from seats.units import counted
+from seats.units import counted, duration
 from seats_cli.output import Output
 from seats_cli.text import one_line
 
@@ -128,16 +128,3 @@ class Progress:
 def speed(rate: float) -> str:
     """2.1 clips/s, or 12 clips/min."""
     return f"{rate:.1f} clips/s" if rate >= 1 else f"{60 * rate:.1f} clips/min"
-
-
-def duration(seconds: float) -> str:
-    """40 s, 5 min, 3 h 20 min, 2 d 4 h."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {minutes:02d} min"
-    return f"{hours // 24} d {hours % 24} h"

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from seats.units import counted, flops, milliseconds, percent, seconds, size, times
+from seats.units import counted, duration, flops, milliseconds, percent, seconds, size, times
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,14 @@ from seats.units import counted, flops, milliseconds, percent, seconds, size, ti
         (seconds(754.5), "12:34.5"),
         (seconds(3723.4), "1:02:03.4"),
         (seconds(7199.99), "2:00:00.0"),
+        (duration(0.4), "0 s"),
+        (duration(59.4), "59 s"),
+        (duration(59.6), "1 min"),
+        (duration(3540), "59 min"),
+        (duration(3595), "1 h 00 min"),
+        (duration(12_000), "3 h 20 min"),
+        (duration(2 * 86_400 - 60), "47 h 59 min"),
+        (duration(52 * 3600 + 600), "2 d 4 h"),
         (flops(222e12, "FLOPs"), "222 TFLOPs"),
         (flops(1.234e12), "1.23 T"),
         (flops(24.44e9), "24.4 G"),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seats.units import counted, size
+from seats.units import counted, duration, size
 from seats_cli.command import command
 from seats_cli.options import (
     AnswerOptions,
@@ -361,7 +361,7 @@ def _no_foreign_output() -> Iterator[None]:
 
 def _report(outcome: Outcome, where: Path, out: Output) -> None:
     from seats.files import printable_path
-    from seats_cli.batch_progress import duration, speed
+    from seats_cli.batch_progress import speed
 
     rate = outcome.finished / outcome.seconds if outcome.seconds else None
     if out.options.json:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seats.units import counted, milliseconds
+from seats.units import counted, duration
 from seats_cli.command import command
 from seats_cli.evaluating import (
     BENCHMARK,
@@ -299,7 +299,7 @@ class _Progress:
             self._began = now  # the first answer has the model's loading before it
         elif done >= 10:
             left = (now - self._began) * (self.total - done) / (done - 1)
-            line += f", {milliseconds(1e3 * left) if left < 120 else f'{left / 60:,.0f} min'} left"
+            line += f", {duration(left)} left"
         self.out.now(line)
         if now - self._told > 60 and not self.out.console.is_terminal:
             self._told = now
