@@ -202,15 +202,19 @@ def _retention(group: Group, ascii_only: bool, columns: int) -> Table:
 
 
 def _slowest(group: Group, texts: int) -> Table:
-    """texts: how many are said of a row: the clip, the question, in which step most of the time went."""
+    """texts: how many are said of a row: the clip, the question, in which step most of the time went. One question of
+    all stands below them, once."""
     from seats.report.names import STEP_NAMES
 
-    table = _table("slowest", *["<most of it in"] * (texts > 2), "<clip", *["<question"] * (texts > 1), "line")
+    questions = {one_line(slow.question) for slow in group.slowest}
+    several = texts > 1 and len(questions) > 1
+    table = _table("slowest", *["<most of it in"] * (texts > 2), "<clip", *["<question"] * several, "line")
+    if len(questions) == 1:
+        table.caption, table.caption_justify = Text(f"question: {questions.pop()}", style="dim"), "left"
     for slow in group.slowest:
         most = max(slow.steps, key=lambda name: slow.steps[name], default="")
         said = STEP_NAMES[most] if most else ""
-        clip, question = Text(one_line(slow.clip or slow.id)), Text(one_line(slow.question))
-        asked = [clip, question][:texts]
+        asked = [Text(one_line(slow.clip or slow.id)), *[Text(one_line(slow.question))] * several]
         table.add_row(milliseconds(slow.total_ms), *[said] * (texts > 2), *asked, str(slow.line))
     return table
 

@@ -42,6 +42,18 @@ def test_report_is_the_result(run: Run, results: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("second", ["Which shape is red?", "Which shape is blue?"])
+def test_one_question_of_all_the_slowest_is_said_once(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, second: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    rows = [ok_row(1), ok_row(2, question=second)]
+    out = run("report", write(tmp_path / "results.jsonl", *rows)).out
+    assert out.count("Which shape is red?") == 1
+    assert ("question: Which shape is red?" in out) == (second == "Which shape is red?")
+    assert second in out
+
+
 def test_json_is_one_document(run: Run, results: Path) -> None:
     ran = run("report", results, "--json", "--slowest", 2)
     assert ran.code == 0
