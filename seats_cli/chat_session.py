@@ -29,6 +29,7 @@ from seats_cli.options import AnswerOptions, ClipOptions, OutputOptions, Selecti
 from seats_cli.output import Output
 from seats_cli.page_file import check_page, write_page
 from seats_cli.startup import Started
+from seats_cli.summary import Summary, about_the_words
 from seats_cli.text import one_line
 from seats_cli.transcript import transcript
 
@@ -138,16 +139,14 @@ class Session:
 
     def _sum_up(self, answer: Answer) -> None:
         if self.options.verbose:
-            from seats_cli.summary import Summary
-
             self.out.show(Summary(answer, self.part, startup_ms=self.started.startup_ms, verbose=True))
             return
         for note in answer.notes:
             if note not in self._notes:
                 self.out.say(f"note: {note}")
         self._notes.update(answer.notes)
-        if answer.cut:
-            self.out.say(f"note: {answer.cut}: raise --max-new-tokens")
+        for note in about_the_words(answer):
+            self.out.say(f"note: {note}")
         self.out.say_pieces(_figures(answer))
 
     def _obey(self, line: str) -> bool | None:

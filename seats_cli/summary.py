@@ -31,6 +31,16 @@ _SHORTEST_BAR = 4
 _NONE_IN_FILE = {"pictures": "no pictures in the file", "sound": "no sound track in the file"}
 
 
+def about_the_words(answer: Answer) -> Iterator[str]:
+    """What the answer's words do not say of themselves: thoughts before them, that there are none, where they end."""
+    if answer.thoughts:
+        yield f"the model thought first, in {counted(len(answer.thoughts.split()), 'word')}: --json has them"
+    elif not answer.text and not answer.cut:
+        yield "the answer has no words"
+    if answer.cut:
+        yield f"{answer.cut}: raise --max-new-tokens"
+
+
 class Summary:
     """Rich renderable of an `Answer`: a panel on a terminal, plain lines elsewhere.
 
@@ -94,13 +104,7 @@ class Summary:
     def _notes(self) -> Iterator[str]:
         said = tuple(_NONE_IN_FILE.values())
         yield from (note for note in self.answer.notes if not note.startswith(said))
-        if self.answer.thoughts:
-            words = len(self.answer.thoughts.split())
-            yield f"the model thought first, in {counted(words, 'word')}: --json has them"
-        elif not self.answer.text and not self.answer.cut:
-            yield "the answer has no words"
-        if self.answer.cut:
-            yield f"{self.answer.cut}: raise --max-new-tokens"
+        yield from about_the_words(self.answer)
 
     def _stages(self) -> list[tuple[str, Counts]]:
         """Stages of the prefill with what was alive after each."""

@@ -84,6 +84,7 @@ def test_a_pipe_gets_the_answers_alone_and_they_are_those_of_ask(chat: Run, run:
 
 def test_earlier_questions_are_in_the_prompt_unless_told_otherwise(tiny_chat: Run) -> None:
     said = "what is red ?\nwhat is red ?\n/reset\nwhat is red ?\n"
+    assert "note: the answer was cut after 4 tokens: raise --max-new-tokens\n" in tiny_chat("what is red ?\n").err
     for flags, history in (((), [0, 1, 0]), (("--no-history",), [0, 0, 0])):
         rows = [json.loads(line) for line in tiny_chat(said, "--json", *flags).out.splitlines()]
         assert [row["history"] for row in rows] == history

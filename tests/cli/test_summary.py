@@ -13,7 +13,7 @@ from rich.text import Text
 
 from seats_cli.flow import Flow, bar
 from seats_cli.options import ClipOptions
-from seats_cli.summary import Summary
+from seats_cli.summary import Summary, about_the_words
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +119,24 @@ def test_pictures_that_are_not_used_are_not_said_to_be_absent(answered: Any, not
     lines = render(noted, 80)
     assert any(seen in line for line in lines)
     assert any(notes[0] in line for line in lines) == seen.endswith("note")  # else it would be said twice
+
+
+@pytest.mark.parametrize(
+    ("thoughts", "text", "finish_reason", "said"),
+    [
+        (None, "one", "stop", []),
+        (None, "", "stop", ["the answer has no words"]),
+        ("two words", "one", "stop", ["the model thought first, in 2 words: --json has them"]),
+        (None, "", "length", ["the answer was cut after 5 tokens: raise --max-new-tokens"]),
+    ],
+)
+def test_what_an_answer_does_not_say_of_itself(
+    answered: Any, thoughts: str | None, text: str, finish_reason: str, said: list[str]
+) -> None:
+    answer = replace(answered, thoughts=thoughts, text=text, finish_reason=finish_reason)
+    assert [*about_the_words(answer)] == said
+    shown = [line for line in render(answer, 80) if "│ note " in line]
+    assert len(shown) == len(said)
 
 
 def test_flow_breaks_between_pieces_only() -> None:
