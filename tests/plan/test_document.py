@@ -55,3 +55,15 @@ def test_every_figure_is_at_its_place(clip):
     fit = told["fit"]
     assert (fit["limit_bytes"], fit["from"], fit["reserve_bytes"]) == (10**9, "told", 2**29)
     assert (fit["run"], fit["full"], fit["suggestions"]) == (True, False, [])
+
+
+@pytest.mark.parametrize("gone", ["pictures", "sound"])
+def test_what_a_clip_lacks_and_a_model_that_is_not_there(clip, gone):
+    lacking = replace(clip, **{gone: None})
+    told = plan_json(
+        make_plan(planned_model("qwen2.5-omni-3b"), lacking, Ask()), lacking, Room(1, ""), (False, True), []
+    )
+    assert (told["clip"]["video"] is None, told["clip"]["audio"] is None) == (gone == "pictures", gone == "sound")
+    assert told["model"]["from"] == "published dimensions"
+    assert told["tokens"]["text_counted"] is False
+    assert (told["fit"]["run"], told["fit"]["full"]) == (False, True)
