@@ -197,6 +197,12 @@ def test_the_dtype_asked_for(saved, dtype):
     assert {p.dtype for p in model.thinker.module.parameters()} == {getattr(torch, dtype)}
 
 
+def test_only_small_models_run_in_32_bits_on_a_cpu(saved, monkeypatch):
+    assert load(saved["qwen2.5-omni"]).thinker.dtype == torch.float32
+    monkeypatch.setattr("seats.models.omni.SMALL_BYTES", 1)
+    assert load(saved["qwen2.5-omni"]).thinker.dtype == torch.bfloat16
+
+
 def test_memory_is_checked_before_loading(saved, monkeypatch):
     import transformers
 

@@ -10,7 +10,7 @@ import transformers
 
 from seats.bench.presets import find_preset
 from seats.plan.model import planned_model
-from seats.plan.weights import count_weights
+from seats.plan.weights import count_weights, dtype_bytes
 
 
 @pytest.mark.parametrize("name", ["small", "small-moe", "seats-nano", "Qwen/Qwen2.5-Omni-3B"])
@@ -47,3 +47,16 @@ def test_quantised_weights_are_smaller_but_encoders_stay():
     assert wide > 2 * (weights.vision + weights.audio + weights.embeddings)
     assert (eight - wide) / weights.linear == pytest.approx(1, rel=0.01)
     assert (four - wide) / weights.linear == pytest.approx(0.5, rel=0.2)  # with a scale for every 64
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "dtype", "size"),
+    [
+        ("seats-nano", "cpu", "auto", 4),
+        ("seats-nano", "cuda", "auto", 2),
+        ("qwen2.5-omni-3b", "cpu", "auto", 2),
+        ("qwen2.5-omni-3b", "cpu", "float32", 4),
+    ],
+)
+def test_the_type_is_the_one_that_loading_would_choose(name, device, dtype, size):
+    assert dtype_bytes(planned_model(name), device, dtype) == size
