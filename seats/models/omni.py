@@ -259,7 +259,7 @@ def _load_thinker(
         if bar:
             quiet.enable_progress_bar()
     if info["missing_keys"] or info["mismatched_keys"]:
-        wrong = [*info["missing_keys"], *(m[0] if isinstance(m, tuple) else m for m in info["mismatched_keys"])]
+        wrong = [*info["missing_keys"], *(name for name, *_shapes in info["mismatched_keys"])]
         raise ModelError(
             f"{checkpoint.name} lacks {len(wrong)} weights of its thinker or has them in another shape, for example "
             f"{sorted(map(str, wrong))[0]}: download the checkpoint again"

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import seats.costs.memory
+from seats.bench.presets import find_preset
 from seats.errors import ModelError, OutOfMemoryError, SettingsError
 from seats.methods import Retention, Seats
 from seats.models import omni
@@ -101,7 +102,7 @@ def test_missing_weights_are_named(broken):
 
 def test_weights_of_another_shape_are_named(broken):
     edit(broken / "config.json", lambda config: config["text_config"].update(intermediate_size=81))
-    with pytest.raises(ModelError, match=r"in another shape, for example .*mlp"):
+    with pytest.raises(ModelError, match=r"in another shape, for example [\w.]*\.mlp\.\w+\.weight: download"):
         load(broken)
 
 
@@ -214,6 +215,37 @@ def test_memory_is_checked_before_loading(saved, monkeypatch):
     )
     with pytest.raises(OutOfMemoryError, match=r"needs .* GiB for its weights, cpu has .*choose a smaller --model"):
         load(saved["qwen2.5-omni"])
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "said"),
+    [
+        (
+            "qwen2.5-omni-7b",
+            "cuda",
+            "needs 16.6 GiB for its weights, cuda has 1.5 GiB free: choose a smaller --model, --q",
+        ),
+        (
+            "qwen2.5-omni-7b",
+            "cpu",
+            "16.6 GiB for its weights, cpu has 1.5 GiB free: choose a smaller --model, or another",
+        ),
+        (
+            "qwen3-omni-30b-a3b",
+            "cuda",
+            "59.1 GiB for its weights, cuda has 1.5 GiB free: choose a smaller --model, or an",
+        ),
+    ],
+)
+def test_what_is_said_of_too_little_memory_would_help(name, device, said, tmp_path, monkeypatch):
+    """Nothing is quantised on a CPU, nor the experts that the 30B consists of."""
+    preset = find_preset(name)
+    (tmp_path / "config.json").write_text(
+        json.dumps({**preset.thinker, "model_type": preset.family.config_types[1], "architectures": []})
+    )
+    monkeypatch.setattr(seats.costs.memory, "available_bytes", lambda _: 3 * 2**29)
+    with pytest.raises(OutOfMemoryError, match=said):
+        omni._check_memory(Checkpoint("m", tmp_path), torch.device(device), torch.bfloat16, None)
 
 
 def test_the_host_s_memory_is_checked_where_weights_pass_through_it(saved, monkeypatch):
