@@ -205,6 +205,18 @@ def test_relevance(thinkers, family, layer):
 
 
 @both_families
+@pytest.mark.parametrize(("layer", "of"), [(1, 2), (7, 8), (8, 8)])
+def test_relevance_to_the_question_is_that_of_the_next_layer(thinkers, family, layer, of):
+    """Of one query it is the relevance; the last layer is its own next."""
+    thinker, hidden = thinkers[family], torch.randn(1, 23, 48, generator=torch.Generator().manual_seed(6))
+    rotary = thinker.text.rotary_emb(hidden, torch.arange(23).expand(3, 1, 23))
+    with torch.no_grad():
+        expected = thinker.relevance(of, hidden, rotary)
+        found = thinker.question_relevance(layer, hidden, rotary, 1)
+    torch.testing.assert_close(found, expected)
+
+
+@both_families
 def test_other_models_are_refused_in_one_line(family):
     stock = tiny_thinker(family)
     with pytest.raises(ModelError, match="is not a Qwen-Omni thinker") as caught:
