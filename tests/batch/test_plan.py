@@ -75,8 +75,12 @@ def test_failures_are_asked_again_only_when_told(folder: Folder) -> None:
     assert [row["id"] for row in rows] == ["a.mp4"]
 
 
-def test_a_changed_clip_is_asked_again_and_its_row_goes(folder: Folder) -> None:
-    folder.write(folder.row("a.mp4"), folder.row("b.mp4"))
+@pytest.mark.parametrize("noted", [True, False])
+def test_a_changed_clip_is_asked_again_and_its_row_goes(folder: Folder, noted: bool) -> None:
+    rows = [folder.row("a.mp4"), folder.row("b.mp4")]
+    for row in rows:
+        row["content"]["stat"] = content.stat_of(row["clip"]["path"]) if noted else None
+    folder.write(*rows)
     folder.clip("a.mp4", "CONTENT of a")
     plan, rows = folder.plan(folder.job("a.mp4"), folder.job("b.mp4"))
     assert plan.pending == [folder.job("a.mp4")]
