@@ -63,6 +63,7 @@ def test_the_numbers_are_seen_whatever_the_name(width: int, name: str, monkeypat
     assert "\x1b[31m" not in written.getvalue()
     if width > 60:
         assert ("; " + name.split("\x1b")[0][:5]) in line
+        assert line.index("50/12000") >= 12  # the bar has its room
 
 
 def test_a_plain_log_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,6 +87,14 @@ def test_a_plain_log_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None
     assert len(log) == 3  # every ten seconds
     assert re.fullmatch(r"\d+ of 90 clips; 1 failed, 5\d\.\d clips/min, (1 min|\d+ s) left; \d+\.mp4", log[-1])
     assert "\x1b" not in written.getvalue()
+
+
+def test_verbose_names_each_clip_that_is_done() -> None:
+    for verbose in (True, False):
+        progress, written = shown(None, verbose=verbose)
+        progress.tell(Planned(1, 1, 0, 0))
+        progress.tell(Finished(job("a.mp4"), complete=True))
+        assert ("done: clips/a.mp4\n" in written.getvalue()) == verbose
 
 
 def test_many_failures_are_cut_short_and_quiet_says_nothing() -> None:
