@@ -53,13 +53,17 @@ def test_parquet(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert [row["speedup"] for row in rows] == [None] * 3
 
 
-def test_a_column_is_wide_enough_whatever_comes_first(tmp_path: Path) -> None:
+def test_a_column_is_wide_enough_whatever_comes_first_and_no_wider(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     out, table = tmp_path / "r.jsonl", tmp_path / "r.parquet"
-    rows = [{**make_row("a.mp4"), "seed": 1.5, "odd": "a"}, {**make_row("b.mp4"), "seed": 2, "odd": 3}]
+    rows = [
+        {**make_row("a.mp4"), "seed": 1.5, "odd": "a", "frames": 6},
+        {**make_row("b.mp4"), "seed": 2, "odd": 3, "frames": 8},
+    ]
     out.write_bytes(b"".join(map(to_line, rows)))
     write_table(out, table)
-    assert [(row["seed"], row["odd"]) for row in parquet.read_table(table).to_pylist()] == [(1.5, "a"), (2.0, "3")]
+    read = parquet.read_table(table, columns=["seed", "odd", "frames"])
+    assert [tuple(row.values()) for row in read.to_pylist()] == [(1.5, "a", 6), (2.0, "3", 8)]
 
 
 def test_parquet_without_pyarrow_is_said_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
