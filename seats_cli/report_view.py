@@ -140,14 +140,13 @@ def _latency(group: Group, ascii_only: bool, bars: bool) -> Table:
 
     table = _table("<time", "median", "95th pct.", "share", *["<"] * bars)
     for name, step in group.latency.items():
-        part = name in PARTS_OF_TOTAL
-        shown = step.share is not None and name != "per_output_token"
+        part, share = name in PARTS_OF_TOTAL, None if name == "per_output_token" else step.share
         table.add_row(
             STEP_NAMES[name],
             milliseconds(step.ms.median),
             milliseconds(step.ms.p95),
-            percent(step.share) if shown and step.share is not None else "",
-            *[bar(min(step.share, 1.0), 20, "cyan", ascii_only) if part and step.share is not None else ""] * bars,
+            "" if share is None else percent(share),
+            *["" if share is None or not part else bar(min(share, 1.0), 20, "cyan", ascii_only)] * bars,
             style="" if part else "bold",
         )
     return table

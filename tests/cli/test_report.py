@@ -36,10 +36,39 @@ def test_report_is_the_result(run: Run, results: Path) -> None:
         assert said in " ".join(ran.out.split()), said  # a long folder's name breaks the line elsewhere
     row = next(line for line in ran.out.splitlines() if line.startswith("reading the clip"))
     assert row.split()[3:] == ["500", "ms", "770", "ms", "20.0", "%", "████"]
+    assert "%" not in next(line for line in ran.out.splitlines() if line.startswith("per output token"))
     layers = [line for line in ran.out.splitlines() if line.startswith(("before the LLM", "in layer"))]
     assert [line.split()[:3] for line in layers[:4]] == [
         ["before", "the", "LLM"], ["in", "layer", "2"], ["in", "layer", "3"], ["in", "layer", "4"],
     ]  # fmt: skip
+
+
+def test_the_tables_hold_what_the_rows_add_up_to(run: Run, results: Path) -> None:
+    lines = [" ".join(line.split()) for line in run("report", results).out.splitlines()]
+    for said in (
+        "selection 0 40 0 → 10",
+        "LLM prefill 1.60 k 160 10.0× 400 → 40",  # noqa: RUF001
+        "total 2.24 k 840 2.67× 560 → 210",  # noqa: RUF001
+        "layer average, median 3.8 % 30.0 %",
+        "4.00 s encoding pictures clips/3.mp4 4",
+        "2.00 s encoding pictures clips/5.mp4 7",
+        "1 100.0 % MediaError <clip>: cut off after <n> s",
+        "clips/4.mp4 (line 5)",
+    ):
+        assert said in lines
+    assert sum(line.startswith("selection ") and "→" in line for line in lines) == 1  # not of full tokens
+
+
+def test_what_rows_lack_is_left_out_and_what_they_repeat_is_said(run: Run, tmp_path: Path) -> None:
+    row = ok_row()
+    row["tokens"]["audio"] = {"full": 0, "pre_llm": 0, "per_layer": [0] * 4}
+    row["retention"]["audio"] = row["latency_ms"]["total"] = None
+    out = run("report", write(tmp_path / "r.jsonl", row, row)).out
+    lines = {line[:16].strip(): line.split() for line in out.splitlines()}
+    assert lines["reading the clip"] == ["reading", "the", "clip", "200", "ms", "200", "ms"]
+    assert lines["before the LLM"][3:6] == ["40", "10.0", "%"]
+    assert "1 row with the id and settings of an earlier row" in out
+    assert "slowest" not in out
 
 
 @pytest.mark.parametrize("second", ["Which shape is red?", "Which shape is blue?"])
