@@ -250,7 +250,7 @@ def _against(against: Against) -> Iterator[RenderableType]:
             shown.append(f"here   {one_line(example.answer)}\nthere  {one_line(example.answer_against)}", style="none")
             yield Padding(shown, (0, 0, 0, 2))
         if (more := compared.different_answers - 5) > 0:
-            yield f"  … and {more:,} more" + (f"; --json and --html list {len(compared.examples)}" if more else "")
+            yield f"  … and {more:,} more; --json and --html list {len(compared.examples)}"
     if against.failed_only_here or against.failed_only_there:
         here, there = against.failed_only_here, against.failed_only_there
         yield f"{here:,} failed here and were answered there; {there:,} the other way round"

@@ -130,15 +130,27 @@ def test_a_page_that_cannot_be_is_said_before_the_results_are_read(
 
 
 def test_comparison(run: Run, results: Path, tmp_path: Path) -> None:
-    other = write(tmp_path / "full.jsonl", *(full_row(i, scale=3 * (1 + i), answer="ring") for i in range(4)))
+    other = write(tmp_path / "full.jsonl", *(full_row(i, scale=3 * (1 + i), answer="ring") for i in range(5)))
     ran = run("report", results, "--against", other)
     assert ran.code == 0
+    assert "1 failed here and were answered there; 0 the other way round" in ran.out
+    assert "0 answered only here, 1 only there" in ran.out
     assert "4 questions about the same clips, paired by path" in ran.out
     assert "there    here  there / here  middle 90 % of pairs" in ran.out
     total = [line for line in ran.out.splitlines() if line.startswith("total")][-1]
     assert total.split() == ["total", "7.50", "s", "2.50", "s", "3.00×", "3.00×", "to", "3.00×"]  # noqa: RUF001
     assert "0 answers the same, 4 different" in ran.out
     assert "there  ring" in ran.out
+
+
+@pytest.mark.parametrize("differing", [5, 7])
+def test_five_answers_that_differ_are_shown(run: Run, tmp_path: Path, differing: int) -> None:
+    here = write(tmp_path / "here.jsonl", *(ok_row(i) for i in range(differing)))
+    there = write(tmp_path / "there.jsonl", *(full_row(i, answer="ring") for i in range(differing)))
+    out = run("report", here, "--against", there).out
+    assert out.count("there  ring") == 5
+    assert ("… and 2 more; --json and --html list 7" in out) == (differing == 7)
+    assert "failed here" not in out
 
 
 def test_untrusted_text_is_only_text(run: Run, tmp_path: Path) -> None:
