@@ -26,10 +26,10 @@ def answered(tiny: Path, clips: Path) -> Any:
     return seats.answer(model, clip, question, decode_ms=12.0)
 
 
-def render(answer: Any, width: int, **console: Any) -> list[str]:
+def render(answer: Any, width: int, part: ClipOptions = ClipOptions(), **console: Any) -> list[str]:  # noqa: B008
     out = io.StringIO()
     printed = Console(file=out, width=width, force_terminal=True, color_system=None, **console)
-    printed.print(Summary(answer, ClipOptions(), startup_ms=2500.0))
+    printed.print(Summary(answer, part, startup_ms=2500.0))
     return out.getvalue().splitlines()
 
 
@@ -137,6 +137,22 @@ def test_what_an_answer_does_not_say_of_itself(
     assert [*about_the_words(answer)] == said
     shown = [line for line in render(answer, 80) if "│ note " in line]
     assert len(shown) == len(said)
+
+
+def test_a_part_is_said_to_be_one(answered: Any) -> None:
+    clip = replace(answered.clip, start_s=1.5, audio=None)
+    lines = render(replace(answered, clip=clip), 80, ClipOptions(start=1.5, no_audio=True))
+    assert any("seen    2.5 s of 4.0 s from 1.5 s · " in line for line in lines)
+    assert any("heard   no sound used (--no-audio)" in line for line in lines)
+
+
+def test_full_tokens_are_the_same_in_all_layers(answered: Any) -> None:
+    import seats
+
+    full = seats.answer(answered.model, answered.clip, replace(answered.question, method="full"))
+    whole = "\n".join(render(full, 80))
+    for said, count in (("in the clip", 1), ("all 8 layers", 1), ("100.0 %", 2), ("fewer", 0), ("selection", 0)):
+        assert whole.count(said) == count, said
 
 
 def test_flow_breaks_between_pieces_only() -> None:
