@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
+from seats.units import size
 from seats_cli.flow import Flow, bar
 from seats_cli.options import ClipOptions
 from seats_cli.summary import Summary, about_the_words
@@ -137,6 +138,28 @@ def test_what_an_answer_does_not_say_of_itself(
     assert [*about_the_words(answer)] == said
     shown = [line for line in render(answer, 80) if "│ note " in line]
     assert len(shown) == len(said)
+
+
+def test_times_are_those_of_the_answer(answered: Any) -> None:
+    steps = {"decode_clip": 12, "prepare": 3, "encode_video": 40, "encode_audio": None, "selection": 5, "prefill": 60}
+    overall = {"first_token": 130, "per_output_token": 7, "total": 158}
+    lines = render(replace(answered, latency_ms=steps | overall), 100)
+    time = next(number for number, line in enumerate(lines) if line.startswith("│ time "))
+    assert [line.strip("│ ") for line in lines[time : time + 2]] == [
+        "time    reading 12 ms · preparing 3.0 ms · pictures 40 ms · selection 5.0 ms · prefill 60 ms",
+        "first token 130 ms · 7.0 ms a token · total 158 ms after 2.50 s of start-up",
+    ]
+    single = render(replace(answered, latency_ms=steps | overall | {"per_output_token": None}), 100)
+    assert not any("a token" in line for line in single)
+
+
+def test_verbose_adds_memory_and_the_papers_count(answered: Any) -> None:
+    for verbose in (True, False):
+        out = io.StringIO()
+        summary = Summary(answered, ClipOptions(), startup_ms=2500.0, verbose=verbose)
+        Console(file=out, width=100, color_system=None).print(summary)
+        for said in (f"{size(answered.peak_device_bytes)} peak of the process", "of prefill, as the paper counts"):
+            assert (said in out.getvalue()) == verbose
 
 
 def test_a_part_is_said_to_be_one(answered: Any) -> None:
