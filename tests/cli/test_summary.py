@@ -178,11 +178,15 @@ def test_full_tokens_are_the_same_in_all_layers(answered: Any) -> None:
         assert whole.count(said) == count, said
 
 
-def test_flow_breaks_between_pieces_only() -> None:
-    console = Console(width=20, color_system=None)
+@pytest.mark.parametrize(
+    ("width", "lines"),
+    [(20, ["one two · three four", "five · six"]), (19, ["one two", "three four · five", "six"])],
+)
+def test_flow_breaks_between_pieces_only(width: int, lines: list[str]) -> None:
+    console = Console(width=width, color_system=None)
     with console.capture() as captured:
         console.print(Flow(["one two", "three four", "five", Text("six", style="bold")]))
-    assert [line.rstrip() for line in captured.get().splitlines()] == ["one two · three four", "five · six"]
+    assert [line.rstrip() for line in captured.get().splitlines()] == lines
 
 
 @pytest.mark.parametrize(("share", "text"), [(0, "    "), (1, "████"), (0.5, "██  "), (0.0001, "▏   "), (0.28, "█▏  ")])
