@@ -46,6 +46,15 @@ def test_words_move_to_the_next_line_whole() -> None:
     ]
 
 
+@pytest.mark.parametrize("columns", [1, 2, 5])
+def test_a_table_has_its_turn_down_to_its_longest_words(columns: int) -> None:
+    least = len("reading") + columns * (2 + len("1,234 ms"))
+    narrowest = lines(least, made(columns), made(0))
+    assert max(map(len, narrowest)) == least
+    assert "\n".join(narrowest).count("1,234 ms") == columns
+    assert lines(least - 1, made(columns), made(0)) == lines(least - 1, made(0))
+
+
 def test_where_a_word_would_be_broken_the_next_table_has_its_turn() -> None:
     assert lines(26, made(2), made(1)) == lines(26, made(1))
 
