@@ -192,3 +192,8 @@ def test_flow_breaks_between_pieces_only(width: int, lines: list[str]) -> None:
 @pytest.mark.parametrize(("share", "text"), [(0, "    "), (1, "████"), (0.5, "██  "), (0.0001, "▏   "), (0.28, "█▏  ")])
 def test_bar(share: float, text: str) -> None:
     assert bar(share, 4, "cyan", ascii_only=False).plain == text
+
+
+@pytest.mark.parametrize(("share", "text"), [(0, "    "), (1, "####"), (0.5, "##  "), (0.0001, "#   "), (0.7, "### ")])
+def test_bar_in_ascii(share: float, text: str) -> None:
+    assert bar(share, 4, "cyan", ascii_only=True).plain == text
