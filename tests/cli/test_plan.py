@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from seats.units import flops, size
 from tests.cli.conftest import Ran
 from tests.media.make import tone, write_clip
 
@@ -47,6 +48,41 @@ def test_it_is_what_ask_reports(run: Run, clips: Path, tiny: Path) -> None:
     assert planned["flops"]["parts"] == asked["flops"]["parts"]
     assert planned["flops"]["full"] == asked["flops"]["full"]
     assert planned["memory_bytes"]["run"]["kv_cache"] == asked["memory_bytes"]["kv_cache"]
+
+
+def test_the_table_holds_what_the_document_does(run: Run, clips: Path) -> None:
+    asked = ("plan", clips / "both.mp4", "--model", "seats-nano", "--max-vram", "2G")
+    said = json.loads(run(*asked, "--json").out)
+    lines = [" ".join(line.split()) for line in run(*asked).out.splitlines()]
+    tokens, costs, memory = said["tokens"], said["flops"], said["memory_bytes"]
+    mean = sum(tokens["total_per_layer"]) / said["model"]["layers"]
+    for told in (
+        "model seats-nano · qwen2.5-omni · 32 bit · on cpu",
+        "clip 4.0 s of 4.0 s · 8 frames at 2 fps · 196×168 · 4.0 s of sound",  # noqa: RUF001
+        f"tokens 2 windows · ±{tokens['later_within']} tokens after the first drop",
+        "full tokens seats 10%",
+        *(f"{name} tokens {tokens[name]['full']} {tokens[name]['pre_llm']}" for name in ("video", "audio")),
+        f"FLOPs {flops(costs['full'])} {flops(costs['run'])}",
+        f"weights {size(memory['weights'])} {size(memory['weights'])}",
+        f"KV cache alone {size(memory['full']['kv_cache'])} {size(memory['run']['kv_cache'])}",
+        f"memory {size(memory['full']['total'])} {size(memory['run']['total'])}",
+        "Fits into 2.00 GiB (--max-vram).",
+    ):
+        assert told in lines, told
+    assert any(line.startswith("mean of layers ") and line.endswith(f" {mean:.0f}") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("model", "method", "told"),
+    [
+        ("Qwen/Qwen2.5-Omni-7B", "full", "tokens 2 windows · text estimated (no tokenizer.json on disk)"),
+        ("seats-nano", "full", "tokens 2 windows"),
+        ("seats-nano", "omnizip", "tokens 2 windows · what omnizip keeps depends on the clip"),
+    ],
+)
+def test_what_is_not_known_beforehand_is_said(run: Run, clips: Path, model: str, method: str, told: str) -> None:
+    ran = run("plan", clips / "both.mp4", "--model", model, "--method", method, "--keep", "35%", "--max-vram", "40G")
+    assert told in [" ".join(line.split()) for line in ran.out.splitlines()], ran.err
 
 
 def test_parts_of_flops_that_are_shown_add_up_for_each_column(run: Run, tmp_path: Path) -> None:
