@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from seats.units import flops, size
 from tests.cli.conftest import Ran
@@ -83,6 +84,12 @@ def test_the_table_holds_what_the_document_does(run: Run, clips: Path) -> None:
 def test_what_is_not_known_beforehand_is_said(run: Run, clips: Path, model: str, method: str, told: str) -> None:
     ran = run("plan", clips / "both.mp4", "--model", model, "--method", method, "--keep", "35%", "--max-vram", "40G")
     assert told in [" ".join(line.split()) for line in ran.out.splitlines()], ran.err
+
+
+def test_one_picture_has_no_length(run: Run, tmp_path: Path) -> None:
+    Image.new("RGB", (336, 168), "red").save(tmp_path / "a.png")
+    out = run("plan", tmp_path / "a.png", "--model", "seats-nano").out
+    assert re.search(r"^clip +one picture · \d+×\d+ *$", out, re.MULTILINE), out  # noqa: RUF001
 
 
 def test_parts_of_flops_that_are_shown_add_up_for_each_column(run: Run, tmp_path: Path) -> None:
