@@ -39,10 +39,14 @@ def test_file_then_environment_then_flag(
     assert asked_keep(run, clips, "--keep", "15") == 10
 
 
-def test_file_in_the_usual_place(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    (tmp_path / "seats").mkdir()
-    (tmp_path / "seats" / "config.toml").write_text("keep = 200")
+@pytest.mark.parametrize(("variable", "folder"), [("XDG_CONFIG_HOME", "seats"), ("HOME", ".config/seats")])
+def test_file_in_the_usual_place(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, folder: str
+) -> None:
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.setenv(variable, str(tmp_path))
+    (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / folder / "config.toml").write_text("keep = 200")
     ran = run("ask", "clip.mp4", "what ?")
     assert ran.code == 2
     assert "out of range" in ran.line
