@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from seats.batch.settings import AnswerSettings, Setup, digest_of
+from seats.plan.limit import Limit
+
+CHANGES: dict[str, list[dict[str, Any]]] = {
+    "model": [{"dtype": "bfloat16"}, {"quantize": "4bit"}],
+    "clip": [{"start_s": 1.0}, {"end_s": 1.0}, {"use_video": False}, {"use_audio": False}],
+    "answer": [
+        {"method": "seats+"},
+        {"keep": 25.0},
+        {"keep_video": 0.2},
+        {"keep_audio": 0.2},
+        {"kv": "drop"},
+        {"system": "Be brief."},
+        {"max_new_tokens": 9},
+        {"temperature": 1.0},
+        {"seed": 1},
+        {"compare": True},
+    ],
+}
 
 
 def test_retention_means_nothing_to_full_tokens(setup: Setup) -> None:
@@ -13,3 +34,19 @@ def test_retention_means_nothing_to_full_tokens(setup: Setup) -> None:
 
     assert digest(method="full") == digest(method="full", keep=35.0, keep_video=0.5, keep_audio=0.5)
     assert digest(method="seats") != digest(method="seats", keep=35.0)
+
+
+@pytest.mark.parametrize(("part", "changed"), [(part, change) for part, all_of in CHANGES.items() for change in all_of])
+def test_what_changes_an_answer_makes_another_batch(setup: Setup, part: str, changed: dict[str, Any]) -> None:
+    parts = {"model": setup.model, "clip": setup.clip, "answer": AnswerSettings()}
+    assert digest_of(**parts) != digest_of(**parts | {part: replace(parts[part], **changed)})
+
+
+def test_how_finely_a_clip_is_seen_makes_another_batch_and_where_it_runs_does_not(setup: Setup) -> None:
+    model, clip, answer = setup.model, setup.clip, AnswerSettings()
+    finer = [clip.sampling.changed(**change) for change in ({"fps": 3.0}, {"max_frames": 4}, {"max_pixels": 50_000})]
+    clips = [clip, *(replace(clip, sampling=sampling) for sampling in finer)]
+    clips += [replace(clip, limit=Limit(size, model.checkpoint)) for size in (2**30, 2**31)]
+    assert len({digest_of(model, one, answer) for one in clips}) == len(clips)
+    elsewhere = replace(model, device="cuda:1", threads=7), replace(clip, timeout_s=1.0, memory_bytes=2**20)
+    assert digest_of(*elsewhere, answer) == digest_of(model, clip, answer)
