@@ -131,6 +131,7 @@ def test_a_table_breaks_no_word_and_loses_no_column_in_a_pipe(monkeypatch, capsy
         "label": "divprune-om 12.5%",
         "error": None,
         "latency_ms": dict.fromkeys((*steps, "first_token", "per_output_token"), spread),
+        "from_file_ms": {"first_token": spread},
         "speedup": dict.fromkeys(("selection_and_prefill", "over_stock", "vision_over_stock", "first_token"), spread),
         "flops": {"selection_and_prefill": 1e12, "reduction": 8.0, "reduction_over_stock": 8.0},
         "rate_share": {"vision_encoder": 0.5, "prefill": 0.5},
@@ -140,7 +141,7 @@ def test_a_table_breaks_no_word_and_loses_no_column_in_a_pipe(monkeypatch, capsy
     monkeypatch.delenv("COLUMNS")
     OutputConsole().print(tables({"rows": [row]}))
     piped = capsys.readouterr().out
-    for heading in ("selection + prefill", "first token", "selecting, of full prefill", "peak memory"):
+    for heading in ("selection + prefill", "first token from the file", "selecting, of full prefill", "peak memory"):
         assert heading in piped
     monkeypatch.setenv("COLUMNS", "100")
     OutputConsole().print(tables({"rows": [row]}))
@@ -150,3 +151,5 @@ def test_a_table_breaks_no_word_and_loses_no_column_in_a_pipe(monkeypatch, capsy
     for name in ("prepare", "vision", "saliency", "selection", "prefill", "first", "token", "selecting,", "memory"):
         assert name in words
     assert {"divprune-om", "12.5%"} <= words
+    assert narrow.count("divprune-om 12.5%") == 6  # each of the three goes on once
+    assert narrow.count("time, median") == narrow.count("times faster than full tokens") == 1
