@@ -71,7 +71,7 @@ def test_a_folder_without_a_model_is_named_beside_the_others(run: Run, tiny: Pat
 
 def test_a_config_of_nonsense_hides_no_other_model(run: Run, tiny: Path, tmp_path: Path) -> None:
     said = json.loads((tiny / "config.json").read_text())
-    said["text_config"]["hidden_size"] = "wide"
+    said["vision_config"]["fullatt_block_indexes"] = 3
     (tmp_path / "config.json").write_text(json.dumps(said))
     ran = run("models", tmp_path, tiny, "--json")
     assert ran.code == 1

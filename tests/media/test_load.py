@@ -216,7 +216,7 @@ def _refuse(*_args, **_kwargs):
 def test_an_mp4_without_its_index_is_refused(clips, plain_clip):
     cut = clips / "no-index.mp4"
     cut.write_bytes(plain_clip.read_bytes()[:-20_000])
-    with pytest.raises(MediaError, match="cut off"):
+    with pytest.raises(MediaError, match="only a part of one"):
         load_clip(cut)
 
 
