@@ -69,6 +69,21 @@ def test_device_cpu_wants_no_gpu() -> None:
     assert "--device cpu" in choose.choose_model("cpu", offline=True).line
 
 
+@pytest.mark.parametrize(
+    ("device", "free"), [("auto", 8), ("cuda", 8), ("cuda:0", 8), ("cuda:1", 16), ("cuda:2", None), ("mps", None)]
+)
+def test_the_memory_is_that_of_the_gpu_that_would_be_used(
+    monkeypatch: pytest.MonkeyPatch, device: str, free: int | None
+) -> None:
+    monkeypatch.setattr(choose, "gpu_driver_here", lambda: True)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda index: ((8, 16)[index], 80))
+    assert choose.free_gpu_bytes(device) == free
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert choose.free_gpu_bytes(device) is None
+
+
 def test_a_gpu_that_is_no_number_is_left_to_loading(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choose, "gpu_driver_here", lambda: True)
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
