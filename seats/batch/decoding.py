@@ -137,8 +137,8 @@ def _why(path: str, ended: str, timeout_s: float, memory: int) -> MediaError:
         return Deadline(timeout_s, Path(path)).error()
     if ended == _OUTGREW:
         return MediaError(
-            f"{path}: reading took more than {memory / 2**30:.2g} GiB of memory; allow more, or lower "
-            "the frames or their size"
+            f"{path}: reading took more than {memory / 2**30:.2g} GiB of memory; allow more with "
+            "--decode-memory, or lower the frames or their size"
         )
     if ended == _KILLED:
         return MediaError(
