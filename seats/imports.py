@@ -11,7 +11,7 @@ from contextlib import contextmanager
 def lasting_imports() -> Iterator[None]:
     """Keep Python's search for garbage away from what is imported within, then and for good.
 
-    torch and transformers make about a million objects that stay. Going through them over and over takes a quarter of
+    torch and transformers make some 600,000 objects that stay. Going through them over and over takes a quarter of
     the time of their import, and two more looks at all of them, 0.3 s each, would fall into what comes next. For a
     process of our own, early: garbage that is there at the end stays too.
     """
