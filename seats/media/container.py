@@ -150,9 +150,16 @@ def seek_to(container: InputContainer, stream: Any, time_s: float) -> bool:
 
 
 def start_of(container: InputContainer) -> float:
-    """Return the container's first timestamp, seconds: time 0 of the clip."""
+    """Return the container's first timestamp, seconds: time 0 of the clip.
+
+    A transport stream of several programs has a clock for each: that of the streams to use counts.
+    """
     if container.start_time is None and "matroska" in container.format.name:
         return _first_timestamp(container.name)
+    if _has_programs(container):
+        used = video_streams(container)[:1] + audio_streams(container)[:1]
+        starts = [float(s.start_time * s.time_base) for s in used if s.start_time is not None]
+        return min(starts, default=0.0)
     return (container.start_time or 0) / av.time_base
 
 
@@ -211,20 +218,28 @@ def video_streams(container: InputContainer) -> list[Any]:
 def audio_streams(container: InputContainer) -> list[Any]:
     """Return the sound streams, the one to use first.
 
-    A stream marked as default wins, then one that is not a commentary or made for impaired hearing or sight,
-    then the first.
+    In a transport stream of several programs that of the pictures to use wins. Then a stream marked as default, then
+    one that is not a commentary or made for impaired hearing or sight, then the first.
     """
     D = av.stream.Disposition
     special = D.comment | D.hearing_impaired | D.visual_impaired | D.karaoke
+    first = None
+    if _has_programs(container):
+        first = container.streams.best("audio", related=video_streams(container)[0])
     return sorted(
         container.streams.audio,
         key=lambda s: (
             not _decodable(s),
+            first is not None and s.index != first.index,
             not s.disposition & D.default,
             bool(s.disposition & special),
             s.index,
         ),
     )
+
+
+def _has_programs(container: InputContainer) -> bool:
+    return container.format.name == "mpegts" and len(video_streams(container)) > 1
 
 
 def packets(container: InputContainer, stream: Any, deadline: Deadline) -> Iterator[Any]:

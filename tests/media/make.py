@@ -119,6 +119,37 @@ def _write_sound(out, stream, samples: np.ndarray, rate: int, start_s: float) ->
     out.mux(stream.encode())
 
 
+def write_programs(path: Path, *programs: dict) -> Path:
+    """Write a transport stream of several programs, each as `write_clip` makes it, and return its path."""
+    packets, table = [], bytearray()
+    for number, program in enumerate(programs, 1):
+        tables, first = 256 * number, 256 * number + 1
+        ids = {"mpegts_pmt_start_pid": f"{tables}", "mpegts_start_pid": f"{first}", "mpegts_service_id": f"{number}"}
+        one = write_clip(path.with_stem(f"{path.stem}{number}"), container_options=ids, **program).read_bytes()
+        parts = [one[at : at + 188] for at in range(0, len(one), 188)]
+        # without this program's own list of programs (0) and their names (17)
+        packets.append([part for part in parts if ((part[1] & 31) << 8 | part[2]) not in (0, 17)])
+        table += number.to_bytes(2) + (0xE000 | tables).to_bytes(2)
+    section = bytes([0, 0xB0, 9 + len(table), 0, 1, 0xC1, 0, 0]) + table
+    start = bytes([0x47, 0x40, 0, 0x10, 0]) + section + _crc_of_mpeg(section)
+    turns = max(map(len, packets))
+    with path.open("wb") as out:
+        out.write(start.ljust(188, b"\xff"))
+        for turn in range(turns):
+            for parts in packets:
+                out.write(b"".join(parts[turn * len(parts) // turns : (turn + 1) * len(parts) // turns]))
+    return path
+
+
+def _crc_of_mpeg(section: bytes) -> bytes:
+    rest = 0xFFFFFFFF
+    for byte in section:
+        rest ^= byte << 24
+        for _ in range(8):
+            rest = (rest << 1 ^ 0x04C11DB7 * (rest >> 31)) & 0xFFFFFFFF
+    return rest.to_bytes(4)
+
+
 def write_bare(path: Path, loud_s: tuple[float, float]) -> Path:
     """Write 20 s of sound without a header that covers the file: few bits of silence, and noise between two times."""
     rate = 44_100

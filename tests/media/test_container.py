@@ -11,6 +11,7 @@ from seats.media.container import Deadline, open_media
 
 Disposition = av.stream.Disposition
 PLAIN = Disposition(0)
+MP4 = SimpleNamespace(name="mov,mp4,m4a,3gp,3g2,mj2")
 
 
 def stream(index, disposition, width):
@@ -31,7 +32,7 @@ def stream(index, disposition, width):
 )
 def test_a_commentary_is_not_the_sound_unless_it_is_the_default(marks, used):
     streams = [stream(index, mark, 0) for index, mark in enumerate(marks)]
-    opened = SimpleNamespace(streams=SimpleNamespace(audio=streams))
+    opened = SimpleNamespace(format=MP4, streams=SimpleNamespace(audio=streams))
     assert container.audio_streams(opened)[0].index == used
 
 
@@ -53,7 +54,7 @@ def test_the_largest_pictures_are_used_unless_others_are_the_default(pictures, u
 def test_a_stream_without_a_decoder_is_used_last():
     unknown = SimpleNamespace(index=0, disposition=Disposition.default, codec_context=None)
     streams = [unknown, stream(1, PLAIN, 160)]
-    opened = SimpleNamespace(streams=SimpleNamespace(audio=streams, video=streams))
+    opened = SimpleNamespace(format=MP4, streams=SimpleNamespace(audio=streams, video=streams))
     assert container.audio_streams(opened)[0].index == container.video_streams(opened)[0].index == 1
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from seats.errors import MediaError, SettingsError
 from seats.media import Clip, FrameSampling, load_clip, probe
-from tests.media.make import busy, numbers, tone, write_clip
+from tests.media.make import busy, numbers, tone, write_clip, write_programs
 
 
 def test_a_clip_has_both_on_one_clock(plain_clip):
@@ -87,6 +87,26 @@ def test_a_stream_that_was_not_asked_for_is_not_missed(clips):
     assert load_clip(path).notes == ("2 audio streams in the file; the default or first one is used",)
     path = write_clip(clips / "unequal.avi", frames=150, codec="mpeg4", sound=tone(1.0), sound_codec="mp2")
     assert load_clip(path, use_video=False).notes == ()
+
+
+@pytest.mark.parametrize("large", [0, 1])
+@pytest.mark.parametrize("apart_s", [0.0, 5000.0])
+def test_pictures_and_sound_are_of_one_program_on_its_clock(clips, large, apart_s):
+    programs = [
+        {
+            "frames": 120,
+            "size": (320, 240) if number == large else (160, 120),
+            "sound": tone(4.0, hertz=1000.0 if number == large else 440.0),
+            "video_start_s": 10 + number * apart_s,
+            "sound_start_s": 10 + number * apart_s,
+        }
+        for number in (0, 1)
+    ]
+    clip = load_clip(write_programs(clips / f"programs-{large}-{apart_s:g}.ts", *programs))
+    assert clip.video.source_width == 320
+    assert numbers(clip.video)[0] == 0
+    assert (len(clip.video.pixels), clip.duration_s) == (8, pytest.approx(4.0, abs=0.1))
+    assert np.abs(np.fft.rfft(clip.audio.waveform[16_000:32_000])).argmax() == 1000
 
 
 def test_undecodable_pictures_leave_the_sound(clips):
