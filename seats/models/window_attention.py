@@ -58,7 +58,7 @@ def windowed_attention(
         scale = {} if scaling is None or scaling == q.shape[-1] ** -0.5 else {"scale": scaling}
         return varlen(q, k, v, cu, cu, longest, longest, **scale).unsqueeze(0), None
     windows = _windows(cu_seq_lens_q)
-    if len(windows) == 1 and windows[0][0] is None:
+    if len(windows) == 1:
         return _batched(q, k, v, windows[0][1], scaling).unsqueeze(0), None
     out = torch.empty_like(q)
     for rows, length in windows:
