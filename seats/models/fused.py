@@ -59,8 +59,8 @@ def use_fused_blocks(thinker: Thinker, *, anywhere: bool = False) -> None:
     for block in vision.blocks:
         _replace(block.attn, _vision_attention)
         if hasattr(block.mlp, "gate_proj"):
-            _align(block.mlp)
             _replace_gated(block.mlp, _gated)
+            _align(block.mlp)
             _replace(block, _vision_block)
     for layer in thinker.layers:
         _join(layer.self_attn)
@@ -258,11 +258,11 @@ def _projected(attention: Any, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
 
 
 def _align(mlp: Any) -> None:
-    """Add columns of zeros to an MLP whose inner rows are no multiple of 16 bytes."""
+    """Add columns of zeros to an MLP with a forward of ours whose inner rows are no multiple of 16 bytes."""
     linears = (mlp.gate_proj, mlp.up_proj, mlp.down_proj)
     inner = mlp.gate_proj.out_features
     missing = -inner % _ALIGNED
-    if not missing or hasattr(mlp, "_seats_width"):
+    if not missing or not _ours(mlp):
         return
     if any(type(linear) is not nn.Linear or linear.bias is None for linear in linears):
         return

@@ -71,9 +71,9 @@ def pairs():
 def test_nothing_that_a_prompt_goes_through_changes(pairs, family, monkeypatch):
     stock, ours = pairs[family]
     used = []
-    for name in ("rotate", "gate"):
-        original = getattr(fused, name)
-        monkeypatch.setattr(fused, name, lambda *x, name=name, original=original: used.append(name) or original(*x))
+    for place, name in ((fused, "rotate"), (fused, "gate"), (fused, "_add_norm"), (fused.F, "rms_norm")):
+        original = getattr(place, name)
+        monkeypatch.setattr(place, name, lambda *x, name=name, original=original: used.append(name) or original(*x))
     expected = outputs(stock)
     assert used == []
     for mine, theirs in zip(outputs(ours), expected, strict=True):
@@ -81,18 +81,20 @@ def test_nothing_that_a_prompt_goes_through_changes(pairs, family, monkeypatch):
     blocks = len(ours.vision.blocks) + 3 * len(ours.layers)  # with both decoding steps
     assert used.count("rotate") == 2 * blocks
     assert used.count("gate") == (blocks if family == "qwen2.5-omni" else 0)
+    assert used.count("_add_norm") == (len(ours.vision.blocks) if family == "qwen2.5-omni" else 0)
+    assert used.count("rms_norm") > 2 * 3 * len(ours.layers)  # with the last one, and those of blocks, queries and keys
 
 
 def test_long_prompts_go_through_the_mlp_in_parts(pairs, monkeypatch):
     _, ours = pairs["qwen2.5-omni"]
     mlp, rows = ours.layers[0].mlp, []
-    x = torch.randn(1, 37, 48, generator=torch.Generator().manual_seed(6))
+    x = torch.randn(1, 130, 48, generator=torch.Generator().manual_seed(6))
     whole = mlp(x)
-    monkeypatch.setattr(fused, "ROWS_AT_ONCE", 16)
+    monkeypatch.setattr(fused, "ROWS_AT_ONCE", 60)
     handle = mlp.gate_proj.register_forward_hook(lambda _, args, __: rows.append(args[0].shape[1]))
     torch.testing.assert_close(mlp(x), whole)
     handle.remove()
-    assert rows == [16, 16, 5]
+    assert rows == [60, 60, 10]
 
 
 @both_families
@@ -150,7 +152,7 @@ def test_stock_code_comes_back_for_a_while(pairs, family):
     with torch.inference_mode(), stock_blocks(ours):  # as a benchmark does
         for one, other in zip(outputs(ours), outputs(stock), strict=True):
             assert torch.equal(one, other)
-    assert not any(parameter.is_inference() for parameter in ours.module.parameters())
+    assert not any(parameter.is_inference() or parameter.requires_grad for parameter in ours.module.parameters())
 
 
 @both_families
@@ -165,19 +167,25 @@ def test_on_a_cpu_only_patches_are_embedded_otherwise(family):
 
 def test_a_forward_that_someone_else_replaced_stays():
     thinker = odd_thinker("qwen2.5-omni")
-    theirs = thinker.layers[0].self_attn.forward = lambda *_, **__: None
+    modules = thinker.layers[0].self_attn, thinker.vision.blocks[0].mlp
+    weights = [parameter for module in modules for parameter in module.parameters()]
+    for module in modules:
+        module.forward = lambda *_, **__: None
+    theirs = [module.forward for module in modules]
     use_fused_blocks(thinker, anywhere=True)
-    assert thinker.layers[0].self_attn.forward is theirs
+    assert [module.forward for module in modules] == theirs
+    after = [parameter for module in modules for parameter in module.parameters()]
+    assert all(one is other for one, other in zip(after, weights, strict=True))
 
 
 def test_a_vision_mlp_that_someone_else_replaced_is_called(pairs):
     _, ours = pairs["qwen2.5-omni"]
     block, calls = copy.deepcopy(ours.vision.blocks[0]), []
     block.forward = fused._Fused(fused._vision_block, block)  # the copy's own, not the original's
-    block.attn.forward = lambda x, *_: torch.zeros_like(x)
+    block.attn.forward = lambda x, *_: torch.full_like(x, 2)
     x = torch.randn(7, ours.vision.config.hidden_size, generator=torch.Generator().manual_seed(9))
     block.mlp.forward = lambda normed: calls.append(normed) or torch.ones_like(normed)
-    torch.testing.assert_close(block(x), x + 1)
+    torch.testing.assert_close(block(x), x + 3)
     assert len(calls) == 1
 
     class Adapted(torch.nn.Linear):
