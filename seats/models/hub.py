@@ -6,9 +6,13 @@ import shutil
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from seats.errors import ModelError
-from seats.models.checkpoint import WANTED, Checkpoint, find_checkpoint
+from seats.models.checkpoint import WANTED, find_checkpoint
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import RepoSibling
 
 TIMEOUT_S = 3.0
 
@@ -31,9 +35,9 @@ def fetch_plan(model: str, *, offline: bool = False, revision: str | None = None
     """
     missing = None if offline else _missing_online(model, revision)
     if missing is None:
-        missing = 0 if _whole_in_cache(model, revision) else None
-    if missing is None:
-        return None
+        if cached_bytes(model, revision=revision) is None:
+            return None
+        missing = 0
     folder = cache_folder()
     return FetchPlan(missing, free_bytes(folder), folder)
 
@@ -55,34 +59,32 @@ def free_bytes(folder: Path) -> int:
     return 0
 
 
-def cached_bytes(model: str) -> int | None:
-    """Bytes of a model's weights in the cache, None if it is not there as a whole."""
+def cached_bytes(model: str, *, revision: str | None = None) -> int | None:
+    """Bytes of a model's weights on this disk, None if they are not whole. Never asks the hub."""
     try:
-        checkpoint = find_checkpoint(model, offline=True)
+        checkpoint = find_checkpoint(model, offline=True, revision=revision)
         return sum(file.stat().st_size for file in checkpoint.weight_files)
     except (ModelError, OSError):
         return None
 
 
 def _missing_online(model: str, revision: str | None) -> int | None:
-    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub import HfApi
 
     try:
         info = HfApi().model_info(model, revision=revision, timeout=TIMEOUT_S, files_metadata=True)
         wanted = [file for file in info.siblings or () if any(fnmatch(file.rfilename, p) for p in WANTED)]
-        missing = [
-            file
-            for file in wanted
-            if not isinstance(try_to_load_from_cache(model, file.rfilename, revision=info.sha), str)
-        ]
+        return sum(file.size or 0 for file in wanted if not _in_cache(model, file, info.sha))
     except Exception:  # the libraries below raise many kinds; the download meets the same one and names it
         return None
-    return sum(file.size or 0 for file in missing)
 
 
-def _whole_in_cache(model: str, revision: str | None) -> bool:
-    try:
-        checkpoint: Checkpoint = find_checkpoint(model, offline=True, revision=revision)
-        return bool(checkpoint.weight_files)
-    except ModelError:
-        return False
+def _in_cache(model: str, file: RepoSibling, commit: str | None) -> bool:
+    """Whether a file is there as it was at a commit, be it fetched for another: only changed files are fetched anew."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if isinstance(try_to_load_from_cache(model, file.rfilename, revision=commit), str):
+        return True
+    content = file.lfs.sha256 if file.lfs else file.blob_id
+    blobs = cache_folder() / f"models--{model.replace('/', '--')}" / "blobs"
+    return content is not None and (blobs / content).is_file()
