@@ -25,7 +25,7 @@ def allocations(device: torch.device | str = "cpu") -> Iterator[Allocations]:
 
     On CUDA: the caching allocator's own count (`max_memory_allocated`), whose peak is reset. Elsewhere: every
     allocation and release that torch's CPU allocator reports to `torch.profiler`, temporaries inside kernels included;
-    memory that numpy or a library takes for itself is not seen.
+    not seen are memory that numpy or a library takes for itself, and the release of what was there before.
     """
     import torch
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class StepTimer:
     """Adds up milliseconds per named step.
 
-    On CUDA it records events on the device's current stream and waits for them once, in `ms`. On other
-    accelerators, which have no such events everywhere, it waits for the device around every step.
+    On CUDA it records events on the device's current stream and waits for them once, in `ms`. On MPS it waits for the
+    device around every step.
     """
 
     def __init__(self, device: torch.device | str = "cpu") -> None:

@@ -35,6 +35,16 @@ def test_a_step_that_fails_is_counted_and_still_fails():
     assert timer.ms()["broken"] >= 20
 
 
+def test_a_device_without_events_is_waited_for_around_every_step(monkeypatch):
+    happened = []
+    monkeypatch.setattr(torch.mps, "synchronize", lambda: happened.append("wait"))
+    timer = StepTimer("mps:0")
+    for _ in range(2):
+        with timer.step("work"):
+            happened.append("work")
+    assert happened == ["wait", "work", "wait"] * 2
+
+
 def test_ms_is_a_copy():
     timer = StepTimer(torch.device("cpu"))
     timer.add("a", 1)

@@ -17,6 +17,7 @@ from seats.inference.answer import Question, answer
 from seats.inference.encode import encode_clip
 from seats.inference.generate import Decoding
 from seats.inference.report import answer_json
+from seats.inference.turns import turn_of
 from seats.media import load_clip
 from seats.methods import method_class
 from seats.models.checkpoint import Checkpoint
@@ -361,3 +362,19 @@ def test_threads_take_turns(models, files):
         assert made.text == expected.text
         assert made.trace.layers == expected.trace.layers
     assert "forward" not in model.thinker.text.__dict__
+
+
+def test_another_question_may_be_asked_in_the_middle_of_an_answer(models, files):
+    model = models["qwen2.5-omni"]
+    clip = load_clip(files["no picture"], sampling=model.sampling)
+    outer, inner = (Question(text, decoding=Decoding(max_new_tokens=6)) for text in ("what is red ?", "how many ?"))
+    expected = [answer(model, clip, asked).text for asked in (outer, inner)]
+    found = []
+
+    def on_text(_):
+        if not found:
+            assert turn_of(model).acquire(blocking=False)  # or it would wait for itself
+            turn_of(model).release()
+            found.append(answer(model, clip, inner).text)
+
+    assert [answer(model, clip, outer, on_text=on_text).text, *found] == expected
