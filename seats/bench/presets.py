@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,15 +62,10 @@ def _of_checkpoint(name: str) -> Preset:
     from seats.models.checkpoint import find_checkpoint
     from seats.models.omni import model_shape
 
-    checkpoint = find_checkpoint(name, offline=True)
+    checkpoint = find_checkpoint(name)
     shape = model_shape(checkpoint)
     thinker = checkpoint.config.get("thinker_config") or checkpoint.config
-    # What describes the file, not the model, is no argument of a config class.
-    kept = {key: value for key, value in json.loads(json.dumps(thinker)).items() if key not in _FILE_KEYS}
-    return Preset(name, shape.family, kept, small=name == "seats-nano", settings=checkpoint.stage_settings)
-
-
-_FILE_KEYS = ("architectures", "model_type", "transformers_version", "torch_dtype", "dtype", "_name_or_path")
+    return Preset(name, shape.family, thinker, small=name == "seats-nano", settings=checkpoint.stage_settings)
 
 
 def _qwen25(hidden: int, intermediate: int, layers: int, heads: int, kv_heads: int, vocab: int) -> dict[str, Any]:

@@ -5,9 +5,11 @@ import json
 import pytest
 import torch
 
-from seats.bench.build import parameters, random_thinker, weight_bytes
+from seats.bench.build import dtype_for, parameters, random_thinker, weight_bytes
 from seats.bench.presets import PRESETS, find_preset
 from seats.errors import ModelError, OutOfMemoryError
+from seats.models.checkpoint import find_checkpoint
+from seats.models.omni import model_shape
 from tests.bench.small import small_preset
 from tests.tiny import FAMILIES, tiny_config
 
@@ -48,15 +50,29 @@ def test_what_does_not_fit_is_refused_before_it_is_made(monkeypatch):
 
 def test_names():
     assert find_preset("Qwen/Qwen2.5-Omni-3B") is PRESETS["qwen2.5-omni-3b"]
-    assert find_preset("seats-nano").shape.num_layers > 2
     with pytest.raises(ModelError, match=r"choose qwen2\.5-omni-7b, .* or a folder"):
         find_preset("Qwen/Qwen2.5-Omni-8B")
 
 
+def test_the_built_in_model_is_measured_as_it_runs():
+    nano = find_preset("seats-nano")
+    assert nano.shape == model_shape(find_checkpoint("seats-nano"))
+    assert [dtype_for(preset, "auto") for preset in (nano, PRESETS["small"])] == [torch.float32] * 2
+    assert dtype_for(PRESETS["qwen2.5-omni-7b"], "auto") is torch.bfloat16
+
+
+@pytest.mark.parametrize("with_speech", [False, True])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_folder_with_a_config(tmp_path, family):
+def test_a_folder_with_a_config(tmp_path, family, with_speech):
     config = tiny_config(family)
-    (tmp_path / "config.json").write_text(json.dumps(config.to_dict()))
+    said = config.to_dict() | {
+        "architectures": ["Thinker"],
+        "transformers_version": "5.20.0",
+        "torch_dtype": "bfloat16",
+    }
+    if with_speech:
+        said = {"model_type": said["model_type"].removesuffix("_thinker"), "thinker_config": said}
+    (tmp_path / "config.json").write_text(json.dumps(said))
     preset = find_preset(str(tmp_path))
     assert (preset.family_name, preset.shape.num_layers) == (family, 8)
     made = preset.config()
