@@ -134,6 +134,9 @@ def test_animated_webp_is_named(tmp_path):
         (180, False, lambda p: np.rot90(p, 2)),
         (270, False, lambda p: np.rot90(p, 3)),
         (0, True, lambda p: p[:, ::-1]),
+        (30, False, lambda p: p),  # a player would show corners; the nearest quarter turn is read
+        (120, False, lambda p: np.rot90(p, 1)),
+        (200, False, lambda p: np.rot90(p, 2)),
     ],
 )
 def test_rotation_is_applied(clips, rotation, hflip, turn):
@@ -203,11 +206,13 @@ def test_colours_follow_matrix_range_and_depth(clips, pix_fmt, colorspace, color
     assert np.abs(meant - read).max() <= 4
 
 
-def test_resizing_equals_torch_on_the_decoded_picture(clips):
+@pytest.mark.parametrize("sampling", [FrameSampling(), FrameSampling(min_pixels=28 * 28, max_pixels=80 * 60)])
+def test_resizing_equals_torch_on_the_decoded_picture(clips, sampling):
+    """To a larger size, and to a smaller one."""
     path = write_clip(clips / "size.mp4", frames=4, size=(320, 180))
     with av.open(str(path)) as source:
         first = next(source.decode(video=0)).to_ndarray(format="rgb24")
-    video = load_clip(path).video
+    video = load_clip(path, sampling=sampling).video
     expected = torch.nn.functional.interpolate(
         torch.from_numpy(first).permute(2, 0, 1)[None],
         size=tuple(video.pixels.shape[2:]),
