@@ -209,7 +209,8 @@ def test_colours_follow_matrix_range_and_depth(clips, pix_fmt, colorspace, color
 @pytest.mark.parametrize("sampling", [FrameSampling(), FrameSampling(min_pixels=28 * 28, max_pixels=80 * 60)])
 def test_resizing_equals_torch_on_the_decoded_picture(clips, sampling):
     """To a larger size, and to a smaller one."""
-    path = write_clip(clips / "size.mp4", frames=4, size=(320, 180))
+    edges = {"picture": lambda _, width, height: numbered_picture(39, width, height)}
+    path = write_clip(clips / "size.mp4", frames=4, size=(320, 180), **edges)
     with av.open(str(path)) as source:
         first = next(source.decode(video=0)).to_ndarray(format="rgb24")
     video = load_clip(path, sampling=sampling).video
