@@ -29,7 +29,6 @@ class Arriving:
         with self._changed:
             self._pixels, self._ready = pixels, 0
             self._attempt += 1
-            self._changed.notify_all()
 
     def reach(self, count: int) -> None:
         """For the reader: the first `count` frames are filled, and stay as they are."""
@@ -71,10 +70,11 @@ class Arriving:
             with self._changed:
                 if self._attempt != attempt:
                     attempt, first = self._attempt, 0
-                count = 0 if self._pixels is None else frames(*self._pixels.shape[2:])
                 part = None
-                if self._pixels is not None and self._ready >= first + count:
-                    part = torch.from_numpy(self._pixels[first : first + count])
+                if self._pixels is not None:
+                    last = first + frames(*self._pixels.shape[2:])
+                    if self._ready >= last:
+                        part = torch.from_numpy(self._pixels[first:last])
                 audio = None if heard else self._audio
                 if part is None and audio is None:
                     if self._over:
@@ -82,7 +82,7 @@ class Arriving:
                     self._changed.wait()
                     continue
             if part is not None:
-                first += count
+                first += len(part)
                 yield attempt, part
             elif audio is not None:
                 heard = True
