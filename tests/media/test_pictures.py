@@ -1,5 +1,7 @@
 """Pictures as players show them: their colours, the right way up, transparent parts on white, square pixels."""
 
+from dataclasses import replace
+
 import av
 import numpy as np
 import pytest
@@ -115,7 +117,10 @@ def test_one_picture_is_told_as_such(tmp_path):
     film = write_clip(tmp_path / "film.mp4", frames=30, size=(112, 56))
     assert load_clip(tmp_path / "still.jpg").video.still
     assert take(read_clip(tmp_path / "still.jpg"), SAMPLING).still
-    assert not load_clip(film).video.still
+    moving = load_clip(film).video
+    assert not moving.still
+    assert not replace(moving, times=(0.0, 0.0, 0.5, 0.5)).still
+    assert not replace(moving, times=(0.0, 0.5, 0.5, 0.5)).still
     assert not take(read_clip(film), SAMPLING).still
 
 
