@@ -29,8 +29,6 @@ KNOWN = (
 )
 OWN_SETTINGS = "seats.json"
 """A model's settings for this package, which its owner writes, or `seats analyze --save`."""
-SMALL_BYTES = 2**30
-"""Weights below so many bytes run in float32 on a CPU: there it is faster than bfloat16, and exact."""
 SINGLE_TURN = "single_turn"
 """Key in a model's `seats.json`."""
 _STAGE_KEYS = ("drop_layers", "late_layer", "pre_llm_scale", "temperature", "removal_free_after", "measured")

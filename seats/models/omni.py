@@ -14,7 +14,7 @@ from seats.errors import ModelError, OutOfMemoryError, SettingsError
 from seats.media import FrameSampling
 from seats.methods.base import ModelShape
 from seats.models import compat
-from seats.models.checkpoint import SMALL_BYTES, Checkpoint
+from seats.models.checkpoint import Checkpoint
 from seats.models.families import Family, checkpoint_family
 from seats.models.fused import use_fused_blocks
 from seats.models.quantization import quantization
@@ -122,7 +122,8 @@ def load_model(
         announce(remark)
     family = checkpoint_family(checkpoint)
     where = device_named(device)
-    kind = _dtype(dtype, where, thinker_bytes(checkpoint))
+    thinker_bytes(checkpoint)  # a damaged file is told before the others are read
+    kind = _dtype(dtype, where, checkpoint)
     quantized = None if quantize is None else quantization(quantize, where, kind)
     _check_memory(checkpoint, where, kind, quantize)
     module = _load_thinker(checkpoint, family, where, kind, quantized)
@@ -195,14 +196,15 @@ def device_named(device: str) -> torch.device:
     return where
 
 
-def _dtype(dtype: str, device: torch.device, bytes_on_disk: int) -> torch.dtype:
+def _dtype(dtype: str, device: torch.device, checkpoint: Checkpoint) -> torch.dtype:
+    from seats.plan.model import of_checkpoint
+    from seats.plan.weights import dtype_bytes
+
     if dtype != "auto":
         if dtype not in DTYPES:
             raise SettingsError(f"unknown dtype {dtype!r}: choose auto, {', '.join(DTYPES)}")
         return DTYPES[dtype]
-    if device.type == "cpu" and bytes_on_disk < SMALL_BYTES:
-        return torch.float32
-    return torch.bfloat16
+    return torch.float32 if dtype_bytes(of_checkpoint(checkpoint), device.type, dtype) == 4 else torch.bfloat16
 
 
 def _check_memory(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, quantize: str | None) -> None:
