@@ -232,9 +232,12 @@ def _announce_fetch(name: str, options: ModelOptions, output: Output) -> None:
 
 
 def _check_complete(checkpoint: Checkpoint) -> None:
-    """Raises ModelError for a folder without configuration or weights, before seconds of imports."""
+    """Raises ModelError for a folder without weights, or with settings that cannot be, before seconds of imports."""
+    from seats.plan.model import of_checkpoint
+
     if checkpoint.config:
         checkpoint.weight_files  # noqa: B018  (raises)
+    of_checkpoint(checkpoint)
 
 
 def sampling_for(checkpoint: Checkpoint, options: ClipOptions) -> FrameSampling:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import reprlib
 import sys
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,6 +33,9 @@ OWN_SETTINGS = "seats.json"
 SINGLE_TURN = "single_turn"
 """Key in a model's `seats.json`."""
 _STAGE_KEYS = ("drop_layers", "late_layer", "pre_llm_scale", "temperature", "removal_free_after", "measured")
+# Of processors: the whole numbers that are read, and the least each can be. Frames are taken in pairs.
+_WHOLE = {"feature_size": 1, "hop_length": 1, "n_fft": 2, "sampling_rate": 1, "min_frames": 2, "max_frames": 2}
+_WHOLE |= dict.fromkeys(("min_pixels", "max_pixels", "shortest_edge", "longest_edge"), 1)
 # Weights other than safetensors can carry code, so they are never fetched.
 WANTED = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
 
@@ -47,6 +51,12 @@ class Checkpoint:
     def config(self) -> dict[str, Any]:
         """config.json. Raises ModelError if it is missing, not JSON, or of weights quantised beforehand."""
         config = self._json("config.json", required=True)
+        for key in ("thinker_config", "quantization_config"):
+            if not isinstance(config.get(key) or {}, dict):
+                raise ModelError(
+                    f"{self.folder / 'config.json'}: {key} is {reprlib.repr(config[key])}, no object: correct it or "
+                    "download the checkpoint again"
+                )
         if "quantization_config" in config:  # beside the thinker's part: stock loaders of the thinker do not see it
             kind = (config["quantization_config"] or {}).get("quant_method", "in a way not named")
             raise ModelError(
@@ -79,19 +89,18 @@ class Checkpoint:
 
     @cached_property
     def feature_extractor(self) -> dict[str, Any]:
-        """Settings of the audio feature extractor."""
-        return self._json("processor_config.json").get("feature_extractor") or self._json("preprocessor_config.json")
+        """Settings of the audio feature extractor. Raises ModelError for one that cannot be, as the next two do."""
+        return self._processor("feature_extractor", "preprocessor_config.json")
 
     @cached_property
     def video_processor(self) -> dict[str, Any]:
         """Settings of the video processor; only those that differ from the image processor's may be there."""
-        nested = self._json("processor_config.json").get("video_processor")
-        return nested or self._json("video_preprocessor_config.json")
+        return self._processor("video_processor", "video_preprocessor_config.json")
 
     @cached_property
     def image_processor(self) -> dict[str, Any]:
         """Settings of the image processor."""
-        return self._json("processor_config.json").get("image_processor") or self._json("preprocessor_config.json")
+        return self._processor("image_processor", "preprocessor_config.json")
 
     @cached_property
     def chat_template(self) -> str | None:
@@ -123,6 +132,17 @@ class Checkpoint:
         text = (self.config.get("thinker_config") or self.config).get("text_config") or {}
         return text.get("num_hidden_layers")
 
+    def _processor(self, part: str, file: str) -> dict[str, Any]:
+        """What is said of a processor in the file of all of them, else in its own; nulls left out."""
+        name = "processor_config.json"
+        said = self._json(name).get(part)
+        if not said:
+            name, said = file, self._json(file)
+        wrong = _wrong_in_processor(said) if isinstance(said, dict) else f"{part} is {reprlib.repr(said)}, no object"
+        if wrong:
+            raise ModelError(f"{self.folder / name}: {wrong}: correct it or download the checkpoint again")
+        return {key: value for key, value in said.items() if value is not None}
+
     def _json(self, name: str, required: bool = False) -> dict[str, Any]:
         file = self.folder / name
         if not file.is_file():
@@ -139,6 +159,31 @@ class Checkpoint:
         return found
 
 
+def _wrong_in_processor(said: dict[str, Any]) -> str | None:
+    """What is wrong with a processor's settings, of those that are read; None for nothing."""
+    size = said.get("size") or {}
+    if not isinstance(size, dict):
+        return f"size is {reprlib.repr(size)}, no object"
+    for key, value in {**said, **size}.items():
+        if value is None:
+            continue
+        if key in _WHOLE and not (type(value) is int and value >= _WHOLE[key]):
+            return f"{key} is {reprlib.repr(value)}, no whole number from {_WHOLE[key]} on"
+        if key == "fps" and not _is_positive(value):
+            return f"{key} is {reprlib.repr(value)}, no number above 0"
+        if key == "image_std" and not (isinstance(value, list) and len(value) == 3 and all(map(_is_positive, value))):
+            return f"{key} is {reprlib.repr(value)}, no list of three numbers above 0"
+        if key == "image_mean" and not (
+            isinstance(value, list) and [type(x) in (int, float) for x in value] == 3 * [True]
+        ):
+            return f"{key} is {reprlib.repr(value)}, no list of three numbers"
+    return None
+
+
+def _is_positive(value: Any) -> bool:
+    return type(value) in (int, float) and 0 < value <= sys.float_info.max
+
+
 def _wrong(said: dict[str, Any], layers: int | None) -> str | None:
     """What is wrong with a model's stage settings, None for nothing. layers: of its decoder, None for any number."""
     if unknown := said.keys() - set(_STAGE_KEYS):
@@ -150,9 +195,6 @@ def _wrong(said: dict[str, Any], layers: int | None) -> str | None:
 
     def is_layer(value: Any, first: int = 1) -> bool:
         return type(value) is int and first <= value <= most  # True is an int to isinstance
-
-    def is_positive(value: Any) -> bool:
-        return type(value) in (int, float) and 0 < value <= sys.float_info.max
 
     def must(key: str, what: str) -> str:
         value = json.dumps(said[key])
@@ -170,7 +212,7 @@ def _wrong(said: dict[str, Any], layers: int | None) -> str | None:
             f"begin before layer {late - 1}, after which late_layer {late} removes everything, or be empty",
         )
     for key in ("pre_llm_scale", "temperature"):
-        if key in said and not is_positive(said[key]):
+        if key in said and not _is_positive(said[key]):
             return must(key, "be a number above 0")
     free = said.get(FREE_AFTER)
     if free is not None and not is_layer(free):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jinja2 import TemplateError
@@ -23,6 +23,9 @@ from seats.models.thinker import Thinker
 from seats.models.window_attention import use_window_attention
 from seats.tokens.mel import MelSpec
 from seats.tokens.patches import CLIP_MEAN, CLIP_STD, PatchSpec
+
+if TYPE_CHECKING:
+    from seats.plan.model import PlannedModel
 
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 _LINE = 200
@@ -117,16 +120,18 @@ def load_model(
     "float32". quantize: "4bit", "8bit" (bitsandbytes, CUDA) or None. announce: gets one-line remarks.
     Raises ModelError for a checkpoint that cannot be run, OutOfMemoryError if it does not fit, SettingsError.
     """
+    from seats.plan.model import of_checkpoint
+
     check_kind("the checkpoint", checkpoint, Checkpoint, "what seats.find_checkpoint gives")
     if remark := compat.check_transformers():
         announce(remark)
-    family = checkpoint_family(checkpoint)
+    planned = of_checkpoint(checkpoint)
     where = device_named(device)
     thinker_bytes(checkpoint)  # a damaged file is told before the others are read
-    kind = _dtype(dtype, where, checkpoint)
+    kind = _dtype(dtype, where, planned)
     quantized = None if quantize is None else quantization(quantize, where, kind)
-    _check_memory(checkpoint, where, kind, quantize)
-    module = _load_thinker(checkpoint, family, where, kind, quantized)
+    _check_memory(planned, where, kind, quantize)
+    module = _load_thinker(checkpoint, planned.family, where, kind, quantized)
     thinker = Thinker(module)
     use_window_attention(thinker.vision, thinker.audio)
     use_fused_blocks(thinker)
@@ -196,36 +201,34 @@ def device_named(device: str) -> torch.device:
     return where
 
 
-def _dtype(dtype: str, device: torch.device, checkpoint: Checkpoint) -> torch.dtype:
-    from seats.plan.model import of_checkpoint
+def _dtype(dtype: str, device: torch.device, planned: PlannedModel) -> torch.dtype:
     from seats.plan.weights import dtype_bytes
 
     if dtype != "auto":
         if dtype not in DTYPES:
             raise SettingsError(f"unknown dtype {dtype!r}: choose auto, {', '.join(DTYPES)}")
         return DTYPES[dtype]
-    return torch.float32 if dtype_bytes(of_checkpoint(checkpoint), device.type, dtype) == 4 else torch.bfloat16
+    return torch.float32 if dtype_bytes(planned, device.type, dtype) == 4 else torch.bfloat16
 
 
-def _check_memory(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, quantize: str | None) -> None:
+def _check_memory(planned: PlannedModel, device: torch.device, dtype: torch.dtype, quantize: str | None) -> None:
     from seats.costs.memory import available_bytes
-    from seats.plan.model import of_checkpoint
     from seats.plan.weights import count_weights
 
-    weights = count_weights(of_checkpoint(checkpoint))
+    weights = count_weights(planned)
     needed, free = weights.bytes(dtype.itemsize, quantize), available_bytes(device)
     # Experts are not quantised, so that a model that consists of them hardly gets smaller.
     helps = device.type == "cuda" and weights.bytes(dtype.itemsize, "4bit") < 0.75 * needed
     smaller = "choose a smaller --model" + (", --quantize 4bit" if helps else "")
     if needed > free:
         raise OutOfMemoryError(
-            f"{checkpoint.name} needs {needed / 2**30:.1f} GiB for its weights, {device} has {free / 2**30:.1f} GiB "
+            f"{planned.name} needs {needed / 2**30:.1f} GiB for its weights, {device} has {free / 2**30:.1f} GiB "
             f"free: {smaller}, or another --device"
         )
     # Quantised weights go to the GPU one by one, others all together by way of the host.
     if device.type == "cuda" and quantize is None and needed > (free := available_bytes("cpu")):
         raise OutOfMemoryError(
-            f"{checkpoint.name} goes to {device} by way of main memory: {needed / 2**30:.1f} GiB of it are needed, "
+            f"{planned.name} goes to {device} by way of main memory: {needed / 2**30:.1f} GiB of it are needed, "
             f"{free / 2**30:.1f} GiB are free: free some, or {smaller}"
         )
 
@@ -309,7 +312,7 @@ def _one_line(error: BaseException) -> str:
 def _mel_spec(checkpoint: Checkpoint, thinker: Thinker) -> MelSpec:
     said = checkpoint.feature_extractor
     return MelSpec(
-        bins=said.get("feature_size", thinker.audio.config.num_mel_bins),
+        bins=thinker.audio.config.num_mel_bins,
         sample_rate=said.get("sampling_rate", 16000),
         n_fft=said.get("n_fft", 400),
         hop=said.get("hop_length", 160),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from seats.errors import ModelError, SettingsError
 from seats.media import FrameSampling
 from seats.models.checkpoint import Checkpoint
 
@@ -11,8 +12,7 @@ from seats.models.checkpoint import Checkpoint
 def frame_sampling(checkpoint: Checkpoint) -> FrameSampling:
     """The reference's frame and size rule, overruled by what the video processor says of sizes and counts.
 
-    Raises ModelError if the folder's JSON files are missing or broken, SettingsError if they contradict one
-    another.
+    Raises ModelError if the folder's JSON files are missing or broken, or contradict one another.
     """
     config = checkpoint.config
     vision = (config.get("thinker_config") or config).get("vision_config") or {}
@@ -26,15 +26,18 @@ def frame_sampling(checkpoint: Checkpoint) -> FrameSampling:
         # A processor that was loaded without settings for videos has those for images, and is saved with them.
         size = (None, None)
     least, most = size
-    return FrameSampling(
-        fps=said.get("fps") or defaults.fps,
-        min_frames=said.get("min_frames") or defaults.min_frames,
-        max_frames=said.get("max_frames") or defaults.max_frames,
-        factor=factor,
-        min_pixels=least or defaults.min_pixels,
-        max_pixels=most or defaults.max_pixels,
-        total_pixels=defaults.total_pixels,
-    )
+    try:
+        return FrameSampling(
+            fps=said.get("fps") or defaults.fps,
+            min_frames=said.get("min_frames") or defaults.min_frames,
+            max_frames=said.get("max_frames") or defaults.max_frames,
+            factor=factor,
+            min_pixels=least or defaults.min_pixels,
+            max_pixels=most or defaults.max_pixels,
+            total_pixels=defaults.total_pixels,
+        )
+    except SettingsError as error:
+        raise ModelError(f"{checkpoint.folder}: the settings of the video processor cannot be: {error}") from error
 
 
 def _edges(said: dict[str, Any]) -> tuple[int | None, int | None]:

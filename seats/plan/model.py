@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from seats.costs.flops import head_dim
 from seats.errors import ModelError
 from seats.media import FrameSampling
 from seats.models.checkpoint import Checkpoint, find_checkpoint, is_hub_id
@@ -60,7 +62,7 @@ _DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
             "moe_intermediate_size": 768,
             "num_experts_per_tok": 8,
             "num_experts": 128,
-            "mlp_only_layers": None,
+            "mlp_only_layers": (),
             "attention_bias": False,
             "max_position_embeddings": 32768,
         },
@@ -164,7 +166,7 @@ def of_checkpoint(checkpoint: Checkpoint) -> PlannedModel:
 def thinker_config(name: str, said: dict[str, Any], family: Family) -> Any:
     """The thinker's config of three parts, with attributes instead of keys and defaults where it is silent.
 
-    name: of the model. Raises ModelError for a value that is no number where there must be one.
+    name: of the model. Raises ModelError for a value that is no number, or no list of them, where there must be one.
     """
     said = {**_BESIDE_PARTS, **copy.deepcopy(said)}
     for part, defaults in _DEFAULTS[family.name].items():
@@ -172,14 +174,43 @@ def thinker_config(name: str, said: dict[str, Any], family: Family) -> Any:
         _check_numbers(name, defaults, said[part])
         said[part] = SimpleNamespace(**said[part])
     _check_numbers(name, _BESIDE_PARTS, said)
+    _check_heads(name, said["text_config"])
     return SimpleNamespace(**said)
 
 
 def _check_numbers(name: str, defaults: dict[str, Any], said: dict[str, Any]) -> None:
     for key, default in defaults.items():
         value, least = said[key], 0 if key == "num_experts" else 1
-        if type(default) is int and not (type(value) is int and value >= least):  # True is an int to isinstance
-            raise ModelError(f"{name}: {key} in config.json is {value!r}, no whole number from {least} on: correct it")
+        if type(default) is int and not _is_whole(value, least):
+            raise _wrong(name, key, value, f"no whole number from {least} on")
+        if type(default) is tuple and not (_are_whole(value, 0) or (value is None and not default)):
+            raise _wrong(name, key, value, "no list of whole numbers from 0 on")
+
+
+def _check_heads(name: str, text: Any) -> None:
+    """The head dimension, and how many rotary dimensions stand for time, height and width, where these are said."""
+    if (dim := getattr(text, "head_dim", None)) is not None and not _is_whole(dim, 2):
+        raise _wrong(name, "head_dim", dim, "no whole number from 2 on")
+    key = "rope_scaling" if getattr(text, "rope_scaling", None) else "rope_parameters"  # the older name wins
+    rope = getattr(text, key, None) or {}
+    if not isinstance(rope, dict):
+        raise _wrong(name, key, rope, "no object")
+    sections, half = rope.get("mrope_section"), head_dim(text) // 2
+    if sections is not None and not (_are_whole(sections, 1) and len(sections) >= 3 and sum(sections) == half):
+        wanted = f"no list of three or more whole numbers whose sum is {half}, half of the head dimension"
+        raise _wrong(name, f"mrope_section of {key}", sections, wanted)
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    return type(value) is int and value >= least  # True is an int to isinstance
+
+
+def _are_whole(values: Any, least: int) -> bool:
+    return isinstance(values, (list, tuple)) and all(_is_whole(value, least) for value in values)
+
+
+def _wrong(name: str, key: str, value: Any, what: str) -> ModelError:
+    return ModelError(f"{name}: {key} in config.json is {reprlib.repr(value)}, {what}: correct it")
 
 
 def _from_preset(name: str, preset: Any) -> PlannedModel:

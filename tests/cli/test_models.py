@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from seats.models.checkpoint import Checkpoint
 from tests.cli.conftest import Ran
 
 Run = Callable[..., Ran]
@@ -75,8 +76,22 @@ def test_a_config_of_nonsense_hides_no_other_model(run: Run, tiny: Path, tmp_pat
     (tmp_path / "config.json").write_text(json.dumps(said))
     ran = run("models", tmp_path, tiny, "--json")
     assert ran.code == 1
-    assert ran.line.startswith(f"error: {tmp_path}: unexpected TypeError")
+    assert ran.line.startswith(f"error: {tmp_path}: fullatt_block_indexes in config.json is 3, no list of whole")
     document = json.loads(ran.out)
     assert document["models"][-1]["name"] == str(tiny)
     assert [broken["name"] for broken in document["broken"]] == [str(tmp_path)]
     assert "Traceback" in run("models", tmp_path, "--debug").err
+
+
+def test_what_nobody_thought_of_in_a_folder_hides_no_other_model(
+    run: Run, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(checkpoint: Checkpoint) -> dict[str, int]:
+        return {} if checkpoint.folder != tmp_path else {}["no such key"]
+
+    (tmp_path / "config.json").write_bytes((tiny / "config.json").read_bytes())
+    monkeypatch.setattr(Checkpoint, "stage_settings", property(read))
+    ran = run("models", tmp_path, tiny, "--json")
+    assert ran.code == 1
+    assert ran.line.startswith(f"error: {tmp_path}: unexpected KeyError")
+    assert json.loads(ran.out)["models"][-1]["name"] == str(tiny)

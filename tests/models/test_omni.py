@@ -142,6 +142,69 @@ DAMAGE = {
 }
 
 
+WRONG_SETTINGS = [
+    # family, file, keys, value, what is said
+    ("qwen2.5-omni", "config", "vision_config.fullatt_block_indexes", 3, "is 3, no list of whole numbers from 0 on"),
+    ("qwen2.5-omni", "config", "vision_config.fullatt_block_indexes", [1, "2"], r"is \[1, '2'\], no list of whole"),
+    ("qwen2.5-omni", "config", "vision_config.fullatt_block_indexes", None, "is None, no list of whole numbers"),
+    ("qwen3-omni", "config", "vision_config.deepstack_visual_indexes", [-1], r"is \[-1\], no list of whole numbers"),
+    ("qwen3-omni", "config", "text_config.mlp_only_layers", 5, "is 5, no list of whole numbers from 0 on"),
+    ("qwen3-omni", "config", "text_config.head_dim", "16", "is '16', no whole number from 2 on"),
+    ("qwen2.5-omni", "config", "text_config.rope_scaling", 4, "is 4, no object"),
+    ("qwen2.5-omni", "config", "text_config.rope_scaling", {"mrope_section": [3, 3]}, "no list of three or more whole"),
+    ("qwen2.5-omni", "config", "text_config.rope_parameters.mrope_section", [2, 2, 3], "whose sum is 6, half of the"),
+    ("qwen3-omni", "config", "text_config.rope_parameters.mrope_section", 8, "whose sum is 8, half of the head"),
+    ("qwen2.5-omni", "config", "thinker_config", 3, "is 3, no object"),
+    ("qwen2.5-omni", "config", "quantization_config", "awq", "is 'awq', no object"),
+    ("qwen2.5-omni", "preprocessor_config", "hop_length", 0, "is 0, no whole number from 1 on"),
+    ("qwen2.5-omni", "preprocessor_config", "n_fft", "400", "is '400', no whole number from 2 on"),
+    ("qwen2.5-omni", "preprocessor_config", "image_mean", [0.5], r"is \[0.5\], no list of three numbers"),
+    ("qwen2.5-omni", "preprocessor_config", "image_std", [0.5, 0.5, 0], "no list of three numbers above 0"),
+    ("qwen2.5-omni", "video_preprocessor_config", "fps", "2", "is '2', no number above 0"),
+    ("qwen2.5-omni", "video_preprocessor_config", "max_frames", 0, "is 0, no whole number from 2 on"),
+    ("qwen2.5-omni", "video_preprocessor_config", "size", [1], r"is \[1\], no object"),
+    ("qwen2.5-omni", "video_preprocessor_config", "size.longest_edge", True, "is True, no whole number from 1 on"),
+    (
+        "qwen2.5-omni",
+        "video_preprocessor_config",
+        "size.shortest_edge",
+        10**9,
+        r"max_pixels \(\d+\) is below min_pixels",
+    ),
+    ("qwen2.5-omni", "processor_config", "video_processor", 3, "is 3, no object"),
+]
+
+
+@pytest.mark.parametrize(("family", "file", "keys", "value", "said"), WRONG_SETTINGS)
+def test_a_setting_that_cannot_be_is_one_clear_line_of_a_plan_and_of_loading(
+    saved, tmp_path, family, file, keys, value, said
+):
+    folder = shutil.copytree(saved[family], tmp_path / "model")
+    path, (*parts, key) = folder / f"{file}.json", keys.split(".")
+    content = whole = json.loads(path.read_text()) if path.exists() else {}
+    for part in parts:
+        content = content[part]
+    content[key] = value
+    path.write_text(json.dumps(whole))
+    with pytest.raises(ModelError, match=said) as planned:
+        of_checkpoint(Checkpoint("tiny", folder))
+    with pytest.raises(ModelError) as loaded:
+        load(folder)
+    line = str(planned.value)
+    assert line == str(loaded.value)
+    assert "\n" not in line
+    contradiction = "below" in line
+    assert contradiction or (key in line and f"{file}.json" in line)
+
+
+def test_settings_that_say_nothing_are_the_usual_ones(broken):
+    plain = load(broken)
+    edit(broken / "preprocessor_config.json", lambda c: c.update(hop_length=None, n_fft=None, image_mean=None))
+    edit(broken / "video_preprocessor_config.json", lambda c: c.update(fps=None, min_frames=None))
+    model = load(broken)
+    assert (model.mel, model.patches, model.sampling) == (plain.mel, plain.patches, plain.sampling)
+
+
 @pytest.mark.parametrize("what", DAMAGE)
 def test_a_damaged_checkpoint_is_one_clear_line(broken, what):
     damage, said = DAMAGE[what]
@@ -247,13 +310,13 @@ def test_what_is_said_of_too_little_memory_would_help(name, device, said, tmp_pa
     )
     monkeypatch.setattr(seats.costs.memory, "available_bytes", lambda _: 3 * 2**29)
     with pytest.raises(OutOfMemoryError, match=said):
-        omni._check_memory(Checkpoint("m", tmp_path), torch.device(device), torch.bfloat16, None)
+        omni._check_memory(of_checkpoint(Checkpoint("m", tmp_path)), torch.device(device), torch.bfloat16, None)
 
 
 def test_the_host_s_memory_is_checked_where_weights_pass_through_it(saved, monkeypatch):
     free = {"cpu": 10_000, "cuda": 2**40}
     monkeypatch.setattr(seats.costs.memory, "available_bytes", lambda device: free[torch.device(device).type])
-    given = Checkpoint("m", saved["qwen2.5-omni"]), torch.device("cuda"), torch.bfloat16
+    given = of_checkpoint(Checkpoint("m", saved["qwen2.5-omni"])), torch.device("cuda"), torch.bfloat16
     with pytest.raises(OutOfMemoryError, match="by way of main memory"):
         omni._check_memory(*given, None)
     omni._check_memory(*given, "4bit")
@@ -269,10 +332,10 @@ def test_the_memory_that_is_asked_for_is_what_the_weights_take(saved, monkeypatc
     checkpoint = Checkpoint("m", saved["qwen3-omni"])
     needed = count_weights(of_checkpoint(checkpoint)).bytes(2, quantize)
     free[0] = needed
-    omni._check_memory(checkpoint, torch.device("cuda"), torch.bfloat16, quantize)
+    omni._check_memory(of_checkpoint(checkpoint), torch.device("cuda"), torch.bfloat16, quantize)
     free[0] = needed - 1
     with pytest.raises(OutOfMemoryError, match="choose a smaller --model"):
-        omni._check_memory(checkpoint, torch.device("cuda"), torch.bfloat16, quantize)
+        omni._check_memory(of_checkpoint(checkpoint), torch.device("cuda"), torch.bfloat16, quantize)
 
 
 def test_code_that_cannot_be_imported_is_said_with_its_cause(saved, monkeypatch):
