@@ -246,7 +246,7 @@ def find_checkpoint(model: str | os.PathLike[str], *, offline: bool = False, rev
 
 
 def _from_hub(model: str, offline: bool, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download, try_to_load_from_cache
+    from huggingface_hub import constants, snapshot_download, try_to_load_from_cache
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,
@@ -275,10 +275,12 @@ def _from_hub(model: str, offline: bool, revision: str | None) -> Path:
     except HFValidationError as error:
         raise ModelError(f"{model!r} is not a valid hub id; known models: {', '.join(KNOWN)}") from error
     except LocalEntryNotFoundError as error:
-        how = "it is not in the local cache (--offline)" if offline else "it is not in the local cache either"
+        forbidden = "--offline" if offline else "HF_HUB_OFFLINE" if constants.HF_HUB_OFFLINE else None
+        how = f"{forbidden} forbids it" if forbidden else "the hub cannot be reached"
+        again = f"without {forbidden}" if forbidden else "with a network"
         raise ModelError(
-            f"{model} cannot be fetched: {'' if offline else 'the hub cannot be reached and '}{how}. "
-            f"Use --model {BUILT_IN}, a folder, or try again with a network"
+            f"{model} cannot be fetched: {how}, and it is not in the local cache. "
+            f"Use --model {BUILT_IN}, a folder, or try again {again}"
         ) from error
     except HfHubHTTPError as error:  # an OSError, but none of the disk
         raise ModelError(f"{model} could not be downloaded: the hub {_answer(error.response.status_code)}") from error

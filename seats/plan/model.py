@@ -12,7 +12,7 @@ from typing import Any
 from seats.costs.flops import head_dim
 from seats.errors import ModelError
 from seats.media import FrameSampling
-from seats.models.checkpoint import Checkpoint, find_checkpoint, is_hub_id
+from seats.models.checkpoint import KNOWN, Checkpoint, find_checkpoint
 from seats.models.families import Family, checkpoint_family
 from seats.models.sampling import frame_sampling
 
@@ -121,7 +121,10 @@ def planned_model(name: str, *, revision: str | None = None) -> PlannedModel:
     """
     try:
         if not may_be_on_disk(name):
-            raise ModelError(f"{name} is not on this disk")
+            raise ModelError(
+                f"{name} is not on this disk, so its dimensions are not known: seats ask --model {name} fetches it. "
+                f"Without fetching there are {', '.join(KNOWN)}, and folders with a config.json"
+            )
         checkpoint = find_checkpoint(name, offline=True, revision=revision)
         _ = checkpoint.config
     except ModelError as reason:
@@ -132,9 +135,7 @@ def planned_model(name: str, *, revision: str | None = None) -> PlannedModel:
         except ModelError:
             if name.startswith((".", "/", "~")) and not Path(name).expanduser().is_dir():
                 raise ModelError(f"no model folder {name!r}; check the path") from None
-            if is_hub_id(name):
-                raise
-            raise reason from None  # what is wrong with the folder
+            raise reason from None
         return _from_preset(name, preset)
     return of_checkpoint(checkpoint)
 

@@ -42,7 +42,12 @@ def test_a_hub_id_that_is_not_cached_offline(tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(ModelError, match="not in the local cache") as caught:
         find_checkpoint("Qwen/Qwen2.5-Omni-7B", offline=True)
+    assert "cannot be fetched: --offline forbids it, " in one_line(caught)
     assert "--model seats-nano" in one_line(caught)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelError, match=r"HF_HUB_OFFLINE forbids it, .*try again without HF_HUB_OFFLINE") as caught:
+        find_checkpoint("Qwen/Qwen2.5-Omni-7B")
+    one_line(caught)
     with pytest.raises(ModelError, match="not a valid hub id") as caught:
         find_checkpoint("Qwen/Qwen 2.5", offline=True)
     one_line(caught)
@@ -108,6 +113,7 @@ def test_what_the_hub_answers_is_told_in_one_line(monkeypatch, error, said):
         raise kind.__new__(kind)  # its constructor wants the answer of a server
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     with pytest.raises(ModelError, match=said) as caught:
         find_checkpoint("Qwen/Qwen2.5-Omni-3B", revision="abc")
     one_line(caught)

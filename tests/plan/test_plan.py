@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.plan_check import CASES, check, checked
-from seats.errors import MediaError, SettingsError
+from seats.errors import MediaError, ModelError, SettingsError
 from seats.plan.model import planned_model
 from seats.plan.plan import Ask, make_plan
 from seats.plan.typical import two_minutes
@@ -155,3 +155,15 @@ def test_planning_needs_no_torch():
 def test_an_answer_that_leaves_no_room_is_refused_as_by_ask():
     with pytest.raises(SettingsError, match=r"may have 5000, but the model's range is 4096 .* --max-new-tokens"):
         make_plan(planned_model("seats-nano"), two_minutes(), Ask(answer_tokens=5000))
+
+
+def test_what_is_wrong_with_a_model_in_the_cache_is_told(tmp_path, monkeypatch):
+    folder = tmp_path / "models--some--model"
+    (folder / "snapshots" / "abc").mkdir(parents=True)
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text("abc")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    for content, said in (('{"model_type": "llama"}', "some/model is a llama model"), ("{", "is not valid JSON")):
+        (folder / "snapshots" / "abc" / "config.json").write_text(content)
+        with pytest.raises(ModelError, match=said):
+            planned_model("some/model")
