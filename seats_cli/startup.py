@@ -69,15 +69,16 @@ def start(
     check: Callable[[ModelShape], object],
     fit: Callable[[Checkpoint, ClipOptions], ClipOptions] | None = None,
     whole: bool = True,
+    question: str | None = None,
 ) -> Started:
     """Decode a clip and load a model. Raises SeatsError, or click's UsageError.
 
     check: looks at what else was asked for, given the model, and raises before anything is decoded or loaded.
     fit: lowers frames and pixels to what the memory allows (`seats_cli.planning.fitting`). whole: wait for the whole
-    clip also where the model could take its frames as they come.
+    clip also where the model could take its frames as they come. question: as for `check_clip`.
     """
     began = time.perf_counter()
-    check_clip(path, clip_options)
+    check_clip(path, clip_options, question)
     check_header(path, clip_options)
     checkpoint = checkpoint_for(model_options, output)
     if fit is not None:
@@ -149,9 +150,13 @@ def check_part(options: ClipOptions) -> None:
         raise WrongUsage(f"--end ({options.end:g} s) must be later than --start ({options.start or 0:g} s)")
 
 
-def check_clip(path: Path, options: ClipOptions) -> None:
-    """What can be said of a clip and its part without opening it."""
+def check_clip(path: Path, options: ClipOptions, question: str | None = None) -> None:
+    """What can be said of a clip and its part without opening it. question: as typed, for one in the clip's place."""
     check_part(options)
+    if question and os.path.isfile(question) and not os.path.exists(path):
+        raise MediaError(
+            f"{short(path)!r} is no file, but {short(question, LONG_PATH)} is: the clip comes first, then the question"
+        )
     if not path.parts:  # "" and "." are the same to pathlib
         raise MediaError("the clip's name is empty, or means this folder: give a video or sound file")
     try:

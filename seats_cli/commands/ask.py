@@ -58,6 +58,7 @@ def ask(
         check=lambda shape: question_of(question, selection, answering).method_for(shape),
         fit=fitting(clip, memory.max_vram, [question], [selection], model, answering, out),
         whole=False,
+        question=question,
     )
     from seats.inference.answer import answer
 

@@ -70,7 +70,7 @@ def plan(
 
     seats plan match.mkv --method seats --keep 25% --fps 1 --json
     """
-    check_clip(clip, part)
+    check_clip(clip, part, question)
     out = Output(output)
     out.say_without_effect(context, [selection.method])
     place = place_for(model.device, memory.max_vram, model.model)

@@ -118,7 +118,7 @@ def profile(
         limited = fitting(
             clip, memory.max_vram, [question], chosen, model, AnswerOptions(measured.system, measured.new_tokens), out
         )
-        started = start(clip, part, model, out, check=lambda _: check_methods(methods), fit=limited)
+        started = start(clip, part, model, out, check=lambda _: check_methods(methods), fit=limited, question=question)
     from seats.bench.measure import settings_of
     from seats.bench.profile import profile as measure
     from seats.inference.answer import Question

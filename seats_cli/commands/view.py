@@ -129,6 +129,7 @@ def view(
         out,
         check=lambda shape: [each.method_for(shape) for each in _checked(questions(), files)],
         fit=fitting(clip, memory.max_vram, [question], chosen, model, answering, out),
+        question=question,
     )
     from seats.view.look import look
 

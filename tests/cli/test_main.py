@@ -297,3 +297,13 @@ def test_what_is_no_file_on_disk(run: Run, clip: str, says: str) -> None:
 def test_completion_script(shell: Run) -> None:
     ran = shell(env={**os.environ, "_SEATS_COMPLETE": "complete_bash", "COMP_WORDS": "seats do", "COMP_CWORD": "1"})
     assert ran.out.strip() == "doctor"
+
+
+@pytest.mark.parametrize("command", ["ask", "plan", "profile", "view"])
+def test_a_question_in_the_place_of_the_clip(run: Run, clips: Path, command: str) -> None:
+    question = "What is it? " * 100
+    ran = run(command, question, clips / "mute.mp4", "--model", "seats-nano")
+    assert ran.code == 1
+    assert ran.line.startswith("error: 'What is it? What")
+    assert ran.line.endswith(f"{clips / 'mute.mp4'} is: the clip comes first, then the question")
+    assert "no such file" in run(command, "gone.mp4", "what ?", "--model", "seats-nano").line
