@@ -80,7 +80,32 @@ def parse_positive(value: Any) -> float:
     """A number above 0."""
     number = _number(str(value))
     if not number:
-        raise typer.BadParameter(f"{short(value)!r} is not a number above 0")
+        raise typer.BadParameter(f"{short(value)!r} is not a number above 0, in digits such as 0.5")
+    return number
+
+
+def whole(least: int) -> Any:
+    """A parser of whole numbers that are not smaller."""
+
+    def parse(value: Any) -> int:
+        text = str(value).strip()
+        if re.fullmatch(r"\d{19,}", text):  # fewer fit any machine's numbers
+            raise typer.BadParameter(f"{short(text)} is too large")
+        if not re.fullmatch(r"\d+", text) or int(text) < least:
+            raise typer.BadParameter(f"{short(text)!r} is not a whole number from {least} on")
+        return int(text)
+
+    return parse
+
+
+def parse_temperature(value: Any) -> float:
+    """A number that is not below 0."""
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise typer.BadParameter(f"{short(value)!r} is not a number from 0 on")
     return number
 
 
@@ -89,14 +114,19 @@ def choice(*values: str) -> Any:
 
     def parse(value: Any) -> str:
         if str(value) not in values:
-            raise typer.BadParameter(f"{str(value)!r} is unknown: choose {' or '.join(values)}")
+            raise typer.BadParameter(f"{str(value)!r} is unknown: choose {', '.join(values[:-1])} or {values[-1]}")
         return str(value)
 
     return parse
 
 
 def option(*names: str, panel: str, text: str, **more: Any) -> Any:
-    """A Typer option in one of the help's panels; its default is said in `text` where it isn't "none"."""
+    """A Typer option in one of the help's panels; its default is said in `text` where it isn't "none".
+
+    min: the least that a whole number can be.
+    """
+    if "min" in more:
+        more["parser"] = whole(more.pop("min"))
     return typer.Option(*names, help=text, rich_help_panel=panel, show_default=False, **more)
 
 
@@ -291,7 +321,7 @@ class AnswerOptions:
             "--temperature",
             panel=_ANSWER,
             metavar="T",
-            min=0.0,
+            parser=parse_temperature,
             text="0 (default) takes the most likely token; above, tokens are drawn.",
         ),
     ] = 0.0

@@ -52,7 +52,7 @@ def token_load(preset: Preset, video: int = VIDEO, audio: int = AUDIO, text: int
     """
     if min(video, audio) < 0 or not video + audio:
         raise SettingsError(f"{video} video and {audio} audio tokens: give at least one of either")
-    _check_text(text)
+    _check_text(text, preset)
     mel_frames = _mel_frames_for(audio, preset)
     grid = _grid_of(video) if video else None
     seconds = mel_frames / 100 / grid[0] if grid and mel_frames else 1.0
@@ -69,7 +69,7 @@ def media_load(preset: Preset, frames: int, width: int, height: int, seconds: fl
         raise SettingsError(f"{frames} frames: frames are taken in pairs, so give an even number")
     if not (math.isfinite(seconds) and seconds > 0):
         raise SettingsError(f"{seconds:g} seconds: give a number above 0")
-    _check_text(text)
+    _check_text(text, preset)
     spec = patch_spec(preset)
     grid = None
     if frames:
@@ -121,9 +121,12 @@ def random_frames(load: Load, preset: Preset, device: torch.device) -> torch.Ten
     return torch.randint(0, 256, size, dtype=torch.uint8, device=device)
 
 
-def _check_text(text: int) -> None:
+def _check_text(text: int, preset: Preset) -> None:
     if text < 10:
         raise SettingsError(f"{text} text tokens: a prompt has at least 10")
+    most = preset.config().text_config.max_position_embeddings - _RESERVE - 2
+    if text > most:
+        raise SettingsError(f"{text} text tokens: {preset.name} has room for {most} beside a clip")
 
 
 def _grid_of(tokens: int) -> tuple[int, int, int]:

@@ -22,6 +22,7 @@ from seats_cli.options import (
 )
 from seats_cli.output import Output
 from seats_cli.startup import fit_threads_to
+from seats_cli.text import short
 from seats_cli.usage import WrongUsage
 
 if TYPE_CHECKING:
@@ -54,8 +55,13 @@ def parse_tokens(value: Any) -> Tokens:
     parts = str(value).replace(" ", "").split("+")
     if not all(re.fullmatch(r"\d+", part) for part in parts) or len(parts) not in (1, 3):
         raise typer.BadParameter(f"{value!r} is not a count: write a total (11750) or video+audio+text (8600+3000+150)")
+    most, least = 10_000_000, 20  # of these, half are text
+    if sum(map(int, parts)) > most:
+        raise typer.BadParameter(f"{short(value)} are more than can be laid out: at most {most:,}")
     if len(parts) == 3:
         return Tokens(*map(int, parts))
+    if int(parts[0]) < least:
+        raise typer.BadParameter(f"a total of {int(parts[0])} is too small for text, video and audio: at least {least}")
     text = min(150, int(parts[0]) // 2)
     audio = round((int(parts[0]) - text) * 3000 / 11600)
     return Tokens(int(parts[0]) - text - audio, audio, text)

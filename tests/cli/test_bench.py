@@ -5,6 +5,7 @@ import re
 
 import pytest
 import torch
+import typer
 
 from seats_cli.commands.bench import Size, Tokens, parse_size, parse_tokens
 from seats_cli.main import run
@@ -23,6 +24,15 @@ def test_tokens(text, tokens):
     assert parse_tokens(text) == tokens
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("19", "a total of 19 is too small for text, video and audio: at least 20"), ("9" * 11, "at most 10,000,000")],
+)
+def test_totals_that_cannot_be(text, said):
+    with pytest.raises(typer.BadParameter, match=said):
+        parse_tokens(text)
+
+
 def test_size():
     assert parse_size("1280x720") == Size(1280, 720)
 
@@ -36,7 +46,10 @@ def test_size():
         ["--tokens", "100", "--frames", "4"],
         ["--method", "no-such"],
         ["--frames", "3"],
-        ["--tokens", "5"],
+        ["--tokens", "19"],
+        ["--tokens", "10000001"],
+        ["--rounds", "0"],
+        ["--seed", "9" * 30],
         ["--size", "640x360"],
         ["--seconds", "4", "--tokens", "100"],
         ["--text-tokens", "20"],

@@ -13,10 +13,13 @@ from seats_cli.options import (
     ModelOptions,
     OutputOptions,
     SelectionOptions,
+    choice,
     parse_percent,
     parse_pixels,
     parse_positive,
+    parse_temperature,
     parse_time,
+    whole,
 )
 
 
@@ -90,3 +93,32 @@ def test_help_names_the_defaults_that_there_are() -> None:
                 real[name] = default if isinstance(default, str) else f"{default:g}"
     assert said == real
     assert len(said) == 10
+
+
+@pytest.mark.parametrize("value", [3, "3", " 04 "])
+def test_whole(value: object) -> None:
+    assert whole(3)(value) == int(value)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("text", ["2", "-3", "3.5", "1e3", "many", "", True])
+def test_not_whole(text: object) -> None:
+    with pytest.raises(typer.BadParameter, match="is not a whole number from 3 on"):
+        whole(3)(text)
+    with pytest.raises(typer.BadParameter, match="99 is too large"):
+        whole(3)("9" * 19)
+
+
+@pytest.mark.parametrize(("value", "temperature"), [(0.0, 0.0), ("0", 0.0), (1e-5, 1e-5), ("1.5", 1.5)])
+def test_temperature(value: object, temperature: float) -> None:
+    assert parse_temperature(value) == temperature
+
+
+@pytest.mark.parametrize("text", ["-1", "nan", "inf", "warm"])
+def test_no_temperature(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="is not a number from 0 on"):
+        parse_temperature(text)
+
+
+def test_a_choice_lists_what_there_is() -> None:
+    with pytest.raises(typer.BadParameter, match="'d' is unknown: choose a, b or c"):
+        choice("a", "b", "c")("d")
