@@ -87,9 +87,8 @@ def start(
         with lasting_imports():
             from seats.inference.encode import encodes_beside_reading
             from seats.media import ReadingClip
-            from seats.models.omni import import_model_code, load_model, model_shape, thinker_bytes
-
-            import_model_code(checkpoint)
+            from seats.models.omni import load_model, model_shape, thinker_bytes
+        import_code(checkpoint)
         check(model_shape(checkpoint))
         imported = time.perf_counter()
         output.now("reading the clip")
@@ -121,6 +120,14 @@ def start(
         f"weights {milliseconds(1e3 * (loaded - decoded))}"
     )
     return Started(model, reading, read, startup_ms)
+
+
+def import_code(checkpoint: Checkpoint) -> None:
+    """Import torch, transformers and the model's code, in less time. Raises ModelError."""
+    with lasting_imports():
+        from seats.models.omni import import_model_code
+
+        import_model_code(checkpoint)
 
 
 def fit_threads(checkpoint: Checkpoint) -> None:

@@ -36,7 +36,7 @@ from seats_cli.options import (
 from seats_cli.output import Output
 from seats_cli.places import check_own, check_place
 from seats_cli.planning import FitOptions, fitted_parts
-from seats_cli.startup import checkpoint_for, decode, fit_threads
+from seats_cli.startup import checkpoint_for, decode, fit_threads, import_code
 from seats_cli.usage import SOME_FAILED, WrongUsage
 
 if TYPE_CHECKING:
@@ -137,6 +137,7 @@ def analyze(
         check_can_save(checkpoint)
     items = _questions(benchmark, wanted, out)
     with out.working("starting"):
+        import_code(checkpoint)
         removals, evaluation = _evaluation(wanted, model, part, memory, checkpoint)
         with row_file(wanted.out, out) as file:
             from seats.evaluation.run import plan

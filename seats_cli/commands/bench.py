@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seats.imports import lasting_imports
 from seats_cli.command import command
 from seats_cli.measuring import TIME_LIMIT, ComparedOptions, check_methods, kept, retentions, show, telling
 from seats_cli.options import (
@@ -182,11 +183,12 @@ def bench(
     out = Output(output)
     out.say_without_effect(context, measured.method or [])
     with out.working("starting"):
-        from seats.bench.bench import bench as run_bench
-        from seats.bench.build import dtype_for, weight_bytes
-        from seats.bench.measure import settings_of
-        from seats.bench.presets import find_preset
-        from seats.models.omni import device_named
+        with lasting_imports():
+            from seats.bench.bench import bench as run_bench
+            from seats.bench.build import dtype_for, weight_bytes
+            from seats.bench.measure import settings_of
+            from seats.bench.presets import find_preset
+            from seats.models.omni import device_named
 
         device = device_named(model.device)
         preset = find_preset(model.model) if model.model else _default_preset(device, out)

@@ -38,7 +38,7 @@ from seats_cli.options import (
 from seats_cli.output import Output
 from seats_cli.places import check_own, check_place
 from seats_cli.planning import FitOptions, fitted_parts
-from seats_cli.startup import checkpoint_for, decode, fit_threads
+from seats_cli.startup import checkpoint_for, decode, fit_threads, import_code
 from seats_cli.usage import SOME_FAILED, WrongUsage
 
 if TYPE_CHECKING:
@@ -153,6 +153,7 @@ def eval(  # noqa: A001  (the command's name)
     _check_clips_stay(compared, items)
     checkpoint = checkpoint_for(model, out)
     with out.working("starting"):
+        import_code(checkpoint)
         evaluation = _evaluation(compared, model, part, answering, memory, checkpoint)
         with row_file(compared.out, out) as file:
             from seats.evaluation.run import plan

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from seats.imports import lasting_imports
 from seats.units import milliseconds, seconds
 from seats_cli.command import command
 from seats_cli.measuring import TIME_LIMIT, ComparedOptions, check_methods, kept, retentions, show, telling
@@ -157,11 +158,12 @@ def _with_random_weights(
     check_clip(path, part)
     check_header(path, part)
     with out.working("starting"):
-        from seats.bench.build import dtype_for, weight_bytes
-        from seats.bench.presets import find_preset
-        from seats.bench.stand_in import random_model, sampling_of
-        from seats.media import ReadingClip
-        from seats.models.omni import device_named
+        with lasting_imports():
+            from seats.bench.build import dtype_for, weight_bytes
+            from seats.bench.presets import find_preset
+            from seats.bench.stand_in import random_model, sampling_of
+            from seats.media import ReadingClip
+            from seats.models.omni import device_named
 
         check_methods(methods)
         preset = find_preset(options.model)

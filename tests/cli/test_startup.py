@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
@@ -245,3 +246,24 @@ def test_a_broken_clip_is_found_before_a_model_is_fetched(
         ran = run("ask", clips / name, "what ?", "--model", "Qwen/Qwen2.5-Omni-7B")
         assert ran.code == 1
         assert name in ran.line
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("bench", "--model", "small", "--method", "no-such"),
+        ("profile", "CLIP", "--random-weights", "--model", "small", "--method", "no-such"),
+        ("eval", "SET", "--model", "seats-nano", "--method", "no-such"),
+        ("analyze", "SET", "--model", "seats-nano", "--limit", "1", "--every", "100"),
+    ],
+)
+def test_libraries_are_imported_without_searching_them_for_garbage(
+    run: Run, clips: Path, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    item = {"clip": str(clips / "mute.mp4"), "question": "What is it?", "answer": "circle"}
+    (tmp_path / "set.jsonl").write_text(json.dumps(item))
+    named = {"CLIP": clips / "mute.mp4", "SET": tmp_path / "set.jsonl"}
+    gc.unfreeze()
+    ran = run(*(named.get(said, said) for said in arguments))
+    assert gc.get_freeze_count() > 0, ran.err
+    gc.unfreeze()
