@@ -84,14 +84,15 @@ def parse_positive(value: Any) -> float:
     return number
 
 
-def whole(least: int) -> Any:
-    """A parser of whole numbers that are not smaller."""
+def whole(least: int, most: int = 10**18) -> Any:
+    """A parser of whole numbers from `least` to `most`, which by default is what fits any machine's numbers."""
 
     def parse(value: Any) -> int:
         text = str(value).strip()
-        if re.fullmatch(r"\d{19,}", text):  # fewer fit any machine's numbers
-            raise typer.BadParameter(f"{short(text)} is too large")
-        if not re.fullmatch(r"\d+", text) or int(text) < least:
+        digits = re.fullmatch(r"\d+", text)
+        if digits and (len(text.lstrip("0")) > 18 or int(text) > most):
+            raise typer.BadParameter(f"{short(text)} is too large: {most} at most")
+        if not digits or int(text) < least:
             raise typer.BadParameter(f"{short(text)!r} is not a whole number from {least} on")
         return int(text)
 
@@ -123,10 +124,10 @@ def choice(*values: str) -> Any:
 def option(*names: str, panel: str, text: str, **more: Any) -> Any:
     """A Typer option in one of the help's panels; its default is said in `text` where it isn't "none".
 
-    min: the least that a whole number can be.
+    min, max: the least and the most that a whole number can be.
     """
     if "min" in more:
-        more["parser"] = whole(more.pop("min"))
+        more["parser"] = whole(more.pop("min"), *([more.pop("max")] if "max" in more else []))
     return typer.Option(*names, help=text, rich_help_panel=panel, show_default=False, **more)
 
 

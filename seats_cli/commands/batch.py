@@ -100,7 +100,7 @@ class BatchOptions:
         option(
             "--decoders",
             panel=_BATCH,
-            text="Clips that each worker decodes at a time (default 1).",
+            text="Clips that each worker decodes at a time (default 1, at most 64).",
             metavar="N",
             min=1,
             max=64,

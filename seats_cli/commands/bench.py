@@ -132,7 +132,13 @@ class LoadOptions:
     ] = None
     text_tokens: Annotated[
         int | None,
-        option("--text-tokens", panel=_LOAD, text="Text tokens beside a clip (default 150).", metavar="N", min=10),
+        option(
+            "--text-tokens",
+            panel=_LOAD,
+            text="Text tokens beside a clip, at least 10 (default 150).",
+            metavar="N",
+            min=10,
+        ),
     ] = None
 
 

@@ -14,6 +14,7 @@ from seats_cli.options import (
     OutputOptions,
     SelectionOptions,
     choice,
+    option,
     parse_percent,
     parse_pixels,
     parse_positive,
@@ -104,8 +105,21 @@ def test_whole(value: object) -> None:
 def test_not_whole(text: object) -> None:
     with pytest.raises(typer.BadParameter, match="is not a whole number from 3 on"):
         whole(3)(text)
-    with pytest.raises(typer.BadParameter, match="99 is too large"):
-        whole(3)("9" * 19)
+
+
+@pytest.mark.parametrize(("text", "most"), [("65", 64), ("9" * 19, 10**18), ("9" * 5000, 64)])
+def test_too_large(text: str, most: int) -> None:
+    with pytest.raises(typer.BadParameter, match=f" is too large: {most} at most"):
+        whole(3, most)(text)
+    assert whole(3, most)("0" * 30 + "64") == 64
+
+
+def test_an_option_of_whole_numbers_has_both_ends() -> None:
+    made = option("--decoders", panel="", text="", min=1, max=64)
+    assert made.parser("64") == 64
+    for wrong in ("0", "65"):
+        with pytest.raises(typer.BadParameter):
+            made.parser(wrong)
 
 
 @pytest.mark.parametrize(("value", "temperature"), [(0.0, 0.0), ("0", 0.0), (1e-5, 1e-5), ("1.5", 1.5)])
