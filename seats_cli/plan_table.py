@@ -29,7 +29,7 @@ _PARTS = {
     "selection": "selection",
     "llm_prefill": "LLM prefill",
     "lm_head": "LM head",
-    "llm_decode": "decoding",
+    "llm_decode": "decode",
 }
 _DTYPES = {2: "16 bit", 4: "32 bit"}
 
