@@ -338,4 +338,4 @@ class OutputOptions:
     json: Annotated[bool, flag("--json", panel=_OUTPUT, text="One JSON document on standard output.")] = False
     quiet: Annotated[bool, flag("--quiet", "-q", panel=_OUTPUT, text="Only the answer or the result.")] = False
     verbose: Annotated[bool, flag("--verbose", "-v", panel=_OUTPUT, text="More detail on standard error.")] = False
-    debug: Annotated[bool, flag("--debug", panel=_OUTPUT, text="Tracebacks.")] = False
+    debug: Annotated[bool, flag("--debug", panel=_OUTPUT, text="Show the traceback of an error.")] = False

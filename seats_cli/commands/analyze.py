@@ -65,7 +65,7 @@ class AnalyzeOptions:
         option(
             "--limit",
             panel=_PANEL,
-            text=f"Only the first questions of the set (default for {BUILT_IN}: {QUESTIONS}).",
+            text=f"Only the first N questions of the set (default for {BUILT_IN}: {QUESTIONS}).",
             metavar="N",
             min=1,
         ),
@@ -116,7 +116,7 @@ def analyze(
     memory: FitOptions,
     output: OutputOptions,
 ) -> None:
-    """How long a model needs video and audio: accuracy with either or both removed after each decoder layer.
+    """Up to which layer a model needs video and audio: accuracy with either or both removed after each decoder layer.
 
     The curves divide the layers into shallow ones, which need all tokens, middle ones, which need them less and less,
     and late ones, which need none. After which layers seats drops tokens follows from these borders. For

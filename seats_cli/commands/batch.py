@@ -142,7 +142,8 @@ def batch(
     folder: Annotated[
         str,
         typer.Argument(
-            help="A folder, a pattern in quotes, a .txt file with a path a line, or - for one on standard input.",
+            help="A folder, a pattern in quotes, a .txt file with a path a line, or - to read paths from standard "
+            "input.",
             metavar="FOLDER",
             show_default=False,
         ),

@@ -112,7 +112,13 @@ class LoadOptions:
     ] = None
     frames: Annotated[
         int | None,
-        option("--frames", panel=_LOAD, text="Instead: sampled frames, through the encoders.", metavar="N", min=0),
+        option(
+            "--frames",
+            panel=_LOAD,
+            text="Instead of --tokens: a clip of N sampled frames (an even number), through the encoders.",
+            metavar="N",
+            min=0,
+        ),
     ] = None
     size: Annotated[
         Size | None,

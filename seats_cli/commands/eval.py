@@ -92,11 +92,11 @@ class EvalOptions:
     ] = "keep"
     limit: Annotated[
         int | None,
-        option("--limit", panel=_PANEL, text="Only the first questions of the set.", metavar="N", min=1),
+        option("--limit", panel=_PANEL, text="Only the first N questions of the set.", metavar="N", min=1),
     ] = None
     clips: Annotated[
         int | None,
-        option("--clips", panel=_PANEL, text="Only the questions about the first clips.", metavar="N", min=1),
+        option("--clips", panel=_PANEL, text="Only the questions about the first N clips.", metavar="N", min=1),
     ] = None
     out: Annotated[Path | None, rows_out(_PANEL)] = None
     markdown: Annotated[
@@ -114,7 +114,11 @@ class EvalOptions:
     workers: Annotated[
         int,
         option(
-            "--workers", panel=_PANEL, text="Processes that share the clips, each with the model.", metavar="N", min=1
+            "--workers",
+            panel=_PANEL,
+            text="Processes that share the clips, each with the model (default 1).",
+            metavar="N",
+            min=1,
         ),
     ] = 1
 
@@ -130,7 +134,7 @@ def eval(  # noqa: A001  (the command's name)
     output: OutputOptions,
     context: typer.Context,
 ) -> None:
-    """Accuracy of methods on a question set, through files on disk and generated answers, against full tokens.
+    """Accuracy of methods on a question set, against full tokens: how many of the generated answers are right.
 
     A set of your own is a file with one JSON object a line: clip (path, relative to the file), question, answer (a
     text, or a list of right ones), and if wanted options (a list; they are added to the question as "A. ...", and the

@@ -55,7 +55,10 @@ def plan(
     question: Annotated[
         str | None,
         typer.Argument(
-            help="What would be asked, for its length.", metavar="QUESTION", show_default=False, parser=parse_question
+            help="What would be asked; only its length counts.",
+            metavar="QUESTION",
+            show_default=False,
+            parser=parse_question,
         ),
     ] = None,
 ) -> None:

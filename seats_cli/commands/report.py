@@ -50,7 +50,7 @@ def report(
     options: ReportOptions,
     output: OutputOptions,
 ) -> None:
-    """Latency by step, FLOPs, retention and failures over a results file; the page is one file, without scripts.
+    """Time by step, FLOPs, share of tokens kept and failures of a results file, on the terminal or as a web page.
 
     [bold]Examples[/bold]
 
