@@ -307,3 +307,8 @@ def test_a_question_in_the_place_of_the_clip(run: Run, clips: Path, command: str
     assert ran.line.startswith("error: 'What is it? What")
     assert ran.line.endswith(f"{clips / 'mute.mp4'} is: the clip comes first, then the question")
     assert "no such file" in run(command, "gone.mp4", "what ?", "--model", "seats-nano").line
+
+
+def test_a_question_without_quotes(run: Run) -> None:
+    assert "(shape is it): put the question in quotes; see" in run("ask", "clip.mp4", "Which", "shape", "is", "it").line
+    assert "quotes" not in run("chat", "clip.mp4", "Which").line
