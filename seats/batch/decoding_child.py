@@ -100,6 +100,8 @@ def _serve(connection: Connection, request: Request) -> None:
     except MemoryError:
         os._exit(MEMORY_EXIT)
     except Exception as error:  # a file that finds a hole in the decoder must not end it
+        if "can't start new thread" in str(error):  # Python's words for no memory left for its stack
+            os._exit(MEMORY_EXIT)
         said = MediaError(f"{path}: cannot be read, {error_line(error)}; convert it to mp4")
         connection.send(Failed(said, traceback.format_exc()))
     else:

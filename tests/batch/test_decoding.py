@@ -135,6 +135,7 @@ def test_breaking_files_cost_only_themselves(breaking: Decoder, clip: str, tmp_p
         ("hang.mp4", "longer than 3 s"),
         ("swell.mp4", "more than 0.2 GiB of memory; allow more with --decode-memory"),
         ("leap.mp4", "more than 0.2 GiB of memory"),
+        ("stack.mp4", "more than 0.2 GiB of memory"),
         ("hole.mp4", "unexpected IndexError"),
     ):
         bad = tmp_path / name
