@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+import pytest
 
 from seats.costs.timers import StepTimer
 from seats.inference.answer import answer
 from seats.inference.encode import encode_clip
+from seats.methods.base import AfterLayer, ModelShape, Selection
+from seats.methods.full import Full
 from seats.models.omni import OmniModel
-from seats.view.look import _watched_relevance, look_encoded
+from seats.view.look import _layers_to_watch, _watched_relevance, look, look_encoded
 from seats.view.token_map import TokenMap, scored_by_method
 from tests.inference.clips import clip_of
 from tests.view.conftest import METHODS, question
@@ -22,6 +25,43 @@ def test_answers_and_costs_are_those_of_ask(model: OmniModel, maps: dict[str, To
         assert maps[method].answer.text == asked.text
         assert maps[method].answer.flops == asked.flops
         assert maps[method].answer.trace.scored == asked.trace.scored
+
+
+def test_each_answer_has_the_time_of_the_encoders_that_ran_once(model: OmniModel) -> None:
+    heard = []
+    maps = look(model, clip_of(28), [question("seats"), question("full")], decode_ms=7.0, on_answer=heard.append)
+    assert [seen.answer for seen in maps] == heard
+    for step in ("encode_video", "encode_audio", "decode_clip"):
+        times = {seen.answer.latency_ms[step] for seen in maps}
+        assert len(times) == 1
+        assert min(times) > 0
+
+
+@dataclass(frozen=True)
+class _Halves(Full):
+    """Keeps every other token after layer 3, whatever they are to the question."""
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        return (3,)
+
+    def after_layer(self, state: AfterLayer) -> Selection | None:
+        assert state.layer == 3
+        return Selection(state.layout.origin % 2 == 0)
+
+
+def test_relevance_is_read_of_the_tokens_that_a_method_leaves(model: OmniModel) -> None:
+    encoded = encode_clip(model, clip_of(28), [_Halves.wants], StepTimer())
+    watched = _watched_relevance(model, encoded, question(), _Halves())
+    ((origins, scores),) = watched.values()
+    alone = _watched_relevance(model, encoded, question(), Full())[5][0]
+    assert list(watched) == [5]
+    assert len(scores) == len(origins) < len(alone)
+
+
+@pytest.mark.parametrize(("layers", "watched"), [(1, (1,)), (2, (1,)), (3, (1,)), (28, (16, 18, 20))])
+def test_relevance_is_read_where_seats_reads_it_or_in_the_middle(layers: int, watched: tuple[int, ...]) -> None:
+    assert _layers_to_watch(ModelShape("qwen2.5-omni", layers, {})) == watched
 
 
 def test_relevance_read_in_a_second_pass_is_what_the_method_itself_would_read(model: OmniModel) -> None:
