@@ -34,7 +34,7 @@ SINGLE_TURN = "single_turn"
 """Key in a model's `seats.json`."""
 _STAGE_KEYS = ("drop_layers", "late_layer", "pre_llm_scale", "temperature", "removal_free_after", "measured")
 # Of processors: the whole numbers that are read, and the least each can be. Frames are taken in pairs.
-_WHOLE = {"feature_size": 1, "hop_length": 1, "n_fft": 2, "sampling_rate": 1, "min_frames": 2, "max_frames": 2}
+_WHOLE = {"hop_length": 1, "n_fft": 2, "min_frames": 2, "max_frames": 2}
 _WHOLE |= dict.fromkeys(("min_pixels", "max_pixels", "shortest_edge", "longest_edge"), 1)
 # Weights other than safetensors can carry code, so they are never fetched.
 WANTED = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
@@ -161,6 +161,8 @@ class Checkpoint:
 
 def _wrong_in_processor(said: dict[str, Any]) -> str | None:
     """What is wrong with a processor's settings, of those that are read; None for nothing."""
+    from seats.media import SAMPLE_RATE
+
     size = said.get("size") or {}
     if not isinstance(size, dict):
         return f"size is {reprlib.repr(size)}, no object"
@@ -169,6 +171,8 @@ def _wrong_in_processor(said: dict[str, Any]) -> str | None:
             continue
         if key in _WHOLE and not (type(value) is int and value >= _WHOLE[key]):
             return f"{key} is {reprlib.repr(value)}, no whole number from {_WHOLE[key]} on"
+        if key == "sampling_rate" and value != SAMPLE_RATE:
+            return f"{key} is {reprlib.repr(value)}, but sound is read at {SAMPLE_RATE} Hz only"
         if key == "fps" and not _is_positive(value):
             return f"{key} is {reprlib.repr(value)}, no number above 0"
         if key == "image_std" and not (isinstance(value, list) and len(value) == 3 and all(map(_is_positive, value))):

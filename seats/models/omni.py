@@ -313,7 +313,6 @@ def _mel_spec(checkpoint: Checkpoint, thinker: Thinker) -> MelSpec:
     said = checkpoint.feature_extractor
     return MelSpec(
         bins=thinker.audio.config.num_mel_bins,
-        sample_rate=said.get("sampling_rate", 16000),
         n_fft=said.get("n_fft", 400),
         hop=said.get("hop_length", 160),
         padded=thinker.family.pads_audio,

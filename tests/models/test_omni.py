@@ -158,6 +158,7 @@ WRONG_SETTINGS = [
     ("qwen2.5-omni", "config", "quantization_config", "awq", "is 'awq', no object"),
     ("qwen2.5-omni", "preprocessor_config", "hop_length", 0, "is 0, no whole number from 1 on"),
     ("qwen2.5-omni", "preprocessor_config", "n_fft", "400", "is '400', no whole number from 2 on"),
+    ("qwen2.5-omni", "preprocessor_config", "sampling_rate", 8000, "is 8000, but sound is read at 16000 Hz only"),
     ("qwen2.5-omni", "preprocessor_config", "image_mean", [0.5], r"is \[0.5\], no list of three numbers"),
     ("qwen2.5-omni", "preprocessor_config", "image_std", [0.5, 0.5, 0], "no list of three numbers above 0"),
     ("qwen2.5-omni", "video_preprocessor_config", "fps", "2", "is '2', no number above 0"),
