@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing.connection import Pipe
 from pathlib import Path
 
 import pytest
 
 from seats.batch.children import Child
 
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc, or signals as Linux counts them")
 PARENT = """
 import sys, threading
 from seats.batch import decoding
@@ -48,7 +50,7 @@ def ended_within(pid: int, seconds: float) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
+@linux
 @pytest.mark.parametrize("name", ["hang.mp4", "grip.mp4"])
 def test_none_outlives_a_parent_that_was_killed(tmp_path: Path, name: str) -> None:
     clip = tmp_path / name
@@ -64,9 +66,54 @@ def test_none_outlives_a_parent_that_was_killed(tmp_path: Path, name: str) -> No
         assert ended_within(pid, 5)
 
 
-def test_a_child_that_is_let_go_ends_by_itself() -> None:
+@linux
+def test_a_child_ends_with_its_parent_also_where_the_kernel_does_not_see_to_it() -> None:
+    command = [sys.executable, "-c", "from tests.batch.test_children import start_and_wait; start_and_wait()"]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        assert not ended_within(pid, 0.3)
+        parent.send_signal(signal.SIGKILL)
+        assert ended_within(pid, 5)
+
+
+def start_and_wait() -> None:
+    child = Child.start("tests.batch.unwatched_child", quiet=True)
+    child.connection.recv()
+    print(child.process.pid, flush=True)
+    sys.stdin.read()
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_what_a_child_says_as_it_fails_is_shown_unless_it_is_quiet(
+    quiet: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    child = Child.start("tests.batch.no_such_module", quiet=quiet)
+    assert child.ending() == "exit code 1"
+    child.close()
+    said = capfd.readouterr().err
+    assert not said if quiet else "ModuleNotFoundError" in said
+
+
+@pytest.mark.parametrize(
+    ("command", "ending"),
+    [
+        ("exit 0", "exit code 0"),
+        ("exit 3", "exit code 3"),
+        ("kill -SEGV $$", "SIGSEGV"),
+        pytest.param("kill -40 $$", "signal 40", marks=linux),
+    ],
+)
+def test_how_a_child_ended(command: str, ending: str) -> None:
+    assert Child(subprocess.Popen(["sh", "-c", command]), Pipe()[0]).ending() == ending
+
+
+def test_a_child_that_is_let_go_ends_by_itself_and_not_of_what_stops_its_parent() -> None:
     child = Child.start("tests.batch.idle_child", quiet=True)
     assert child.connection.recv() == "here"
+    for number in (signal.SIGTERM, signal.SIGINT):
+        os.kill(child.process.pid, number)
     child.close()
     assert child.process.returncode == 0
 
