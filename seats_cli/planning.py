@@ -108,11 +108,14 @@ def model_for(options: ModelOptions, place: Place, limit: int | None) -> tuple[P
         return planned_model(options.model, revision=options.revision), None
     if options.revision is not None:
         raise WrongUsage("--revision needs --model: it names a version of a hub id")
-    memory = limit if limit is not None else place.gpu.free_bytes if place.gpu else 0
-    wanted = place.device != "cpu" and next((name for needed, name in CHOICES if memory >= needed), None)
-    if wanted:
-        return planned_model(wanted), f"model: {wanted} (for {size(memory)}; choose another with --model)"
-    why = "no CUDA GPU here" if place.device == "cpu" else f"{size(memory)} are too few for Qwen2.5-Omni"
+    if place.device == "cuda":
+        memory = limit if limit is not None else place.gpu.free_bytes if place.gpu else 0
+        wanted = next((name for needed, name in CHOICES if memory >= needed), None)
+        if wanted:
+            return planned_model(wanted), f"model: {wanted} (for {size(memory)}; choose another with --model)"
+        why = f"{size(memory)} are too few for Qwen2.5-Omni"
+    else:
+        why = "no CUDA GPU here" if options.device == "auto" else f"--device {options.device}"
     return planned_model(BUILT_IN), f"model: {BUILT_IN} ({why}; choose another with --model); {ONLY_KNOWS}"
 
 

@@ -235,13 +235,23 @@ def test_an_impossible_limit_is_one_line(run: Run, clips: Path, tiny: Path) -> N
     assert "raise --max-vram" in ran.line
 
 
-def test_the_choice_of_the_built_in_model_says_what_it_knows(
-    run: Run, clips: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("flags", "why"),
+    [
+        ((), "no CUDA GPU here"),
+        (("--device", "mps"), "--device mps"),
+        (("--device", "mps", "--max-vram", "80G"), "--device mps"),  # the others would not run a larger one there
+        (("--device", "cpu"), "--device cpu"),
+        (("--device", "cuda", "--max-vram", "8G"), "8.00 GiB are too few for Qwen2.5-Omni"),
+    ],
+)
+def test_the_choice_of_the_built_in_model_says_why_and_what_it_knows(
+    run: Run, clips: Path, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...], why: str
 ) -> None:
     monkeypatch.setattr("seats.plan.gpu.present_gpus", list)
-    ran = run("plan", clips / "mute.mp4", "--json")
+    ran = run("plan", clips / "mute.mp4", "--json", *flags)
     assert ran.code == 0, ran.err
-    assert ran.line.startswith("model: seats-nano (no CUDA GPU here")
+    assert ran.line.startswith(f"model: seats-nano ({why}; choose another")
     assert ran.line.endswith("it only knows shapes-and-sounds clips")
 
 
