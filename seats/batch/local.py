@@ -97,7 +97,12 @@ class LocalEngine:
                 yield from self._receive(worker, ledger)
 
     def _start(self, device: str, failures: int | None = None) -> _Worker:
-        child = Child.start("seats.batch.local_child", quiet=False)
+        try:
+            child = Child.start("seats.batch.local_child", quiet=False)
+        except OSError as error:  # so many open files or processes, or no memory for one more
+            raise ModelError(
+                f"a worker's process cannot be started ({error.strerror}): choose fewer --workers"
+            ) from error
         child.connection.send(replace(self._setup, model=replace(self._setup.model, device=device)))
         return _Worker(child, device, failures)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import threading
 from collections import Counter
@@ -134,6 +135,17 @@ def test_a_decoder_that_does_not_start_stops_the_batch_and_blames_no_clip(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with LocalEngine(setup, ["cpu"]) as engine, pytest.raises(ModelError, match="decoder cannot be started"):
         assert not [event for event in engine.events(jobs, threading.Event()) if isinstance(event, Made)]
+
+
+def test_a_machine_without_room_for_a_worker_says_so(setup: Setup) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with Path(os.devnull).open() as first_free:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (first_free.fileno(), hard))
+        try:
+            with pytest.raises(ModelError, match=r"cannot be started \(Too many open files\): .*--workers"):
+                LocalEngine(setup, ["cpu"]).__enter__()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
