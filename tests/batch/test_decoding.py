@@ -65,9 +65,11 @@ def test_a_clip_arrives_as_it_was_read(decoder: Decoder, clip: str) -> None:
     assert (str(got.clip.path), got.clip.duration_s, got.clip.notes) == (clip, want.duration_s, want.notes)
     assert got.content is not None
     assert got.content.hash == content_of(clip).hash
-    assert got.ms > 0
     got.clip.video.pixels[0] = 0  # it may be written to, and others don't see it
-    assert torch.equal(decoder.decode(clip, SETTINGS).clip.video.pixels, want.video.pixels)
+    began = time.perf_counter()
+    again = decoder.decode(clip, SETTINGS)
+    assert 0 < again.ms < 1e3 * (time.perf_counter() - began)
+    assert torch.equal(again.clip.video.pixels, want.video.pixels)
 
 
 def test_sound_alone_and_pictures_alone(decoder: Decoder, clip: str) -> None:
