@@ -44,7 +44,7 @@ def load_or_break(path: str, **options: Any) -> Any:
     if "leak" in path:
         LEAKED.append(np.ones(2**23))
     if "leap" in path:
-        np.ones(2**34)
+        np.empty(2**27)  # 1 GiB, none of it resident, so that only the kernel's limit can tell
     if "stack" in path:
         threading.stack_size(2**31)  # more than there may be, as a small one is where little is left
         threading.Thread(target=print).start()
