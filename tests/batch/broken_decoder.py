@@ -37,10 +37,8 @@ def load_or_break(path: str, **options: Any) -> Any:
     if "hang" in path:
         time.sleep(1e6)
     if "swell" in path:
-        held = []
-        while True:
-            held.append(np.ones(2**21))
-            time.sleep(0.01)
+        LEAKED.append(np.ones(9 * 2**22))  # 300 MB, which the kernel's limit lets pass
+        time.sleep(1e6)
     if "leak" in path:
         LEAKED.append(np.ones(2**23))
     if "leap" in path:
