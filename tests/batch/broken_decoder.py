@@ -40,7 +40,7 @@ def load_or_break(path: str, **options: Any) -> Any:
         LEAKED.append(np.ones(9 * 2**22))  # 300 MB, which the kernel's limit lets pass
         time.sleep(1e6)
     if "leak" in path:
-        LEAKED.append(np.ones(2**23))
+        LEAKED.append(np.ones(2**24))
     if "leap" in path:
         np.empty(2**27)  # 1 GiB, none of it resident, so that only the kernel's limit can tell
     if "stack" in path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from seats.view.shade import pattern_mask, shade_picture, shades
+from seats.view.shade import PATTERN_SIDE, pattern_mask, shade_picture, shades
 from seats.view.token_map import Moment
 
 MOMENTS = (
@@ -22,11 +22,21 @@ def test_stages_differ_in_pattern_and_veil() -> None:
     assert [kind.veil for kind in kinds] == sorted((kind.veil for kind in kinds), reverse=True)
     masks = [pattern_mask(kind.pattern, 24, 24) for kind in kinds[1:4]]
     assert not any(np.array_equal(a, b) for i, a in enumerate(masks) for b in masks[:i])
+    for mask in masks:
+        assert 0 < mask.mean() < 0.4  # most of the picture is seen between
+        assert np.array_equal(mask[PATTERN_SIDE:], mask[:-PATTERN_SIDE])
+        assert np.array_equal(mask[:, PATTERN_SIDE:], mask[:, :-PATTERN_SIDE])
 
 
 def test_stages_rise_in_lightness() -> None:
     luma = [kind.rgb @ (0.3, 0.6, 0.1) for kind in shades(MOMENTS)]
     assert luma == sorted(luma)
+
+
+def test_stages_inside_span_the_scale_of_colours() -> None:
+    first, _, last = shades(MOMENTS)[1:4]
+    assert (first.colour, last.colour) == ("#46327e", "#4ac16d")
+    assert first.rgb.tolist() == [0x46, 0x32, 0x7E]
 
 
 def test_mask_lies_on_its_tokens() -> None:
