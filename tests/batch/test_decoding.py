@@ -130,6 +130,7 @@ def test_a_child_that_ended_between_clips_is_replaced(decoder: Decoder, clip: st
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
 def test_breaking_files_cost_only_themselves(breaking: Decoder, clip: str, tmp_path: Path) -> None:
     settings = replace(SETTINGS, timeout_s=3)
     for name, says in (
@@ -142,12 +143,14 @@ def test_breaking_files_cost_only_themselves(breaking: Decoder, clip: str, tmp_p
     ):
         bad = tmp_path / name
         bad.write_bytes(Path(clip).read_bytes())
+        child = breaking._ensure_child()
         began = time.monotonic()
         failed = breaking.decode(str(bad), replace(settings, timeout_s=20 if name == "swell.mp4" else 3))
         assert says in str(failed.error), name
         assert name in str(failed.error)
         assert failed.content.hash == content_of(str(bad)).hash
         assert time.monotonic() - began < 90
+        assert os.path.exists(f"/proc/{child.process.pid}") == (name == "hole.mp4"), name
     assert breaking.decode(clip, replace(SETTINGS, timeout_s=60)).error is None
 
 
