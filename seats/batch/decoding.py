@@ -99,7 +99,7 @@ class Decoder:
 
     def _ensure_child(self) -> Child | None:
         with self._lock:
-            if self._child is not None and not self._closed and self._child.process.poll() is not None:
+            if self._child is not None and self._child.process.poll() is not None:
                 self._child.kill()  # ended between two clips, so no clip is to blame
                 self._child = None
             if self._child is None and not self._closed:
