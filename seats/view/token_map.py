@@ -109,13 +109,13 @@ class TokenMap:
 def map_tokens(
     answer: Answer,
     saliency: Mapping[str, np.ndarray],
-    relevance: Mapping[int, tuple[np.ndarray, np.ndarray]] | None = None,
+    relevance: Mapping[int, tuple[np.ndarray, np.ndarray]],
     notes: tuple[str, ...] = (),
 ) -> TokenMap:
     """Read an answer's trace.
 
     saliency: float32 `[N]` per modality ("video", "audio"), in encoder order. relevance: per decoder layer (1-based)
-    origins int64 `[S]` and scores float32 `[S]`, instead of those the method itself asked for.
+    origins int64 `[S]` and scores float32 `[S]`.
     """
     trace, clip = answer.trace, answer.clip
     layout = trace.layout
@@ -127,11 +127,10 @@ def map_tokens(
         stays[drop.kept.numpy()] = True
         left[here & ~stays] = number
         here &= stays
-    scores = relevance if relevance is not None else scored_by_method(trace)
-    layers = tuple(sorted(scores))
+    layers = tuple(sorted(relevance))
     by_layer = np.full((len(layers), len(layout)), np.nan, dtype=np.float32)
     for row, layer in enumerate(layers):
-        origins, values = scores[layer]
+        origins, values = relevance[layer]
         by_layer[row, origins] = values
 
     def of(kind: Modality) -> Tokens | None:

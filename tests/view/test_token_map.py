@@ -86,9 +86,9 @@ def test_one_frame(look_at: Look) -> None:
 
 
 def test_windows_that_begin_together_share_the_time() -> None:
-    window = torch.tensor([0, 1, 2, 3, -1])
-    time = torch.tensor([0.0, 0.0, 0.0, 9.0, -1.0])
+    window = torch.tensor([0, 1, 3, 4, -1])  # without a token in one of them
+    time = torch.tensor([0.0, 3.0, 3.0, 9.0, -1.0])
     nothing = torch.zeros(5, dtype=torch.int64)
     layout = TokenLayout(nothing.to(torch.int8), window, nothing, nothing[:, None].expand(5, 3), time, nothing)
     starts = _window_starts(Trace(Counts(1, 4, 0), layout), 12.0)
-    np.testing.assert_allclose(starts, [0, 3, 6, 9, 12])
+    np.testing.assert_allclose(starts, [0, 3, 5, 7, 9, 12])
