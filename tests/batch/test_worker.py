@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from seats.batch import worker as module
+from seats.batch.decoding import Decoder
 from seats.batch.jobs import Asked, Event, Finished, Job, Made, Started
 from seats.batch.rows import Row
 from seats.batch.settings import AnswerSettings, Setup, question_of
@@ -207,9 +209,14 @@ def test_stopping_finishes_the_row_in_hand(setup: Setup, clip: str, stopped_at: 
     assert events[3:] == [Finished(Job(clip, QUESTIONS), complete=False)]
 
 
-def test_settings_that_do_not_fit_the_model(setup: Setup) -> None:
+def test_settings_that_do_not_fit_the_model_leave_no_decoder_behind(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Decoder] = []
+    monkeypatch.setattr(module, "Decoder", lambda memory: made.append(Decoder(memory)) or made[-1])
     with pytest.raises(SettingsError):
         Worker(Setup.of(setup.model, setup.clip, AnswerSettings(method="magic")))
+    assert [decoder._child.process.poll() for decoder in made] == [-signal.SIGKILL] * setup.decoders
 
 
 @pytest.mark.parametrize("debug", [True, False])
