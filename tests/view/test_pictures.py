@@ -41,6 +41,12 @@ def test_thumbnails_keep_to_their_budget(count: int) -> None:
     assert (height == 168) == (count == 2)
 
 
+@pytest.mark.parametrize(("budget", "longest"), [(10**6, 448), (1, 48)])
+def test_thumbnails_are_of_a_size_to_be_seen(budget: int, longest: int) -> None:
+    frames = np.zeros((2, 3, 720, 1280), np.uint8)
+    assert [max(opened(made).shape) for made in thumbnails(frames, budget)] == [longest] * 2
+
+
 def test_spectrogram_has_low_tones_at_the_bottom() -> None:
     low, high = (tone(1.0, 16_000, hertz)[0] for hertz in (200, 4000))
     grey = spectrogram(np.concatenate([low, high]), MelSpec(), 40)
