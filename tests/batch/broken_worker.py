@@ -1,4 +1,4 @@
-"""A worker's process whose model takes its time, and dies of clips that are called so."""
+"""A worker's process whose model takes its time, and that dies of clips that are called so."""
 
 from __future__ import annotations
 
@@ -11,12 +11,20 @@ from typing import Any
 from seats.batch import local_child, worker
 
 encode = worker.encode_clip
+decode = worker.Worker._decode
 
 
 def main(connection: Connection) -> None:
-    """`seats.batch.local_child.main` with another `encode_clip`."""
+    """`seats.batch.local_child.main` with other ways to decode and encode a clip."""
     worker.encode_clip = encode_or_die
+    worker.Worker._decode = decode_or_fail
     local_child.main(connection)
+
+
+def decode_or_fail(self: worker.Worker, path: str, settings: Any) -> Any:
+    if "hole" in path:
+        raise IndexError("list index out of range")
+    return decode(self, path, settings)
 
 
 def encode_or_die(model: Any, clip: Any, *rest: Any) -> Any:

@@ -76,14 +76,18 @@ def test_lost_workers_cost_no_row(setup: Setup, jobs: list[Job]) -> None:
     assert not any(map(alive, pids))
 
 
-@pytest.mark.slow
-def test_a_clip_that_kills_its_worker_costs_only_itself(
-    setup: Setup, jobs: list[Job], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def start_broken_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     start = Child.start
     monkeypatch.setattr(
         "seats.batch.local.Child.start", lambda _, quiet: start("tests.batch.broken_worker", quiet=quiet)
     )
+
+
+@pytest.mark.slow
+def test_a_clip_that_kills_its_worker_costs_only_itself(
+    setup: Setup, jobs: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_broken_workers(monkeypatch)
     good = Path(jobs[0].clip)
     deadly = good.with_name("deadly.mp4")
     deadly.write_bytes(good.read_bytes())
@@ -133,8 +137,21 @@ def test_a_decoder_that_does_not_start_stops_the_batch_and_blames_no_clip(
         "import os, sys\nif 'decoding_child' in sys.orig_argv[-1]:\n    os._exit(9)\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr("seats.batch.ledger._LOST_IN_A_ROW", 2)
     with LocalEngine(setup, ["cpu"]) as engine, pytest.raises(ModelError, match="decoder cannot be started"):
         assert not [event for event in engine.events(jobs, threading.Event()) if isinstance(event, Made)]
+
+
+@pytest.mark.slow
+def test_what_nobody_foresaw_in_a_worker_is_shown_and_ends_the_batch(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    start_broken_workers(monkeypatch)
+    monkeypatch.setattr("seats.batch.ledger._LOST_IN_A_ROW", 2)
+    jobs = [Job("hole.mp4", ASKED)]
+    with LocalEngine(setup, ["cpu"]) as engine, pytest.raises(ModelError, match=r"2 times in a row \(exit code 1\)"):
+        list(engine.events(jobs, threading.Event()))
+    assert "IndexError: list index out of range" in capfd.readouterr().err
 
 
 def test_a_machine_without_room_for_a_worker_says_so(setup: Setup) -> None:
