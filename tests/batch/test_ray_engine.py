@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 
 from seats.batch.jobs import Asked, Finished, Job, Made, Said
-from seats.batch.ray_engine import RayEngine, RayWorker
+from seats.batch.ledger import Ledger, Ticket
+from seats.batch.ray_engine import RayEngine, RayWorker, _Actor
 from seats.batch.settings import Setup
-from seats.errors import ModelError, SeatsError
+from seats.batch.worker import slots
+from seats.errors import ModelError, SeatsError, SettingsError
 from seats.models.checkpoint import Checkpoint
 from tests.media.make import write_clip
 
@@ -170,6 +172,39 @@ def test_an_actor_lost_while_it_loads_is_replaced_where_another_works(
                 said.append(event.text)
     assert made == Counter({job.clip: 2 for job in jobs})
     assert "a Ray actor was lost; its clips go to others, and another is asked for" in said
+
+
+def test_relative_paths_mean_something_only_where_the_folder_is(
+    setup: Setup, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)  # which the worker changes
+    worker = RayWorker()
+    assert worker.load(setup, str(folder)) == slots(setup)
+    (made,) = (event for event in worker.run(Job("0.mp4", ASKED[:1])) if isinstance(event, Made))
+    assert made.row["status"] == "ok"
+    worker.stop()
+    elsewhere = RayWorker()
+    elsewhere.load(setup, str(tmp_path / "gone"))
+    with pytest.raises(SettingsError, match=r"gone is not there on .*, and 0\.mp4 is relative to it"):
+        elsewhere.run(Job("0.mp4", ASKED[:1]))
+    job = Job(str(folder / "0.mp4"), ASKED[:1])
+    assert elsewhere.run(job)[-1] == Finished(job, complete=True)
+    elsewhere.stop()
+
+
+def test_a_suspect_is_alone_on_its_actor() -> None:
+    ledger = Ledger([Job("a.mp4", ASKED), Job("b.mp4", ASKED)], "s")
+    loading, busy, free = _Actor(None, None), _Actor(None, None, slots=2), _Actor(None, None, slots=2)
+    busy.tickets["one"] = Ticket(Job("c.mp4", ASKED))
+    assert [actor.takes(ledger) for actor in (loading, busy, free)] == [False, True, True]
+    first = ledger.next()
+    assert first is not None
+    list(ledger.blame(first, "lost"))
+    assert [actor.takes(ledger) for actor in (loading, busy, free)] == [False, False, True]
+    suspect = ledger.next()
+    assert suspect is not None
+    free.tickets["two"] = suspect
+    assert [actor.takes(ledger) for actor in (loading, busy, free)] == [False, True, False]
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:70000"])
