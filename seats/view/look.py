@@ -130,6 +130,7 @@ def _watched_relevance(
 def _layers_to_watch(shape: ModelShape) -> tuple[int, ...]:
     """Those after which SEATS drops tokens in this model, or the middle one."""
     try:
-        return Seats.for_model(shape, Retention(0.1, 0.1), 0).drop_layers or (max(1, shape.num_layers // 2),)
-    except SettingsError:
-        return (max(1, shape.num_layers // 2),)
+        dropping = Seats.for_model(shape, Retention(0.1, 0.1), 0).drop_layers
+    except SettingsError:  # too few layers for its stages
+        dropping = ()
+    return dropping or (max(1, shape.num_layers // 2),)

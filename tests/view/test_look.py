@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +10,7 @@ import pytest
 from seats.costs.timers import StepTimer
 from seats.inference.answer import answer
 from seats.inference.encode import encode_clip
-from seats.methods.base import AfterLayer, ModelShape, Selection
-from seats.methods.full import Full
+from seats.methods import ModelShape
 from seats.models.omni import OmniModel
 from seats.view.look import _layers_to_watch, _watched_relevance, look, look_encoded
 from seats.view.token_map import TokenMap, scored_by_method
@@ -37,29 +36,19 @@ def test_each_answer_has_the_time_of_the_encoders_that_ran_once(model: OmniModel
         assert min(times) > 0
 
 
-@dataclass(frozen=True)
-class _Halves(Full):
-    """Keeps every other token after layer 3, whatever they are to the question."""
-
-    @property
-    def layers(self) -> tuple[int, ...]:
-        return (3,)
-
-    def after_layer(self, state: AfterLayer) -> Selection | None:
-        assert state.layer == 3
-        return Selection(state.layout.origin % 2 == 0)
-
-
-def test_relevance_is_read_of_the_tokens_that_a_method_leaves(model: OmniModel) -> None:
-    encoded = encode_clip(model, clip_of(28), [_Halves.wants], StepTimer())
-    watched = _watched_relevance(model, encoded, question(), _Halves())
-    ((origins, scores),) = watched.values()
-    alone = _watched_relevance(model, encoded, question(), Full())[5][0]
-    assert list(watched) == [5]
-    assert len(scores) == len(origins) < len(alone)
+def test_a_second_pass_drops_what_the_method_drops(model: OmniModel) -> None:
+    asked = question("fastv-om")
+    method = asked.method_for(model.shape)
+    encoded = encode_clip(model, clip_of(28), [method.wants], StepTimer())
+    (drop,) = look_encoded(model, encoded, asked, StepTimer()).answer.trace.drops
+    watched = _watched_relevance(model, encoded, asked, method)
+    assert max(watched) > drop.after_layer
+    for layer, (origins, _) in watched.items():
+        if layer > drop.after_layer:
+            np.testing.assert_array_equal(origins, drop.kept)
 
 
-@pytest.mark.parametrize(("layers", "watched"), [(1, (1,)), (2, (1,)), (3, (1,)), (28, (16, 18, 20))])
+@pytest.mark.parametrize(("layers", "watched"), [(1, (1,)), (2, (1,)), (3, (1,)), (4, (2,)), (28, (16, 18, 20))])
 def test_relevance_is_read_where_seats_reads_it_or_in_the_middle(layers: int, watched: tuple[int, ...]) -> None:
     assert _layers_to_watch(ModelShape("qwen2.5-omni", layers, {})) == watched
 
