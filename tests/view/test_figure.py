@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from seats.errors import SettingsError
+from seats.view import figure
 from seats.view.figure import DPI, check_figure, write_figure
 from seats.view.token_map import TokenMap
 from seats.view.words import in_file
@@ -52,6 +54,20 @@ def test_two_methods_and_a_question_that_looks_like_mathematics(look_at: Look, t
     assert np.ptp(picture) > 0.5
 
 
+@pytest.mark.parametrize("methods", [("seats",), ("seats", "full")])
+def test_pictures_are_not_stretched(
+    look_at: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, methods: tuple[str, ...]
+) -> None:
+    pytest.importorskip("matplotlib")
+    drawn: list[Any] = []
+    save = figure._save_png
+    monkeypatch.setattr(figure, "_save_png", lambda made, path: (save(made, path), drawn.append(made)))
+    write_figure(look_at(*methods), tmp_path / "figure.png")
+    axis = drawn[0].subfigs[0].axes[0]
+    box, (height, width) = axis.get_window_extent(), axis.images[0].get_size()
+    assert box.width / box.height == pytest.approx(width / height, rel=0.02)
+
+
 @pytest.mark.parametrize("clip", [{"seconds": 0.0}, {"frames": 0}])
 def test_one_modality(look_at: Look, tmp_path: Path, clip: dict) -> None:
     pytest.importorskip("matplotlib")
@@ -68,7 +84,7 @@ def labels(seen: TokenMap, path: Path) -> list[str]:
 def test_times_are_those_of_the_file(late: TokenMap, maps: dict[str, TokenMap], tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     said = labels(late, tmp_path / "late.svg")
-    assert {"25:00", "25:01", "25:02", "25:03.5"} <= set(said)
+    assert {"25:00", "25:01", "25:02", "25:03.5", "in the clip", "Stage I,"} <= set(said)
     assert not [text for text in said if text.endswith(" s") or "e+" in text]
     assert {"0 s", "1 s", "2 s"} <= set(labels(maps["seats"], tmp_path / "first.svg"))
 
