@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,18 +55,50 @@ def test_two_methods_and_a_question_that_looks_like_mathematics(look_at: Look, t
     assert np.ptp(picture) > 0.5
 
 
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., list[Any]]:
+    """The axes of the first of some methods, as they were drawn."""
+    pytest.importorskip("matplotlib")
+    made: list[Any] = []
+    save = figure._save_png
+    monkeypatch.setattr(figure, "_save_png", lambda whole, path: (save(whole, path), made.append(whole)))
+
+    def call(*maps: TokenMap) -> list[Any]:
+        write_figure(maps, tmp_path / "figure.png")
+        return made[-1].subfigs[0].axes
+
+    return call
+
+
 @pytest.mark.parametrize("methods", [("seats",), ("seats", "full")])
 def test_pictures_are_not_stretched(
-    look_at: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, methods: tuple[str, ...]
+    drawn: Callable[..., list[Any]], maps: dict[str, TokenMap], methods: tuple[str, ...]
 ) -> None:
-    pytest.importorskip("matplotlib")
-    drawn: list[Any] = []
-    save = figure._save_png
-    monkeypatch.setattr(figure, "_save_png", lambda made, path: (save(made, path), drawn.append(made)))
-    write_figure(look_at(*methods), tmp_path / "figure.png")
-    axis = drawn[0].subfigs[0].axes[0]
+    axis = drawn(*map(maps.__getitem__, methods))[0]
     box, (height, width) = axis.get_window_extent(), axis.images[0].get_size()
     assert box.width / box.height == pytest.approx(width / height, rel=0.02)
+
+
+def test_sound_is_shaded_where_tokens_left(drawn: Callable[..., list[Any]], late: TokenMap) -> None:
+    axis = drawn(late)[1]
+    seconds = late.clip.audio.seconds
+    assert axis.images[0].get_extent() == [late.start, late.start + seconds, 0, 1]
+    left = [(late.audio.left == number).nonzero()[0] for number in range(len(late.moments))]
+    for shaded, tokens in zip(axis.collections, filter(len, left), strict=True):
+        pieces = [path.get_extents() for path in shaded.get_paths()]
+        step = seconds / len(late.audio)
+        assert sum(piece.width for piece in pieces) == pytest.approx(len(tokens) * step)
+        assert pieces[0].x0 == pytest.approx(late.start + tokens[0] * step)
+        assert pieces[-1].x1 == pytest.approx(late.start + (tokens[-1] + 1) * step)
+
+
+def test_budget_stacks_the_tokens_of_each_window(drawn: Callable[..., list[Any]], maps: dict[str, TokenMap]) -> None:
+    seen = maps["seats"]
+    bars = iter(drawn(seen)[2].containers)
+    for tokens, up in ((seen.video, 1), (seen.audio, -1)):
+        counts = np.bincount(tokens.window)
+        heights = np.sum([[bar.get_height() for bar in next(bars)] for _ in range(len(seen.moments) + 1)], axis=0)
+        np.testing.assert_allclose(up * heights, np.sqrt(counts / counts.max()))
 
 
 @pytest.mark.parametrize("clip", [{"seconds": 0.0}, {"frames": 0}])
