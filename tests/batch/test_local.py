@@ -103,6 +103,13 @@ def test_a_clip_that_kills_its_worker_costs_only_itself(
     assert "the worker was lost over it 2 times (SIGKILL)" in rows[str(deadly), "1"]
 
 
+def test_leaving_ends_a_worker_at_once_also_one_that_is_loading(setup: Setup) -> None:
+    with LocalEngine(setup, ["cpu"]) as engine:
+        pid = engine._workers[0].child.process.pid
+        assert alive(pid)
+    assert not alive(pid)
+
+
 @pytest.mark.slow
 def test_stopping(setup: Setup, jobs: list[Job]) -> None:
     stop = threading.Event()
