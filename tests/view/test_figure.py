@@ -83,6 +83,7 @@ def test_sound_is_shaded_where_tokens_left(drawn: Callable[..., list[Any]], late
     axis = drawn(late)[1]
     seconds = late.clip.audio.seconds
     assert axis.images[0].get_extent() == [late.start, late.start + seconds, 0, 1]
+    assert axis.get_xlim() == (late.start, late.start + late.seconds)
     left = [(late.audio.left == number).nonzero()[0] for number in range(len(late.moments))]
     for shaded, tokens in zip(axis.collections, filter(len, left), strict=True):
         pieces = [path.get_extents() for path in shaded.get_paths()]
@@ -94,11 +95,15 @@ def test_sound_is_shaded_where_tokens_left(drawn: Callable[..., list[Any]], late
 
 def test_budget_stacks_the_tokens_of_each_window(drawn: Callable[..., list[Any]], maps: dict[str, TokenMap]) -> None:
     seen = maps["seats"]
-    bars = iter(drawn(seen)[2].containers)
+    axis = drawn(seen)[2]
+    bars = iter(axis.containers)
     for tokens, up in ((seen.video, 1), (seen.audio, -1)):
         counts = np.bincount(tokens.window)
         heights = np.sum([[bar.get_height() for bar in next(bars)] for _ in range(len(seen.moments) + 1)], axis=0)
         np.testing.assert_allclose(up * heights, np.sqrt(counts / counts.max()))
+    assert {text.get_text() for text in axis.get_legend().get_texts()} == {moment.label for moment in seen.moments}
+    (stays,) = {text.get_text() for text in drawn(maps["full"])[2].get_legend().get_texts()}
+    assert stays == "never"
 
 
 @pytest.mark.parametrize("clip", [{"seconds": 0.0}, {"frames": 0}])
