@@ -83,7 +83,6 @@ def test_sound_is_shaded_where_tokens_left(drawn: Callable[..., list[Any]], late
     axis = drawn(late)[1]
     seconds = late.clip.audio.seconds
     assert axis.images[0].get_extent() == [late.start, late.start + seconds, 0, 1]
-    assert axis.get_xlim() == (late.start, late.start + late.seconds)
     left = [(late.audio.left == number).nonzero()[0] for number in range(len(late.moments))]
     for shaded, tokens in zip(axis.collections, filter(len, left), strict=True):
         pieces = [path.get_extents() for path in shaded.get_paths()]
@@ -96,6 +95,7 @@ def test_sound_is_shaded_where_tokens_left(drawn: Callable[..., list[Any]], late
 def test_budget_stacks_the_tokens_of_each_window(drawn: Callable[..., list[Any]], maps: dict[str, TokenMap]) -> None:
     seen = maps["seats"]
     axis = drawn(seen)[2]
+    assert axis.get_xlim() == (0, seen.seconds)
     bars = iter(axis.containers)
     for tokens, up in ((seen.video, 1), (seen.audio, -1)):
         counts = np.bincount(tokens.window)

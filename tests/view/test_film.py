@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -11,7 +12,7 @@ import pytest
 from seats.errors import MediaError, SettingsError
 from seats.media import load_clip
 from seats.models.omni import OmniModel
-from seats.view.film import LINE, check_film, write_film
+from seats.view.film import LINE, _pictures, check_film, write_film
 from seats.view.letters import written
 from seats.view.look import look
 from seats.view.token_map import TokenMap
@@ -78,9 +79,14 @@ def test_patches_that_left_are_veiled_and_no_others(model: OmniModel, tmp_path: 
     assert 0 < veiled < 4 * rows * columns
 
 
-def test_pictures_move_at_the_file_s_rate_beside_the_sound(model: OmniModel, tmp_path: Path) -> None:
+def test_pictures_move_at_the_file_s_rate_beside_the_sound(
+    model: OmniModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seats.view.film._PIECE_S", 0.7)  # decoded in several pieces, as a long clip is
     path = write_clip(tmp_path / "a.mp4", frames=48, rate=24, sound=tone(2))
-    write_film(looked(model, path, "full"), tmp_path / "film.mp4")
+    (seen,) = looked(model, path, "full")
+    assert {picture.shape[:2] for _, picture in _pictures(seen, Fraction(24))} == {seen.clip.video.pixels.shape[2:]}
+    write_film([seen], tmp_path / "film.mp4")
     pictures, rate, sound = read(tmp_path / "film.mp4")
     assert rate == 24.0
     assert sound == pytest.approx(2, abs=0.1)
