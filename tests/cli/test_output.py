@@ -83,6 +83,29 @@ def test_pieces_stay_whole_on_a_terminal_and_on_one_line_elsewhere(terminal: boo
     assert said == (expected if terminal else [" \u00b7 ".join(expected)])
 
 
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_sign_of_life_lasts_until_the_answer_begins(quiet: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    out, file = Output(OutputOptions(quiet=quiet)), io.StringIO()
+    out.__dict__["console"] = Console(file=file, force_terminal=True, width=40, color_system=None)
+    with out.working("starting"):
+        out.now("loading")
+        out.stream("a ring")
+        said = file.getvalue()
+        assert not said if quiet else "loading" in said
+        assert ("\x1b[?25h" in said) != quiet  # the cursor is back
+    assert file.getvalue() == said
+    assert capsys.readouterr().out == "a ring"
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_an_answer_cannot_steer_the_terminal(
+    terminal: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    Output(OutputOptions()).stream("a\x1b[31m ring")
+    assert capsys.readouterr().out == ("a\ufffd[31m ring" if terminal else "a\x1b[31m ring")
+
+
 def test_a_document_alone_is_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
     out = Output(OutputOptions(json=True))
     out.stream("a ring")
