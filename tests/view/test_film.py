@@ -95,14 +95,16 @@ def test_pictures_move_at_the_file_s_rate_beside_the_sound(
 
 def test_two_methods_stand_beside_each_other(model: OmniModel, tmp_path: Path) -> None:
     path = write_clip(tmp_path / "a.mp4", frames=20, rate=10, picture=white)
-    write_film(looked(model, path, "seats", "full"), tmp_path / "film.mp4")
+    maps = looked(model, path, "seats", "full")
+    write_film(maps, tmp_path / "film.mp4")
     (picture, *_), _, _ = read(tmp_path / "film.mp4")
     half = picture.shape[1] // 2
     assert picture[LINE:300, half + 8 :].mean() > 225
     assert picture[LINE:300, :half].mean() < 180
     assert _reads(picture[:LINE, :half], "seats 35%: veiled")
     assert _reads(picture[:LINE, half:], "full: every token")
-    assert _reads(picture[-2 * LINE :], "Stage I, before the LLM")
+    for moment in maps[0].moments[::2]:  # the first of each line
+        assert _reads(picture[-2 * LINE :], moment.label)
 
 
 def test_a_part_of_a_file_says_from_when_it_is(model: OmniModel, tmp_path: Path) -> None:
@@ -131,8 +133,17 @@ def test_sound_alone(model: OmniModel, tmp_path: Path) -> None:
     assert len(pictures) == pytest.approx(20, abs=2)
     assert sound == pytest.approx(2, abs=0.1)
     columns = pictures[:, LINE + 20].mean(axis=2)
-    places = columns.argmax(axis=1)
-    assert places[-1] > places[1]  # the mark of the present moment moves on
+    places = columns.argmax(axis=1)  # of the mark of the present moment
+    np.testing.assert_allclose(places, np.arange(len(places)) / 20 * columns.shape[1], atol=4)
+
+
+def test_sound_that_ends_early_is_drawn_as_long_as_it_lasts(model: OmniModel, tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mp4", frames=40, rate=10, sound=tone(2))
+    write_film(looked(model, path, "full"), tmp_path / "film.mp4")
+    strip = read(tmp_path / "film.mp4")[0][0, -40:]
+    half = strip.shape[1] // 2
+    assert strip[:, 20 : half - 20].max() > 60
+    assert strip[:, half + 20 :].max() < 40
 
 
 def test_says_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
