@@ -12,7 +12,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from seats.plan.gpu import PresentGpu
 from seats.units import flops, size
+from seats_cli.options import ModelOptions
+from seats_cli.planning import model_for, parse_memory, place_for
+from seats_cli.usage import WrongUsage
 from tests.cli.conftest import Ran
 from tests.media.make import tone, write_clip
 
@@ -233,6 +237,36 @@ def test_an_impossible_limit_is_one_line(run: Run, clips: Path, tiny: Path) -> N
     assert ran.code == 1
     assert "weights" in ran.line
     assert "raise --max-vram" in ran.line
+
+
+@pytest.mark.parametrize(
+    ("device", "limit", "where", "model"),
+    [
+        ("auto", None, "first", "Qwen/Qwen2.5-Omni-3B"),
+        ("cuda", "24G", "first", "Qwen/Qwen2.5-Omni-7B"),
+        ("cuda:1", None, "second", "Qwen/Qwen2.5-Omni-7B"),
+        ("cuda:2", None, "there are 2 GPUs", None),
+        ("cuda:x", None, "unknown device", None),
+    ],
+)
+def test_the_gpu_that_is_named_is_planned_for(
+    monkeypatch: pytest.MonkeyPatch, device: str, limit: str | None, where: str, model: str | None
+) -> None:
+    gpus = [PresentGpu(0, "first", 2**37, 2**34), PresentGpu(1, "second", 2**37, 2**36)]
+    monkeypatch.setattr("seats.plan.gpu.present_gpus", lambda: gpus)
+    bytes_ = None if limit is None else parse_memory(limit)
+    if model is None:
+        with pytest.raises(WrongUsage, match=where):
+            place_for(device, bytes_, None)
+        return
+    place = place_for(device, bytes_, None)
+    assert place.device == "cuda"
+    assert place.gpu is not None
+    assert place.gpu.name == where
+    planned, line = model_for(ModelOptions(device=device), place, bytes_)
+    assert planned.name == model
+    assert line is not None
+    assert line.startswith(f"model: {model} (for {size(bytes_ or place.gpu.free_bytes)};")
 
 
 @pytest.mark.parametrize(
