@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import re
+from dataclasses import replace
+from html import escape
 
 import numpy as np
 import pytest
@@ -49,6 +51,7 @@ def test_nothing_of_the_user_s_is_read_as_html(look_at: Look) -> None:
     assert "<img" not in html
     assert "&lt;/script&gt;&lt;script&gt;alert(1)" in html
     assert "{{data}}" in html  # as text, not filled in
+    assert '<h1 class="long"' in html
     data_of(html)
 
 
@@ -67,6 +70,7 @@ def test_budget_table_adds_up(maps: dict[str, TokenMap]) -> None:
     rows = [re.findall(r"<td>(.*?)</td>", row) for row in re.findall(r"<tr>(<td>.*?)</tr>", table)]
     counts = np.array([[int(cell.replace(",", "")) for cell in row[2:]] for row in rows])
     moments = len(seen.moments) + 1
+    assert re.findall(r'colspan="(\d+)"', table) == [str(moments)] * 2
     for place, (name, tokens) in enumerate(seen.modalities().items()):
         mine = counts[:, place * moments : (place + 1) * moments].sum(0)
         assert mine.tolist() == [int((tokens.left >= moment).sum()) for moment in range(moments)], name
@@ -81,17 +85,36 @@ def test_figures_of_both_methods_stand_beside_each_other(maps: dict[str, TokenMa
     assert f"{100 * (maps['seats'].answer.trace.retention('video') or 0):.1f} %" in seats
 
 
+def test_what_was_asked_and_answered(maps: dict[str, TokenMap]) -> None:
+    seen = maps["seats"]
+    html = page([seen])
+    assert f'<h1 class="short" tabindex="0">{seen.answer.question.text}</h1>' in html
+    assert f'<p class="answer" tabindex="0">{escape(seen.answer.text)}</p>' in html
+    assert "<i>no words</i>" in page([replace(seen, answer=replace(seen.answer, text=""))])
+
+
+def test_a_note_names_its_method_where_it_is_not_of_all(maps: dict[str, TokenMap]) -> None:
+    seats, full = (replace(maps[name], notes=(*maps[name].notes, "of all")) for name in ("seats", "full"))
+    html = page([seats, full])
+    assert "<li>full: full does not read relevance" in html
+    assert html.count("<li>of all</li>") == 1
+    assert "<li>full does not read relevance" in page([full])
+
+
 @pytest.mark.parametrize("clip", [{"seconds": 0.0}, {"frames": 0}, {"frames": 2, "fps": 25.0}])
 def test_clips_without_sound_or_pictures_and_of_one_frame(look_at: Look, clip: dict) -> None:
-    data = page_data(look_at(**clip))
-    assert bool(data["pictures"]) == (clip.get("frames") != 0)
-    assert bool(data["sound"]) == (clip.get("seconds") != 0)
+    maps = look_at(**clip)
+    data = page_data(maps)
+    pictures, sound = clip.get("frames") != 0, clip.get("seconds") != 0
+    assert bool(data["pictures"]) == pictures
+    assert bool(data["sound"]) == sound
+    assert data["soundSeconds"] == (maps[0].clip.audio.seconds if sound else 0)
+    assert data["aspect"] == (1.5 if pictures else 1)  # 2 x 3 patches
+    assert ("video tokens up, audio tokens down" in page(maps)) == (pictures and sound)
 
 
 def test_128_frames_take_less_than_5_mb(maps: dict[str, TokenMap]) -> None:
     """With noise in every picture, the worst there is for a JPEG, and 144 tokens in each."""
-    from dataclasses import replace
-
     seen = maps["seats"]
     clip = seen.clip
     assert clip.video is not None
