@@ -40,14 +40,14 @@ def devices_for(device: str, workers: int | None) -> list[str]:
 class _Worker:
     """device: what it runs on. failures: starts in its place that failed, where it replaces one that was lost (the
     device may be taken for a while by what was lost). slots: jobs it takes, 0 until the model is loaded. model_at:
-    number of the job that the model is busy with."""
+    number of the job that the model turned to last, from 1."""
 
     child: Child
     device: str
     failures: int | None = None
     slots: int = 0
     tickets: dict[int, Ticket] = field(default_factory=dict)
-    model_at: int | None = None
+    model_at: int = 0
 
 
 class LocalEngine:
@@ -142,8 +142,6 @@ class LocalEngine:
             ledger.made(worker.tickets[number], event.asked)
         else:
             del worker.tickets[number]
-            if worker.model_at == number:
-                worker.model_at = None
         yield event
 
     def _lost(self, worker: _Worker, ledger: Ledger, refusal: str | None = None) -> Iterator[Event]:
@@ -164,7 +162,7 @@ class LocalEngine:
             )
         else:
             failures = worker.failures + 1
-        guilty = worker.tickets.pop(worker.model_at, None) if worker.model_at is not None else None
+        guilty = worker.tickets.pop(worker.model_at, None)
         for ticket in worker.tickets.values():
             ledger.put_back(ticket)
         if guilty is not None:

@@ -43,7 +43,7 @@ def alive(pid: int) -> bool:
 def blameless(engine: LocalEngine) -> int | None:
     """A worker whose model is busy, and which has no clip over which one was lost before: twice gives a clip up."""
     for worker in engine._workers:
-        if worker.model_at is not None and not any(ticket.tries for ticket in worker.tickets.values()):
+        if worker.model_at in worker.tickets and not any(ticket.tries for ticket in worker.tickets.values()):
             return worker.child.process.pid
     return None
 
