@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -105,7 +106,8 @@ class Decoder:
             if self._child is None and not self._closed:
                 self._child = Child.start("seats.batch.decoding_child", quiet=True)
                 self._ready, self._served = False, 0
-                self._child.connection.send(self._memory)
+                with suppress(OSError):  # it has ended; reading from it says so too
+                    self._child.connection.send(self._memory)
             return self._child
 
     def _await_ready(self, child: Child) -> bool:

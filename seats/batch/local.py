@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait
 from typing import Any
@@ -103,7 +104,8 @@ class LocalEngine:
             raise ModelError(
                 f"a worker's process cannot be started ({error.strerror}): choose fewer --workers"
             ) from error
-        child.connection.send(replace(self._setup, model=replace(self._setup.model, device=device)))
+        with suppress(OSError):  # it has ended; reading from it says so too
+            child.connection.send(replace(self._setup, model=replace(self._setup.model, device=device)))
         return _Worker(child, device, failures)
 
     def _fill(self, worker: _Worker, ledger: Ledger) -> None:

@@ -214,7 +214,12 @@ def test_closing_ends_a_decode_at_once(clip: str) -> None:
 
 
 def test_a_decoder_that_does_not_start_is_no_fault_of_the_clip(clip: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding.Child, "start", lambda _, quiet: START("seats.batch.no_such_module", quiet=quiet))
+    def start(_: str, *, quiet: bool) -> Child:
+        child = START("seats.batch.no_such_module", quiet=quiet)
+        child.process.wait()  # it has ended before it is written to
+        return child
+
+    monkeypatch.setattr(decoding.Child, "start", start)
     made = Decoder(2**30)
     with pytest.raises(DecoderError, match="exit code 1"):
         made.decode(clip, SETTINGS)

@@ -161,6 +161,42 @@ def test_what_nobody_foresaw_in_a_worker_is_shown_and_ends_the_batch(
     assert "IndexError: list index out of range" in capfd.readouterr().err
 
 
+def test_a_worker_that_ends_while_it_loads_ends_the_batch(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    start_one_by_one(monkeypatch, "no_such_module")
+    with LocalEngine(setup, ["cpu"]) as engine, pytest.raises(ModelError, match=r"loaded the model \(exit code 1\)"):
+        list(engine.events([Job("a.mp4", ASKED)], threading.Event()))
+
+
+def test_a_worker_that_cannot_be_started_again_is_tried_three_times(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_one_by_one(monkeypatch, "dying_worker", *["no_such_module"] * 3)
+    said: list[str] = []
+
+    def listen(engine: LocalEngine) -> None:
+        for event in engine.events([Job("a.mp4", ASKED)], threading.Event()):
+            assert isinstance(event, Said)
+            said.append(event.text)
+
+    with LocalEngine(setup, ["cpu"]) as engine, pytest.raises(ModelError, match="cannot be started again"):
+        listen(engine)
+    ends = ["exit code 9", "exit code 1", "exit code 1"]
+    assert said == [f"a worker was lost ({end}); starting another" for end in ends]
+
+
+def start_one_by_one(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
+    left, start = iter(modules), Child.start
+
+    def start_next(_: str, *, quiet: bool) -> Child:
+        module = next(left)
+        child = start(f"tests.batch.{module}", quiet=True)
+        if module == "no_such_module":
+            child.process.wait()  # it has ended before it is written to
+        return child
+
+    monkeypatch.setattr("seats.batch.local.Child.start", start_next)
+
+
 def test_a_machine_without_room_for_a_worker_says_so(setup: Setup) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with Path(os.devnull).open() as first_free:
