@@ -24,17 +24,20 @@ class Choice:
     line: str
 
 
-def choose_model(device: str, offline: bool) -> Choice:
-    """The model for a machine. device: as `--device`; only "auto" and CUDA devices look for a GPU."""
+def choose_model(device: str, offline: bool, limit: int | None = None) -> Choice:
+    """The model for a machine. device: as `--device`; only "auto" and CUDA devices look for a GPU. limit: bytes that
+    `--max-vram` allows."""
     free = free_gpu_bytes(device)
     if free is None:
         why = "no CUDA GPU here" if device == "auto" else f"--device {device}"
         return _built_in(why)
-    name = next((name for needed, name in CHOICES if free >= needed), None)
+    room, why = free, f"the GPU has {size(free)} free"
+    if limit is not None and limit < free:
+        room, why = limit, f"--max-vram allows {size(limit)}"
+    name = next((name for needed, name in CHOICES if room >= needed), None)
     if name is None:
-        return _built_in(f"the GPU has {size(free)} free, Qwen2.5-Omni-3B wants {size(CHOICES[-1][0])}")
+        return _built_in(f"{why}, Qwen2.5-Omni-3B wants {size(CHOICES[-1][0])}")
     plan = fetch_plan(name, offline=offline)
-    why = f"the GPU has {size(free)} free"
     if plan is None:
         blocker = "--offline forbids fetching it" if offline else "the hub cannot be reached"
         return _built_in(f"{why}, but {name} is not in the cache and {blocker}")

@@ -70,17 +70,19 @@ def start(
     fit: Callable[[Checkpoint, ClipOptions], ClipOptions] | None = None,
     whole: bool = True,
     question: str | None = None,
+    limit: int | None = None,
 ) -> Started:
     """Decode a clip and load a model. Raises SeatsError, or click's UsageError.
 
     check: looks at what else was asked for, given the model, and raises before anything is decoded or loaded.
     fit: lowers frames and pixels to what the memory allows (`seats_cli.planning.fitting`). whole: wait for the whole
-    clip also where the model could take its frames as they come. question: as for `check_clip`.
+    clip also where the model could take its frames as they come. question: as for `check_clip`. limit: as for
+    `checkpoint_for`.
     """
     began = time.perf_counter()
     check_clip(path, clip_options, question)
     check_header(path, clip_options)
-    checkpoint = checkpoint_for(model_options, output)
+    checkpoint = checkpoint_for(model_options, output, limit)
     if fit is not None:
         clip_options = fit(checkpoint, clip_options)
     with output.working("starting"):
@@ -190,8 +192,11 @@ def check_header(path: Path, options: ClipOptions) -> None:
         raise MediaError(f"{path}: has no sound, and --no-video leaves out its pictures; ask without --no-video")
 
 
-def checkpoint_for(options: ModelOptions, output: Output) -> Checkpoint:
-    """The checkpoint to run, fetched if need be. Says what is chosen where the user did not, and what is fetched."""
+def checkpoint_for(options: ModelOptions, output: Output, limit: int | None) -> Checkpoint:
+    """The checkpoint to run, fetched if need be. Says what is chosen where the user did not, and what is fetched.
+
+    limit: bytes that `--max-vram` allows, which a model chosen here must leave room in; None for all there are.
+    """
     from seats.models.checkpoint import find_checkpoint, is_hub_id
 
     name = options.model
@@ -202,7 +207,7 @@ def checkpoint_for(options: ModelOptions, output: Output) -> Checkpoint:
             raise WrongUsage("--revision needs --model: it names a version of a hub id")
         from seats_cli.choose import choose_model
 
-        choice = choose_model(options.device, options.offline)
+        choice = choose_model(options.device, options.offline, limit)
         output.say(choice.line)
         name = choice.model
     if options.revision is not None and not is_hub_id(name):

@@ -130,7 +130,7 @@ def analyze(
     """
     out = Output(output)
     _check_places(wanted)
-    checkpoint = checkpoint_for(model, out)
+    checkpoint = checkpoint_for(model, out, memory.max_vram)
     if wanted.save:
         from seats.evaluation.borders import check_can_save
 

@@ -59,6 +59,7 @@ def ask(
         fit=fitting(clip, memory.max_vram, [question], [selection], model, answering, out),
         whole=False,
         question=question,
+        limit=memory.max_vram,
     )
     from seats.inference.answer import answer
 

@@ -270,7 +270,7 @@ def _setup(
     from seats_cli.startup import check_part, checkpoint_for, sampling_for
 
     check_part(part)
-    checkpoint = checkpoint_for(model, out)
+    checkpoint = checkpoint_for(model, out, memory.max_vram)
     limit = None
     if memory.max_vram is not None:
         from seats.plan.limit import Limit

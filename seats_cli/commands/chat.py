@@ -71,7 +71,13 @@ def chat(
     out = Output(output)
     fit = fitting(clip, memory.max_vram, [QUESTION], [selection], model, answering, out)
     started = start(
-        clip, part, model, out, check=lambda shape: question_of("", selection, answering).method_for(shape), fit=fit
+        clip,
+        part,
+        model,
+        out,
+        check=lambda shape: question_of("", selection, answering).method_for(shape),
+        fit=fit,
+        limit=memory.max_vram,
     )
     from seats_cli.chat_session import Session
 

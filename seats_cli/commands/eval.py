@@ -155,7 +155,7 @@ def eval(  # noqa: A001  (the command's name)
     _check_places(compared, benchmark)
     items = _questions(benchmark, compared, out)
     _check_clips_stay(compared, items)
-    checkpoint = checkpoint_for(model, out)
+    checkpoint = checkpoint_for(model, out, memory.max_vram)
     with out.working("starting"):
         import_code(checkpoint)
         evaluation = _evaluation(compared, model, part, answering, memory, checkpoint)

@@ -119,7 +119,16 @@ def profile(
         limited = fitting(
             clip, memory.max_vram, [question], chosen, model, AnswerOptions(measured.system, measured.new_tokens), out
         )
-        started = start(clip, part, model, out, check=lambda _: check_methods(methods), fit=limited, question=question)
+        started = start(
+            clip,
+            part,
+            model,
+            out,
+            check=lambda _: check_methods(methods),
+            fit=limited,
+            question=question,
+            limit=memory.max_vram,
+        )
     from seats.bench.measure import settings_of
     from seats.bench.profile import profile as measure
     from seats.inference.answer import Question

@@ -130,6 +130,7 @@ def view(
         check=lambda shape: [each.method_for(shape) for each in _checked(questions(), files)],
         fit=fitting(clip, memory.max_vram, [question], chosen, model, answering, out),
         question=question,
+        limit=memory.max_vram,
     )
     from seats.view.look import look
 

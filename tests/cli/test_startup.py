@@ -48,6 +48,23 @@ def test_default_model_fits_the_gpu(monkeypatch: pytest.MonkeyPatch, free: int |
 
 
 @pytest.mark.parametrize(
+    ("limit", "model", "why"),
+    [
+        (12 * GIB - 1, "seats-nano", "--max-vram allows 12.0 GiB, Qwen2.5-Omni-3B wants 12.0 GiB"),
+        (12 * GIB, "Qwen/Qwen2.5-Omni-3B", "--max-vram allows 12.0 GiB"),
+        (30 * GIB, "Qwen/Qwen2.5-Omni-7B", "--max-vram allows 30.0 GiB"),
+        (90 * GIB, "Qwen/Qwen2.5-Omni-7B", "the GPU has 80.0 GiB free"),
+    ],
+)
+def test_default_model_fits_the_limit(monkeypatch: pytest.MonkeyPatch, limit: int, model: str, why: str) -> None:
+    monkeypatch.setattr(choose, "free_gpu_bytes", lambda device: 80 * GIB)
+    monkeypatch.setattr(choose, "fetch_plan", lambda name, offline: FetchPlan(20 * GIB, 100 * GIB, Path("/cache")))
+    choice = choose.choose_model("auto", False, limit)
+    assert choice.model == model
+    assert f"({why}" in choice.line
+
+
+@pytest.mark.parametrize(
     ("plan", "offline", "why"),
     [
         (None, False, "the hub cannot be reached"),
