@@ -175,7 +175,7 @@ def thinker_config(name: str, said: dict[str, Any], family: Family) -> Any:
         _check_numbers(name, defaults, said[part])
         said[part] = SimpleNamespace(**said[part])
     _check_numbers(name, _BESIDE_PARTS, said)
-    _check_heads(name, said["text_config"])
+    _check_heads(name, said["text_config"], family)
     return SimpleNamespace(**said)
 
 
@@ -188,8 +188,11 @@ def _check_numbers(name: str, defaults: dict[str, Any], said: dict[str, Any]) ->
             raise _wrong(name, key, value, "no list of whole numbers from 0 on")
 
 
-def _check_heads(name: str, text: Any) -> None:
-    """The head dimension, and how many rotary dimensions stand for time, height and width, where these are said."""
+def _check_heads(name: str, text: Any, family: Family) -> None:
+    """The head dimension, and how many rotary dimensions stand for time, height and width, where these are said.
+
+    Qwen2.5-Omni's are split by these, so that they must be all; Qwen3-Omni's interleave, and the rest is time's.
+    """
     if (dim := getattr(text, "head_dim", None)) is not None and not _is_whole(dim, 2):
         raise _wrong(name, "head_dim", dim, "no whole number from 2 on")
     key = "rope_scaling" if getattr(text, "rope_scaling", None) else "rope_parameters"  # the older name wins
@@ -197,9 +200,13 @@ def _check_heads(name: str, text: Any) -> None:
     if not isinstance(rope, dict):
         raise _wrong(name, key, rope, "no object")
     sections, half = rope.get("mrope_section"), head_dim(text) // 2
-    if sections is not None and not (_are_whole(sections, 1) and len(sections) >= 3 and sum(sections) == half):
-        wanted = f"no list of three or more whole numbers whose sum is {half}, half of the head dimension"
-        raise _wrong(name, f"mrope_section of {key}", sections, wanted)
+    if sections is None:
+        return
+    key = f"mrope_section of {key}"
+    if not (_are_whole(sections, 1) and len(sections) >= 3):
+        raise _wrong(name, key, sections, "no list of three or more whole numbers")
+    if family.name == "qwen2.5-omni" and sum(sections) != half:
+        raise _wrong(name, key, sections, f"whose sum is not {half}, half of the head dimension")
 
 
 def _is_whole(value: Any, least: int) -> bool:

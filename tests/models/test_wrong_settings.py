@@ -20,8 +20,8 @@ WRONG_SETTINGS = [
     ("qwen3-omni", "config", "text_config.head_dim", "16", "is '16', no whole number from 2 on"),
     ("qwen2.5-omni", "config", "text_config.rope_scaling", 4, "is 4, no object"),
     ("qwen2.5-omni", "config", "text_config.rope_scaling", {"mrope_section": [3, 3]}, "no list of three or more whole"),
-    ("qwen2.5-omni", "config", "text_config.rope_parameters.mrope_section", [2, 2, 3], "whose sum is 6, half of the"),
-    ("qwen3-omni", "config", "text_config.rope_parameters.mrope_section", 8, "whose sum is 8, half of the head"),
+    ("qwen2.5-omni", "config", "text_config.rope_parameters.mrope_section", [2, 2, 3], "whose sum is not 6, half"),
+    ("qwen3-omni", "config", "text_config.rope_parameters.mrope_section", 8, "is 8, no list of three or more"),
     ("qwen2.5-omni", "config", "thinker_config", 3, "is 3, no object"),
     ("qwen2.5-omni", "config", "quantization_config", "awq", "is 'awq', no object"),
     ("qwen2.5-omni", "preprocessor_config", "hop_length", 0, "is 0, no whole number from 1 on"),
@@ -64,3 +64,13 @@ def test_a_setting_that_cannot_be_is_one_clear_line_of_a_plan_and_of_loading(
     assert "\n" not in line
     contradiction = "below" in line
     assert contradiction or (key in line and f"{file}.json" in line)
+
+
+def test_rotary_sections_of_qwen3_need_not_be_all(saved, tmp_path):
+    folder = shutil.copytree(saved["qwen3-omni"], tmp_path / "model")
+    content = json.loads((folder / "config.json").read_text())
+    content["text_config"]["rope_parameters"]["mrope_section"] = [2, 1, 1]
+    (folder / "config.json").write_text(json.dumps(content))
+    checkpoint = Checkpoint("tiny", folder)
+    assert of_checkpoint(checkpoint).config.text_config.rope_parameters["mrope_section"] == [2, 1, 1]
+    assert load_model(checkpoint).shape.family == "qwen3-omni"
