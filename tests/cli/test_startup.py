@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from seats.errors import ModelError
 from seats.models.hub import FetchPlan
 from seats_cli import choose
 from seats_cli.options import OutputOptions
@@ -62,6 +63,26 @@ def test_default_model_fits_the_limit(monkeypatch: pytest.MonkeyPatch, limit: in
     choice = choose.choose_model("auto", False, limit)
     assert choice.model == model
     assert f"({why}" in choice.line
+
+
+@pytest.mark.parametrize("command", ["ask", "view", "profile", "chat", "eval", "analyze", "batch"])
+def test_every_command_chooses_within_the_limit(
+    run: Run, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    limits = []
+
+    def choose_none(device: str, offline: bool, limit: int | None) -> None:
+        limits.append(limit)
+        raise ModelError("none is chosen")
+
+    monkeypatch.setattr(choose, "choose_model", choose_none)
+    clip, questions = clips / "mute.mp4", tmp_path / "set.jsonl"
+    questions.write_text(json.dumps({"clip": str(clip), "question": "what ?", "answer": "red"}))
+    about = {"eval": [questions], "analyze": [questions], "chat": [clip]}
+    about["batch"] = [clips, "what ?", "--out", tmp_path / "rows.jsonl"]
+    ran = run(command, *about.get(command, [clip, "what ?"]), "--max-vram", "13G")
+    assert ran.line == "error: none is chosen"
+    assert limits == [13 * GIB]
 
 
 @pytest.mark.parametrize(
