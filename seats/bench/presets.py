@@ -61,8 +61,10 @@ def find_preset(name: str) -> Preset:
 def _of_checkpoint(name: str) -> Preset:
     from seats.models.checkpoint import find_checkpoint
     from seats.models.omni import model_shape
+    from seats.plan.model import of_checkpoint
 
     checkpoint = find_checkpoint(name)
+    of_checkpoint(checkpoint)  # says what is wrong with the config, in a line
     shape = model_shape(checkpoint)
     thinker = checkpoint.config.get("thinker_config") or checkpoint.config
     return Preset(name, shape.family, thinker, small=name == "seats-nano", settings=checkpoint.stage_settings)

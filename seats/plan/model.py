@@ -85,6 +85,14 @@ _DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
 }
+_DIVISIBLE = (
+    ("text_config", "num_attention_heads", "num_key_value_heads"),
+    ("vision_config", "hidden_size", "num_heads"),
+    ("audio_config", "d_model", "encoder_attention_heads"),
+)
+"""A part, a number in it, and the key of another that has to divide it."""
+_SECTIONS = (16, 24, 24)
+"""Rotary dimensions of time, height and width where a Qwen2.5-Omni does not say them."""
 _BESIDE_PARTS = {"tie_word_embeddings": False, "position_id_per_seconds": 25, "seconds_per_chunk": 2}
 
 
@@ -175,7 +183,11 @@ def thinker_config(name: str, said: dict[str, Any], family: Family) -> Any:
         _check_numbers(name, defaults, said[part])
         said[part] = SimpleNamespace(**said[part])
     _check_numbers(name, _BESIDE_PARTS, said)
-    _check_heads(name, said["text_config"], family)
+    for part, wide, heads in _DIVISIBLE:
+        whole, parts = getattr(said[part], wide), getattr(said[part], heads)
+        if whole % parts:
+            raise _wrong(name, heads, parts, f"which does not divide {wide}, {whole}")
+    _check_rotary(name, said["text_config"], family)
     return SimpleNamespace(**said)
 
 
@@ -188,10 +200,11 @@ def _check_numbers(name: str, defaults: dict[str, Any], said: dict[str, Any]) ->
             raise _wrong(name, key, value, "no list of whole numbers from 0 on")
 
 
-def _check_heads(name: str, text: Any, family: Family) -> None:
-    """The head dimension, and how many rotary dimensions stand for time, height and width, where these are said.
+def _check_rotary(name: str, text: Any, family: Family) -> None:
+    """The head dimension, and how many rotary dimensions stand for time, height and width.
 
-    Qwen2.5-Omni's are split by these, so that they must be all; Qwen3-Omni's interleave, and the rest is time's.
+    Qwen2.5-Omni's are split by these, so that they must be all, said or not; Qwen3-Omni's interleave, and the rest is
+    time's.
     """
     if (dim := getattr(text, "head_dim", None)) is not None and not _is_whole(dim, 2):
         raise _wrong(name, "head_dim", dim, "no whole number from 2 on")
@@ -200,9 +213,11 @@ def _check_heads(name: str, text: Any, family: Family) -> None:
     if not isinstance(rope, dict):
         raise _wrong(name, key, rope, "no object")
     sections, half = rope.get("mrope_section"), head_dim(text) // 2
-    if sections is None:
-        return
     key = f"mrope_section of {key}"
+    if sections is None:
+        if family.name == "qwen2.5-omni" and half != sum(_SECTIONS):
+            raise _wrong(name, key, sections, f"but a head dimension of {2 * half} needs numbers that add up to {half}")
+        return
     if not (_are_whole(sections, 1) and len(sections) >= 3):
         raise _wrong(name, key, sections, "no list of three or more whole numbers")
     if family.name == "qwen2.5-omni" and sum(sections) != half:

@@ -79,3 +79,11 @@ def test_a_folder_with_a_config(tmp_path, family, with_speech):
     for part in ("text_config", "vision_config", "audio_config"):
         assert getattr(made, part).hidden_size == getattr(config, part).hidden_size
     assert made.vision_config.depth == config.vision_config.depth
+
+
+def test_a_folder_whose_config_cannot_be_is_refused_as_in_a_plan(tmp_path):
+    content = tiny_config("qwen2.5-omni").to_dict()
+    content["vision_config"]["fullatt_block_indexes"] = "all"
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    with pytest.raises(ModelError, match=r"fullatt_block_indexes in config\.json is 'all', no list of whole numbers"):
+        find_preset(str(tmp_path))
