@@ -16,6 +16,7 @@ from seats.errors import MediaError, SeatsError
 from seats.media import Clip
 from seats.media.container import Deadline
 from seats.media.content import Content
+from seats.units import size
 
 _START_S = 300.0
 _OUTGREW = f"exit code {MEMORY_EXIT}"
@@ -139,7 +140,7 @@ def _why(path: str, ended: str, timeout_s: float, memory: int) -> MediaError:
         return Deadline(timeout_s, Path(path)).error()
     if ended == _OUTGREW:
         return MediaError(
-            f"{path}: reading took more than {memory / 2**30:.2g} GiB of memory; allow more with "
+            f"{path}: reading took more than {size(memory)} of memory; allow more with "
             "--decode-memory, or lower the frames or their size"
         )
     if ended == _KILLED:

@@ -94,15 +94,20 @@ def _save_png(figure: Figure, path: Path) -> None:
 
 
 def _unstretch(figure: Figure, axes: Sequence[Axes]) -> None:
-    """Make the figure as tall as its pictures need: how wide they are is known when labels have their place."""
-    figure.draw_without_rendering()
-    box, (height, width) = axes[0].get_window_extent(), axes[0].images[0].get_size()
-    wanted = box.width * height / width
+    """Make the figure as tall as the largest of its pictures need: how wide they are is known when labels have their
+    place."""
+    height, width = axes[0].images[0].get_size()
+    for _ in range(2):  # the gaps between the rows grow with the figure
+        figure.draw_without_rendering()
+        box = max((axis.get_window_extent() for axis in axes), key=lambda box: box.width)
+        wanted = box.width * height / width
+        for axis in axes:
+            grid: Any = axis.get_gridspec()
+            first, *others = grid.get_height_ratios()
+            grid.set_height_ratios([first * wanted / box.height, *others])
+        figure.set_figheight(figure.get_figheight() + (wanted - box.height) / figure.dpi)
     for axis in axes:
-        grid: Any = axis.get_gridspec()
-        first, *others = grid.get_height_ratios()
-        grid.set_height_ratios([first * wanted / box.height, *others])
-    figure.set_figheight(figure.get_figheight() + (wanted - box.height) / figure.dpi)
+        axis.set(aspect="equal", anchor="N")
 
 
 def _heading(seen: TokenMap) -> str:

@@ -176,8 +176,10 @@ def batch(
     seats batch clips/ "What happens?" --shard 3/16 --out answers-3.jsonl
     """
     _check_order(folder, question)
-    if (question is None) == (batch.questions is None):
+    if question is None and batch.questions is None:
         raise WrongUsage("give one question for all clips, in quotes, or --questions FILE")
+    if question is not None and batch.questions is not None:
+        raise WrongUsage(f"{short(question)!r} and --questions {batch.questions} are both given: leave one out")
     out = Output(output)
     out.say_without_effect(context, [selection.method])
     results, table = _files(batch.out, batch.questions)

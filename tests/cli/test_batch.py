@@ -191,7 +191,7 @@ def test_one_line_for_what_cannot_be(run: Run, clips: Path, tmp_path: Path, opti
     out = ("--out", tmp_path / "r.jsonl")
     for code, says, arguments in (
         (2, "one question for all", (clips,)),
-        (2, "one question for all", (clips, "what ?", "--questions", clips / "q.csv")),
+        (2, "'what ?' and --questions q.csv are both given: leave one", (clips, "what ?", "--questions", "q.csv")),
         (2, "is empty", (clips, " ")),
         (2, "not UTF-8", (clips, "what \udcff ?")),
         (2, "ends in .jsonl", (clips, "what ?", "--out", tmp_path / "r.txt")),

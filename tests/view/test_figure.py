@@ -57,7 +57,7 @@ def test_two_methods_and_a_question_that_looks_like_mathematics(look_at: Look, t
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., list[Any]]:
-    """The axes of the first of some methods, as they were drawn."""
+    """The axes of each of some methods, as they were drawn."""
     pytest.importorskip("matplotlib")
     made: list[Any] = []
     save = figure._save_png
@@ -65,22 +65,26 @@ def drawn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., list
 
     def call(*maps: TokenMap) -> list[Any]:
         write_figure(maps, tmp_path / "figure.png")
-        return made[-1].subfigs[0].axes
+        return [part.axes for part in made[-1].subfigs]
 
     return call
 
 
-@pytest.mark.parametrize("methods", [("seats",), ("seats", "full")])
+@pytest.mark.parametrize("methods", [("seats",), ("seats", "full"), ("full", "seats")])
 def test_pictures_are_not_stretched(
     drawn: Callable[..., list[Any]], maps: dict[str, TokenMap], methods: tuple[str, ...]
 ) -> None:
-    axis = drawn(*map(maps.__getitem__, methods))[0]
-    box, (height, width) = axis.get_window_extent(), axis.images[0].get_size()
-    assert box.width / box.height == pytest.approx(width / height, rel=0.02)
+    boxes = []
+    for pictures, *below in drawn(*map(maps.__getitem__, methods)):
+        box, (height, width) = pictures.get_window_extent(), pictures.images[0].get_size()
+        assert box.width / box.height == pytest.approx(width / height, rel=0.01)
+        assert {round(axis.get_window_extent().width) for axis in below} == {round(box.width)}  # the same times
+        boxes.append(box)
+    assert len({round(box.y1) for box in boxes}) == 1
 
 
 def test_sound_is_shaded_where_tokens_left(drawn: Callable[..., list[Any]], late: TokenMap) -> None:
-    axis = drawn(late)[1]
+    axis = drawn(late)[0][1]
     seconds = late.clip.audio.seconds
     assert axis.images[0].get_extent() == [late.start, late.start + seconds, 0, 1]
     left = [(late.audio.left == number).nonzero()[0] for number in range(len(late.moments))]
@@ -94,7 +98,7 @@ def test_sound_is_shaded_where_tokens_left(drawn: Callable[..., list[Any]], late
 
 def test_budget_stacks_the_tokens_of_each_window(drawn: Callable[..., list[Any]], maps: dict[str, TokenMap]) -> None:
     seen = maps["seats"]
-    axis = drawn(seen)[2]
+    axis = drawn(seen)[0][2]
     assert axis.get_xlim() == (0, seen.seconds)
     bars = iter(axis.containers)
     for tokens, up in ((seen.video, 1), (seen.audio, -1)):
@@ -102,7 +106,7 @@ def test_budget_stacks_the_tokens_of_each_window(drawn: Callable[..., list[Any]]
         heights = np.sum([[bar.get_height() for bar in next(bars)] for _ in range(len(seen.moments) + 1)], axis=0)
         np.testing.assert_allclose(up * heights, np.sqrt(counts / counts.max()))
     assert {text.get_text() for text in axis.get_legend().get_texts()} == {moment.label for moment in seen.moments}
-    (stays,) = {text.get_text() for text in drawn(maps["full"])[2].get_legend().get_texts()}
+    (stays,) = {text.get_text() for text in drawn(maps["full"])[0][2].get_legend().get_texts()}
     assert stays == "never"
 
 
