@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from seats.imports import lasting_imports
 from seats.models.checkpoint import BUILT_IN
 from seats.models.hub import fetch_plan
 from seats.plan.gpu import gpu_driver_here
@@ -56,7 +57,8 @@ def free_gpu_bytes(device: str) -> int | None:
         return None
     if not gpu_driver_here():
         return None
-    import torch
+    with lasting_imports():
+        import torch
 
     if not torch.cuda.is_available():
         return None
