@@ -25,8 +25,8 @@ _GRACE_S = 2.0
 """The child knows the time limit too and says better what was slow; it is ended when it cannot."""
 
 
-class DecoderError(Exception):
-    """The decoding process ends before it has been given a clip: nothing can be read on this machine as it is."""
+class DecoderError(SeatsError):
+    """The decoding process does not start, or ends before it has been given a clip: nothing can be read here."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ class Decoded:
 class Decoder:
     """A child process that decodes one clip at a time, and is started again after a crash.
 
-    memory_bytes: what reading a clip may take above what the idle child needs; fixed for the child's life.
+    memory_bytes: what reading a clip may take above what the idle child needs; fixed for the child's life. Raises
+    DecoderError.
     """
 
     def __init__(self, memory_bytes: int) -> None:
@@ -105,7 +106,12 @@ class Decoder:
                 self._child.kill()  # ended between two clips, so no clip is to blame
                 self._child = None
             if self._child is None and not self._closed:
-                self._child = Child.start("seats.batch.decoding_child", quiet=True)
+                try:
+                    self._child = Child.start("seats.batch.decoding_child", quiet=True)
+                except OSError as error:  # so many open files or processes, or no memory for one more
+                    raise DecoderError(
+                        f"a decoder cannot be started ({error.strerror}): choose fewer --workers or --decoders"
+                    ) from error
                 self._ready, self._served = False, 0
                 with suppress(OSError):  # it has ended; reading from it says so too
                     self._child.connection.send(self._memory)

@@ -226,6 +226,19 @@ def test_a_decoder_that_does_not_start_is_no_fault_of_the_clip(clip: str, monkey
     made.close()
 
 
+def test_a_machine_without_room_for_a_decoder_says_so() -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with Path(os.devnull).open() as first_free:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (first_free.fileno(), hard))
+        try:
+            with pytest.raises(DecoderError, match=r"cannot be started \(Too many open files\): .*--decoders"):
+                Decoder(2**30)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def test_a_clip_that_cannot_be_handed_over_says_why(clip: str) -> None:
     import resource
 
