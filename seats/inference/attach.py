@@ -17,7 +17,7 @@ from seats.costs.timers import StepTimer
 from seats.errors import SettingsError
 from seats.inference.engine import Attachment, Engine, KvPolicy
 from seats.inference.prepared import Prepared, watched
-from seats.inference.refusals import check_method, refuse_candidates
+from seats.inference.refusals import check_method, check_places, refuse_candidates
 from seats.methods.base import Method
 from seats.models.thinker import Thinker
 
@@ -39,11 +39,11 @@ def attach(
     published code does. prepared: layout and saliency if the caller encoded the clip itself; else they are taken from
     the inputs of the thinker's forward. timer: gets the steps "selection" and "prefill".
     Raises ModelError for what is no thinker; SettingsError for what is no method or one made for another model, for
-    eager attention, and while another thread or task has a method attached. Inside `generate()` raises SettingsError
-    for batches, padding, more than one video or sound, no cache or one of a fixed length or of tokens that it did not
-    see, assisted decoding, gradients, and where hidden states, attentions or a loss are asked for; ModelError where the
-    model's numbers overflow (on a GPU with the second token, as to look is to wait); ValueError for a prompt that
-    `prepared` is not of, and for what a method returns that is no selection.
+    eager attention, for a decoder on several devices, and while another thread or task has a method attached. Inside
+    `generate()` raises SettingsError for batches, padding, more than one video or sound, no cache or one of a fixed
+    length or of tokens that it did not see, assisted decoding, gradients, and where hidden states, attentions or a loss
+    are asked for; ModelError where the model's numbers overflow (on a GPU with the second token, as to look is to
+    wait); ValueError for a prompt that `prepared` is not of, and for what a method returns that is no selection.
 
         with seats.attach(thinker, method) as attached:
             ids = thinker.generate(**inputs)
@@ -60,6 +60,7 @@ def attach(
         raise SettingsError(
             "token selection needs layers that see the whole prompt: this model's have a sliding window"
         )
+    check_places(wrapped)
     check_method(method, len(wrapped.layers))
     attached = Attachment(method)
     watching = nullcontext(lambda: prepared) if prepared is not None else watched(wrapped, method.wants)

@@ -8,6 +8,17 @@ import torch
 
 from seats.errors import SettingsError
 from seats.methods.base import Method, Selection
+from seats.models.thinker import Thinker
+
+
+def check_places(thinker: Thinker) -> None:
+    """Raise SettingsError for a decoder that is spread over devices, or partly on none of them (offloaded)."""
+    found = {str(next(part.parameters()).device) for part in (thinker.text.embed_tokens, *thinker.layers)}
+    if len(found) > 1 or "meta" in found:
+        raise SettingsError(
+            f"token selection needs the whole decoder on one device, not {' and '.join(sorted(found))}: load without "
+            'device_map, or with device_map={"": 0}'
+        )
 
 
 def check_method(method: Any, layers: int) -> None:

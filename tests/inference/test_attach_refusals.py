@@ -319,6 +319,15 @@ def test_attention_that_needs_a_mask(family):
         pass
 
 
+@both_families
+def test_a_decoder_on_several_devices(family):
+    thinker = tiny_thinker(family, layers=2)
+    compat.text_model(thinker).layers[1].to("meta")
+    said = "on one device, not cpu and meta: load without device_map"
+    with pytest.raises(SettingsError, match=said), attach(thinker, Full()):
+        pass
+
+
 def test_attention_in_a_sliding_window():
     thinker = tiny_thinker("qwen2.5-omni")
     config = compat.text_model(thinker).config
