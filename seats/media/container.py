@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 # Demuxers that see pictures in text, or that only point to other files and addresses.
 _NOT_MEDIA_FORMATS = {"tty", "bin", "xbin", "adf", "idf", "concat", "hls", "dash", "sdp", "rtsp", "lrc"}
 _FILES_ONLY = {"protocol_whitelist": "file"}
+# PyAV 19 takes them as they are and has no such option any more.
+_TITLES_IN_ANY_CHARACTERS: dict[str, Any] = (
+    {} if int(av.__version__.split(".")[0]) > 18 else {"metadata_errors": "replace"}
+)
 # Formats whose header has a length for each stream. To the streams of others FFmpeg may give that of the whole file.
 _STREAM_LENGTH_FORMATS = {"mov", "avi"}
 # A truncated mp4 gives one error for each packet that its index promises; a damaged one gives a few.
@@ -117,7 +121,7 @@ def open_media(path: Path, deadline: Deadline) -> Iterator[InputContainer]:
             f"file:{os.path.abspath(path)}",
             options=_FILES_ONLY,
             timeout=deadline.timeout_s,
-            metadata_errors="replace",  # titles in other character sets are no reason to refuse a clip
+            **_TITLES_IN_ANY_CHARACTERS,
         )
     except (av.error.ExitError, av.error.TimeoutError):
         raise deadline.error() from None
@@ -166,7 +170,7 @@ def start_of(container: InputContainer) -> float:
 def _first_timestamp(name: str) -> float:
     """Read it off the first packet: of few pictures, or one a second, FFmpeg looks at too few to tell it."""
     try:
-        with av.open(name, options=_FILES_ONLY, metadata_errors="replace") as container:
+        with av.open(name, options=_FILES_ONLY, **_TITLES_IN_ANY_CHARACTERS) as container:
             first = next(container.demux(), None)
             return float(first.pts * first.time_base) if first is not None and first.pts is not None else 0.0
     except (av.error.FFmpegError, OSError):

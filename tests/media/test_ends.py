@@ -96,7 +96,8 @@ def test_what_may_be_missing_does_not_grow_with_the_length(tmp_path):
     assert any(note.startswith("the file ends early: 9") for note in clip.notes)
     assert clip.end_s == pytest.approx(98, abs=1)
     path = write_clip(tmp_path / "quiet-end.mp4", frames=60, rate=1, sound=tone(58.0, 8_000), sound_rate=8_000)
-    assert load_clip(path).notes == ("the sound ends at 58.1 s, the clip at 60.0 s",)
+    (note,) = load_clip(path).notes  # FFmpeg 9 leaves out what the last block of AAC is filled up with
+    assert note in {f"the sound ends at {end} s, the clip at 60.0 s" for end in (58.0, 58.1)}
 
 
 @pytest.mark.parametrize("pts_ms", [range(0, 4000, 700), range(0, 4000, 200)])

@@ -124,12 +124,30 @@ def test_one_picture_is_told_as_such(tmp_path):
     assert not take(read_clip(film), SAMPLING).still
 
 
+def animated_webp(path):
+    """Two pictures, each shown for half a second."""
+    second = Image.fromarray(rgba()[::-1, ::-1])
+    options = {"lossless": True, "exact": True, "duration": 500}
+    Image.fromarray(rgba()).save(path, save_all=True, append_images=[second], **options)
+    return path
+
+
+@pytest.mark.skipif("webp_anim" in av.formats_available, reason="this FFmpeg reads it")
 def test_animated_webp_is_named(tmp_path):
-    path = tmp_path / "moves.webp"
-    Image.fromarray(rgba()).save(path, save_all=True, append_images=[Image.fromarray(rgba()[::-1, ::-1])])
+    path = animated_webp(tmp_path / "moves.webp")
     for read in (lambda: load_clip(path), lambda: take(read_clip(path), SAMPLING)):
         with pytest.raises(MediaError, match=r"moves\.webp: no picture can be decoded; animated WebP is not read"):
             read()
+
+
+@pytest.mark.skipif("webp_anim" not in av.formats_available, reason="needs FFmpeg 9, in PyAV 19")
+def test_animated_webp_is_read(tmp_path):
+    path = animated_webp(tmp_path / "moves.webp")
+    clip = load_clip(path, sampling=SAMPLING)
+    assert (clip.video.times, clip.end_s) == ((0.0, 0.5), 1.0)
+    assert colours(clip)[::3] == [[250, 0, 0], [0, 0, 0]]
+    assert clip.video.pixels[1][:, 28, 14::84].T.tolist() == [[0, 0, 0], [250, 0, 0]]
+    assert take(read_clip(path), SAMPLING).frames == 2
 
 
 @pytest.mark.parametrize(
