@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -126,12 +126,32 @@ def _replaced(module: nn.Module, name: str, value: Any) -> Iterator[None]:
             del _replacements[module][name]
 
 
+_switching = threading.Lock()
+_switched = ExitStack()
+"""What puts torch's switches back; empty while nothing is attached on a GPU."""
+_on_gpus: list[torch.device] = []
+"""Where the methods that are attached on a GPU are."""
+
+
 @contextmanager
 def _attention_of_any_length(device: torch.device) -> Iterator[None]:
     """Attention on a GPU without cuDNN, which torch may prefer: it makes a plan for every length that it has not seen,
-    tens of milliseconds, and pruned prompts and their caches hardly ever have a length twice."""
+    tens of milliseconds, and pruned prompts and their caches hardly ever have a length twice.
+
+    torch has these switches once, for all models and threads: the first context turns them, the last to end turns them
+    back."""
     if device.type != "cuda":
         yield
         return
-    with sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]):
+    with _switching:
+        if not _on_gpus:
+            without_cudnn = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+            _switched.enter_context(sdpa_kernel(without_cudnn))
+        _on_gpus.append(device)
+    try:
         yield
+    finally:
+        with _switching:
+            _on_gpus.remove(device)
+            if not _on_gpus:
+                _switched.close()

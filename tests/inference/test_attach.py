@@ -1,12 +1,14 @@
 """Attaching a method leaves a model as it was, and each prompt of one to itself."""
 
+import threading
 import weakref
 
 import pytest
 import torch
+from torch.backends import cuda
 
 import seats
-from seats.inference.attach import attach
+from seats.inference.attach import _attention_of_any_length, attach
 from seats.methods import Full
 from seats.models import compat
 from seats.models.thinker import Thinker
@@ -106,6 +108,59 @@ class TestRestoring:
         with seats.attach(thinker, SEATS) as attached:
             run(thinker, inputs, 1)
         assert attached.trace.retention("video") < 1
+
+
+class TestTorchsSwitches:
+    """torch has them once for all models; they say nothing of a device, so that no GPU is needed to see them."""
+
+    @staticmethod
+    def switches():
+        kinds = (cuda.cudnn_sdp_enabled, cuda.flash_sdp_enabled, cuda.mem_efficient_sdp_enabled, cuda.math_sdp_enabled)
+        return tuple(enabled() for enabled in kinds)
+
+    @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+    @pytest.mark.parametrize("flash", [True, False])
+    def test_turned_until_the_last_context_ends(self, order, flash):
+        before_all = cuda.flash_sdp_enabled()
+        cuda.enable_flash_sdp(flash)
+        try:
+            before = self.switches()
+            contexts = [_attention_of_any_length(torch.device(name)) for name in ("cuda:0", "cuda:1", "cuda:0")]
+            for context in contexts:
+                context.__enter__()
+            for number in order:
+                assert self.switches() == (False, True, True, True)
+                contexts[number].__exit__(None, None, None)
+            assert self.switches() == before
+            with pytest.raises(KeyError), _attention_of_any_length(torch.device("cuda")):
+                raise KeyError
+            assert self.switches() == before
+        finally:
+            cuda.enable_flash_sdp(before_all)
+
+    def test_left_alone_on_a_cpu(self):
+        before = self.switches()
+        with _attention_of_any_length(torch.device("cpu")):
+            assert self.switches() == before
+
+    def test_threads_that_come_and_go(self):
+        before, wrong = self.switches(), []
+        barrier = threading.Barrier(4)
+
+        def answer():
+            barrier.wait()
+            for _ in range(200):
+                with _attention_of_any_length(torch.device("cuda")):
+                    if cuda.cudnn_sdp_enabled():
+                        wrong.append(True)
+
+        threads = [threading.Thread(target=answer) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not wrong
+        assert self.switches() == before
 
 
 class TestSeveralPrompts:
