@@ -24,7 +24,7 @@ from seats.inference.attach import attach
 from seats.inference.engine import KvPolicy
 from seats.inference.prepared import Prepared
 from seats.keep import Setting
-from seats.methods import Method, method_class, retention_for
+from seats.methods import Method, retention_for, set_up
 from seats.models import compat
 from seats.models.fused import stock_blocks
 from seats.models.signals import EncoderWants, Signals
@@ -100,7 +100,7 @@ class Subject:
         keep = setting.keep if setting.keep is not None else 100.0
         own = self.keep.get(Modality.VIDEO), self.keep.get(Modality.AUDIO)
         retention = retention_for(self.preset.family_name, keep, *own)
-        return method_class(setting.method).for_model(self.preset.shape, retention, self.seed)
+        return set_up(setting.method, self.preset.shape, retention, self.seed)
 
     @torch.inference_mode()
     def run(self, setting: Setting) -> Run:

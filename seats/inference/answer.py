@@ -18,7 +18,7 @@ from seats.inference.generate import Decoding, Generation, generate
 from seats.inference.trace import Trace
 from seats.inference.turns import turn_of
 from seats.media import Clip, ReadingClip
-from seats.methods import Full, Method, ModelShape, method_class, retention_for
+from seats.methods import Full, Method, ModelShape, retention_for, set_up
 from seats.models.omni import OmniModel, Turn
 from seats.units import counted
 
@@ -63,7 +63,7 @@ class Question:
     def method_for(self, shape: ModelShape) -> Method:
         """The method set up for a model. Raises SettingsError."""
         retention = retention_for(shape.family, self.keep, self.keep_video, self.keep_audio)
-        return method_class(self.method).for_model(shape, retention, self.decoding.seed)
+        return set_up(self.method, shape, retention, self.decoding.seed)
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from importlib.metadata import EntryPoint, entry_points
 
-from seats.checks import check_text
+from seats.checks import check_kind, check_text
 from seats.errors import SettingsError
 from seats.keep import ENTRY_POINT_GROUP, shares
-from seats.methods.base import Method, Retention
+from seats.methods.base import Method, ModelShape, Retention
 from seats.methods.divprune import DivPrune, DivPruneOm
 from seats.methods.dycoke import DyCoke
 from seats.methods.fastv import FastV, FastVOm
@@ -64,6 +64,15 @@ def method_class(name: str) -> type[Method]:
     if name not in added:
         raise SettingsError(f"unknown method {name!r}: choose one of {', '.join(sorted(method_names()))}")
     return _imported(added[name])
+
+
+def set_up(name: str, shape: ModelShape, retention: Retention, seed: int) -> Method:
+    """The method called `name`, set up for a model and a target. Raises SettingsError, also where the method's class
+    hands out something else."""
+    cls = method_class(name)
+    made = cls.for_model(shape, retention, seed)
+    check_kind(f"what {cls.__name__}.for_model returns", made, Method, "a seats.Method")
+    return made
 
 
 def _added() -> dict[str, EntryPoint]:

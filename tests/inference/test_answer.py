@@ -19,7 +19,7 @@ from seats.inference.generate import Decoding
 from seats.inference.report import answer_json
 from seats.inference.turns import turn_of
 from seats.media import load_clip
-from seats.methods import method_class
+from seats.methods import Random, method_class, registry
 from seats.models.checkpoint import Checkpoint
 from seats.models.omni import load_model
 from tests.checkpoints import save_tiny_checkpoint
@@ -294,6 +294,18 @@ def test_keep_and_its_two_parts(models, files):
         asked(model, files["both"], keep_video=0.95)
     with pytest.raises(SettingsError, match="unknown method"):
         asked(model, files["both"], method="sheats")
+
+
+def test_a_method_that_is_none_is_told_before_anything_is_encoded(models, files, monkeypatch):
+    class Mine(Random):
+        @classmethod
+        def for_model(cls, shape, retention, seed):
+            cls(retention.video, retention.audio, seed)
+
+    monkeypatch.setitem(registry._BUILT_IN, "mine", Mine)
+    monkeypatch.setattr(answer_module, "encode_clip", None)
+    with pytest.raises(SettingsError, match=r"what Mine.for_model returns is None; it must be a seats\.Method"):
+        asked(models["qwen2.5-omni"], files["both"], method="mine")
 
 
 def test_what_a_user_must_know_is_in_the_notes(models, files, monkeypatch):

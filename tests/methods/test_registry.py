@@ -19,6 +19,7 @@ from seats.methods import (
     method_classes,
     registry,
     retention_for,
+    set_up,
 )
 from seats.methods.registry import BUILT_IN, method_names
 from seats.models.signals import EncoderWants
@@ -74,6 +75,23 @@ def test_shares_outside_the_range_are_refused(cls, what, share):
     made = cls.for_model(ModelShape("qwen2.5-omni", 28, {}), Retention(0.4, 0.6), 0)
     with pytest.raises(SettingsError, match=f"cannot keep {100 * share:g} % of the {what} tokens"):
         replace(made, **{what: share})
+
+
+@pytest.mark.parametrize(
+    ("made", "said"), [(None, "None"), ("random", "'random'"), (Random, "of type ABCMeta"), (7, "7")]
+)
+def test_what_a_method_s_class_hands_out_is_a_method(monkeypatch, made, said):
+    """A forgotten `return`, say."""
+
+    class Mine(Random):
+        @classmethod
+        def for_model(cls, shape, retention, seed):
+            return made
+
+    monkeypatch.setitem(registry._BUILT_IN, "mine", Mine)
+    with pytest.raises(SettingsError) as caught:
+        set_up("mine", ModelShape("qwen2.5-omni", 28, {}), Retention(0.4, 0.6), 7)
+    assert str(caught.value) == f"what Mine.for_model returns is {said}; it must be a seats.Method"
 
 
 def test_an_unknown_method_lists_the_known_ones():
