@@ -1,8 +1,9 @@
-"""Moving tensors to where they are used."""
+"""Moving tensors to where they are used, and how exactly they are multiplied there."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
@@ -14,3 +15,10 @@ def moved(x: torch.Tensor, device: torch.device) -> torch.Tensor:
     From ordinary memory the values are staged at once, so `x` may change right after.
     """
     return x.to(device, non_blocking=device.type == "cuda")
+
+
+def in_full_precision(device: torch.device) -> AbstractContextManager[Any]:
+    """Products of float32 tensors stay float32, also where the caller runs the model under `torch.autocast`."""
+    import torch
+
+    return torch.autocast(device.type, enabled=False)

@@ -12,6 +12,7 @@ from transformers import DynamicCache
 from transformers.modeling_outputs import MoeModelOutputWithPast
 
 from seats.costs.timers import StepTimer
+from seats.devices import in_full_precision
 from seats.errors import ModelError, SettingsError
 from seats.inference.prepared import Prepared
 from seats.inference.refusals import check_selection
@@ -240,7 +241,8 @@ class Engine:
             record.look_at(embeds)
             rotary = self.thinker.text.rotary_emb(embeds, positions)
         with self.timer.step("selection"):
-            chosen = self.method.before_llm(BeforeLLM(embeds[0], layout, prepared.saliency, prepared.keys))
+            with in_full_precision(embeds.device):
+                chosen = self.method.before_llm(BeforeLLM(embeds[0], layout, prepared.saliency, prepared.keys))
             check_selection(chosen, self.method, embeds[0])
             if chosen is not None and chosen.embeds is not None:
                 embeds = chosen.embeds[None].to(embeds.dtype)

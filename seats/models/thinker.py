@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from seats.devices import moved
+from seats.devices import in_full_precision, moved
 from seats.errors import ModelError
 from seats.models import compat
 from seats.models.families import Family, GridTables, family_of, rotate
@@ -173,7 +173,8 @@ class Thinker:
         self, captured: dict[str, torch.Tensor], grid: tuple[int, int, int], wants: EncoderWants
     ) -> Signals:
         """What is wanted of the `Nv` video tokens, from what `vision_probe` caught. grid: (T, Hp, Wp) in patches."""
-        return self.family.vision_signals(self.vision, captured, grid, wants, self._tables_of(grid).order)
+        with in_full_precision(self.device):
+            return self.family.vision_signals(self.vision, captured, grid, wants, self._tables_of(grid).order)
 
     def _tables_of(self, grid: tuple[int, int, int]) -> GridTables:
         """The tables of a grid, kept: a clip has two, that of its parts and that of its last part."""
@@ -186,7 +187,8 @@ class Thinker:
 
     def audio_signals(self, captured: dict[str, torch.Tensor], wants: EncoderWants) -> Signals:
         """What is wanted of the `Na` audio tokens, from what `audio_probe` caught."""
-        return self.family.audio_signals(self.audio, captured, wants)
+        with in_full_precision(self.device):
+            return self.family.audio_signals(self.audio, captured, wants)
 
     @contextmanager
     def vision_probe(self, enabled: bool = True) -> Iterator[dict[str, torch.Tensor]]:
@@ -222,7 +224,8 @@ class Thinker:
         """
         block = self.layers[layer - 1]
         q, k = _queries_and_keys(block, hidden, rotary, 1)
-        return last_query_relevance(q[0], k, block.self_attn.scaling)
+        with in_full_precision(self.device):
+            return last_query_relevance(q[0], k, block.self_attn.scaling)
 
     def question_relevance(
         self, layer: int, hidden: torch.Tensor, rotary: tuple[torch.Tensor, torch.Tensor], queries: int
@@ -234,7 +237,8 @@ class Thinker:
         """
         block = self.layers[min(layer, len(self.layers) - 1)]
         q, k = _queries_and_keys(block, hidden, rotary, queries)
-        return question_relevance(q, k, block.self_attn.scaling)
+        with in_full_precision(self.device):
+            return question_relevance(q, k, block.self_attn.scaling)
 
 
 def _queries_and_keys(

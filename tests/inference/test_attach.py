@@ -9,8 +9,10 @@ from torch.backends import cuda
 
 import seats
 from seats.inference.attach import _attention_of_any_length, attach
-from seats.methods import Full
+from seats.methods import Full, ModelShape, Retention
+from seats.methods.registry import BUILT_IN
 from seats.models import compat
+from seats.models.signals import EncoderWants
 from seats.models.thinker import Thinker
 from seats.tokens.layout import Modality
 from tests.inference.prompts import CLIPS, SEATS, assert_same, prepared_by_hand, run
@@ -161,6 +163,50 @@ class TestTorchsSwitches:
             thread.join()
         assert not wrong
         assert self.switches() == before
+
+
+class TestAutocast:
+    """As users run models whose weights are kept in 32 bits: the model computes in 16, the choice stays exact."""
+
+    @both_families
+    def test_with_all_tokens_the_stock_answer(self, thinkers, family):
+        thinker, inputs = thinkers[family], tiny_inputs(family)
+        with torch.autocast("cpu", torch.bfloat16):
+            stock = run(thinker, inputs)
+            with attach(thinker, Full()):
+                ours = run(thinker, inputs)
+        torch.testing.assert_close(ours.logits[0], stock.logits[0], rtol=0, atol=0.3)
+
+    @both_families
+    @pytest.mark.parametrize("cls", BUILT_IN, ids=lambda cls: cls.name)
+    def test_every_method_chooses_with_numbers_of_32_bits(self, thinkers, family, cls):
+        whole = cls.name in ("dycoke", "fastvid")  # they leave sound whole, which costs more pictures than there are
+        inputs = tiny_inputs(family, grid=(6, 6, 8), mel_frames=0 if whole else 330)
+        shape = ModelShape(family, 8, {"drop_layers": [2, 4, 5], "late_layer": 7})
+        method = cls.for_model(shape, Retention(0.4, 0.5), seed=0)
+        with attach(thinkers[family], method) as attached:
+            run(thinkers[family], inputs, 1)
+        kept = attached.trace.retention("video")
+        with torch.autocast("cpu", torch.bfloat16), attach(thinkers[family], method, kv="drop") as attached:
+            run(thinkers[family], inputs, 3)
+        trace = attached.trace
+        assert trace.retention("video") == pytest.approx(kept, abs=0.06)
+        read = [trace.saliency, *(drop.relevance for drop in trace.drops)]
+        assert {each.dtype for each in read if each is not None} <= {torch.float32}
+
+    def test_before_the_llm_nothing_is_cast(self, thinkers):
+        seen = []
+
+        class Looking(Full):
+            wants = EncoderWants(video_grids=1, audio="clip", keys=True)
+
+            def before_llm(self, state):
+                seen.extend([*state.keys.values(), state.saliency, state.embeds @ state.embeds.T])
+
+        inputs = tiny_inputs("qwen2.5-omni")
+        with torch.autocast("cpu", torch.bfloat16), attach(thinkers["qwen2.5-omni"], Looking()):
+            run(thinkers["qwen2.5-omni"], inputs, 1)
+        assert [each.dtype for each in seen] == [torch.float32] * 4
 
 
 class TestSeveralPrompts:
