@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -18,15 +19,19 @@ from seats.models.omni import OmniModel
 _threads: WeakKeyDictionary[object, ThreadPoolExecutor] = WeakKeyDictionary()
 
 
-class _StoppedError(Exception):
+class _StoppedError(SettingsError):
     """Nobody listens any more."""
+
+    def __init__(self) -> None:
+        super().__init__("the event loop of this stream has ended, and its answer with it: make another to ask again")
 
 
 class AnswerStream:
     """Pieces of an answer: `async for piece in stream`, once; a second time raises SettingsError.
 
     answer: the whole answer with its report, None until the last piece was taken. Leaving the loop early stops the
-    answer at its next token; an error of the question is raised where the pieces are awaited.
+    answer at its next token, and so does the end of the event loop; an error of the question is raised where the pieces
+    are awaited.
     """
 
     def __init__(self, run: Callable[[Callable[[str], None]], Answer], model: OmniModel) -> None:
@@ -41,32 +46,45 @@ class AnswerStream:
             raise SettingsError("a stream gives its pieces once: make another to ask again")
         self._begun = True
         loop = asyncio.get_running_loop()
-        pieces: asyncio.Queue[str | None] = asyncio.Queue()
+        pieces: deque[str | None] = deque()  # an asyncio.Queue that is thrown away asks things of its loop
+        arrived = asyncio.Event()
         stopped = threading.Event()
 
+        def nobody_listens() -> bool:
+            return stopped.is_set() or loop.is_closed()
+
         def give(piece: str | None) -> None:
-            if piece is not None and stopped.is_set():
+            if piece is not None and nobody_listens():
                 raise _StoppedError
+            pieces.append(piece)
             with suppress(RuntimeError):  # the loop was closed in the meantime
-                loop.call_soon_threadsafe(pieces.put_nowait, piece)
+                loop.call_soon_threadsafe(arrived.set)
 
         def work() -> Answer:
             try:
-                if stopped.is_set():
+                if nobody_listens():
                     raise _StoppedError
                 return self._run(give)
             finally:
                 give(None)
 
-        working = loop.run_in_executor(self._thread, work)
+        async def taken() -> str | None:
+            while not pieces:
+                arrived.clear()
+                await arrived.wait()
+            return pieces.popleft()
+
+        working = self._thread.submit(work)
+        piece: str | None = ""
         try:
-            while (piece := await pieces.get()) is not None:
+            while (piece := await taken()) is not None:
                 yield piece
-            self.answer = await working
+            self.answer = working.result()
         finally:
             stopped.set()
-            with suppress(_StoppedError):
-                await working
+            # The model is free again when the last piece is taken. Without its loop nothing can be awaited.
+            while piece is not None and loop.is_running():
+                piece = await taken()
 
 
 def stream(model: OmniModel, clip: Clip | ReadingClip, question: Question | str) -> AnswerStream:

@@ -1,6 +1,8 @@
 """Answers for asyncio: the same pieces and answer as without, and a loop that stays free."""
 
 import asyncio
+import gc
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +12,7 @@ import pytest
 
 import seats
 from seats.errors import SettingsError
+from seats.inference import stream as stream_module
 
 CLIP = Path(__file__).parents[2] / "samples" / "crossing.mp4"
 ASKED = seats.Question("Describe the clip.")
@@ -112,6 +115,115 @@ def test_a_cancelled_task_ends(model, clip):
     asyncio.run(cancelled())
     assert time.monotonic() - before < 60
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("asyncio")]
+
+
+@pytest.fixture
+def complaints(monkeypatch, caplog):
+    """What Python and its libraries say of errors that nobody catches."""
+    said = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda given: said.append(given.exc_value))
+    monkeypatch.setattr(threading, "excepthook", lambda given: said.append(given.exc_value))
+
+    def all_of_them():
+        gc.collect()
+        return [*said, *(record.getMessage() for record in caplog.records if "Task was destroyed" not in record.msg)]
+
+    return all_of_them
+
+
+def begun(iterator):
+    """The loop in which the first piece was taken."""
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(anext(iterator))
+    return loop
+
+
+def waited(model):
+    """Wait for the model's thread to come to an end."""
+    stream_module._threads[model.thinker.module].submit(lambda: None).result(60)
+
+
+@pytest.fixture
+def steps(model, monkeypatch):
+    """One entry for each token, and a while between them, so that the loop is gone before the answer is."""
+    seen = []
+    stock = model.thinker.module.lm_head.forward
+
+    def slow(hidden):
+        seen.append(time.sleep(0.05))
+        return stock(hidden)
+
+    monkeypatch.setattr(model.thinker.module.lm_head, "forward", slow)
+    return seen
+
+
+def test_a_stream_ends_with_its_loop(model, clip, complaints, steps):
+    whole = seats.answer(model, clip, ASKED)
+    pieces = aiter(seats.stream(model, clip, ASKED))
+    steps.clear()
+    begun(pieces).close()
+    waited(model)
+    assert len(steps) < len(whole.text.split())
+    assert "forward" not in model.thinker.text.__dict__
+    with pytest.raises(SettingsError, match="event loop of this stream has ended"):
+        asyncio.run(taken(pieces))
+    assert asyncio.run(taken(seats.stream(model, clip, ASKED)))
+    del pieces
+    assert not complaints()
+
+
+def test_a_stream_thrown_away_after_its_loop_is_quiet(model, clip, complaints, steps):
+    pieces = aiter(seats.stream(model, clip, ASKED))
+    begun(pieces).close()
+    del pieces
+    waited(model)
+    assert not complaints()
+
+
+def test_a_stream_thrown_away_while_its_loop_stands_still_ends(model, clip, complaints, steps):
+    whole = seats.answer(model, clip, ASKED)
+    pieces = aiter(seats.stream(model, clip, ASKED))
+    steps.clear()
+    loop = begun(pieces)
+    del pieces
+    gc.collect()
+    waited(model)
+    loop.close()
+    assert len(steps) < len(whole.text.split())
+    assert not complaints()
+
+
+def test_a_stream_may_be_closed_in_another_loop(model, clip, complaints, steps):
+    pieces = aiter(seats.stream(model, clip, ASKED))
+    begun(pieces).close()
+    asyncio.run(pieces.aclose())
+    waited(model)
+    assert not complaints()
+
+
+def test_a_task_that_is_left_in_a_closed_loop_is_quiet(model, clip, complaints, steps):
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(taken(seats.stream(model, clip, ASKED)))
+    loop.run_until_complete(asyncio.sleep(0.02))
+    loop.close()
+    waited(model)
+    del task
+    assert not complaints()
+
+
+@pytest.mark.parametrize("sooner", [True, False])
+def test_run_may_end_before_the_stream_does(model, clip, complaints, steps, sooner):
+    kept = []
+
+    async def left():
+        kept.append(aiter(seats.stream(model, clip, ASKED)))
+        first = asyncio.ensure_future(anext(kept[0]))
+        await (asyncio.sleep(0.01) if sooner else first)
+
+    asyncio.run(left())
+    assert "forward" not in model.thinker.text.__dict__
+    kept.clear()
+    assert not complaints()
 
 
 def test_an_error_is_raised_where_the_pieces_are_awaited(model, clip):
