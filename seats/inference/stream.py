@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from weakref import WeakKeyDictionary
 
 from seats.errors import SettingsError
 from seats.inference.answer import Answer, Question, answer, check_asked
+from seats.inference.turns import turn_of
 from seats.media import Clip, ReadingClip
 from seats.models.omni import OmniModel
 
 # One thread a model: streams take turns, none of the application's own threads waits, and torch's pool is made once.
 _threads: WeakKeyDictionary[object, ThreadPoolExecutor] = WeakKeyDictionary()
+_LOOK_S = 0.05
+"""How often a stream that waits for its turn looks whether it has been left."""
 
 
 class _StoppedError(SettingsError):
@@ -30,14 +33,14 @@ class AnswerStream:
     """Pieces of an answer: `async for piece in stream`, once; a second time raises SettingsError.
 
     answer: the whole answer with its report, None until the last piece was taken. Leaving the loop early stops the
-    answer at its next token, and so does the end of the event loop; an error of the question is raised where the pieces
-    are awaited.
+    answer at its next token, or before it begins where another question has the model, and so does the end of the event
+    loop; an error of the question is raised where the pieces are awaited.
     """
 
     def __init__(self, run: Callable[[Callable[[str], None]], Answer], model: OmniModel) -> None:
         """run: answers, and hands pieces to what it is given. model: what answers, one question at a time."""
         self.answer: Answer | None = None
-        self._run = run
+        self._run, self._model = run, model
         self._begun = False
         self._thread = _threads.setdefault(model.thinker.module, ThreadPoolExecutor(1, "seats-answer"))
 
@@ -62,9 +65,8 @@ class AnswerStream:
 
         def work() -> Answer:
             try:
-                if nobody_listens():
-                    raise _StoppedError
-                return self._run(give)
+                with _turn(self._model, nobody_listens):
+                    return self._run(give)
             finally:
                 give(None)
 
@@ -82,9 +84,26 @@ class AnswerStream:
             self.answer = working.result()
         finally:
             stopped.set()
-            # The model is free again when the last piece is taken. Without its loop nothing can be awaited.
-            while piece is not None and loop.is_running():
-                piece = await taken()
+            # Where it has begun, the model is free again when the last piece is taken. Without its loop nothing can be
+            # awaited.
+            if not working.cancel():
+                while piece is not None and loop.is_running():
+                    piece = await taken()
+
+
+@contextmanager
+def _turn(model: OmniModel, nobody_listens: Callable[[], bool]) -> Iterator[None]:
+    """Hold the model, as soon as it is free. Raises _StoppedError where nobody listens any more by then."""
+    turn = turn_of(model)
+    while not turn.acquire(timeout=_LOOK_S):
+        if nobody_listens():
+            raise _StoppedError
+    try:
+        if nobody_listens():
+            raise _StoppedError
+        yield
+    finally:
+        turn.release()
 
 
 def stream(model: OmniModel, clip: Clip | ReadingClip, question: Question | str) -> AnswerStream:

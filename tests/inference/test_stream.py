@@ -13,6 +13,7 @@ import pytest
 import seats
 from seats.errors import SettingsError
 from seats.inference import stream as stream_module
+from seats.inference.turns import turn_of
 
 CLIP = Path(__file__).parents[2] / "samples" / "crossing.mp4"
 ASKED = seats.Question("Describe the clip.")
@@ -224,6 +225,69 @@ def test_run_may_end_before_the_stream_does(model, clip, complaints, steps, soon
     assert "forward" not in model.thinker.text.__dict__
     kept.clear()
     assert not complaints()
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Texts of the questions that began to be answered."""
+    begun = []
+
+    def noted(model, clip, question, **settings):
+        begun.append(question.text)
+        return seats.answer(model, clip, question, **settings)
+
+    monkeypatch.setattr(stream_module, "answer", noted)
+    return begun
+
+
+@pytest.mark.parametrize("holder", ["a stream", "a plain call"])
+def test_a_stream_left_before_its_turn_never_answers_and_lets_others_go_on(model, clip, asked, holder):
+    free, held = threading.Event(), threading.Event()
+
+    def hold(*_):
+        with turn_of(model):
+            held.set()
+            free.wait(60)
+
+    async def leave():
+        if holder == "a stream":  # which has the stream's thread, too
+            holding = asyncio.create_task(taken(stream_module.AnswerStream(hold, model)))
+        else:
+            holding = asyncio.create_task(asyncio.to_thread(hold))
+        await asyncio.to_thread(held.wait, 60)
+        left = asyncio.create_task(taken(seats.stream(model, clip, seats.Question("Left?"))))
+        last = asyncio.create_task(taken(seats.stream(model, clip, ASKED)))
+        await asyncio.sleep(0.1)
+        left.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await left
+        assert not free.is_set()  # nobody waited for the one who has the model
+        free.set()
+        await holding
+        return "".join(await last)
+
+    assert asyncio.run(asyncio.wait_for(leave(), 60)) == seats.answer(model, clip, ASKED).text
+    assert asked == [ASKED.text]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of asyncio, about such a loop
+def test_streams_of_a_loop_that_was_closed_are_not_answered(model, clip, asked):
+    loop = asyncio.new_event_loop()
+    free = threading.Event()
+
+    async def begin():
+        tasks = [asyncio.ensure_future(taken(stream_module.AnswerStream(lambda _: free.wait(60), model)))]
+        tasks.append(asyncio.ensure_future(taken(seats.stream(model, clip, ASKED))))
+        await asyncio.sleep(0.1)
+        return tasks
+
+    begun = loop.run_until_complete(begin())
+    loop.close()
+    free.set()
+    asyncio.run(taken(stream_module.AnswerStream(lambda give: give("next"), model)))  # after their turns
+    assert asked == []
+    del begun
+    gc.collect()
 
 
 def test_an_error_is_raised_where_the_pieces_are_awaited(model, clip):
