@@ -13,6 +13,7 @@ from seats.costs.timers import StepTimer
 from seats.errors import SettingsError
 from seats.inference.answer import Answer, Question, answer_encoded, as_question, check_asked
 from seats.inference.encode import EncodedClip, encode_clip
+from seats.inference.refusals import check_selection
 from seats.inference.shortage import shortage_told
 from seats.inference.stream import AnswerStream
 from seats.inference.turns import turn_of
@@ -156,6 +157,7 @@ class _ChosenOnce(Wrapper):
     def before_llm(self, state: BeforeLLM) -> Selection | None:
         if not self.made:
             chosen = self.inner.before_llm(state)
+            check_selection(chosen, self.inner, state.embeds)  # as the engine does, but before it is kept
             self.made.append(None if chosen is None else _of_clip(chosen, state.layout))
             return chosen
         return None if self.made[0] is None else _among(self.made[0], state)

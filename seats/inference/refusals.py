@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 import torch
 
 from seats.errors import SettingsError
-from seats.methods.base import Method, Selection
+from seats.methods.base import Method, Selection, Wrapper
 from seats.models.thinker import Thinker
 
 
@@ -25,6 +25,8 @@ def check_method(method: Any, layers: int) -> None:
     """Raise SettingsError for what is no method, or one that was not made for a decoder of that many layers."""
     if not isinstance(method, Method):
         raise SettingsError(f"{method!r} is no method: make one with seats.method_class(...).for_model(...)")
+    while isinstance(method, Wrapper):
+        method = method.inner
     made_for = getattr(method, "num_layers", layers)
     if made_for != layers or any(not 1 <= number <= layers for number in method.layers):
         raise SettingsError(

@@ -146,6 +146,9 @@ class Wrapper(Method):
     name: ClassVar[str] = "wrapper"
     source: ClassVar[str] = "this package"
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.inner.name)  # errors are about the one that was chosen
+
     @classmethod
     def for_model(cls, shape: ModelShape, retention: Retention, seed: int) -> Method:
         raise SettingsError("this method only runs another one: choose that")

@@ -19,8 +19,10 @@ from seats.inference.answer import Question, answer
 from seats.inference.conversation import Conversation
 from seats.inference.encode import build_prompt
 from seats.inference.generate import Decoding
+from seats.inference.report import answer_json
 from seats.media import load_clip
 from seats.methods import Method, Seats, registry
+from seats.methods.base import Selection
 from seats.methods.registry import BUILT_IN
 from seats.methods.visionzip import VisionZipOm
 from seats.models.checkpoint import Checkpoint, find_checkpoint
@@ -232,6 +234,44 @@ def test_a_method_that_reads_the_text_chooses_every_time(nano, clip, calls, monk
         conversation.ask(Question(text, method="nosy", decoding=Decoding(2)))
     assert calls["before_llm"] == 3
     assert Method.reads_text_before_llm  # what nobody vouches for is asked again
+
+
+def mask_alone(_method, state):
+    return torch.ones(len(state.layout), dtype=torch.bool)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ({"before_llm": mask_alone}, ValueError),
+        ({"before_llm": lambda *_: Selection(torch.ones(3, dtype=torch.bool))}, ValueError),
+        ({"layers": (3,), "after_layer": mask_alone}, ValueError),
+        ({"num_layers": 99}, SettingsError),
+    ],
+)
+def test_what_a_method_does_wrong_is_told_of_it_as_without_a_conversation(nano, clip, monkeypatch, wrong, error):
+    said = {"name": "mine", "reads_text_before_llm": False, "for_model": classmethod(lambda cls, *_: cls()), **wrong}
+    mine = type("Mine", (Method,), said)
+    monkeypatch.setitem(registry._BUILT_IN, "mine", mine)
+    asked = Question(ASKED[0], method="mine", decoding=Decoding(1))
+    with pytest.raises(error, match=r"^mine ") as alone:
+        answer(nano, clip, asked)
+    conversation = Conversation(nano, clip)
+    for _ in range(2):
+        with pytest.raises(error) as told:
+            conversation.ask(asked)
+        assert str(told.value) == str(alone.value)
+
+
+@pytest.mark.parametrize("other", ["full", "fastv"])
+def test_methods_with_and_without_a_choice_before_the_llm_may_alternate(nano, clip, other):
+    conversation = Conversation(nano, clip)
+    for method in (other, "seats", other, other, "seats"):
+        asked = Question(ASKED[0], method=method, keep=35.0, decoding=Decoding(2))
+        made = conversation.ask(asked)
+        assert answer_json(made)["method"] == answer_json(answer(nano, clip, asked))["method"]
+        assert answer_json(made)["method"]["name"] == method
+        assert_same(made, answer(nano, clip, asked))
 
 
 @both_families
