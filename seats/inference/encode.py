@@ -10,7 +10,7 @@ import torch
 from seats.costs.flops import Workload
 from seats.costs.timers import StepTimer
 from seats.devices import moved
-from seats.errors import MediaError
+from seats.errors import MediaError, SettingsError
 from seats.inference.prepared import Prepared
 from seats.inference.shortage import shortage_told
 from seats.media import Audio, Clip, ReadingClip
@@ -65,8 +65,8 @@ def encode_clip(
 
     clip: one that is still being read is encoded as it comes, unless both would be the CPU's work. wants: what each
     method that will be used wants of the encoders; reading it off them is the step "saliency". Raises OutOfMemoryError,
-    MediaError if neither pictures nor sound are long enough for a single token, and what reading raised. Does not wait
-    for the device.
+    SettingsError if the frames were sampled for a model with another size of tokens, MediaError if neither pictures nor
+    sound are long enough for a single token, and what reading raised. Does not wait for the device.
     """
     pictures, sound = _VideoEncoder(model, wants, timer), _AudioEncoder(model, wants, timer)
     if isinstance(clip, ReadingClip):
@@ -121,7 +121,13 @@ class _VideoEncoder:
         return EncodedVideo.joined(self._parts), (-(-len(pixels) // patches.temporal_patch_size), height, width)
 
     def _at_once(self, height: int, width: int) -> int:
+        """Frames of a part. Raises SettingsError where frames of that size are no whole tokens of this model."""
         patches = self._model.patches
+        if height % patches.token_side or width % patches.token_side:
+            raise SettingsError(
+                f"the clip's frames are {width}x{height}, but {self._model.name} takes multiples of "
+                f"{patches.token_side} pixels: load the clip with that model's sampling, sampling=model.sampling"
+            )
         area = (height // patches.patch_size) * (width // patches.patch_size)
         return patches.temporal_patch_size * grids_at_once(area, self._wants)
 

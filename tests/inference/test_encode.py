@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from seats.costs.timers import StepTimer
-from seats.errors import MediaError, OutOfMemoryError
+from seats.errors import MediaError, OutOfMemoryError, SettingsError
 from seats.inference import encode
 from seats.inference.answer import Question, answer
 from seats.inference.encode import encode_clip
 from seats.inference.generate import Decoding
-from seats.media import load_clip, read_clip
+from seats.media import FrameSampling, load_clip, read_clip
 from seats.media import video as video_module
 from seats.media.reading import ReadingClip
 from seats.methods import Seats
@@ -187,6 +187,19 @@ def test_a_full_device_is_told_in_one_line(model, path, monkeypatch, part, said)
     with pytest.raises(OutOfMemoryError, match=f"^{said} into cpu: lower --max-frames") as caught:
         answer(model, load_clip(path, sampling=model.sampling), Question("what ?"))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("reads_on", [False, True])
+@pytest.mark.parametrize("factor", [8, 20, 28, 32])
+def test_frames_of_another_model_are_told_where_they_are_no_whole_tokens(model, path, monkeypatch, factor, reads_on):
+    monkeypatch.setattr(encode, "encodes_beside_reading", lambda _: reads_on)
+    clip = read_clip(path, sampling=FrameSampling(factor=factor, min_pixels=1, max_pixels=(factor + 1) ** 2))
+    if factor == model.patches.token_side:
+        assert encode_clip(model, clip, wants_of(model), StepTimer()).grid[1:] == (2, 2)
+        return
+    with pytest.raises(SettingsError, match=rf"frames are {factor}x{factor}, but .* sampling=model\.sampling$"):
+        encode_clip(model, clip, wants_of(model), StepTimer())
+    assert encode_clip(model, load_clip(path, use_video=False), wants_of(model), StepTimer()).audio is not None
 
 
 def test_a_file_that_breaks_is_told(model, tmp_path, as_on_a_gpu):
