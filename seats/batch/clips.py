@@ -6,6 +6,7 @@ import codecs
 import glob
 import hashlib
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ MEDIA = frozenset(
 """Extensions by which files of a folder are taken for clips."""
 LISTS = frozenset((".txt", ".lst", ".list", ".m3u"))
 STANDARD_INPUT = "-"
+_ANY_DEPTH = re.compile(r"(?:^|(?<=/))(?:\*\*(?:/|$))+")
+"""** of a pattern, alone between slashes."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,11 @@ def find_clips(where: str, *, recursive: bool = False, needed: bool = True) -> F
     """The clips that `where` stands for.
 
     where: a folder (its files with a media file's extension; with `recursive` also those of the folders in it, but not
-    of linked or hidden ones), a pattern with * or ? (all that match), a list (.txt, .lst, .list or .m3u, a path a
-    line, relative to the list; or separated by NUL, as `find -print0` writes them), "-" for such a list on standard
-    input (relative to the current folder), or a single clip. Names are not opened here: what is wrong with a file is
-    found when it is its turn. needed: False where a folder is only what names of clips are relative to, and may hold
-    none itself.
+    of linked or hidden ones), a pattern with * or ? (all that match; ** stands for the same folders), a list (.txt,
+    .lst, .list or .m3u, a path a line, relative to the list; or separated by NUL, as `find -print0` writes them), "-"
+    for such a list on standard input (relative to the current folder), or a single clip. Names are not opened here:
+    what is wrong with a file is found when it is its turn. needed: False where a folder is only what names of clips are
+    relative to, and may hold none itself.
     Raises MediaError where there is nothing.
     """
     if not where:
@@ -69,13 +72,30 @@ def find_clips(where: str, *, recursive: bool = False, needed: bool = True) -> F
         why = getattr(error, "strerror", None) or error
         raise MediaError(f"{where[:200]}: cannot be read ({why}); check the path") from None
     if not there and glob.has_magic(where):
-        names = sorted(str(Path(found)) for found in glob.glob(where, recursive=True) if not os.path.isdir(found))
+        linked: set[str] = set()
+        names = sorted({str(Path(found)) for found in _matching(where, linked) if not os.path.isdir(found)})
+        remarks = [f"{_are(len(linked), 'linked folder')} not entered"] if linked else []
         if not names:
-            raise MediaError(f"{where}: no file matches; check the pattern, and keep it in quotes")
-        return Found("", names)
+            no_match = f"{where}: no file matches; check the pattern, and keep it in quotes"
+            raise MediaError("; ".join([no_match, *remarks]))
+        return Found("", names, remarks)
     if not there:
         raise MediaError(f"{where}: no such folder or file; check the path")
     return Found("", [str(path)])
+
+
+def _matching(pattern: str, linked: set[str]) -> Iterator[str]:
+    """As `glob.glob(pattern, recursive=True)`, but for **, which there goes round and round in links that lead back: it
+    doesn't enter linked folders, which are put into `linked`. Some paths may come several times."""
+    before, *after = _ANY_DEPTH.split(pattern, maxsplit=1)
+    if not after:
+        yield from glob.iglob(pattern)
+        return
+    for top in glob.iglob(before or os.curdir):
+        for place, folders, _ in os.walk(top):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            linked.update(path for name in folders if os.path.islink(path := os.path.join(place, name)))
+            yield from _matching(os.path.join(glob.escape(place), after[0] or "*"), linked)
 
 
 def _listed(base: str, content: bytes, where: str) -> Found:

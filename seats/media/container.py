@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
@@ -91,6 +92,8 @@ def check_file(path: Path) -> int:
     except PermissionError:
         raise MediaError(f"{path}: its folder may not be read; check the permissions") from None
     except (OSError, ValueError) as error:
+        if getattr(error, "errno", None) == errno.ELOOP:
+            raise MediaError(missing_told(path)) from None
         raise MediaError(f"{str(path)!r}: not a usable path ({error})") from None
     if stat.S_ISDIR(info.st_mode):
         raise MediaError(f"{path}: is a folder; give a single video or sound file")

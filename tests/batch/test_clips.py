@@ -70,6 +70,22 @@ def test_pattern(folder: Path) -> None:
         find_clips(str(folder / "*.xyz"))
 
 
+def test_a_pattern_does_not_go_round_in_links(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "in" / "up").symlink_to("..")
+    (folder / "in" / "here").symlink_to(".")
+    (folder / ".hidden").mkdir()
+    (folder / ".hidden" / "b.mp4").touch()
+    found = find_clips(str(folder / "**" / "*.m[op]*"))
+    below = {os.path.relpath(name, folder) for name in found.names}
+    assert below == {ODD[0], "b.mp4", "in/c.mov", "in/deep/d.mp3"}
+    assert found.remarks == ["2 linked folders are not entered"]
+    assert find_clips(str(folder / "in" / "up" / "in" / "deep" / "**")).names  # named, so meant
+    with pytest.raises(MediaError, match=r"no file matches.*; 2 linked folders are not entered"):
+        find_clips(str(folder / "**" / "**" / "*.xyz"))
+    monkeypatch.chdir(folder)
+    assert find_clips("**/deep/*").names == find_clips("i*/**/d*/**").names == ["in/deep/d.mp3"]
+
+
 def test_list(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     listed = folder / "list.txt"
     listed.write_bytes(b"b.mp4\r\n\n\xff.mp4\nin/c.mov\nb.mp4\n" + os.fsencode(folder / "x.mp4"))

@@ -191,7 +191,7 @@ def _broken(folder):
         ("subtitles.srt", "neither video nor sound"),
         ("pipe.mp4", "not a regular file"),
         ("s.mp4", "not a regular file"),
-        ("loop.mp4", "not a usable path"),
+        ("loop.mp4", "is a link that leads back to itself; make it anew"),
         ("nul\0.mp4", "not a usable path"),
         ("/dev/zero", "not a regular file"),
     ],
