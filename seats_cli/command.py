@@ -52,7 +52,12 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         for name, group in groups.items():
             values[name] = group(**{field.name: values.pop(field.name) for field in fields(group)})
         debug = any(isinstance(value, OutputOptions) and value.debug for value in values.values())
-        guarded(lambda: function(**values), debug)
+
+        def work() -> None:
+            _check_current_folder()
+            function(**values)
+
+        guarded(work, debug)
 
     run.__name__, run.__doc__, run.__module__ = function.__name__, _flowing(function.__doc__), function.__module__
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in flat}
@@ -72,6 +77,14 @@ def _with_variable(annotation: Any, name: str) -> Any:
     option = copy(rest[0])
     option.envvar, option.show_envvar = f"SEATS_{name.upper()}", False
     return Annotated[kind, option]
+
+
+def _check_current_folder() -> None:
+    """Raises SeatsError where it has been removed: then no relative path leads anywhere, and torch ends the process."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise SeatsError(f"the current folder is not there any more ({error.strerror}): cd to another") from None
 
 
 def guarded(work: Callable[[], None], debug: bool) -> None:

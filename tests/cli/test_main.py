@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import typer
 
+import seats_cli
 from seats.errors import MediaError, SettingsError
 from seats_cli.command import guarded
 from tests.cli.conftest import Ran
@@ -191,6 +192,25 @@ def test_a_reader_that_is_gone_is_141(command: str) -> None:
     )
     os.close(theirs)
     assert (ran.returncode, ran.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("command", ["ask {clip} what", "batch . what", "chat {clip}", "models", "eval x.jsonl"])
+def test_a_current_folder_that_was_removed(tmp_path: Path, clips: Path, command: str) -> None:
+    (tmp_path / "gone").mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(Path(seats_cli.__file__).parents[1])}
+    seats = f"{sys.executable} -m seats_cli {command.format(clip=clips / 'both.mp4')}"
+    ran = subprocess.run(
+        f"rmdir ../gone && exec {seats}",
+        shell=True,
+        cwd=tmp_path / "gone",
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 1
+    assert len(ran.stderr.splitlines()) == 1, ran.stderr
+    assert "the current folder is not there any more" in ran.stderr
 
 
 def test_interrupted_while_it_starts() -> None:
