@@ -9,6 +9,8 @@ from typing import Any
 
 from rich.console import Console
 
+from seats_cli.environment import terminal_size
+
 ANY_WIDTH = 500
 """Columns enough for every table."""
 
@@ -20,6 +22,8 @@ class ErrorConsole(Console):
 
     def __init__(self) -> None:
         super().__init__(stderr=True, highlight=False)
+        if self.is_dumb_terminal:  # whose size Rich does not ask for; standard output may be none, see `prepare`
+            self.size = terminal_size()
 
     def print(self, *objects: Any, **options: Any) -> None:
         with suppress(OSError):

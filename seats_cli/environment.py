@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 import sys
+from contextlib import suppress
 
 PLAINER = "seats-plainer"
 """Python's name for what happens to characters that the encoding of an output lacks."""
@@ -41,6 +42,9 @@ def prepare() -> None:
     columns = os.environ.get("COLUMNS", "1")
     if not (columns.isdecimal() and int(columns)):  # no width at all: everything would be drawn into nothing
         del os.environ["COLUMNS"]
+    if os.environ.get("TERM", "").lower() in ("dumb", "unknown") and _is_terminal(sys.stdout):
+        # Rich takes 80 columns for a terminal that it calls dumb, unless both are set.
+        os.environ["COLUMNS"], os.environ["LINES"] = map(str, terminal_size())
     if not sys.warnoptions:
         import warnings
 
@@ -50,6 +54,17 @@ def prepare() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors=PLAINER)
+
+
+def terminal_size() -> tuple[int, int]:
+    """Columns and lines: as COLUMNS and LINES say, else those of the terminal on standard output or error."""
+    import shutil
+
+    known = (80, 25)
+    with suppress(OSError, ValueError):
+        known = os.get_terminal_size(sys.stderr.fileno())
+    columns, lines = shutil.get_terminal_size(known)
+    return columns or 80, lines or 25  # a terminal may say 0 of itself
 
 
 def _plainer(error: UnicodeError) -> tuple[str, int]:

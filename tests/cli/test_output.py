@@ -4,8 +4,10 @@ import io
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
+import termios
 from collections.abc import Callable
 from pathlib import Path
 
@@ -113,14 +115,24 @@ def test_a_document_alone_is_on_standard_output(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().out == ""
 
 
-def _on_a_terminal(*arguments: object, encoding: str) -> bytes:
-    """What a command prints on a terminal, where bytes stand for letters as `encoding` has it."""
+def _on_a_terminal(
+    *arguments: object,
+    encoding: str = "utf-8",
+    term: str = "dumb",
+    columns: int = 0,
+    code: str | None = None,
+    stdout: int | None = None,
+) -> bytes:
+    """What a command, or Python's `code`, prints on a terminal, where bytes stand for letters as `encoding` has it.
+    columns: of the terminal, which knows of none for 0. stdout: where else that goes."""
     ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (25, columns))
     process = subprocess.Popen(
-        [sys.executable, "-m", "seats_cli", *map(str, arguments)],
-        stdout=theirs,
+        [sys.executable, *(["-c", code] if code else ["-m", "seats_cli"]), *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        stdout=theirs if stdout is None else stdout,
         stderr=theirs,
-        env={**os.environ, "PYTHONIOENCODING": encoding, "TERM": "dumb"},
+        env={**os.environ, "PYTHONIOENCODING": encoding, "TERM": term},
     )
     os.close(theirs)
     said = b""
@@ -132,6 +144,17 @@ def _on_a_terminal(*arguments: object, encoding: str) -> bytes:
     os.close(ours)
     assert process.wait(60) == 0, said
     return said
+
+
+@pytest.mark.parametrize("columns", [60, 130])
+@pytest.mark.parametrize("term", ["dumb", "xterm"])
+def test_the_terminals_width_is_taken(monkeypatch: pytest.MonkeyPatch, term: str, columns: int) -> None:
+    monkeypatch.delenv("COLUMNS")
+    page = re.sub(r"\x1b\[[0-9;]*m|\r", "", _on_a_terminal("report", "--help", term=term, columns=columns).decode())
+    assert max(map(len, page.splitlines())) == columns
+    code = "from seats_cli.consoles import ErrorConsole as C; C().print(C().width)"
+    said = _on_a_terminal(code=code, term=term, columns=columns, stdout=subprocess.DEVNULL)
+    assert said.decode().strip() == str(columns)
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
