@@ -69,7 +69,7 @@ def _parse(path: Path) -> dict[str, Any]:
     import tomllib
 
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors begin a file with a byte order mark
     except ValueError as error:  # tomllib's own, not UTF-8, and numbers that Python takes for an attack
         raise WrongUsage(f"{path} is not valid TOML: {error}") from error
     except OSError as error:

@@ -149,9 +149,11 @@ class Checkpoint:
             if required:
                 raise ModelError(f"{self.folder} is not a model folder: it has no {name}")
             return {}
-        remedy = "correct or remove it" if name == OWN_SETTINGS else "download the checkpoint again"
+        own = name == OWN_SETTINGS
+        remedy = "correct or remove it" if own else "download the checkpoint again"
         try:
-            found = json.loads(file.read_text(encoding="utf-8"))
+            # in a file that people edit, a byte order mark is their editor's; in others transformers would refuse it
+            found = json.loads(file.read_text(encoding="utf-8-sig" if own else "utf-8"))
         except ValueError as error:
             raise ModelError(f"{file} is not valid JSON: {remedy} ({error})") from error
         if not isinstance(found, dict):

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from seats_cli.chat_session import Session
 
 ORDER = 20
+BOM = "\ufeff"
+"""With which some editors begin a file."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def chat(
         _talk(session)
         return
     while line := sys.stdin.readline():
-        if not session.take(line.strip()):
+        if not session.take(line.removeprefix(BOM).strip()):
             break
     if session.failed:
         raise typer.Exit(SOME_FAILED)

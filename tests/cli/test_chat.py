@@ -54,6 +54,13 @@ def tiny_chat(chat: Run, clips: Path, tiny: Path) -> Run:
     return call
 
 
+def test_a_byte_order_mark_before_the_first_line_is_passed_over(tiny_chat: Run) -> None:
+    ran = tiny_chat("\ufeff/keep 25%\nwhat ?\n", "--json")
+    assert ran.err.startswith("seats 25%: ")
+    assert json.loads(ran.out)["method"]["video"] == 0.2
+    assert json.loads(tiny_chat("\ufeffwhat ?\n", "--json").out)["question"] == "what ?"
+
+
 def test_a_pipe_gets_the_answers_alone_and_they_are_those_of_ask(chat: Run, run: Run) -> None:
     said = f"{FIRST}\n\n/keep 25%\n{SECOND}\n/method full\n{THIRD}\n"
     ran = chat(said, "--json")

@@ -60,6 +60,11 @@ def test_an_option_that_may_be_given_several_times_is_one_value_in_the_file(sett
     assert (found["eval"]["method"], found["eval"]["keep"]) == (["random"], ["25"])
 
 
+def test_a_byte_order_mark_is_passed_over(settings: Path) -> None:
+    settings.write_text("keep = 35\n", encoding="utf-8-sig")
+    assert read_settings(typer.main.get_command(build_app()))["ask"] == {"keep": "35"}
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [

@@ -295,6 +295,10 @@ def test_the_settings_of_the_built_in_model_can_be():
     assert find_checkpoint(BUILT_IN).stage_settings["removal_free_after"] == 6
 
 
+def test_a_byte_order_mark_before_ones_own_settings_is_passed_over(tmp_path):
+    assert write(tmp_path, seats='\ufeff{"single_turn": true}\n').single_turn
+
+
 @pytest.mark.parametrize("content", ["{", "", "[1]", "\x00"])
 def test_a_broken_file_of_ones_own_is_not_to_be_downloaded_again(tmp_path, content):
     with pytest.raises(ModelError, match=r"seats\.json .*correct or remove it") as caught:
