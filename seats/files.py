@@ -47,6 +47,14 @@ def replacing(path: Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
+def is_still(path: Path, handle: int) -> bool:
+    """Whether an open file is the one at `path`: it has neither been removed, nor moved, nor replaced since."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(handle))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
 def name_beside(path: Path) -> Path:
     """For the file that will take the place of `path`: hidden, in the same folder, and never too long a name."""
     name = os.fsencode(path.name)[:200].decode(errors="ignore")

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from seats.batch.rows import OK, Row, from_line, row_path, to_line
 from seats.errors import SeatsError, SettingsError
-from seats.files import name_beside
+from seats.files import is_still, name_beside
 
 _SYNC_EVERY_S = 1.0
 _ROW_BEGINS = b'{"id": "'
@@ -89,7 +89,7 @@ class ResultsFile:
 
     def __exit__(self, *_: object) -> None:
         with suppress(OSError):
-            if self._made and not os.fstat(self._handle).st_size:
+            if self._made and not os.fstat(self._handle).st_size and is_still(self._real, self._handle):
                 fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises where another may be writing unseen
                 self._real.unlink()
             os.fsync(self._handle)
@@ -114,7 +114,8 @@ class ResultsFile:
             self.remarks.append(f"{self.path}: {bad} {are} left as {'it is' if bad == 1 else 'they are'}")
 
     def append(self, row: Row) -> None:
-        """Write a row; when this returns, it survives the end of this process."""
+        """Write a row; when this returns, it survives the end of this process. Raises SeatsError also where the file is
+        no longer at its path: rows written to it would be lost with it."""
         line = to_line(row)
         end = os.fstat(self._handle).st_size
         try:
@@ -127,6 +128,14 @@ class ResultsFile:
             with suppress(OSError):
                 os.ftruncate(self._handle, end)
             raise _disk(self.path, error) from None
+        self.check_there()
+
+    def check_there(self) -> None:
+        """Raises SeatsError where the file has been removed, moved or replaced by another since it was opened."""
+        if not is_still(self._real, self._handle):
+            moved = os.fstat(self._handle).st_nlink
+            how = "moved: put it back and" if moved else "removed or replaced, and its rows are lost:"
+            raise SeatsError(f"{self.path}: while the batch wrote to it, it was {how} run the batch again")
 
     def rewrite(self, change: Callable[[int, Row], Row | None]) -> None:
         """Replace rows at a stroke. change: of a line's number and row; None drops it. Lines that are no rows stay."""
@@ -202,10 +211,8 @@ def _open_locked(path: Path) -> int:
             raise SeatsError(f"{path}: another batch is writing to it; wait for it, or give another --out") from None
         except OSError:
             return handle  # a file system without locks
-        with suppress(FileNotFoundError):
-            there, ours = os.stat(path), os.fstat(handle)
-            if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino):
-                return handle
+        if is_still(path, handle):
+            return handle
         os.close(handle)  # another batch put a new file in its place just now
 
 

@@ -80,6 +80,7 @@ def run_batch(
         if plan.pending and not stop.is_set():
             with engine() as running:
                 _work(running.events(plan.pending, stop), results, outcome, tell)
+            results.check_there()
     outcome.interrupted = outcome.finished < outcome.pending
     return outcome
 

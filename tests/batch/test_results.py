@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,40 @@ def test_a_file_that_is_replaced_while_it_is_opened(tmp_path: Path, monkeypatch:
     with ResultsFile(out) as results:
         results.append(ROWS[0])
     assert read(out) == [*ROWS, ROWS[0]]
+
+
+@pytest.mark.parametrize(
+    ("how", "says"), [("removed", "removed .* lost: run"), ("moved", "moved: put it back"), ("replaced", "replaced")]
+)
+def test_a_file_that_goes_while_it_is_written_to_is_told(tmp_path: Path, how: str, says: str) -> None:
+    out, other = tmp_path / "folder" / "r.jsonl", tmp_path / "other.jsonl"
+    link = tmp_path / "r.jsonl"
+    link.symlink_to(out)
+    out.parent.mkdir()
+    for first in (True, False):  # it is gone before the first row, or after it
+        with ResultsFile(link) as results:
+            if not first:
+                results.append(ROWS[0])
+            if how == "removed":
+                shutil.rmtree(out.parent)
+            elif how == "moved":
+                os.replace(out, other)
+            else:
+                other.write_text("a letter")
+                os.replace(other, out)
+            with pytest.raises(SeatsError, match=rf"^{link}: while .*{says}.* the batch again$"):
+                results.append(ROWS[1])
+        assert how != "replaced" or out.read_text() == "a letter"
+        out.unlink(missing_ok=True)
+        out.parent.mkdir(exist_ok=True)
+
+
+def test_what_took_the_place_of_a_file_that_was_made_here_is_not_taken_away(tmp_path: Path) -> None:
+    out = tmp_path / "r.jsonl"
+    with ResultsFile(out):
+        write(tmp_path / "new.jsonl", ROWS)
+        os.replace(tmp_path / "new.jsonl", out)
+    assert read(out) == ROWS
 
 
 def test_zeros_of_a_power_failure_are_cut(tmp_path: Path) -> None:

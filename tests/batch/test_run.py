@@ -13,6 +13,7 @@ import pytest
 
 from seats.batch.jobs import Asked, Event, Finished, Job, Made, Planned, Started
 from seats.batch.run import Outcome, run_batch
+from seats.errors import SeatsError
 from tests.batch.conftest import make_row
 
 
@@ -70,6 +71,15 @@ def test_all_rows_and_what_is_told(jobs: list[Job], out: Path) -> None:
     assert outcome.errors == {"MediaError": 2}
     assert 0 < outcome.seconds < 60
     assert not outcome.interrupted
+
+
+def test_results_that_were_removed_after_the_last_row_are_told(jobs: list[Job], out: Path) -> None:
+    def tell(event: Event) -> None:
+        if isinstance(event, Finished) and event.job.clip == jobs[-1].clip:
+            out.unlink()
+
+    with pytest.raises(SeatsError, match="removed or replaced"):
+        run_batch(jobs, out, "s", Instant, tell=tell)
 
 
 def test_rows_are_on_disk_when_they_are_told(jobs: list[Job], out: Path) -> None:
