@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Literal
 
 from seats.errors import SeatsError, SettingsError
+from seats.files import is_still
 
 SCHEMA = "seats.eval-row/1"
 _BEGINNING = json.dumps({"schema": SCHEMA})[:-1].encode()
@@ -103,7 +104,7 @@ class RowFile:
             raise
 
     def append(self, row: Row) -> None:
-        """Write a row; it is in the file when this returns."""
+        """Write a row; it is in the file when this returns. Raises SeatsError also where the file is gone."""
         line = row.to_line()
         try:
             written = self._file.write(line)
@@ -111,6 +112,8 @@ class RowFile:
             raise SeatsError(f"{self.path} cannot be written ({error.strerror}); free some space and go on") from error
         if written != len(line):
             raise SeatsError(f"{self.path} cannot be written in full; free some space and go on")
+        if not is_still(self.path, self._file.fileno()):
+            raise SeatsError(f"{self.path} was removed, moved or replaced while rows were written to it; run it again")
         self.rows[row.key] = row
 
     def __enter__(self) -> RowFile:
@@ -120,7 +123,8 @@ class RowFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with suppress(OSError):
-            if self._made and not os.fstat(self._file.fileno()).st_size:
+            handle = self._file.fileno()
+            if self._made and not os.fstat(handle).st_size and is_still(self.path, handle):
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises where another may be writing unseen
                 Path(os.path.realpath(self.path)).unlink()
         self._file.close()

@@ -41,6 +41,27 @@ def test_a_file_that_nothing_was_written_to_goes_again_if_it_was_made_here(tmp_p
     assert list(tmp_path.iterdir()) == [older]
 
 
+@pytest.mark.parametrize("other", [None, "a letter"])
+def test_a_file_that_goes_while_it_is_written_to_is_told(tmp_path, other):
+    path, new = tmp_path / "rows.jsonl", tmp_path / "new.jsonl"
+    with RowFile(path) as file:
+        path.unlink()
+        if other is not None:
+            new.write_text(other)
+            os.replace(new, path)
+        with pytest.raises(SeatsError, match="was removed, moved or replaced"):
+            file.append(ROW)
+    assert [one.read_text() for one in tmp_path.iterdir()] == ([] if other is None else [other])
+
+
+def test_what_took_the_place_of_a_file_that_was_made_here_is_not_taken_away(tmp_path):
+    path, new = tmp_path / "rows.jsonl", tmp_path / "new.jsonl"
+    with RowFile(path):
+        new.write_text("a letter")
+        os.replace(new, path)
+    assert path.read_text() == "a letter"
+
+
 def test_without_locks_an_empty_file_stays_as_another_may_be_writing_to_it(tmp_path, monkeypatch):
     def no_locks(*_):
         raise OSError(errno.ENOLCK, "No locks available")
