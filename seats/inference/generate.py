@@ -15,7 +15,7 @@ from transformers.generation.streamers import TextStreamer
 from seats.checks import check_number, check_whole
 from seats.costs.timers import StepTimer
 from seats.devices import moved
-from seats.errors import SettingsError
+from seats.errors import ModelError, SettingsError
 from seats.inference.attach import attach
 from seats.inference.encode import Prompt
 from seats.inference.engine import KvPolicy
@@ -79,8 +79,8 @@ def generate(
     kv: KvPolicy = "keep",
     on_text: Callable[[str], None] = lambda _: None,
 ) -> Generation:
-    """Answer a prompt. on_text gets the pieces of the answer as they come. Raises OutOfMemoryError, and
-    ModelError where numbers overflow."""
+    """Answer a prompt. on_text gets the pieces of the answer as they come. Raises OutOfMemoryError, and ModelError
+    where numbers overflow and for a generation_config.json that cannot be used."""
     thinker = model.thinker
     ids = moved(prompt.sequence.ids, thinker.device)[None]
     positions = moved(prompt.sequence.positions, thinker.device)
@@ -103,15 +103,22 @@ def generate(
         attach(thinker, method, kv=kv, prepared=prompt.prepared, timer=timer) as attached,
     ):
         start = time.perf_counter()
-        out = thinker.module.generate(
-            input_ids=ids,
-            inputs_embeds=prompt.embeds[None],
-            attention_mask=torch.ones_like(ids),
-            position_ids=torch.cat([order[None], positions])[:, None],
-            generation_config=config,
-            streamer=streamer,
-            tokenizer=model.tokenizer,  # for stop strings
-        )
+        try:
+            out = thinker.module.generate(
+                input_ids=ids,
+                inputs_embeds=prompt.embeds[None],
+                attention_mask=torch.ones_like(ids),
+                position_ids=torch.cat([order[None], positions])[:, None],
+                generation_config=config,
+                streamer=streamer,
+                tokenizer=model.tokenizer,  # for stop strings
+            )
+        except (TypeError, ValueError) as error:
+            if attached.trace is not None:
+                raise
+            # Nothing of ours has run yet: stock code looks at its settings first, and these are the checkpoint's.
+            said = " ".join(str(error).split())
+            raise ModelError(f"{model.name} cannot generate as its generation_config.json says: {said}") from error
     new = tuple(out[0, ids.shape[1] :].tolist())
     attached.check_finite()  # of an answer of one token, nothing else has
     thoughts, text = part_thoughts(model.tokenizer.decode(new, skip_special_tokens=True), thinking)
@@ -122,7 +129,7 @@ def generate(
         text=text.strip(),
         thoughts=thoughts,
         ids=new,
-        finish_reason="stop" if new and new[-1] in stops else "length",
+        finish_reason="stop" if len(new) < decoding.max_new_tokens or new[-1] in stops else "length",
         trace=attached.trace,
         first_token_ms=1e3 * (times[0] - start),
         first_token_at=times[0],

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -28,6 +30,13 @@ if TYPE_CHECKING:
     from seats.plan.model import PlannedModel
 
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+_OF_TOKENS = (
+    "bad_words_ids", "begin_suppress_tokens", "bos_token_id", "do_sample", "eos_token_id", "epsilon_cutoff",
+    "eta_cutoff", "exponential_decay_length_penalty", "min_length", "min_new_tokens", "min_p", "no_repeat_ngram_size",
+    "pad_token_id", "remove_invalid_values", "renormalize_logits", "repetition_penalty", "sequence_bias",
+    "stop_strings", "suppress_tokens", "temperature", "top_h", "top_k", "top_p", "typical_p", "watermarking_config",
+)  # fmt: skip
+"""What a generation_config.json may say: which token comes next, and which one is the last."""
 _LINE = 200
 """Characters of a foreign error message that are passed on."""
 
@@ -271,21 +280,32 @@ def _load_thinker(
         )
     if quantized is None:
         module.to(device)
-    _one_answer_each(module.generation_config)
+    _only_of_tokens(module.generation_config)
+    _check_stops(checkpoint.folder / "generation_config.json", module.generation_config.eos_token_id)
     return module.eval()
 
 
-def _one_answer_each(config: Any) -> None:
-    """Take out of a checkpoint's generation_config.json what is not about the choice of the next token."""
+def _only_of_tokens(config: Any) -> None:
+    """Take out of what a checkpoint's generation_config.json says all that is not about the choice of the next token.
+
+    The rest is for other ways of generating, or other outputs, than an answer's; `max_time` would cut one unseen.
+    """
     usual = type(config)()
-    for key in (
-        "cache_implementation",
-        "num_beams",
-        "num_return_sequences",
-        "prompt_lookup_num_tokens",
-        "return_dict_in_generate",
-    ):
-        setattr(config, key, getattr(usual, key))
+    for key in vars(config).keys() - set(_OF_TOKENS):
+        if hasattr(usual, key):
+            setattr(config, key, getattr(usual, key))
+        else:
+            delattr(config, key)  # generate() would hand it to the model
+
+
+def _check_stops(file: Path, said: Any) -> None:
+    """Raise ModelError for stop ids, `said` in a checkpoint's file, that are neither one nor a list."""
+    ids = said if isinstance(said, list) else [] if said is None else [said]
+    if any(type(one) is not int for one in ids):
+        raise ModelError(
+            f"{file}: eos_token_id is {reprlib.repr(said)}, neither a token id nor a list of them: correct it or "
+            "download the checkpoint again"
+        )
 
 
 def _tokenizer(checkpoint: Checkpoint) -> Any:
