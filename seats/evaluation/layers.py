@@ -202,7 +202,7 @@ def shared_prefill(thinker: Thinker) -> Iterator[None]:
                 layer.forward = own
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Remembered:
     """Of one layer: what came in (hidden states `[1, S, D]`, rotary tables `[1, S, d]`) and went out, and what it put
     into its cache, `[1, heads, S, d]`."""

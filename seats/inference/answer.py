@@ -77,7 +77,7 @@ class Speedup:
     spread: tuple[float, float] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Answer:
     """Answer and report; `report.answer_json` writes it out.
 

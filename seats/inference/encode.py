@@ -25,7 +25,7 @@ from seats.tokens.sequence import Sequence as TokenSequence
 from seats.tokens.sequence import build_sequence
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EncodedClip:
     """Encoder outputs of one clip.
 
@@ -46,7 +46,7 @@ class EncodedClip:
         return Workload(self.grid, self.mel_frames)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prompt:
     """One question about an encoded clip. embeds `[S, D]`; prepared: what the engine needs beside them."""
 

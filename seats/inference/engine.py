@@ -44,7 +44,7 @@ class Attachment:
             self._record.check_finite()
 
 
-@dataclass
+@dataclass(eq=False)
 class Record:
     """A trace being written. What it tells of single tokens stays on the device until someone reads it, so that a
     prefill never waits for it."""
@@ -82,7 +82,7 @@ class Record:
         return trace
 
 
-@dataclass
+@dataclass(eq=False)
 class _Alive:
     """The tokens still there, all tensors of the same length S."""
 

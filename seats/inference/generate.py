@@ -54,7 +54,7 @@ class Decoding:
             raise SettingsError(f"seed is {self.seed}; it must be at least 0 and below 2**63")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Generation:
     """text: the answer. thoughts: what a thinking model wrote before it, None for others. ids: tokens of both.
     finish_reason: "stop" or "length". first_token_ms: from the start of the prefill. first_token_at: when it came, on

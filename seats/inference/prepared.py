@@ -19,7 +19,7 @@ from seats.tokens.interleave import interleave
 from seats.tokens.layout import Modality, TokenLayout
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prepared:
     """What the engine must know about a prompt beside its embeddings.
 

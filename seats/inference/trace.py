@@ -11,7 +11,7 @@ from seats.tokens.counts import Counts
 from seats.tokens.layout import TokenLayout
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Drop:
     """One moment at which tokens went. after_layer: 1-based, 0 for before the LLM. kept: int64 `[K]` origins, on the
     CPU. counts: what is left. relevance: float32 `[S]` of the tokens there before, None if it wasn't asked for."""
@@ -31,7 +31,7 @@ class Scored(NamedTuple):
     queries: int = 1
 
 
-@dataclass
+@dataclass(eq=False)
 class Trace:
     """One prefill and the decoding after it.
 

@@ -55,7 +55,7 @@ class Retention:
                 raise SettingsError(f"cannot keep {100 * ratio:g} % of the {what} tokens: choose 0 < share <= 100 %")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BeforeLLM:
     """All a method sees before the LLM.
 
@@ -70,7 +70,7 @@ class BeforeLLM:
     keys: Mapping[Modality, torch.Tensor] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AfterLayer:
     """All a method sees after a decoder layer.
 
@@ -88,7 +88,7 @@ class AfterLayer:
     question_relevance: Callable[[], torch.Tensor]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Selection:
     """What stays. keep: bool `[S]`; the engine keeps text whatever it says. embeds: `[S, D]` to go on with instead of
     the ones given (for methods that merge tokens into others), None for unchanged. macs: multiply-adds the choice

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from seats.tokens.sequence import SequenceRule
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GridTables:
     """What depends on a clip's grid alone.
 

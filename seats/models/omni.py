@@ -53,7 +53,7 @@ class Turn:
         check_text("an earlier answer", self.answer)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OmniModel:
     """A model ready to answer.
 

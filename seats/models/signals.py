@@ -36,7 +36,7 @@ class EncoderWants:
         return self.audio is not None or self.keys
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Signals:
     """What was read off one encoder, tokens in sequence order: saliency float32 `[N]`, keys float32 `[N, d]` (mean
     over the patches or frames of a token, then over heads); None where it wasn't wanted."""

@@ -31,7 +31,7 @@ Step = Callable[[str], AbstractContextManager[Any]]
 """Takes the time of a named step, as `StepTimer.step` does."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EncodedVideo:
     """embeds `[Nv, D]`; signals: what was wanted; deepstack: per injected layer `[Nv, D]` (Qwen3-Omni)."""
 
@@ -56,7 +56,7 @@ class EncodedVideo:
         return cls(whole([part.embeds for part in parts]), signals, tuple(whole(list(one)) for one in deepstack))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EncodedAudio:
     """embeds `[Na, D]`; signals: what was wanted."""
 

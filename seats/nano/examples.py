@@ -23,7 +23,7 @@ THEN_WEIGHT = 0.1
 """Weight of the words between them: after one thing "then" nearly always follows."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Batch:
     """`B` clips of one `ClipShape`, with their questions packed one after another behind the clip.
 

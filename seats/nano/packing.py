@@ -41,7 +41,7 @@ def encode_audio(thinker: Qwen2_5OmniThinkerForConditionalGeneration, mel: torch
     return tokens.view(batch, -1, tokens.shape[-1])
 
 
-@dataclass
+@dataclass(eq=False)
 class Packed:
     """Results of the packed forward.
 
@@ -120,7 +120,7 @@ class PackedForward:
         )
 
 
-@dataclass
+@dataclass(eq=False)
 class _Slots:
     """Where the tokens of the questions are, as `[B, K, L]` rows of at most L tokens for each of K questions.
 

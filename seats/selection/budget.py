@@ -18,7 +18,7 @@ TEXT, VIDEO, AUDIO = 0, 1, 2
 _TEXT_KEY = 2**30  # sorts behind every window; exact in float32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Chosen:
     """keep: [S] bool, True where the token is kept. video, audio: how many of these those are."""
 

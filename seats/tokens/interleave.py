@@ -33,7 +33,7 @@ class TimeRule:
     fractional: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MediaBlock:
     """Video and audio tokens of one clip in sequence order, `N = T * H * W + A` of them.
 
@@ -96,7 +96,7 @@ def _in_last_piece(both: _Tokens, last_is_audio: bool, rule: TimeRule) -> np.nda
     return both.time >= other_end
 
 
-@dataclass
+@dataclass(eq=False)
 class _Tokens:
     is_audio: np.ndarray
     row: np.ndarray

@@ -29,7 +29,7 @@ class Known:
     question: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TokenLayout:
     """What each of the `S` positions of a sequence is.
 

@@ -30,7 +30,7 @@ class SequenceRule:
     repeats_mark_position: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sequence:
     """ids int64 `[S]`; positions `[3, S]` (t, h, w), int64 or, with fractional times, float32; layout of `S` tokens.
 

@@ -104,7 +104,7 @@ class _Watched(Wrapper):
     """A method as it is, its relevance read after more layers. scores: origins and scores by layer."""
 
     extra: tuple[int, ...]
-    scores: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    scores: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, compare=False)
 
     @property
     def layers(self) -> tuple[int, ...]:

@@ -39,7 +39,7 @@ class Moment:
         return f"{name}, after layer {self.after_layer}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tokens:
     """The `N` tokens of one modality, in the order of their encoder's output.
 
@@ -57,7 +57,7 @@ class Tokens:
         return len(self.window)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TokenMap:
     """One answer's tokens.
 

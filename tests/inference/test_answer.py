@@ -201,6 +201,20 @@ def test_the_same_answer_twice_costs_the_same(models, files):
     assert first.flops == second.flops
 
 
+def test_answers_and_what_they_hold_are_equal_to_themselves_alone(models, files):
+    first, second = (asked(models["qwen2.5-omni"], files["both"], decoding=Decoding(2)) for _ in range(2))
+    again = replace(second)
+    for one in (first, first.clip, first.clip.video, first.clip.audio, first.model, first.trace, first.trace.drops[0]):
+        assert one == one
+    assert first != second != again
+    assert first.trace != second.trace == again.trace
+    assert first.trace.layout != second.trace.layout
+    assert first.trace.drops[0] in first.trace.drops
+    assert len({first, second, again, first.trace, second.trace, first.model, second.model, *first.trace.drops}) == (
+        6 + len(first.trace.drops)
+    )
+
+
 def test_full_tokens_cost_what_full_costs(models, files):
     made = asked(models["qwen2.5-omni"], files["both"], method="full")
     report = answer_json(made)
