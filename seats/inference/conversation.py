@@ -140,9 +140,19 @@ class Conversation:
         """What runs for a method: what chose for it before, if that may choose the same again."""
         if method.reads_text_before_llm:
             return method
-        if self._once is None or self._once.inner != method:
+        if self._once is None or not _same_settings(self._once.inner, method):
             self._once = _ChosenOnce(method)
         return self._once
+
+
+def _same_settings(one: Method, other: Method) -> bool:
+    """Whether all attributes of two methods of one class are equal, dataclass fields or not."""
+    if type(one) is not type(other):
+        return False
+    try:
+        return bool(one.__getstate__() == other.__getstate__())  # slots are part of it, too
+    except Exception:  # tensors among them cannot be compared so; to choose anew is never wrong
+        return False
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ class Selection:
     counts: Counts | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a subclass that is no dataclass would be equal to all of its class
 class Method(ABC):
     """Base of all methods. Subclasses are frozen dataclasses whose fields are their whole configuration."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -21,7 +21,7 @@ from seats.inference.encode import build_prompt
 from seats.inference.generate import Decoding
 from seats.inference.report import answer_json
 from seats.media import load_clip
-from seats.methods import Method, Seats, registry
+from seats.methods import Method, Random, Seats, registry
 from seats.methods.base import Selection
 from seats.methods.registry import BUILT_IN
 from seats.methods.visionzip import VisionZipOm
@@ -272,6 +272,64 @@ def test_methods_with_and_without_a_choice_before_the_llm_may_alternate(nano, cl
         assert answer_json(made)["method"] == answer_json(answer(nano, clip, asked))["method"]
         assert answer_json(made)["method"]["name"] == method
         assert_same(made, answer(nano, clip, asked))
+
+
+class Plain(Random):
+    """A method that is no dataclass and keeps its own setting as an attribute: the two shares are always the same."""
+
+    name = "plain"
+
+    def __init__(self, share):
+        super().__init__(0.3, 0.3)
+        object.__setattr__(self, "share", share)
+
+    @classmethod
+    def for_model(cls, shape, retention, seed):
+        return cls(retention.video)
+
+    def before_llm(self, state):
+        return Random(float(self.share), 0.3).before_llm(state)
+
+
+class Slotted(Plain):
+    __slots__ = ("share",)
+
+
+class OfTensors(Plain):
+    def __init__(self, share):
+        super().__init__(torch.tensor(share))
+        object.__setattr__(self, "weights", torch.tensor([share, 1.0]))
+
+
+class FromNothing(Method):
+    name, source, reads_text_before_llm = "plain", "these tests", False
+    for_model, before_llm = classmethod(Plain.for_model.__func__), Plain.before_llm
+
+    def __init__(self, share):
+        object.__setattr__(self, "share", share)
+
+
+@dataclass(frozen=True)
+class Uncompared(FromNothing):
+    share: float = field(compare=False)
+
+
+@pytest.mark.parametrize("kind", [Plain, Slotted, OfTensors, FromNothing, Uncompared])
+def test_settings_that_are_no_fields_choose_anew(nano, clip, monkeypatch, kind):
+    monkeypatch.setitem(registry._BUILT_IN, "plain", kind)
+    chosen, stock = [], kind.before_llm
+    monkeypatch.setattr(kind, "before_llm", lambda self, state: chosen.append(1) or stock(self, state))
+    conversation = Conversation(nano, clip)
+    for share in (0.2, 0.2, 0.8, 0.2):
+        asked = Question(ASKED[0], method="plain", keep_video=share, decoding=Decoding(1))
+        before = conversation.ask(asked).trace.pre_llm().video
+        assert before == int(share * 216)
+    assert len(chosen) == (4 if kind is OfTensors else 3)
+
+
+def test_methods_that_are_no_dataclasses_are_not_all_equal():
+    assert FromNothing(0.2) != FromNothing(0.8)
+    assert Random(0.2, 0.3) == Random(0.2, 0.3) != Random(0.8, 0.3)
 
 
 @both_families
