@@ -94,4 +94,4 @@ def main(connection: Connection) -> None:
             else:
                 pool.submit(work, message.number, message.what).add_done_callback(fail_loudly)
     finally:
-        worker.close()
+        worker.stop()

@@ -66,7 +66,7 @@ class Worker:
         try:
             self._model_thread.submit(self._load, announce).result()
         except BaseException:
-            self.close()
+            self.stop()
             raise
 
     def _load(self, announce: Callable[[str], None]) -> None:
@@ -112,15 +112,11 @@ class Worker:
         tell(Finished(job, complete=made == len(job.asked)))
 
     def stop(self) -> None:
-        """Finish the row in hand and begin no other; `run` then returns soon."""
+        """Finish the row in hand and begin no other; `run` then returns soon. The decoders end at once, the model stays
+        in memory."""
         self._stopping.set()
         for decoder in self._decoders:
             decoder.close()
-
-    def close(self) -> None:
-        """End the decoders at once; the model stays in memory as long as the process."""
-        self.stop()
-        self._model_thread.shutdown(wait=False)
 
     def _settings_for(self, job: Job) -> ClipSettings:
         """How a clip is read: as the batch says, and where it has a memory limit, with what will be asked."""

@@ -62,7 +62,7 @@ def tight(setup: Setup, clips: dict[str, str]) -> Setup:
 def worker(tight: Setup) -> Iterator[Worker]:
     made = Worker(tight)
     yield made
-    made.close()
+    made.stop()
 
 
 def rows_of(worker: Worker, clip: str) -> list[Row]:
@@ -88,7 +88,7 @@ def test_a_clip_that_fits_is_read_as_without_a_limit(worker: Worker, setup: Setu
     for row, plain in zip(rows_of(worker, clips["short"]), rows_of(free, clips["short"]), strict=True):
         assert "max_vram" not in row
         assert (row["clip"], row["answer"], row["tokens"]) == (plain["clip"], plain["answer"], plain["tokens"])
-    free.close()
+    free.stop()
 
 
 def test_a_bad_clip_is_the_same_row(worker: Worker, tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_where_nothing_fits_the_clip_fails_or_the_model_does(setup: Setup, clips
     ).weights_bytes
     barely = Worker(limited(setup, weights + 2**10))
     rows = rows_of(barely, clips["long"])
-    barely.close()
+    barely.stop()
     assert [row["error"]["type"] for row in rows] == ["OutOfMemoryError"] * 2
     assert "raise --max-vram" in rows[0]["error"]["message"]
 
@@ -119,6 +119,6 @@ def test_answers_within_a_limit_are_answers_of_their_own(setup: Setup, tight: Se
 def test_what_is_compared_with_must_fit_too(setup: Setup, compare: bool, methods: list[str]) -> None:
     worker = Worker(limited(setup, 2**40, compare=compare))
     limit = worker._settings_for(Job("a.mp4", QUESTIONS)).limit
-    worker.close()
+    worker.stop()
     assert limit is not None
     assert [ask.method for ask in limit.asks] == methods

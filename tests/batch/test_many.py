@@ -81,6 +81,6 @@ def test_decoding_goes_on_beside_the_model(
         began = time.monotonic()
         list(pool.map(lambda n: worker.run(Job(str(n), (Asked("1", "what ?"),)), events.append), range(clips)))
         seconds = time.monotonic() - began
-    worker.close()
+    worker.stop()
     assert sum(isinstance(event, Finished) and event.complete for event in events) == clips
     assert seconds < 0.85 * clips * (decoding_s + model_s)

@@ -31,7 +31,7 @@ QUESTIONS = tuple(Asked(str(n), f"what is {n} ?") for n in range(3))
 def worker(setup: Setup) -> Iterator[Worker]:
     made = Worker(setup)
     yield made
-    made.close()
+    made.stop()
 
 
 @pytest.fixture(scope="module")
