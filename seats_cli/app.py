@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from seats_cli import commands, environment
-from seats_cli.command import error_line, reader_gone, unexpected
+from seats_cli.command import error_line, unexpected
 from seats_cli.config import read_settings
 from seats_cli.usage import FAILED, INTERRUPTED, READER_GONE, ReportedError
 
@@ -61,11 +61,11 @@ def run(arguments: list[str]) -> int:
         error_line(_usage_message(error) + _dashed_file(arguments))
         return getattr(error, "exit_code", 2)
     except BrokenPipeError:
-        return reader_gone()
-    except SystemExit as ending:
-        if not isinstance(ending.__context__, OSError):
+        return READER_GONE
+    except SystemExit as ending:  # click's and Rich's word for it
+        if not isinstance(ending.__context__, BrokenPipeError):
             raise
-        return reader_gone()
+        return READER_GONE
     except OSError as error:  # of a help page: what a command raises it turns into a line itself
         error_line(unexpected(error, debug=True))
         return FAILED

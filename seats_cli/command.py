@@ -7,7 +7,6 @@ import inspect
 import os
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from copy import copy
 from dataclasses import fields, is_dataclass
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
@@ -17,7 +16,7 @@ import typer
 from seats.errors import SeatsError, SettingsError
 from seats_cli.options import OutputOptions
 from seats_cli.text import LONG_PATH, one_line, short
-from seats_cli.usage import FAILED, INTERRUPTED, READER_GONE, WRONG_USAGE, WrongUsage
+from seats_cli.usage import FAILED, INTERRUPTED, WRONG_USAGE, WrongUsage
 
 _BAD_PATHS = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES)
 
@@ -88,21 +87,16 @@ def _check_current_folder() -> None:
 
 
 def guarded(work: Callable[[], None], debug: bool) -> None:
-    """Do `work`; raises typer.Exit with the right code after saying in one line what went wrong."""
+    """Do `work`; raises typer.Exit with the right code after saying in one line what went wrong. That nobody reads
+    standard output any more is left to `seats_cli.app.run`, which help pages can end in too."""
     try:
         work()
         sys.stdout.flush()
-    except (typer.Exit, typer.Abort, WrongUsage):
+    except (typer.Exit, typer.Abort, WrongUsage, BrokenPipeError):
         raise
     except KeyboardInterrupt:
         error_line("interrupted", label="")
         raise typer.Exit(INTERRUPTED) from None
-    except BrokenPipeError:
-        raise typer.Exit(reader_gone()) from None
-    except SystemExit as ending:
-        if not isinstance(ending.__context__, BrokenPipeError):  # Rich's word for it
-            raise
-        raise typer.Exit(reader_gone()) from None
     except SeatsError as error:
         print_traceback(debug)
         error_line(str(error))
@@ -111,13 +105,6 @@ def guarded(work: Callable[[], None], debug: bool) -> None:
         print_traceback(debug)
         error_line(unexpected(error, debug))
         raise typer.Exit(FAILED) from None
-
-
-def reader_gone() -> int:
-    """The exit code for it. Python flushes standard output once more at the end; that must find somewhere to go."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return READER_GONE
 
 
 def unexpected(error: Exception, debug: bool) -> str:
