@@ -35,10 +35,10 @@ def replacing(path: Path) -> Iterator[Path]:
     It has another suffix, so say in what format to write. A link stays, and what it leads to is replaced; what is
     there and is no file, such as /dev/stdout, is written itself. Raises OSError.
     """
-    real = Path(os.path.realpath(path))
-    if real.exists() and not real.is_file():
-        yield real
+    if path.exists() and not path.is_file():  # its real path need not exist: /dev/stdout of a pipe has none
+        yield path
         return
+    real = Path(os.path.realpath(path))
     beside = name_beside(real)
     try:
         yield beside

@@ -18,12 +18,12 @@ def check_place(path: Path, *, in_place: bool = False) -> None:
     if path.is_dir() or not path.name:
         raise SettingsError(f"{path} is a folder: give the name of a file")
     real = Path(os.path.realpath(path))  # what a link leads to is written, not the link
-    if not real.parent.is_dir():
-        raise SettingsError(f"{path}: its folder does not exist; make it first")
-    if real.exists() and (in_place or not real.is_file()):
-        if not os.access(real, os.W_OK):
+    if path.exists() and (in_place or not path.is_file()):
+        if not os.access(path, os.W_OK):
             raise SettingsError(f"{path}: cannot be written to; give another name, or allow it")
         return
+    if not real.parent.is_dir():
+        raise SettingsError(f"{path}: its folder does not exist; make it first")
     try:
         tempfile.TemporaryFile(dir=real.parent).close()  # os.access would not tell of all that can forbid it
     except OSError as error:

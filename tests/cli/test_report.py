@@ -43,6 +43,12 @@ def test_report_is_the_result(run: Run, results: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_page_into_a_pipe(shell: Run, results: Path) -> None:
+    ran = shell("report", results, "--html", "/dev/stdout", "--quiet")
+    assert ran.code == 0, ran.err
+    assert ran.out.count("<!doctype html>") == 1
+
+
 def test_the_tables_hold_what_the_rows_add_up_to(run: Run, results: Path) -> None:
     lines = [" ".join(line.split()) for line in run("report", results).out.splitlines()]
     for said in (
