@@ -126,7 +126,7 @@ def _line(path: Path, number: int, row: dict[str, Any]) -> Line:
             raise SettingsError(f"{where}: has no {name}; every line needs a clip and a question")
     clip, question = str(values["clip"]), str(values["question"])
     try:
-        os.fsencode(clip)
+        clip = os.fsdecode(clip.encode("utf-8", "surrogateescape"))  # the same bytes, whatever the locale's encoding
         for name in ("question", "id", "answer"):
             (values[name] or "").encode()
     except UnicodeEncodeError:

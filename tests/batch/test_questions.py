@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,19 @@ def test_names_of_any_bytes(tmp_path: Path) -> None:
     assert read_questions(tmp_path / "q.csv") == [Line(os.fsdecode(b"\xff.mp4"), "What?")]
     (tmp_path / "q.jsonl").write_text('{"clip": "\\udcff.mp4", "question": "What?"}')
     assert read_questions(tmp_path / "q.jsonl") == [Line(os.fsdecode(b"\xff.mp4"), "What?")]
+
+
+def test_names_are_bytes_of_utf8_also_where_the_locale_has_no_such_letters(tmp_path: Path) -> None:
+    (tmp_path / "q.csv").write_text("clip,question\n\u89c6.mp4,\u54ea?\n")
+    code = (
+        "import os, sys; from pathlib import Path; from seats.batch.questions import read_questions as read\n"
+        "line, = read(Path(sys.argv[1])); print(os.fsencode(line.clip), ascii(line.question))"
+    )
+    plain = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    ran = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "q.csv"], env=plain, capture_output=True, text=True, check=False
+    )
+    assert ran.stdout.split() == [repr("\u89c6.mp4".encode()), ascii("\u54ea?")], ran.stderr
 
 
 @pytest.mark.parametrize(
