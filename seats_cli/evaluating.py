@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
+from seats.errors import SeatsError
 from seats.units import counted
 from seats_cli.options import ClipOptions, ModelOptions, option
 from seats_cli.output import Output
@@ -39,14 +40,24 @@ def rows_out(panel: str) -> Any:
 
 def built_in_questions(split: Literal["test", "validation"], clips: int, per_clip: int, out: Output) -> Path:
     """The question file of the built-in set; its clips are made once, as far as they are wanted, and kept in the
-    cache."""
+    cache. Raises SeatsError where they cannot be."""
     from seats.nano.testset import write_test_set
 
     name, kind = (BUILT_IN, "") if split == "test" else (f"{BUILT_IN}-{split}", f"{split} ")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seats" / name
+    try:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:
+        raise SeatsError(f"no home folder to keep the clips of {BUILT_IN} in: set XDG_CACHE_HOME to a folder") from None
+    cache = home / "seats" / name
     out.say(f"{BUILT_IN}: {counted(clips, f'{kind}clip')} in {cache}; what is not there yet is made now")
-    with out.working("making clips"):
-        write_test_set(cache, split, clips, per_clip)
+    try:
+        with out.working("making clips"):
+            write_test_set(cache, split, clips, per_clip)
+    except OSError as error:
+        raise SeatsError(
+            f"{cache}: cannot be written to ({error.strerror or error}); make room or allow it, or set XDG_CACHE_HOME "
+            "to another folder"
+        ) from error
     return cache / "questions.jsonl"
 
 

@@ -30,6 +30,26 @@ def questions(clips: Path, tmp_path: Path) -> Path:
     return path
 
 
+def test_a_place_for_the_built_in_clips_that_cannot_be(
+    run: Run, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def evaluate() -> str:
+        ran = run("eval", "shapes-and-sounds", "--model", tiny, "--clips", "1", "--quiet")
+        assert ran.code == 1
+        return ran.line
+
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert f"{tmp_path}/file/seats/shapes-and-sounds: cannot be written to (Not a directory)" in evaluate()
+
+    def no_home() -> Path:
+        raise RuntimeError
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", no_home)
+    assert "set XDG_CACHE_HOME" in evaluate()
+
+
 @pytest.fixture
 def evaluate(run: Run, questions: Path, tiny: Path) -> Run:
     def call(*flags: object) -> Ran:
