@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
 
 from seats.errors import SettingsError
 
 
-def check_number(what: str, value: Any) -> None:
-    """Raise SettingsError where `value` is no real number. what: the setting's name."""
+def plain(value: Any) -> Any:
+    """A number of whatever library, such as numpy's, as one of Python's own; anything else as it is."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return value
+    return int(value) if isinstance(value, Integral) else float(value)
+
+
+def check_number(what: str, value: Any) -> int | float:
+    """`value` as one of Python's numbers. Raises SettingsError where it is no real number. what: the setting's name."""
     check_kind(what, value, Real, "a number")
+    return plain(value)
 
 
-def check_whole(what: str, value: Any) -> None:
-    """Raise SettingsError where `value` is no whole number. what: the setting's name."""
+def check_whole(what: str, value: Any) -> int:
+    """`value` as a whole number of Python's. Raises SettingsError where it is none. what: the setting's name."""
     check_kind(what, value, Integral, "a whole number")
+    return plain(value)
+
+
+def set_checked(made: Any, check: Callable[[str, Any], Any], *names: str) -> None:
+    """Put what `check` gives for each of these fields in its place, in a dataclass that may be frozen. Raises as it
+    does."""
+    for name in names:
+        object.__setattr__(made, name, check(name, getattr(made, name)))
 
 
 def check_text(what: str, value: Any) -> None:
@@ -30,6 +47,6 @@ def check_kind(what: str, value: Any, kinds: type | tuple[type, ...], wanted: st
     """
     if isinstance(value, kinds) and not isinstance(value, bool):
         return
-    plain = value is None or isinstance(value, (str, bytes, Real))
-    said = repr(value) if plain else f"of type {type(value).__name__}"
+    short = value is None or isinstance(value, (str, bytes, Real))
+    said = repr(plain(value)) if short else f"of type {type(value).__name__}"
     raise SettingsError(f"{what} is {said}; it must be {wanted}")

@@ -1,16 +1,21 @@
 """What is of the wrong kind is told by name, in one line, before anything runs."""
 
+import dataclasses
 import io
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import seats
 from seats.checks import check_kind, check_number, check_whole
 from seats.errors import SettingsError
 from seats.media import FrameSampling
 from seats.methods import ModelShape
+from seats.methods.registry import BUILT_IN
+from seats.selection.masks import random_mask
 
 CLIP = Path(__file__).parents[1] / "samples" / "crossing.mp4"
 
@@ -25,14 +30,16 @@ def clip(model):
     return seats.load_clip(CLIP, sampling=model.sampling, end_s=2)
 
 
-@pytest.mark.parametrize("value", [1, 2.5, np.float32(0.5), np.int64(3)])
+@pytest.mark.parametrize("value", [1, 2.5, np.float32(0.5), np.float64(2), np.int64(3), np.uint8(3)])
 def test_numbers(value):
-    check_number("it", value)
+    checked = check_number("it", value)
+    assert checked == value
+    assert type(checked) is (int if isinstance(value, (int, np.integer)) else float)
 
 
-@pytest.mark.parametrize("value", [1, np.int64(3)])
+@pytest.mark.parametrize("value", [1, np.int64(3), np.uint8(3)])
 def test_whole_numbers(value):
-    check_whole("it", value)
+    assert type(check_whole("it", value)) is int
 
 
 @pytest.mark.parametrize(
@@ -41,6 +48,7 @@ def test_whole_numbers(value):
         ("10%", "it is '10%'; it must be a whole number"),
         (None, "it is None; it must be a whole number"),
         (2.5, "it is 2.5; it must be a whole number"),
+        (np.float64(2.5), "it is 2.5; it must be a whole number"),
         (True, "it is True; it must be a whole number"),
         ([1], "it is of type list; it must be a whole number"),
     ],
@@ -95,6 +103,41 @@ def test_arguments(make, said):
         make()
     assert str(caught.value).startswith(said)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("real", [np.float64, np.float32, np.int64])
+@pytest.mark.parametrize("whole", [np.int64, np.int32, np.uint8])
+def test_numbers_of_numpy_are_as_good_as_those_of_python(model, real, whole):
+    sampling = dataclasses.replace(model.sampling, fps=real(3), max_frames=whole(6), min_pixels=real(3136))
+    assert sampling == dataclasses.replace(model.sampling, fps=3, max_frames=6, min_pixels=3136)
+    clip = seats.load_clip(CLIP, sampling=sampling, start_s=real(1), end_s=real(3), timeout_s=real(60))
+    decoding = seats.Decoding(max_new_tokens=whole(2), temperature=real(1), seed=whole(3))
+    asked = seats.Question("What?", method="random", keep=real(25), decoding=decoding)
+    plain = seats.Question("What?", method="random", keep=25, decoding=seats.Decoding(2, 1.0, 3))
+    assert asked == plain
+    documents = [
+        json.loads(json.dumps(seats.answer_json(seats.answer(model, clip, question, decode_ms=ms))))
+        for question, ms in ((asked, real(5)), (plain, 5.0))
+    ]
+    for key in ("clip", "answer", "method", "tokens", "retention", "flops", "seed"):
+        assert documents[0][key] == documents[1][key]
+    assert documents[0]["clip"]["start_s"] == 1
+    assert documents[0]["latency_ms"]["decode_clip"] == 5
+
+
+@pytest.mark.parametrize("name", [cls.name for cls in BUILT_IN])
+def test_the_settings_of_a_method_made_of_numpy_s_numbers_are_plain(model, name):
+    share = np.float32(0.5)
+    shape = ModelShape("qwen3-omni", np.int64(8), {})
+    method = seats.method_class(name).for_model(shape, seats.Retention(share, share), np.int64(3))
+    plain = seats.method_class(name).for_model(ModelShape("qwen3-omni", 8, {}), seats.Retention(0.5, 0.5), 3)
+    assert json.loads(json.dumps(method.settings())) == json.loads(json.dumps(plain.settings()))
+    given = dataclasses.replace(plain, video=share) if hasattr(plain, "video") else plain
+    assert json.dumps(given.settings()) == json.dumps(plain.settings())
+
+
+def test_a_seed_of_numpy_s_draws_the_same():
+    assert torch.equal(random_mask(40, 0.5, np.int64(3)), random_mask(40, 0.5, 3))
 
 
 @pytest.mark.parametrize("ask", [seats.answer, seats.stream], ids=["answer", "stream"])

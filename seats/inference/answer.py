@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from seats.checks import check_kind, check_number, check_text
+from seats.checks import check_kind, check_number, check_text, set_checked
 from seats.costs.flops import FlopsReport, flops_report
 from seats.costs.memory import kv_cache_bytes, peak_device_bytes, reset_peak_device_bytes
 from seats.costs.timers import StepTimer
@@ -49,10 +49,8 @@ class Question:
 
     def __post_init__(self) -> None:
         check_text("the question", self.text)
-        check_number("keep", self.keep)
-        for name in ("keep_video", "keep_audio"):
-            if getattr(self, name) is not None:
-                check_number(name, getattr(self, name))
+        own = [name for name in ("keep_video", "keep_audio") if getattr(self, name) is not None]
+        set_checked(self, check_number, "keep", *own)
         if self.system is not None:
             check_text("the system prompt", self.system)
         check_kind("decoding", self.decoding, Decoding, "a seats.Decoding")
@@ -230,6 +228,7 @@ def _latency(
 ) -> dict[str, float | None]:
     """Milliseconds per step. selection: saliency too. first_token: reading, and all that came after it until then; the
     sum of the steps where `since` does not say when that began. The model's loading is left out."""
+    decode_ms = None if decode_ms is None else float(decode_ms)
     saliency = steps.get("saliency", 0.0)
     if since is None:
         encoding = saliency + sum(steps.get(name, 0.0) for name in ("prepare", "encode_video", "encode_audio"))

@@ -12,7 +12,7 @@ import torch
 from transformers import GenerationConfig
 from transformers.generation.streamers import TextStreamer
 
-from seats.checks import check_number, check_whole
+from seats.checks import check_number, check_whole, set_checked
 from seats.costs.timers import StepTimer
 from seats.devices import moved
 from seats.errors import ModelError, SettingsError
@@ -43,9 +43,8 @@ class Decoding:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_whole("max_new_tokens", self.max_new_tokens)
-        check_number("temperature", self.temperature)
-        check_whole("seed", self.seed)
+        set_checked(self, check_whole, "max_new_tokens", "seed")
+        set_checked(self, check_number, "temperature")
         if self.max_new_tokens < 1:
             raise SettingsError(f"max_new_tokens is {self.max_new_tokens}; an answer needs at least 1")
         if not (self.temperature == 0 or (math.isfinite(self.temperature) and self.temperature >= _COLDEST)):

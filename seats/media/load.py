@@ -55,9 +55,10 @@ def load_clip(
     """
     check_kind("the clip", path, (str, os.PathLike), "a path, as text or pathlib.Path")
     path = Path(path)
-    for what, seconds in (("start_s", start_s), ("end_s", end_s), ("timeout_s", timeout_s)):
-        if seconds is not None:
-            check_number(what, seconds)
+    start_s, end_s, timeout_s = (
+        None if seconds is None else check_number(what, seconds)
+        for what, seconds in (("start_s", start_s), ("end_s", end_s), ("timeout_s", timeout_s))
+    )
     if sampling is not None:
         check_kind("sampling", sampling, FrameSampling, "a seats.media.FrameSampling")
     start = checked_range(start_s, end_s)

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from seats.checks import check_number, check_whole
+from seats.checks import check_number, check_whole, set_checked
 from seats.errors import MediaError, SettingsError
 
 # Two frames make one temporal patch, so frames are always taken in pairs.
@@ -54,10 +54,8 @@ class FrameSampling:
     total_pixels: int = _TOTAL_TOKENS * 28 * 28
 
     def __post_init__(self) -> None:
-        for name in ("fps", "min_pixels", "max_pixels", "total_pixels"):
-            check_number(name, getattr(self, name))
-        for name in ("min_frames", "max_frames", "factor"):
-            check_whole(name, getattr(self, name))
+        set_checked(self, check_number, "fps", "min_pixels", "max_pixels", "total_pixels")
+        set_checked(self, check_whole, "min_frames", "max_frames", "factor")
         if not (math.isfinite(self.fps) and self.fps > 0):
             raise SettingsError(f"fps is {self.fps}; it must be a number above 0")
         for name in ("min_frames", "max_frames"):

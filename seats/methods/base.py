@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from seats.checks import check_kind, check_number, check_whole
+from seats.checks import check_kind, check_number, check_whole, plain, set_checked
 from seats.errors import SettingsError
 from seats.keep import PAIRS
 from seats.models.signals import EncoderWants
@@ -30,7 +30,7 @@ class ModelShape:
     settings: dict[str, Any]
 
     def __post_init__(self) -> None:
-        check_whole("num_layers", self.num_layers)
+        set_checked(self, check_whole, "num_layers")
         check_kind("settings", self.settings, dict, "a dict, empty for a model without seats.json")
         if self.family not in PAIRS:
             raise SettingsError(f"unknown family {self.family!r}: choose {' or '.join(PAIRS)}")
@@ -49,8 +49,8 @@ class Retention:
     audio: float
 
     def __post_init__(self) -> None:
+        set_checked(self, lambda what, ratio: check_number(f"the share of {what} tokens", ratio), "video", "audio")
         for what, ratio in (("video", self.video), ("audio", self.audio)):
-            check_number(f"the share of {what} tokens", ratio)
             if not 0 < ratio <= 1:
                 raise SettingsError(f"cannot keep {100 * ratio:g} % of the {what} tokens: choose 0 < share <= 100 %")
 
@@ -134,7 +134,7 @@ class Method(ABC):
 
     def settings(self) -> dict[str, Any]:
         """The configuration as plain values, for reports."""
-        return {"name": self.name, **asdict(self)}
+        return {"name": self.name, **{key: plain(value) for key, value in asdict(self).items()}}
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ class Random(Method):
         return cls(retention.video, retention.audio, seed)
 
     def before_llm(self, state: BeforeLLM) -> Selection:
-        generator = torch.Generator().manual_seed(self.seed)
+        generator = torch.Generator().manual_seed(int(self.seed))
         keep = torch.ones(len(state.layout), dtype=torch.bool)
         modality = state.layout.modality.cpu()
         for kind, ratio in ((Modality.VIDEO, self.video), (Modality.AUDIO, self.audio)):

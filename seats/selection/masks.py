@@ -11,7 +11,7 @@ from seats.selection.counts import keep_count
 def random_mask(n: int, ratio: float, seed: int) -> Tensor:
     """[n] bool on the CPU: max(1, round(ratio * n)) of `n` tokens, all for a ratio of 1; the same on every device."""
     keep = torch.zeros(n, dtype=torch.bool)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(int(seed))
     keep[torch.randperm(n, generator=generator)[: keep_count(n, ratio)]] = True
     return keep
 
