@@ -1,8 +1,9 @@
-"""Moving tensors to where they are used, and how exactly they are multiplied there."""
+"""Where tensors are made, moving them to where they are used, and how exactly they are multiplied there."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,3 +23,16 @@ def in_full_precision(device: torch.device) -> AbstractContextManager[Any]:
     import torch
 
     return torch.autocast(device.type, enabled=False)
+
+
+@contextmanager
+def usual_device() -> Iterator[None]:
+    """Within, what is made without naming a device is on the CPU, as code here and in transformers takes for granted,
+    whatever the caller has given to `torch.set_default_device` or made a context of. Concerns this thread alone."""
+    import torch
+
+    if torch.get_default_device().type == "cpu":
+        yield
+        return
+    with torch.device("cpu"):
+        yield

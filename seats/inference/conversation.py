@@ -10,6 +10,7 @@ import torch
 
 from seats.costs.memory import reset_peak_device_bytes
 from seats.costs.timers import StepTimer
+from seats.devices import usual_device
 from seats.errors import SettingsError
 from seats.inference.answer import Answer, Question, answer_encoded, as_question, check_asked
 from seats.inference.encode import EncodedClip, encode_clip
@@ -113,6 +114,7 @@ class Conversation:
         self._turns.clear()
         self.last = None
 
+    @usual_device()
     def encoded_with(self, wants: EncoderWants, timer: StepTimer | None = None) -> EncodedClip:
         """The encoded clip with what `wants` asks for. The encoders run if they have not; what they did not hand out
         then is made of what was caught as they ran, which is the step "saliency" of `timer` then."""

@@ -9,7 +9,7 @@ import torch
 
 from seats.costs.flops import Workload
 from seats.costs.timers import StepTimer
-from seats.devices import moved
+from seats.devices import moved, usual_device
 from seats.errors import MediaError, SettingsError
 from seats.inference.prepared import Prepared
 from seats.inference.shortage import shortage_told
@@ -55,6 +55,7 @@ class Prompt:
     prepared: Prepared
 
 
+@usual_device()
 def encode_clip(
     model: OmniModel,
     clip: Clip | ReadingClip,
@@ -172,6 +173,7 @@ class _AudioEncoder:
             self.encoded = thinker.encode_audio(mel, *self._wants, step=step)
 
 
+@usual_device()
 @torch.inference_mode()
 def build_prompt(
     model: OmniModel,

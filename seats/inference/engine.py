@@ -12,7 +12,7 @@ from transformers import DynamicCache
 from transformers.modeling_outputs import MoeModelOutputWithPast
 
 from seats.costs.timers import StepTimer
-from seats.devices import in_full_precision
+from seats.devices import in_full_precision, usual_device
 from seats.errors import ModelError, SettingsError
 from seats.inference.prepared import Prepared
 from seats.inference.refusals import check_selection
@@ -145,6 +145,7 @@ class Engine:
         # No context would ever end that of a copy.
         raise SettingsError("a model with a method attached cannot be copied: leave the context first")
 
+    @usual_device()
     def forward(
         self,
         input_ids: torch.Tensor | None = None,

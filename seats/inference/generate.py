@@ -14,7 +14,7 @@ from transformers.generation.streamers import TextStreamer
 
 from seats.checks import check_number, check_whole, set_checked
 from seats.costs.timers import StepTimer
-from seats.devices import moved
+from seats.devices import moved, usual_device
 from seats.errors import ModelError, SettingsError
 from seats.inference.attach import attach
 from seats.inference.encode import Prompt
@@ -69,6 +69,7 @@ class Generation:
     per_token_ms: float | None
 
 
+@usual_device()
 def generate(
     model: OmniModel,
     prompt: Prompt,

@@ -43,7 +43,7 @@ class Prepared:
             rows = layout.row[where]
             if found.saliency is not None:
                 if saliency is None:
-                    saliency = torch.zeros(len(layout), device=rows.device)
+                    saliency = torch.zeros(len(layout), dtype=torch.float32, device=rows.device)
                 saliency[where] = found.saliency[rows]
             if found.keys is not None:
                 keys[modality] = found.keys[rows]
@@ -148,13 +148,13 @@ def _layout_of(
     video_row, audio_row = is_video.cumsum(0) - 1, is_audio.cumsum(0) - 1
     row = torch.where(is_video, video_row, torch.where(is_audio, audio_row, -1))
     place = torch.full((len(ids), 3), -1, device=ids.device)
-    time_s = torch.where(is_audio, audio_row / rule.time.positions_per_second, -1.0)
+    time_s = torch.where(is_audio, audio_row.float() / rule.time.positions_per_second, -1.0)
     if grid is not None:
         merge = thinker.vision.config.spatial_merge_size
         height, width = grid[1] // merge, grid[2] // merge
         in_grid = torch.stack([row // (height * width), row // width % height, row % width], dim=1)
         place = torch.where(is_video[:, None], in_grid, place)
-        time_s = torch.where(is_video, place[:, 0] * seconds_per_grid, time_s)
+        time_s = torch.where(is_video, place[:, 0].float() * seconds_per_grid, time_s)
     window, in_clip = run_windows(modality), is_video | is_audio
     if bool(in_clip.any()):
         merged = None if grid is None else (grid[0], height, width)

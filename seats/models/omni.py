@@ -12,6 +12,7 @@ import torch
 from jinja2 import TemplateError
 
 from seats.checks import check_kind, check_text
+from seats.devices import usual_device
 from seats.errors import ModelError, OutOfMemoryError, SettingsError
 from seats.media import FrameSampling
 from seats.methods.base import ModelShape
@@ -115,6 +116,7 @@ def _message(role: str, text: str, *media: dict[str, str]) -> dict[str, Any]:
     return {"role": role, "content": [*media, {"type": "text", "text": text}]}
 
 
+@usual_device()
 def load_model(
     checkpoint: Checkpoint,
     *,

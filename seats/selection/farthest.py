@@ -36,7 +36,7 @@ def select_farthest(features: Tensor, count: int) -> Tensor:
     # Picks stay tensors of one element, so that nothing here waits for the device.
     pick = _loneliest(unit)
     keep.index_fill_(0, pick, True)
-    nearest = torch.full((T,), torch.inf, device=features.device)
+    nearest = torch.full((T,), torch.inf, dtype=torch.float32, device=features.device)
     for _ in range(count - 1):
         torch.minimum(nearest, 1.0 - (unit @ unit.index_select(0, pick).T)[:, 0], out=nearest)
         nearest.index_fill_(0, pick, -torch.inf)  # below any rounding error, so that it isn't chosen again

@@ -47,7 +47,7 @@ def question_relevance(q: Tensor, k: Tensor, scale: float) -> Tensor:
         )
     (queries, heads, dim), (total, key_heads) = q.shape, k.shape[:2]
     keys = k.float().permute(1, 2, 0)
-    attention = torch.zeros(total, device=k.device)
+    attention = torch.zeros(total, dtype=torch.float32, device=k.device)
     # In parts, so that a long question does not hold scores of Q x S for every head.
     for begin in range(0, queries, _QUERIES):
         part = q[begin : begin + _QUERIES].float() * scale

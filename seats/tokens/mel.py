@@ -40,7 +40,7 @@ def log_mel(waveform: np.ndarray, spec: MelSpec, block_frames: int = 30_000) -> 
     # Silent frames after the sound still hear its end, which can be the loudest there is.
     heard = -(-(waveform.shape[0] + half) // spec.hop) if spec.padded else frames
     padded = torch.from_numpy(_with_margins(waveform, (heard - 1) * spec.hop + half, spec))
-    window, filters = torch.hann_window(spec.n_fft), _filters(spec)
+    window, filters = torch.hann_window(spec.n_fft, dtype=torch.float32), _filters(spec)
     blocks = []
     for first in range(0, heard, block_frames):
         count = min(block_frames, heard - first)

@@ -46,7 +46,8 @@ def patchify(
     grid = (count // tp, height // p, width // p)
     rows = grid[1] * grid[2]
     # The stock processor folds the 1/255 of the pixel range into mean and deviation.
-    mean, std = moved(torch.tensor([spec.mean, spec.std]).mul(255.0).view(2, -1, 1, 1), frames.device)
+    scale = torch.tensor([spec.mean, spec.std], dtype=torch.float32).mul(255.0)
+    mean, std = moved(scale.view(2, -1, 1, 1), frames.device)
     patches = torch.empty(grid[0] * rows, channels * tp * p * p, dtype=dtype, device=frames.device)
     for first in range(0, grid[0], block_grids):
         block = frames[first * tp : (first + block_grids) * tp]

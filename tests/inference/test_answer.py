@@ -7,6 +7,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 import seats
 from seats.costs.flops import flops_report
@@ -20,9 +21,11 @@ from seats.inference.report import answer_json
 from seats.inference.turns import turn_of
 from seats.media import load_clip
 from seats.methods import Random, method_class, registry
+from seats.methods.registry import BUILT_IN
 from seats.models.checkpoint import Checkpoint
 from seats.models.omni import load_model
 from tests.checkpoints import save_tiny_checkpoint
+from tests.defaults import DEFAULTS, defaults
 from tests.media.make import tone, write_clip
 from tests.tiny import FAMILIES
 
@@ -78,6 +81,29 @@ def test_the_peak_of_memory_is_the_question_s_own(models, files, monkeypatch):
     assert asked(model, files["both"], compare=True).peak_device_bytes == 7
     assert moments[:3] == ["reset", "run", "read"]
     assert set(moments[3:]) == {"run"}
+
+
+@both_families
+@pytest.mark.parametrize("kind", DEFAULTS)
+def test_what_torch_makes_tensors_of_by_default_changes_no_answer(models, files, family, kind):
+    model = models[family]
+
+    def answers():
+        model.thinker._grids.clear()  # tables of a grid are made once
+        for cls in BUILT_IN:
+            # These two leave the sound whole, which costs them more of the pictures than this clip has.
+            file = files["no sound" if cls.name in ("dycoke", "fastvid") else "both"]
+            decoding = Decoding(3, temperature=0.7)
+            made = asked(model, file, method=cls.name, keep_video=0.5, keep_audio=0.7, decoding=decoding)
+            told = [(drop.kept.tolist(), drop.relevance) for drop in made.trace.drops]
+            yield cls.name, made.text, made.trace.layers, told, made.trace.saliency
+
+    usual = list(answers())
+    with defaults(kind):
+        others = list(answers())
+    assert str(others) == str(usual)
+    relevances = zip(*([r for *_, told, _ in these for _, r in told] for these in (usual, others)), strict=True)
+    assert all(one is other is None or torch.equal(one, other) for one, other in relevances)
 
 
 @both_families

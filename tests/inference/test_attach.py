@@ -15,6 +15,7 @@ from seats.models import compat
 from seats.models.signals import EncoderWants
 from seats.models.thinker import Thinker
 from seats.tokens.layout import Modality
+from tests.defaults import defaults
 from tests.inference.prompts import CLIPS, SEATS, assert_same, prepared_by_hand, run
 from tests.tiny import FAMILIES, tiny_inputs, tiny_thinker
 
@@ -26,6 +27,18 @@ def fingerprint(thinker):
     hooks = [(len(m._forward_hooks), len(m._forward_pre_hooks), sorted(m.__dict__)) for m in thinker.modules()]
     configs = [m.config._attn_implementation for m in thinker.modules() if hasattr(m, "config")]
     return hooks, configs
+
+
+@both_families
+@pytest.mark.parametrize("kind", ["float64", "bfloat16"])
+def test_the_default_type_changes_nothing(thinkers, family, kind):
+    thinker, inputs = thinkers[family], tiny_inputs(family)
+    with attach(thinker, SEATS) as usual:
+        ids = run(thinker, inputs)
+    with defaults(kind), attach(thinker, SEATS) as other:
+        assert_same(run(thinker, inputs), ids)
+    assert torch.equal(usual.trace.layout.time_s, other.trace.layout.time_s)
+    assert [drop.kept.tolist() for drop in other.trace.drops] == [drop.kept.tolist() for drop in usual.trace.drops]
 
 
 class TestRestoring:

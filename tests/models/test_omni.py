@@ -17,6 +17,7 @@ from seats.models.window_attention import NAME
 from seats.plan.model import of_checkpoint
 from seats.plan.weights import count_weights
 from tests.checkpoints import save_full_checkpoint
+from tests.defaults import DEFAULTS, defaults
 from tests.tiny import FAMILIES, IDS, tiny_thinker
 
 both_families = pytest.mark.parametrize("family", FAMILIES)
@@ -49,6 +50,21 @@ def test_a_tiny_checkpoint(saved, family):
     assert model.sampling.factor == 2 * patch
     assert (model.sampling.min_pixels, model.sampling.max_frames) == (4 * (2 * patch) ** 2, 64)
     assert (model.mel.bins, model.mel.hop, model.mel.padded) == (128, 160, family == "qwen2.5-omni")
+
+
+@both_families
+@pytest.mark.parametrize("kind", DEFAULTS)
+def test_what_torch_makes_tensors_of_by_default_changes_no_model(saved, family, kind):
+    usual = load(saved[family]).thinker.module
+    with defaults(kind):
+        other = load(saved[family]).thinker.module
+    for one, same in (
+        (usual.named_parameters(), other.named_parameters()),
+        (usual.named_buffers(), other.named_buffers()),
+    ):
+        for (name, mine), (_, theirs) in zip(one, same, strict=True):
+            assert (mine.dtype, mine.device) == (theirs.dtype, theirs.device), name
+            assert torch.equal(mine, theirs), name
 
 
 @both_families
