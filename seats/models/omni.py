@@ -6,6 +6,7 @@ import reprlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -38,6 +39,9 @@ _OF_TOKENS = (
     "stop_strings", "suppress_tokens", "temperature", "top_h", "top_k", "top_p", "typical_p", "watermarking_config",
 )  # fmt: skip
 """What a generation_config.json may say: which token comes next, and which one is the last."""
+_loading = Lock()
+"""Held while transformers loads a model. For that it changes torch's default type and the functions of `torch.nn.init`,
+and we its logging, all of the whole process; of two threads at it each would get the other's."""
 _LINE = 200
 """Characters of a foreign error message that are passed on."""
 
@@ -128,7 +132,8 @@ def load_model(
     """Load the thinker of a checkpoint; talker weights in it are left on disk.
 
     device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", "mps". dtype: "auto", "bfloat16", "float16",
-    "float32". quantize: "4bit", "8bit" (bitsandbytes, CUDA) or None. announce: gets one-line remarks.
+    "float32". quantize: "4bit", "8bit" (bitsandbytes, CUDA) or None. announce: gets one-line remarks. Threads that load
+    models take turns.
     Raises ModelError for a checkpoint that cannot be run, OutOfMemoryError if it does not fit, SettingsError.
     """
     from seats.plan.model import of_checkpoint
@@ -141,8 +146,9 @@ def load_model(
     thinker_bytes(checkpoint)  # a damaged file is told before the others are read
     kind = _dtype(dtype, where, planned)
     quantized = None if quantize is None else quantization(quantize, where, kind)
-    _check_memory(planned, where, kind, quantize)
-    module = _load_thinker(checkpoint, planned.family, where, kind, quantized)
+    with _loading:
+        _check_memory(planned, where, kind, quantize)
+        module = _load_thinker(checkpoint, planned.family, where, kind, quantized)
     thinker = Thinker(module)
     use_window_attention(thinker.vision, thinker.audio)
     use_fused_blocks(thinker)

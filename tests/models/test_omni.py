@@ -2,13 +2,17 @@
 
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+import transformers
 
 import seats.costs.memory
 from seats.bench.presets import find_preset
 from seats.errors import ModelError, OutOfMemoryError, SettingsError
+from seats.inference.answer import Question, answer
+from seats.inference.generate import Decoding
 from seats.methods import Retention, Seats
 from seats.models import omni
 from seats.models.checkpoint import Checkpoint
@@ -18,6 +22,7 @@ from seats.plan.model import of_checkpoint
 from seats.plan.weights import count_weights
 from tests.checkpoints import save_full_checkpoint
 from tests.defaults import DEFAULTS, defaults
+from tests.inference.clips import clip_of
 from tests.tiny import FAMILIES, IDS, tiny_thinker
 
 both_families = pytest.mark.parametrize("family", FAMILIES)
@@ -78,6 +83,43 @@ def test_the_thinker_of_a_full_sharded_checkpoint(tmp_path, family):
     assert loaded.keys() == saved.keys()
     assert all(torch.equal(loaded[name], weight) for name, weight in saved.items())
     assert thinker_bytes(Checkpoint("full", tmp_path)) == 4 * sum(p.numel() for p in thinker.parameters())
+
+
+def test_threads_that_load_at_the_same_time_take_turns(saved):
+    """transformers sets the default type and patches `torch.nn.init` for the whole process meanwhile."""
+
+    def state():
+        logging = transformers.utils.logging
+        quiet = logging.get_verbosity(), logging.is_progress_bar_enabled()
+        return torch.get_default_dtype(), torch.nn.init.normal_, *quiet
+
+    def weights(family, dtype):
+        return load(saved[family], dtype=dtype).thinker.module.state_dict()
+
+    wanted = [(family, dtype) for family in FAMILIES for dtype in ("float32", "bfloat16", "float16")]
+    alone, before = [weights(*one) for one in wanted], state()
+    with ThreadPoolExecutor(len(wanted)) as pool:
+        together = list(pool.map(lambda one: weights(*one), wanted))
+    assert state() == before
+    for mine, theirs in zip(together, alone, strict=True):
+        assert mine.keys() == theirs.keys()
+        for name, weight in theirs.items():
+            assert mine[name].dtype == weight.dtype, name
+            assert torch.equal(mine[name], weight), name
+
+
+def test_answers_do_not_change_while_another_thread_loads_a_model(saved):
+    model = load(saved["qwen3-omni"])
+    clip = clip_of(model.patches.token_side)
+    asked = Question("what ?", keep=35.0, decoding=Decoding(4))
+    alone = answer(model, clip, asked)
+    with ThreadPoolExecutor(1) as pool:
+        loading = [pool.submit(load, saved["qwen2.5-omni"], dtype="bfloat16") for _ in range(4)]
+        while not all(one.done() for one in loading):
+            made = answer(model, clip, asked)
+            assert (made.text, made.trace.layers) == (alone.text, alone.trace.layers)
+            assert torch.equal(made.trace.saliency, alone.trace.saliency)
+    assert [one.result().thinker.dtype for one in loading] == 4 * [torch.bfloat16]
 
 
 @pytest.mark.parametrize("which", ["thinker", "talker"])
