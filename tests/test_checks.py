@@ -95,6 +95,7 @@ def test_a_long_value_is_told_by_its_type(clip):
         (lambda: seats.load_clip(CLIP, sampling={"fps": 1}), "sampling is of type dict; it must be a seats.media."),
         (lambda: FrameSampling(fps="2"), "fps is '2'; it must be a number"),
         (lambda: FrameSampling(max_frames=2.5), "max_frames is 2.5; it must be a whole number"),
+        (lambda: FrameSampling().changed(max_pixels="9"), "max_pixels is '9'; it must be a number"),
         (lambda: FrameSampling(max_pixels=None), "max_pixels is None; it must be a number"),
     ],
 )  # fmt: skip

@@ -30,8 +30,11 @@ from seats.inference.generate import Decoding
 from seats.inference.report import answer_json
 from seats.integrations.results_file import check_results, own_file
 from seats.media import Clip, load_clip
+from seats.methods import method_class
 from seats.models.checkpoint import BUILT_IN, find_checkpoint
-from seats.models.omni import load_model
+from seats.models.omni import DTYPES, device_named, load_model, model_shape
+from seats.models.quantization import quantization
+from seats.models.sampling import frame_sampling
 
 _IGNORED = ("do_sample", "max_new_tokens", "temperature", "until", "image_aspect_ratio")
 """Generation settings that are read elsewhere here, or have no meaning for clips."""
@@ -68,7 +71,7 @@ class Seats(lmms):
         max_batch_size: int | None = None,
         **unknown: Any,
     ) -> None:
-        """Load the model. Arguments mean what the options of `seats ask` mean.
+        """Load the model, once all arguments are known to be right. They mean what the options of `seats ask` mean.
 
         keep, keep_video, keep_audio: percent. min_pixels, max_pixels: of a frame; total_pixels: of all frames, two
         counted as one. system_prompt: a text, or a file that holds it. device: "auto" if None; one GPU each under
@@ -98,13 +101,21 @@ class Seats(lmms):
             "use_audio": not _flag("no_audio", no_audio),
             "use_video": not _flag("no_video", no_video),
         }
-        checkpoint = find_checkpoint(str(pretrained), revision=None if revision is None else str(revision))
+        if not any(self.use.values()):
+            raise SettingsError("no_audio and no_video leave nothing to ask about: leave one of them out")
+        method_class(method)
+        _one_of("dtype", dtype, "auto", *DTYPES)
         device = _own_device(device or "auto")
-        self.model = load_model(checkpoint, device=device, dtype=dtype, quantize=quantize, announce=logger.warning)
-        self.sampling = self.model.sampling.changed(
+        where = device_named(device)
+        if quantize is not None:
+            quantization(quantize, where, torch.bfloat16)
+        # All above was looked at before weights are fetched; what follows depends on the model, but not on its weights.
+        checkpoint = find_checkpoint(str(pretrained), revision=None if revision is None else str(revision))
+        self.sampling = frame_sampling(checkpoint).changed(
             fps=fps, max_frames=max_frames, min_pixels=min_pixels, max_pixels=max_pixels, total_pixels=total_pixels
         )
-        self.wants = self.question.method_for(self.model.shape).wants
+        self.wants = self.question.method_for(model_shape(checkpoint)).wants
+        self.model = load_model(checkpoint, device=device, dtype=dtype, quantize=quantize, announce=logger.warning)
 
     @property
     def device(self) -> torch.device:

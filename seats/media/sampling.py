@@ -85,6 +85,7 @@ class FrameSampling:
         """
         given = {name: value for name, value in said.items() if value is not None}
         if "max_pixels" in given:
+            check_number("max_pixels", given["max_pixels"])
             given.setdefault("min_pixels", min(self.min_pixels, given["max_pixels"]))
         return replace(self, **given)
 
