@@ -66,7 +66,7 @@ class Progress:
             known = f"{counted(before, 'question')} {'has' if before == 1 else 'have'}"
             self._line(f"{known} a row from before{failed}; {counted(planned.pending, 'clip')} to do")
         console = self._output.console
-        if not planned.pending or self._output.options.quiet or not console.is_terminal:
+        if not planned.pending or self._output.options.quiet or not console.is_interactive:
             return
         from rich import progress
 

@@ -16,12 +16,13 @@ ANY_WIDTH = 500
 
 
 class ErrorConsole(Console):
-    """Of standard error; drops its colours for NO_COLOR and away from a terminal. Where nobody reads it any more, or it
+    """Of standard error; drops its colours for NO_COLOR and away from a terminal. Interactive, for what moves, on one
+    alone: FORCE_COLOR asks for colours in logs too, where every frame would stay. Where nobody reads it any more, or it
     has no room, what is said is lost and nothing else: a batch goes on when `tee` has died of the Ctrl-C meant for it.
     """
 
     def __init__(self) -> None:
-        super().__init__(stderr=True, highlight=False)
+        super().__init__(stderr=True, highlight=False, force_interactive=None if sys.stderr.isatty() else False)
         if self.is_dumb_terminal:  # whose size Rich does not ask for; standard output may be none, see `prepare`
             self.size = terminal_size()
 

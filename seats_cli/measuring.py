@@ -64,7 +64,7 @@ def telling(out: Output) -> Callable[[str], None]:
 
     def tell(what: str) -> None:
         out.now(what)
-        if not out.console.is_terminal:
+        if not out.console.is_interactive:
             out.detail(what)
 
     return tell

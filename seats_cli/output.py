@@ -82,7 +82,7 @@ class Output:
     @contextmanager
     def working(self, what: str) -> Iterator[None]:
         """A sign of life on a terminal while the block runs, or until the answer begins."""
-        if self.options.quiet or not self.console.is_terminal:
+        if self.options.quiet or not self.console.is_interactive:
             yield
             return
         spinner = "dots" if self.console.encoding.startswith("utf") else "line"

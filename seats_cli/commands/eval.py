@@ -306,7 +306,7 @@ class _Progress:
             left = (now - self._began) * (self.total - done) / (done - 1)
             line += f", {duration(left)} left"
         self.out.now(line)
-        if now - self._told > 60 and not self.out.console.is_terminal:
+        if now - self._told > 60 and not self.out.console.is_interactive:
             self._told = now
             self.out.detail(line)
 

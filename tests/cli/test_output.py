@@ -85,6 +85,17 @@ def test_pieces_stay_whole_on_a_terminal_and_on_one_line_elsewhere(terminal: boo
     assert said == (expected if terminal else [" \u00b7 ".join(expected)])
 
 
+def test_forced_colours_make_nothing_move_in_a_log(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    out = Output(OutputOptions())
+    with out.working("starting"):
+        out.say("a ring")
+    assert capsys.readouterr().err == "\x1b[2ma ring\x1b[0m\n"
+
+
 @pytest.mark.parametrize("quiet", [False, True])
 def test_a_sign_of_life_lasts_until_the_answer_begins(quiet: bool, capsys: pytest.CaptureFixture[str]) -> None:
     out, file = Output(OutputOptions(quiet=quiet)), io.StringIO()
