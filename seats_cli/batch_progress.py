@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any
 
 from seats.batch.jobs import Event, Finished, Made, Planned, Said, Started
@@ -36,7 +37,8 @@ class Progress:
 
     def __exit__(self, *_: Any) -> None:
         if self._bar is not None:
-            self._bar.stop()
+            with suppress(OSError):  # the terminal may have been closed, which must not cost the table
+                self._bar.stop()
 
     def tell(self, event: Event) -> None:
         """Show an event."""

@@ -88,7 +88,7 @@ class Child:
 
 def child_main(module: str, descriptor: int, parent: int) -> None:
     """First thing in the child: ignore what stops a batch in good order, watch the parent, and go to work."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     _end_with_parent()
     watch(lambda: 1 if os.getppid() != parent else None)

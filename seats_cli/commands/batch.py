@@ -337,7 +337,10 @@ def _engine(options: BatchOptions, setup: Setup) -> Callable[[], Engine]:
 
 @contextmanager
 def _stoppable() -> Iterator[threading.Event]:
-    """SIGINT and SIGTERM set the event; a second SIGINT ends the batch at once."""
+    """SIGINT, SIGTERM and SIGHUP (the terminal is closed) set the event; a second SIGINT ends the batch at once.
+
+    Those that whoever started us has ignored stay so: SIGHUP by nohup, SIGINT by a script that goes on without us.
+    """
     stop = threading.Event()
 
     def on_signal(number: int, _: Any) -> None:
@@ -347,7 +350,10 @@ def _stoppable() -> Iterator[threading.Event]:
         with suppress(OSError):  # the same Ctrl-C may have ended who reads it, such as `tee`
             os.write(2, b"\nstopping after the row in hand; Ctrl-C once more stops at once\n")
 
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, on_signal)
     try:
         yield stop
     finally:

@@ -112,7 +112,7 @@ def test_how_a_child_ended(command: str, ending: str) -> None:
 def test_a_child_that_is_let_go_ends_by_itself_and_not_of_what_stops_its_parent() -> None:
     child = Child.start("tests.batch.idle_child", quiet=True)
     assert child.connection.recv() == "here"
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         os.kill(child.process.pid, number)
     child.close()
     assert child.process.returncode == 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import os
+import pty
+import select
 import shutil
 import signal
 import subprocess
@@ -22,7 +24,7 @@ import pytest
 from seats.batch.results import ResultsFile
 from seats.batch.rows import row_path
 from seats.batch.run import Outcome
-from seats_cli.commands.batch import BatchOptions, _report, _setup, _threads
+from seats_cli.commands.batch import BatchOptions, _report, _setup, _stoppable, _threads
 from seats_cli.options import AnswerOptions, ClipOptions, ModelOptions, OutputOptions, SelectionOptions
 from seats_cli.output import Output
 from seats_cli.planning import FitOptions
@@ -124,7 +126,7 @@ def test_questions_of_a_file_and_parquet(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_finishes_the_row_in_hand(
     clips: Path, tmp_path: Path, options: tuple[object, ...], number: signal.Signals
 ) -> None:
@@ -134,7 +136,14 @@ def test_a_signal_finishes_the_row_in_hand(
         (folder / f"{n}.mp4").write_bytes((clips / "both.mp4").read_bytes())
     arguments = [str(folder), QUESTIONS[0], "--out", str(results), *map(str, options)]
     command = [sys.executable, "-m", "seats_cli", "batch", *arguments]
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, process_group=0) as batch:
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        process_group=0,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # the tests may run with it ignored
+    ) as batch:
         while batch.poll() is None and not (results.exists() and results.stat().st_size):
             time.sleep(0.02)
         os.killpg(batch.pid, number)
@@ -145,6 +154,51 @@ def test_a_signal_finishes_the_row_in_hand(
     rows = rows_of(results)
     assert 1 <= len(rows) < 40
     assert {row["status"] for row in rows} == {"ok"}
+
+
+@pytest.mark.slow
+def test_a_terminal_that_is_closed_costs_neither_rows_nor_table(
+    clips: Path, tmp_path: Path, options: tuple[object, ...]
+) -> None:
+    folder, results = tmp_path / "clips", tmp_path / "r.jsonl"
+    folder.mkdir()
+    for n in range(40):
+        (folder / f"{n}.mp4").write_bytes((clips / "both.mp4").read_bytes())
+    arguments = [str(folder), QUESTIONS[0], "--out", str(tmp_path / "r.csv"), *map(str, options)]
+    ours, theirs = pty.openpty()
+    batch = subprocess.Popen(
+        [sys.executable, "-m", "seats_cli", "batch", *arguments],
+        cwd=ROOT,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm"},
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+    )
+    os.close(theirs)
+    while batch.poll() is None and not (results.exists() and results.stat().st_size):
+        if select.select([ours], [], [], 0.02)[0]:
+            os.read(ours, 65536)
+    os.close(ours)
+    batch.send_signal(signal.SIGHUP)
+    assert batch.wait(timeout=120) == 130
+    rows = rows_of(results)
+    assert 1 <= len(rows) < 40
+    with (tmp_path / "r.csv").open(encoding="utf-8", newline="") as file:
+        assert len(list(csv.DictReader(file))) == len(rows)
+
+
+def test_signals_that_were_ignored_stay_so() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with _stoppable() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert not stop.is_set()
+            signal.raise_signal(signal.SIGTERM)
+            assert stop.is_set()
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize("name", ["r.jsonl", "r.csv"])
@@ -173,7 +227,13 @@ def test_a_reader_of_the_messages_that_dies_first_costs_no_row(
     arguments = [str(folder), QUESTIONS[0], "--out", str(table), "--verbose", *map(str, options)]
     command = [sys.executable, "-m", "seats_cli", "batch", *arguments]
     results = tmp_path / "r.jsonl"
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as batch:
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as batch:
         assert batch.stdout is not None
         while batch.poll() is None and not (results.exists() and results.stat().st_size):
             time.sleep(0.02)
