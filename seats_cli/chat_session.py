@@ -93,16 +93,17 @@ class Session:
         self.out.say(f"{' · '.join(facts)}; /help lists the commands, Ctrl-D leaves")
 
     def take(self, line: str) -> bool:
-        """Do what a line says; False to leave. What goes wrong is one line on standard error."""
+        """Do what a line says; False to leave. What goes wrong is one line on standard error. Raises OSError where
+        standard output takes no more answers."""
         if not line:
             return True
         try:
             if line.startswith("/"):
                 return self._obey(line) is not False
             self._ask(line)
-        except BrokenPipeError:
-            raise
         except Exception as error:
+            if isinstance(error, BrokenPipeError) or (isinstance(error, OSError) and error.errno == errno.ENOSPC):
+                raise  # of standard output: /save and /view make SettingsErrors of theirs
             self._fail(error, None if line.startswith("/") else line)
         return True
 

@@ -171,12 +171,20 @@ def test_closed_pipe_ends_quietly(clips: Path, tiny: Path) -> None:
         ("--version >/dev/full", 1, "No space left on device"),
         ("models >/dev/full", 1, "No space left on device"),
         ("models 2>/dev/full", 0, ""),
+        ("chat {clip} -m seats-nano -q --history --json >/dev/full", 1, "No space left on device"),
+        ("chat {clip} -m seats-nano -q --history >/dev/full", 1, "No space left on device"),
         ("ask gone.mp4 what 2>/dev/full", 1, ""),
     ],
 )
-def test_standard_streams_that_are_closed_or_full(command: str, code: int, says: str) -> None:
+def test_standard_streams_that_are_closed_or_full(clips: Path, command: str, code: int, says: str) -> None:
+    command = command.format(clip=clips / "both.mp4")
     ran = subprocess.run(
-        f"exec {sys.executable} -m seats_cli {command}", shell=True, capture_output=True, text=True, check=False
+        f"exec {sys.executable} -m seats_cli {command}",
+        shell=True,
+        input="what ?\nwho ?\n",
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ran.returncode == code, ran.stderr
     assert len(ran.stderr.splitlines()) == bool(says), ran.stderr
