@@ -70,7 +70,9 @@ def _parse(path: Path) -> dict[str, Any]:
 
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors begin a file with a byte order mark
-    except ValueError as error:  # tomllib's own, not UTF-8, and numbers that Python takes for an attack
+    except UnicodeDecodeError as error:
+        raise WrongUsage(f"{path} is not UTF-8 text: save it as UTF-8") from error
+    except ValueError as error:  # tomllib's own, and numbers that Python takes for an attack
         raise WrongUsage(f"{path} is not valid TOML: {error}") from error
     except OSError as error:
         raise WrongUsage(f"{path} cannot be read: {error.strerror}") from error

@@ -26,6 +26,8 @@ MEDIA = frozenset(
 """Extensions by which files of a folder are taken for clips."""
 LISTS = frozenset((".txt", ".lst", ".list", ".m3u"))
 STANDARD_INPUT = "-"
+UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+"""How text begins that some programs on Windows write."""
 _ANY_DEPTH = re.compile(r"(?:^|(?<=/))(?:\*\*(?:/|$))+")
 """** of a pattern, alone between slashes."""
 
@@ -99,6 +101,8 @@ def _matching(pattern: str, linked: set[str]) -> Iterator[str]:
 
 
 def _listed(base: str, content: bytes, where: str) -> Found:
+    if content.startswith(UTF16):  # its zeros would be taken for separators
+        raise MediaError(f"{where}: is UTF-16 text; save it as UTF-8")
     content = content.removeprefix(codecs.BOM_UTF8)
     separator = b"\0" if b"\0" in content else b"\n"
     lines = (line if separator == b"\0" else line.removesuffix(b"\r") for line in content.split(separator))

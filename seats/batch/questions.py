@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seats.batch.clips import Found, Shard
+from seats.batch.clips import UTF16, Found, Shard
 from seats.batch.jobs import Asked, Job
 from seats.errors import SettingsError
 from seats.files import printable_path
@@ -43,6 +43,8 @@ def read_questions(path: Path, remark: Callable[[str], None] = lambda _: None) -
     kind = path.suffix.lower()
     if kind not in (".csv", ".tsv", ".jsonl", ".json", ".ndjson"):
         raise SettingsError(f"{path}: give questions as .jsonl, .csv or .tsv, with {_EXPECTED}")
+    if data.startswith(UTF16):
+        raise SettingsError(f"{path}: is UTF-16 text; save it as UTF-8")
     if not data.strip():
         raise SettingsError(f"{path}: holds no questions")
     rows = _table(data, path, "\t" if kind == ".tsv" else ",") if kind in (".csv", ".tsv") else _json_lines(data, path)

@@ -96,6 +96,9 @@ def test_list(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "1 of its lines" in found.remarks[0]
     listed.write_bytes(b"\xef\xbb\xbfb.mp4\n")  # as some editors begin a file
     assert find_clips(str(listed)).names == ["b.mp4"]
+    listed.write_bytes("b.mp4\r\n".encode("utf-16"))
+    with pytest.raises(MediaError, match=r"list\.txt: is UTF-16 text; save it as UTF-8"):
+        find_clips(str(listed))
     listed.write_bytes(b"line\nfeed.MKV\0b.mp4\0")
     assert find_clips(str(listed)).names == ["line\nfeed.MKV", "b.mp4"]
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"in/c.mov\n")))

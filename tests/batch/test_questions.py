@@ -67,6 +67,8 @@ def test_names_are_bytes_of_utf8_also_where_the_locale_has_no_such_letters(tmp_p
         ("q.csv", b"clip,ask\na,b\n", "clip, question"),
         ("q.csv", b"clip,question\na.mp4,\n", "line 2"),
         ("q.csv", b"clip,question\na.mp4,caf\xe9?\n", "not UTF-8"),
+        ("q.csv", CSV.encode("utf-16"), "is UTF-16 text; save it as UTF-8"),
+        ("q.jsonl", JSONL.encode("utf-16"), "is UTF-16 text; save it as UTF-8"),
         ("q.csv", b'clip,question\na.mp4,"never ends\n', "not CSV"),
         ("q.csv", b"clip,question\n", "no questions"),
         ("q.jsonl", b'{"clip": "a.mp4", "question": "x"}\n{"clip": "a.mp4"', "line 2"),

@@ -76,10 +76,11 @@ def test_a_byte_order_mark_is_passed_over(settings: Path) -> None:
         ("ask.keep = 10", "[ask] is a table"),
         ('max_frames = "many"', "--max-frames"),
         ('question = "what ?"', "unknown setting"),
+        ("keep = 10".encode("utf-16"), "is not UTF-8 text: save it as UTF-8"),
     ],
 )
-def test_bad_files(run: Run, settings: Path, content: str, says: str) -> None:
-    settings.write_text(content)
+def test_bad_files(run: Run, settings: Path, content: str | bytes, says: str) -> None:
+    settings.write_bytes(content.encode() if isinstance(content, str) else content)
     ran = run("ask", "clip.mp4", "what ?")
     assert ran.code == 2
     assert says in ran.line
