@@ -21,13 +21,16 @@ from seats.web_page import may_be_replaced
 
 
 def write_page(report: Report, path: Path) -> None:
-    """Write the page to a file. Raises ResultsError if that fails, or if it would replace a file that is no page."""
+    """Write the page to a file. Raises ResultsError if that fails, or if it would replace a file that is no page, and
+    BrokenPipeError for a pipe that nobody reads any more."""
     try:
         if not may_be_replaced(path):
             raise ResultsError(f"{path} is there already and is not a web page; give the page another name")
         content = page(report)
         with replacing(path) as beside:
             beside.write_text(content, encoding="utf-8")
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise ResultsError(f"{path} cannot be written: {error.strerror}") from None
 

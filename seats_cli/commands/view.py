@@ -204,6 +204,8 @@ def _write(maps: list[TokenMap], files: FileOptions, out: Output) -> dict[str, P
         out.now(f"writing {path.name}")
         try:
             write(path)
+        except BrokenPipeError:  # of /dev/stdout
+            raise
         except OSError as error:
             raise MediaError(f"{path}: cannot be written ({error.strerror or error}); check the folder") from None
         out.detail(f"{path.name}: {size(path.stat().st_size)}")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,6 +50,15 @@ def test_a_page_into_a_pipe(shell: Run, results: Path) -> None:
     ran = shell("report", results, "--html", "/dev/stdout", "--quiet")
     assert ran.code == 0, ran.err
     assert ran.out.count("<!doctype html>") == 1
+
+
+def test_a_page_into_a_pipe_that_nobody_reads_any_more(results: Path) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    command = [sys.executable, "-m", "seats_cli", "report", str(results), "--html", f"/dev/fd/{theirs}"]
+    ran = subprocess.run(command, pass_fds=[theirs], capture_output=True, text=True, check=False)
+    os.close(theirs)
+    assert (ran.returncode, ran.stderr) == (141, "")
 
 
 def test_the_tables_hold_what_the_rows_add_up_to(run: Run, results: Path) -> None:
