@@ -241,6 +241,8 @@ def find_checkpoint(model: str | os.PathLike[str], *, offline: bool = False, rev
     """
     check_kind("the model", model, (str, os.PathLike), "seats-nano, a folder or a hub id")
     model = os.fspath(model)
+    if not model:  # as a path it would be the current folder
+        raise ModelError("the model's name is empty; give seats-nano, a folder or a hub id")
     if model == BUILT_IN:
         return Checkpoint(model, BUILT_IN_FOLDER)
     folder = Path(model).expanduser()

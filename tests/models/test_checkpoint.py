@@ -36,6 +36,13 @@ def test_what_is_neither_folder_nor_hub_id(name):
     assert "seats-nano" in one_line(caught)
 
 
+def test_an_empty_name_is_not_the_current_folder(tmp_path, monkeypatch):
+    write(tmp_path, config={})
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match="the model's name is empty; give seats-nano"):
+        find_checkpoint("")
+
+
 def test_a_hub_id_that_is_not_cached_offline(tmp_path, monkeypatch):
     import huggingface_hub.constants
 
