@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, replace
 from glob import glob
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -32,6 +30,7 @@ from seats_cli.options import (
 from seats_cli.output import Output
 from seats_cli.places import check_place
 from seats_cli.planning import FitOptions, parse_memory
+from seats_cli.stopping import stoppable
 from seats_cli.text import short
 from seats_cli.usage import INTERRUPTED, SOME_FAILED, WrongUsage
 
@@ -189,7 +188,7 @@ def batch(
     from seats.batch.run import run_batch
     from seats_cli.batch_progress import Progress
 
-    with _stoppable() as stop, _no_foreign_output(), Progress(out) as progress:
+    with stoppable() as stop, _no_foreign_output(), Progress(out) as progress:
         outcome = run_batch(
             jobs, results, setup.digest, engine, retry_failed=batch.retry_failed, stop=stop, tell=progress.tell
         )
@@ -333,32 +332,6 @@ def _engine(options: BatchOptions, setup: Setup) -> Callable[[], Engine]:
 
     devices = devices_for(setup.model.device, options.workers)
     return lambda: LocalEngine(setup, devices)
-
-
-@contextmanager
-def _stoppable() -> Iterator[threading.Event]:
-    """SIGINT, SIGTERM and SIGHUP (the terminal is closed) set the event; a second SIGINT ends the batch at once.
-
-    Those that whoever started us has ignored stay so: SIGHUP by nohup, SIGINT by a script that goes on without us.
-    """
-    stop = threading.Event()
-
-    def on_signal(number: int, _: Any) -> None:
-        if stop.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        stop.set()
-        with suppress(OSError):  # the same Ctrl-C may have ended who reads it, such as `tee`
-            os.write(2, b"\nstopping after the row in hand; Ctrl-C once more stops at once\n")
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:
-            signal.signal(number, on_signal)
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

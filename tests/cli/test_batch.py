@@ -24,7 +24,7 @@ import pytest
 from seats.batch.results import ResultsFile
 from seats.batch.rows import row_path
 from seats.batch.run import Outcome
-from seats_cli.commands.batch import BatchOptions, _report, _setup, _stoppable, _threads
+from seats_cli.commands.batch import BatchOptions, _report, _setup, _threads
 from seats_cli.options import AnswerOptions, ClipOptions, ModelOptions, OutputOptions, SelectionOptions
 from seats_cli.output import Output
 from seats_cli.planning import FitOptions
@@ -188,26 +188,13 @@ def test_a_terminal_that_is_closed_costs_neither_rows_nor_table(
         assert len(list(csv.DictReader(file))) == len(rows)
 
 
-def test_signals_that_were_ignored_stay_so() -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with _stoppable() as stop:
-            signal.raise_signal(signal.SIGHUP)
-            assert not stop.is_set()
-            signal.raise_signal(signal.SIGTERM)
-            assert stop.is_set()
-        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGHUP, before)
-
-
 @pytest.mark.parametrize("name", ["r.jsonl", "r.csv"])
 def test_stopped_before_the_first_row_it_leaves_no_file(
     run: Run, clips: Path, tmp_path: Path, options: tuple[object, ...], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stopped = threading.Event()
     stopped.set()
-    monkeypatch.setattr("seats_cli.commands.batch._stoppable", lambda: nullcontext(stopped))
+    monkeypatch.setattr("seats_cli.commands.batch.stoppable", lambda: nullcontext(stopped))
     ran = run("batch", clips / "both.mp4", "what ?", "--out", tmp_path / name, *options)
     assert ran.code == 130
     assert "0 answered, 0 failed\n" in ran.err
