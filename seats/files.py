@@ -3,6 +3,7 @@ why one is missing."""
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterator
@@ -14,10 +15,24 @@ MARK = "written by seats"
 _MARKED_BYTES = 2**24
 
 
+def exists(path: Path) -> bool:
+    """Whether something is at `path`. Raises OSError where that cannot be told, as of a name too long or in a folder
+    that may not be entered: since Python 3.14 pathlib answers no there, and then something else would be told."""
+    try:
+        os.stat(path)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise
+        return False
+    except ValueError:  # of characters that no path has
+        return False
+    return True
+
+
 def is_own(path: Path) -> bool:
     """Whether writing to `path` takes the place of no one else's file: nothing is there, or nothing in it, or `MARK` is
     near its beginning; or what is there is no file. Raises OSError for what cannot be looked into."""
-    if not path.is_file() or not path.stat().st_size:
+    if not exists(path) or not path.is_file() or not path.stat().st_size:
         return True
     with path.open("rb") as file:
         return MARK.encode() in file.read(_MARKED_BYTES)

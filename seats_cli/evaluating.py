@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 
 from seats.errors import SeatsError
+from seats.files import exists
 from seats.units import counted
 from seats_cli.options import ClipOptions, ModelOptions, option
 from seats_cli.output import Output
@@ -64,7 +65,7 @@ def built_in_questions(split: Literal["test", "validation"], clips: int, per_cli
 def question_file(benchmark: str) -> Path:
     """A question set of the user's own. Raises WrongUsage where there is none."""
     path = Path(benchmark)
-    if path.is_dir():
+    if exists(path) and path.is_dir():
         raise WrongUsage(f"{benchmark} is a folder: give the file with the questions in it")
     if not path.is_file():
         raise WrongUsage(f"{benchmark}: no such file, and not {BUILT_IN!r}")

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from seats.errors import SettingsError
-from seats.files import is_own
+from seats.files import exists, is_own
 
 
 def check_place(path: Path, *, in_place: bool = False) -> None:
@@ -15,10 +15,11 @@ def check_place(path: Path, *, in_place: bool = False) -> None:
 
     in_place: whether a file that is there is written into; else another one, made beside it, takes its place.
     """
+    there = exists(path)
     if path.is_dir() or not path.name:
         raise SettingsError(f"{path} is a folder: give the name of a file")
     real = Path(os.path.realpath(path))  # what a link leads to is written, not the link
-    if path.exists() and (in_place or not path.is_file()):
+    if there and (in_place or not path.is_file()):
         if not os.access(path, os.W_OK):
             raise SettingsError(f"{path}: cannot be written to; give another name, or allow it")
         return

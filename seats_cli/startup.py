@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seats.errors import MediaError, ModelError
-from seats.files import missing_told
+from seats.files import exists, missing_told
 from seats.imports import lasting_imports
 from seats.units import milliseconds, size
 from seats_cli.options import ClipOptions, ModelOptions
@@ -169,7 +169,7 @@ def check_clip(path: Path, options: ClipOptions, question: str | None = None) ->
     if not path.parts:  # "" and "." are the same to pathlib
         raise MediaError("the clip's name is empty, or means this folder: give a video or sound file")
     try:
-        missing = not path.exists()
+        missing = not exists(path)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise MediaError(f"{short(path, LONG_PATH)!r} is not a usable path: {why}") from None

@@ -5,7 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from seats.files import MARK, is_own, replacing
+from seats.files import MARK, exists, is_own, replacing
+
+
+def test_what_is_there_and_what_cannot_be(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    assert exists(tmp_path)
+    assert exists(tmp_path / "file")
+    for name in ("gone", "file/in", "loop", "nul\0"):
+        assert not exists(tmp_path / name)
+    with pytest.raises(OSError, match="name too long"):
+        exists(tmp_path / ("a" * 600))
 
 
 def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path):

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from seats.errors import MediaError, SettingsError
+from seats.files import exists
 
 MEDIA = frozenset(
     (
@@ -63,7 +64,7 @@ def find_clips(where: str, *, recursive: bool = False, needed: bool = True) -> F
         return _listed("", sys.stdin.buffer.read(), "standard input")
     path = Path(where)
     try:
-        if path.is_dir():
+        if exists(path) and path.is_dir():
             return _in_folder(where, recursive, needed)
         if path.is_file():
             if path.suffix.lower() in LISTS:

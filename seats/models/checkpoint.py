@@ -17,6 +17,7 @@ from typing import Any
 
 from seats.checks import check_kind
 from seats.errors import ModelError
+from seats.files import exists
 from seats.selection.stages import FREE_AFTER
 
 BUILT_IN = "seats-nano"
@@ -246,7 +247,7 @@ def find_checkpoint(model: str | os.PathLike[str], *, offline: bool = False, rev
     if model == BUILT_IN:
         return Checkpoint(model, BUILT_IN_FOLDER)
     folder = Path(model).expanduser()
-    if folder.is_dir():
+    if exists(folder) and folder.is_dir():
         return Checkpoint(model, folder)
     if not is_hub_id(model):
         raise ModelError(f"no model folder {model!r}, and it is not a hub id; known models: {', '.join(KNOWN)}")
