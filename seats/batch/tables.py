@@ -11,7 +11,7 @@ from typing import Any
 
 from seats.batch.rows import from_line
 from seats.errors import SeatsError, SettingsError
-from seats.files import replacing
+from seats.files import exists, replacing
 
 KINDS = (".csv", ".parquet")
 _CHUNK = 2_000
@@ -28,7 +28,7 @@ def check_kind(path: Path) -> None:
 def check_table(path: Path) -> None:
     """Raises SettingsError where the table would take the place of something that no batch wrote, or of a folder."""
     try:
-        if not path.exists():
+        if not exists(path):
             return
         if not path.is_file():
             raise SettingsError(f"{path}: is not a regular file; choose another --out")
