@@ -19,10 +19,14 @@ def defaults(kind: str) -> Iterator[None]:
         return
     if kind == "device":
         torch.set_default_device("meta")
-    else:
-        torch.set_default_dtype(getattr(torch, kind))
+        try:
+            yield
+        finally:
+            torch.set_default_device(None)
+            vars(torch._GLOBAL_DEVICE_CONTEXT).clear()  # torch 2.9 fails to tell the default device after None
+        return
+    torch.set_default_dtype(getattr(torch, kind))
     try:
         yield
     finally:
-        torch.set_default_device(None)
         torch.set_default_dtype(torch.float32)
