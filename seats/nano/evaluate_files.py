@@ -18,6 +18,7 @@ import torch
 from transformers import Qwen2_5OmniThinkerForConditionalGeneration
 
 from seats.media import FrameSampling, load_clip
+from seats.models import compat
 from seats.models.window_attention import use_window_attention
 from seats.nano.evaluate import Accuracy
 from seats.nano.examples import packed_batch
@@ -106,7 +107,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     thinker = Qwen2_5OmniThinkerForConditionalGeneration.from_pretrained(options.model, dtype=torch.float32)
     thinker.eval()
-    use_window_attention(thinker.model.visual, thinker.model.audio_tower)
+    use_window_attention(compat.vision_encoder(thinker), compat.audio_encoder(thinker))
     forward = PackedForward(thinker)
     files = list(read_questions(options.folder))[: options.clips]
     results = {}

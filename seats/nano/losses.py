@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import Qwen2_5OmniThinkerForConditionalGeneration
 
+from seats.models import compat
 from seats.nano.examples import Batch
 from seats.nano.facts import FACT_NAMES, FACTS, GROUPS, IGNORE
 from seats.nano.packing import Packed
@@ -87,7 +88,7 @@ def early_losses(
     With these a choice needs only one step more: from the word to the option that is that word, and its letter.
     Without them that step is not found for long, as each half of it is of no use without the other.
     """
-    norm = thinker.model.language_model.norm
+    norm = compat.text_model(thinker).norm
     asked = batch.early_answer != IGNORE
     losses = {"early": F.cross_entropy(thinker.lm_head(norm(packed.early_states[asked])), batch.early_answer[asked])}
     offered = batch.option_letter != IGNORE

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from transformers import Qwen2_5OmniThinkerForConditionalGeneration
 from transformers.models.qwen2_5_omni import modeling_qwen2_5_omni as modeling
 
+from seats.models import compat
 from seats.nano.examples import Batch
 from seats.nano.sequence import ClipShape, prefix_positions
 from seats.tokens.patches import PatchSpec, patchify
@@ -29,7 +30,7 @@ def word_embeddings(thinker: Qwen2_5OmniThinkerForConditionalGeneration) -> torc
 def encode_video(thinker: Qwen2_5OmniThinkerForConditionalGeneration, frames: torch.Tensor) -> torch.Tensor:
     """Video tokens of uint8 `[B, 2 T, S, S, 3]` frames: `[B, T · 36, D]`."""
     patches, grid = patchify(frames.flatten(0, 1).permute(0, 3, 1, 2).contiguous(), PatchSpec())
-    tokens = thinker.model.visual(patches, grid_thw=torch.tensor([grid])).pooler_output
+    tokens = compat.vision_encoder(thinker)(patches, grid_thw=torch.tensor([grid])).pooler_output
     return tokens.view(len(frames), -1, tokens.shape[-1])
 
 
@@ -37,7 +38,7 @@ def encode_audio(thinker: Qwen2_5OmniThinkerForConditionalGeneration, mel: torch
     """Audio tokens of `[B, 128, M]` mel features: `[B, A, D]`."""
     batch, bins, frames = mel.shape
     joined = mel.permute(1, 0, 2).reshape(bins, -1)
-    tokens = thinker.model.audio_tower(joined, feature_lens=torch.full((batch,), frames)).last_hidden_state
+    tokens = compat.audio_encoder(thinker)(joined, feature_lens=torch.full((batch,), frames)).last_hidden_state
     return tokens.view(batch, -1, tokens.shape[-1])
 
 
@@ -104,7 +105,7 @@ class PackedForward:
         n = kept.shape[1]
         slots = _Slots.of(batch.block, batch.offset, n)
 
-        model = self.thinker.model.language_model
+        model = compat.text_model(self.thinker)
         rotary = model.rotary_emb(hidden, where)
         after = [hidden]
         for layer in model.layers:

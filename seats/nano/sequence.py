@@ -6,6 +6,7 @@ from functools import cached_property
 import torch
 from transformers import Qwen2_5OmniThinkerForConditionalGeneration
 
+from seats.models import compat
 from seats.nano.render_video import TOKENS_PER_SIDE
 from seats.nano.vocabulary import TOKEN_IDS, encode_words
 
@@ -74,7 +75,7 @@ def prefix_positions(thinker: Qwen2_5OmniThinkerForConditionalGeneration, shape:
     if not shape.has_video:
         return torch.arange(ids.shape[1]).expand(3, -1)
     side = 2 * TOKENS_PER_SIDE
-    positions, _ = thinker.model.get_rope_index(
+    positions, _ = compat.multimodal_model(thinker).get_rope_index(
         ids,
         video_grid_thw=torch.tensor([[shape.seconds, side, side]]),
         attention_mask=torch.ones_like(ids),

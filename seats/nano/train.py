@@ -20,6 +20,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from seats.models import compat
 from seats.models.window_attention import use_window_attention
 from seats.nano.config import HIDDEN, build_thinker
 from seats.nano.curriculum import Curriculum, Step, TrainSettings, kept_tokens
@@ -39,7 +40,7 @@ class Trainer:
         self.settings = settings
         self.thinker = build_thinker()
         self.heads = FactHeads(HIDDEN)
-        use_window_attention(self.thinker.model.visual, self.thinker.model.audio_tower)
+        use_window_attention(compat.vision_encoder(self.thinker), compat.audio_encoder(self.thinker))
         self.forward = PackedForward(self.thinker)
         self.step = 0
         self.seconds = self.waited = 0.0
@@ -89,7 +90,7 @@ class Trainer:
             labels = prefix_labels(batch)
             if kept is not None:
                 labels = labels.gather(1, kept[..., None].expand(-1, -1, len(FACT_NAMES)))
-            scaled = embeddings / thinker.model.language_model.norm.weight.detach().abs().mean()
+            scaled = embeddings / compat.text_model(thinker).norm.weight.detach().abs().mean()
             losses["middle"] = self.settings.middle_weight * self.heads.loss(
                 packed.prefix_states.flatten(0, 1), labels.flatten(0, 1), scaled, FACT_NAMES
             )

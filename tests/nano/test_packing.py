@@ -5,6 +5,7 @@ import random
 import pytest
 import torch
 
+from seats.models import compat
 from seats.models.window_attention import use_window_attention
 from seats.nano.config import build_thinker
 from seats.nano.examples import make_batch
@@ -53,7 +54,7 @@ def test_packed_forward_equals_the_stock_model_on_each_question(thinker, has_vid
                 inputs["input_features"] = batch.mel[row : row + 1]
                 inputs["feature_attention_mask"] = torch.ones(1, batch.shape.mel_frames, dtype=torch.long)
                 inputs["use_audio_in_video"] = has_video
-            thinker.model.rope_deltas = None
+            compat.multimodal_model(thinker).rope_deltas = None
             stock = thinker(**inputs).logits[0, len(batch.shape.prefix) :]
             mine = scores[row][batch.block[row] == number]
             assert mine.shape[0] == len(words)
@@ -67,7 +68,7 @@ def test_windows_at_once_change_nothing(thinker):
     video, audio = encode_video(thinker, batch.frames), encode_audio(thinker, batch.mel)
     torch.manual_seed(0)
     fast = build_thinker().eval()
-    use_window_attention(fast.model.visual, fast.model.audio_tower)
+    use_window_attention(compat.vision_encoder(fast), compat.audio_encoder(fast))
     assert (encode_video(fast, batch.frames) - video).abs().max() < 1e-5
     assert (encode_audio(fast, batch.mel) - audio).abs().max() < 1e-5
 
@@ -91,16 +92,16 @@ def test_choice_scores_are_those_of_the_stock_attention():
     """Before the softmax, so compared by their differences within a question."""
     torch.manual_seed(0)
     thinker = build_thinker().eval()
-    thinker.model.language_model.config._attn_implementation = "eager"
+    compat.text_model(thinker).config._attn_implementation = "eager"
     batch = make_batch([describe_clip("train", 3, 4, has_video=False)], 3, random.Random(1), choice_rate=1.0)
     packed = PackedForward(thinker)(batch, None, encode_audio(thinker, batch.mel))
     weights = []
-    attention = thinker.model.language_model.layers[CHOICE_LAYER - 1].self_attn
+    attention = compat.text_model(thinker).layers[CHOICE_LAYER - 1].self_attn
     attention.register_forward_hook(lambda _module, _inputs, output: weights.append(output[1][0, 0]))
     for number, question in enumerate(batch.questions[0]):
         words = encode_words([*question.words, *ANSWER_START])
         ids = torch.tensor([[*batch.shape.prefix, *words]])
-        thinker.model.rope_deltas = None
+        compat.multimodal_model(thinker).rope_deltas = None
         thinker(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
