@@ -132,8 +132,11 @@ def _usage_message(error: Any) -> str:
             message += f" (from {parameter.envvar} in the environment)"
         elif source is not None and source.name == "DEFAULT_MAP":
             message += " (from the settings file)"
-    if "unexpected extra argument" in message and any(each.name == "question" for each in context.command.params):
-        message += ": put the question in quotes"
+    if "unexpected extra argument" in message:
+        if "(-" in message:
+            message += ": what follows -- is no option, so put options before it"
+        elif any(each.name == "question" for each in context.command.params):
+            message += ": put the question in quotes"
     return f"{message}{' See' if message.endswith('?') else '; see'} {context.command_path} --help"
 
 

@@ -339,4 +339,6 @@ def test_a_question_in_the_place_of_the_clip(run: Run, clips: Path, command: str
 
 def test_a_question_without_quotes(run: Run) -> None:
     assert "(shape is it): put the question in quotes; see" in run("ask", "clip.mp4", "Which", "shape", "is", "it").line
+    ran = run("ask", "clip.mp4", "Which?", "--", "--model", "seats-nano")
+    assert "(--model seats-nano): what follows -- is no option, so put options before it; see" in ran.line
     assert "quotes" not in run("chat", "clip.mp4", "Which").line
