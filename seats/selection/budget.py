@@ -16,6 +16,7 @@ from seats.selection.counts import keep_count
 
 TEXT, VIDEO, AUDIO = 0, 1, 2
 _TEXT_KEY = 2**30  # sorts behind every window; exact in float32
+_COLDEST, _HOTTEST = 1e-30, 1e30
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,7 +243,8 @@ class _Groups:
 
 
 def _softmax(relevance: np.ndarray, temperature: float) -> np.ndarray:
-    scaled = relevance.astype(np.float32) / np.float32(temperature)
+    # Beyond these, quotients would overflow in float32, and one window, or none, is preferred all the same.
+    scaled = relevance.astype(np.float32) / np.float32(min(max(temperature, _COLDEST), _HOTTEST))
     exponent = np.exp(scaled - scaled.max())
     return exponent / exponent.sum()
 

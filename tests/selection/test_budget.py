@@ -164,6 +164,16 @@ def test_relevant_windows_get_more_when_the_temperature_is_low():
     assert kept[1] == [9, 9, 9, 9]
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("limit", "alike"), [(1e-46, 1e-6), (1e-39, 1e-6), (1e300, 1e6)])
+def test_a_temperature_beyond_float32_is_as_cold_or_as_hot_as_can_be(limit, alike):
+    modality = torch.tensor(([1] * 20 + [2] * 10) * 4, dtype=torch.int8)
+    window = run_windows(modality)
+    scores = torch.rand(120, generator=torch.Generator().manual_seed(0))
+    settings = scores, modality, window, 0.3, 0.3
+    assert torch.equal(mask_of(*settings, limit), mask_of(*settings, alike))
+
+
 def test_windows_of_equal_mean_relevance_get_the_same_however_many_tokens_they_have():
     modality = torch.tensor([1] + [2] * 10 + [1] * 10 + [2] * 10, dtype=torch.int8)
     window = run_windows(modality)
