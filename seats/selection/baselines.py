@@ -24,6 +24,10 @@ def random_count(n: int, ratio: float) -> int:
 
 def check_fastv(name: str, num_layers: int, video: float, audio: float) -> None:
     """Raise SettingsError for targets in (0, 1] that FastV, called `name`, cannot reach in `num_layers` layers."""
+    if num_layers <= FASTV_LAYER:
+        raise SettingsError(
+            f"{name} drops after layer {FASTV_LAYER}, but the model has {num_layers}: choose another method"
+        )
     least = FASTV_LAYER / num_layers
     for what, ratio in (("video", video), ("audio", audio)):
         if ratio <= least:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from seats.errors import SettingsError
 from seats.selection.schedule import feasible_scale
 
 PRE_LLM_SCALE = 1.4
@@ -40,12 +41,17 @@ _PUBLISHED = {
 
 def stage_borders(family: str, num_layers: int, own: Mapping[str, Any]) -> StageBorders:
     """Published borders for the 7B and 30B; the model's own if it has some; else the family's at the same relative
-    depth. own: its `seats.json`, empty where there is none."""
+    depth. own: its `seats.json`, empty where there is none. Raises SettingsError for fewer than 3 layers
+    without own borders."""
     depth, published = _PUBLISHED[family]
     if own:
         return StageBorders(tuple(own["drop_layers"]), own["late_layer"], own.get("temperature", published.temperature))
     if num_layers == depth:
         return published
+    if num_layers < 3:
+        raise SettingsError(
+            f"seats needs a decoder of 3 layers or more, the model has {num_layers}: choose another method"
+        )
     scaled = [round(layer * num_layers / depth) for layer in published.drop_layers]
     late = max(3, round(published.late_layer * num_layers / depth))
     drops = tuple(dict.fromkeys(layer for layer in scaled if layer < late - 1))

@@ -2,7 +2,15 @@
 
 import pytest
 
-from seats.selection.baselines import dycoke_compared, dycoke_grid, fastv_share, omnizip_audio, visionzip_counts
+from seats.errors import SettingsError
+from seats.selection.baselines import (
+    check_fastv,
+    dycoke_compared,
+    dycoke_grid,
+    fastv_share,
+    omnizip_audio,
+    visionzip_counts,
+)
 
 
 @pytest.mark.parametrize(("n", "ratio", "counts"), [(100, 0.12, (7, 5)), (20, 0.6, (11, 1)), (140, 0.6, (77, 7))])
@@ -31,6 +39,13 @@ def test_later_layers_pay_for_the_two_that_see_all():
     share = fastv_share(0.3, 28)
     assert share == pytest.approx(0.2462, abs=1e-4)  # as published for the 7B at 30 %
     assert (2 + 26 * share) / 28 == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_fastv_needs_a_layer_behind_the_one_it_drops_after(layers):
+    with pytest.raises(SettingsError, match=f"^fastv drops after layer 2, but the model has {layers}: choose another"):
+        check_fastv("fastv", layers, 1.0, 1.0)
+    check_fastv("fastv", 3, 0.7, 1.0)
 
 
 @pytest.mark.parametrize(("n", "ratio", "counts"), [(100, 0.65, (60, 5)), (10, 1.0, (10, 0)), (3, 0.05, (0, 0))])

@@ -2,6 +2,7 @@
 
 import pytest
 
+from seats.errors import SettingsError
 from seats.selection.stages import StageBorders, early_removal, pre_llm_scale, stage_borders
 
 OWN = {"drop_layers": [4, 5, 6], "late_layer": 8, "pre_llm_scale": 1.7, "removal_free_after": 6}
@@ -25,6 +26,13 @@ def test_borders_are_the_published_ones_or_at_the_same_depth(family, layers, dro
 def test_nothing_drops_at_or_after_the_removal_of_a_shallow_model():
     assert stage_borders("qwen2.5-omni", 6, {}) == StageBorders((3,), 5, 0.1)
     assert stage_borders("qwen2.5-omni", 4, {}) == StageBorders((), 3, 0.1)
+
+
+def test_a_decoder_of_two_layers_has_no_room_for_the_stages():
+    assert stage_borders("qwen2.5-omni", 3, {}) == StageBorders((), 3, 0.1)
+    with pytest.raises(SettingsError, match=r"^seats needs a decoder of 3 layers or more, the model has 2: choose"):
+        stage_borders("qwen2.5-omni", 2, {})
+    assert stage_borders("qwen2.5-omni", 2, {"drop_layers": [], "late_layer": 2}) == StageBorders((), 2, 0.1)
 
 
 def test_a_models_own_borders_go_first():
