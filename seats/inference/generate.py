@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import RLock
 from typing import Any
 
 import torch
@@ -27,6 +29,9 @@ from seats.models.omni import OmniModel
 
 _COLDEST = 1e-3  # scores are divided by it, and must not overflow
 _MARK_TOKENS = 16  # of the prompt's end, that hold `<think>` if it is there, whatever a tokenizer makes of it
+_sampling = RLock()
+"""Held while an answer is sampled: stock code draws from torch's own generator, of which there is one for all threads,
+and another model's draws or seed in between would make another answer of the same seed."""
 
 
 @dataclass(frozen=True)
@@ -96,9 +101,8 @@ def generate(
     )
     thinking = model.tokenizer.decode(prompt.sequence.ids[-_MARK_TOKENS:]).rstrip().endswith(BEGIN)
     streamer = _Streamer(model.tokenizer, thinking, on_text)
-    if decoding.temperature > 0:
-        torch.manual_seed(decoding.seed)
     with (
+        _seeded(decoding),
         shortage_told(f"{ids.shape[1]} tokens do", thinker.device),
         attach(thinker, method, kv=kv, prepared=prompt.prepared, timer=timer) as attached,
     ):
@@ -135,6 +139,17 @@ def generate(
         first_token_at=times[0],
         per_token_ms=per_token,
     )
+
+
+@contextmanager
+def _seeded(decoding: Decoding) -> Iterator[None]:
+    """Where an answer is sampled, the seed's draws and nobody else's while the context is open."""
+    if decoding.temperature == 0:
+        yield
+        return
+    with _sampling:
+        torch.manual_seed(decoding.seed)
+        yield
 
 
 def _stop_ids(model: OmniModel) -> list[int]:

@@ -2,6 +2,7 @@
 
 import itertools
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -222,6 +223,26 @@ def test_seeds(models, family):
     assert len({ids(seed) for seed in range(4)}) > 1
     greedy = [ask(model, prompt, Full(), Decoding(8, 0.0, seed)).ids for seed in (1, 2)]
     assert greedy[0] == greedy[1]
+
+
+def test_sampled_answers_of_two_models_take_turns(models):
+    """torch has one generator for all: what another thread draws or seeds meanwhile would change an answer."""
+    prompts = {family: prompt_of(model, clip_of(model.patches.token_side), Full()) for family, model in models.items()}
+
+    def ids(family, **settings):
+        return ask(models[family], prompts[family], Full(), Decoding(8, 2.0, seed=3), **settings).ids
+
+    one, other = FAMILIES
+    alone, beside = ids(one), []
+    with ThreadPoolExecutor(1) as pool:
+
+        def meanwhile(_piece):
+            if not beside:
+                beside.append(pool.submit(ids, other))
+                wait(beside, timeout=0.5)
+
+        assert ids(one, on_text=meanwhile) == alone
+        assert beside[0].result() == ids(other)
 
 
 @both_families
