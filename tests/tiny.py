@@ -103,8 +103,9 @@ def tiny_config(family: str, layers: int = 8) -> Any:
     )
 
 
-def tiny_thinker(family: str, seed: int = 0, layers: int = 8) -> Any:
-    """A random float32 thinker in eval mode, its weights large enough for attention to differ between tokens."""
+def tiny_thinker(family: str, seed: int = 0, layers: int = 8, config: Any = None) -> Any:
+    """A random float32 thinker in eval mode, its weights large enough for attention to differ between tokens.
+    config: None for `tiny_config`."""
     import transformers
 
     name = {
@@ -112,7 +113,7 @@ def tiny_thinker(family: str, seed: int = 0, layers: int = 8) -> Any:
         "qwen3-omni": "Qwen3OmniMoeThinkerForConditionalGeneration",
     }[family]
     torch.manual_seed(seed)
-    model = getattr(transformers, name)(tiny_config(family, layers)).eval()
+    model = getattr(transformers, name)(config or tiny_config(family, layers)).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:

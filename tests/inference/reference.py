@@ -41,7 +41,8 @@ def reference_generate(
 ) -> Reference:
     """Greedy decoding of `new_tokens` tokens. embeds `[S, D]`; positions `[3, S]`; thinker: stock, unpatched."""
     text, made = compat.text_model(thinker), Reference()
-    length, first = len(layout), float(positions.max()) + 1
+    # generate() goes on from the last token, which is not the latest where pictures are far apart.
+    length, first = len(layout), float(positions[:, -1].max()) + 1
     sees, hidden = _prefill(text, embeds, positions, layout, method, saliency, deepstack)
     made.alive = [row.nonzero()[:, 0].tolist() for row in sees.alive[:-1]]
     for step in range(new_tokens):
