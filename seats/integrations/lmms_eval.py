@@ -1,4 +1,4 @@
-"""`lmms_eval --model seats`: lmms-eval's tasks through this package's own pipeline, from the file to the answer.
+"""`lmms-eval --model seats`: lmms-eval's tasks through this package's own pipeline, from the file to the answer.
 
 Written against lmms-eval 0.7.3. A document's media is one file with pictures, sound or both; a clip that several
 questions are about is decoded and encoded once, and the next one is decoded meanwhile.
@@ -84,7 +84,8 @@ class Seats(lmms):
             raise SettingsError(f"--model seats has no argument {names}: choose among {', '.join(_arguments())}")
         if str(batch_size) != "1" or max_batch_size not in (None, 1):
             raise SettingsError(f"--model seats answers one question at a time: --batch_size 1, not {batch_size}")
-        self.results = None if results is None else Path(results)
+        self.results = None if results is None else Path(str(results))  # lmms-eval makes a number of a name like 2024
+        self.begun = False
         if self.results is not None:
             check_results(self.results)
         self.question = Question(
@@ -105,7 +106,7 @@ class Seats(lmms):
             raise SettingsError("no_audio and no_video leave nothing to ask about: leave one of them out")
         method_class(method)
         _one_of("dtype", dtype, "auto", *DTYPES)
-        device = _own_device(device or "auto")
+        device = _own_device("auto" if device is None else str(device))
         where = device_named(device)
         if quantize is not None:
             quantization(quantize, where, torch.bfloat16)
@@ -126,17 +127,21 @@ class Seats(lmms):
         return 1
 
     def generate_until(self, requests: Sequence[Any]) -> list[str]:
-        """Answers in the order of the requests. A clip that fails is logged and answered with nothing, which counts as
-        wrong; raises what the first one raised if all of them fail."""
+        """Answers in the order of the requests. A clip that fails is logged and answered with nothing, of which each
+        task makes what it will; raises what the first one raised if all of them fail."""
         by_clip: dict[Path, list[int]] = {}
         for place, request in enumerate(requests):
-            by_clip.setdefault(self._clip_of(request.args), []).append(place)
+            # A process with fewer questions than another gets one of its own again, whose answer is thrown away.
+            if not request.metadata.get("__padding_only__"):
+                by_clip.setdefault(self._clip_of(request.args), []).append(place)
+        asked_in_all = sum(map(len, by_clip.values()))
         answers = [""] * len(requests)
         failures: list[BaseException] = []
         with ExitStack() as stack:
-            bar = stack.enter_context(tqdm(total=len(requests), disable=self.rank != 0, desc="seats"))
+            bar = stack.enter_context(tqdm(total=asked_in_all, disable=self.rank != 0, desc="seats"))
             own = None if self.results is None else own_file(self.results, self.rank, self.world_size)
-            file = None if own is None else stack.enter_context(own.open("xb"))
+            file = None if own is None else stack.enter_context(own.open("ab" if self.begun else "xb"))
+            self.begun = True
             for path, loading in self._clips(list(by_clip)):
                 places = by_clip[path]
                 asked = [requests[place].args for place in places]
@@ -153,8 +158,8 @@ class Seats(lmms):
                         file.flush()
                     bar.update()
         if failures:
-            logger.error(f"{len(failures)} of {len(requests)} questions failed and count as answered wrong")
-            if len(failures) == len(requests):
+            logger.error(f"{len(failures)} of {asked_in_all} questions failed and are scored as answered with nothing")
+            if len(failures) == asked_in_all:
                 raise failures[0]
         return answers
 
@@ -178,8 +183,10 @@ class Seats(lmms):
 
     def _clips(self, paths: Sequence[Path]) -> Iterator[tuple[Path, Future]]:
         """Each clip with what it is loaded into; the next one is read while this one is answered about."""
+        if not paths:
+            return
         with ThreadPoolExecutor(1, "seats-decode") as reader:
-            coming = reader.submit(self._load, paths[0]) if paths else None
+            coming: Future | None = reader.submit(self._load, paths[0])
             for path, following in zip(paths, [*paths[1:], None], strict=True):
                 ready = coming
                 coming = None if following is None else reader.submit(self._load, following)

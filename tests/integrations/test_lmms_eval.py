@@ -1,7 +1,8 @@
-"""`lmms_eval --model seats` with the real package, its command line among it, on a task made of the samples.
+"""`lmms-eval --model seats` with the real package, its command line among it, on a task made of the samples.
 
 lmms-eval brings opencv, datasets and an old PyAV with it, too much for every test run. In an environment of its own:
-`pip install lmms-eval && pip install -e . && pip install pytest pytest-timeout && pytest tests/integrations`.
+`pip install lmms-eval==0.7.3 "filelock<4"`, then `pip install -e .`, which brings PyAV back to a version that seats
+takes, then `pip install pytest pytest-timeout pytest-xdist` and `pytest tests/integrations`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -67,17 +67,28 @@ def lm(**arguments: Any) -> Any:
     )
 
 
-def ask(model: Any, clips: list[Any], questions: list[str], **generation: Any) -> list[str]:
+def requests(model: Any, clips: list[Any], questions: list[str], **generation: Any) -> list[Any]:
+    from lmms_eval.api.instance import Instance
+
     model.task_dict = {"task": {"test": clips}}
     settings = {"max_new_tokens": 8, "temperature": 0, **generation}
-    return model.generate_until(
-        [
-            SimpleNamespace(
-                args=(question, dict(settings), lambda clip: [clip] if clip else [], number, "task", "test")
-            )
-            for number, question in enumerate(questions)
-        ]
-    )
+    return [
+        Instance(
+            "generate_until",
+            (question, dict(settings), lambda clip: [clip] if clip else [], number, "task", "test"),
+            idx=0,
+            metadata={"task": "task", "doc_id": number, "repeats": 1, "split": "test"},
+        )
+        for number, question in enumerate(questions)
+    ]
+
+
+def ask(model: Any, clips: list[Any], questions: list[str], **generation: Any) -> list[str]:
+    return model.generate_until(requests(model, clips, questions, **generation))
+
+
+def ids(rows: Path) -> list[str]:
+    return [json.loads(line)["id"] for line in rows.read_text().splitlines()]
 
 
 def test_its_command_line_on_a_task_of_samples(tmp_path: Path, expected: list[str]) -> None:
@@ -88,7 +99,7 @@ def test_its_command_line_on_a_task_of_samples(tmp_path: Path, expected: list[st
     (task / "seats_samples.yaml").write_text(TASK.format(questions=tmp_path / "questions.jsonl"))
     (task / "utils.py").write_text(UTILS)
     rows = tmp_path / "rows.jsonl"
-    command = [sys.executable, "-m", "lmms_eval", "--model", "seats", "--tasks", "seats_samples"]
+    command = [str(Path(sys.executable).with_name("lmms-eval")), "--model", "seats", "--tasks", "seats_samples"]
     command += ["--model_args", f"pretrained=seats-nano,method=seats,keep=10,results={rows}"]
     command += ["--include_path", str(task), "--output_path", str(tmp_path / "out"), "--batch_size", "1"]
     environment = {**os.environ, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1"}
@@ -146,6 +157,26 @@ def test_a_clip_that_fails_is_told_and_the_others_are_answered(tmp_path: Path, e
     assert status == {"task/0": "error", "task/1": "ok"}
     with pytest.raises(MediaError, match=r"bad\.mp4"):
         ask(lm(), [str(bad)], ["What?"])
+
+
+def test_a_request_that_only_fills_up_a_process_is_not_answered(tmp_path: Path, expected: list[str]) -> None:
+    from lmms_eval.evaluator import _clone_padding_request
+
+    rows = tmp_path / "rows.jsonl"
+    model = lm(results=rows)
+    asked = requests(model, [str(item.clip) for item in ITEMS[:2]], [item.prompt for item in ITEMS[:2]])
+    padding = _clone_padding_request(asked[-1])
+    assert model.generate_until([*asked, padding]) == [*expected[:2], ""]
+    assert ids(rows) == ["task/0", "task/1"]
+    assert model.generate_until([padding]) == [""]
+
+
+def test_rows_of_a_second_call_follow_those_of_the_first(tmp_path: Path, expected: list[str]) -> None:
+    rows = tmp_path / "rows.jsonl"
+    model = lm(results=rows)
+    for _ in range(2):
+        assert ask(model, [str(ITEMS[0].clip)], [ITEMS[0].prompt]) == expected[:1]
+    assert ids(rows) == ["task/0", "task/0"]
 
 
 def test_what_it_cannot_do_is_one_clear_line(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -48,6 +49,7 @@ def lmms_eval(monkeypatch):
         ({"method": "sheats"}, "unknown method 'sheats'"),
         ({"dtype": "int8"}, "dtype=int8 is unknown: choose auto or bfloat16"),
         ({"device": "tpu"}, "unknown device 'tpu'"),
+        ({"device": 0}, "unknown device '0': choose auto"),
         ({"device": "cpu", "quantize": "4bit"}, "--quantize works on a CUDA GPU, not on cpu"),
         ({"no_audio": True, "no_video": True}, "no_audio and no_video leave nothing to ask about"),
         ({"seed": "x"}, "seed is 'x'; it must be a whole number"),
@@ -82,3 +84,8 @@ def test_what_was_looked_at_before_is_what_the_model_takes(lmms_eval):
     assert lmms_eval.begun == ["find_checkpoint", "load_model"]
     assert model.sampling == model.model.sampling.changed(fps=1, max_pixels=3136)
     assert model.wants == model.question.method_for(model.model.shape).wants
+
+
+def test_results_whose_name_lmms_eval_reads_as_a_number(lmms_eval, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert lmms_eval.Seats(results=2024).results == Path("2024")
