@@ -2,7 +2,7 @@
 
 lmms-eval brings opencv, datasets and an old PyAV with it, too much for every test run. In an environment of its own:
 `pip install lmms-eval==0.7.3 "filelock<4"`, then `pip install -e .`, which brings PyAV back to a version that seats
-takes, then `pip install pytest pytest-timeout pytest-xdist` and `pytest tests/integrations`.
+takes, then `pip install pytest pytest-timeout` and `pytest tests/integrations`.
 """
 
 from __future__ import annotations
