@@ -76,6 +76,8 @@ def load_qa(path: Path) -> list[QAItem]:
             item = _item(json.loads(line), path.parent, number)
         except json.JSONDecodeError as error:
             raise SettingsError(f"{path}, line {number}: not JSON ({error.msg}, column {error.colno})") from error
+        except RecursionError as error:
+            raise SettingsError(f"{path}, line {number}: not JSON of a question (too deeply nested)") from error
         except ValueError as error:
             raise SettingsError(f"{path}, line {number}: {error}") from error
         if item.id in seen:
@@ -94,8 +96,9 @@ def check_clips(items: Sequence[QAItem]) -> None:
     missing = {item.clip: item for item in reversed(items) if not item.clip.is_file()}
     if missing:
         first = min(missing.values(), key=lambda item: item.line)
+        what = "is no file" if first.clip.exists() else "is not there"
         more = f", nor {counted(len(missing) - 1, 'other clip')}" if len(missing) > 1 else ""
-        raise MediaError(f"{first.clip} (line {first.line} of the set) is not there{more}; check the paths")
+        raise MediaError(f"{first.clip} (line {first.line} of the set) {what}{more}; check the paths")
 
 
 def _item(row: Any, folder: Path, number: int) -> QAItem:
@@ -105,10 +108,11 @@ def _item(row: Any, folder: Path, number: int) -> QAItem:
     for key in row:
         if key not in _KEYS and key.lower() in _KEYS:
             raise ValueError(f"key {key!r}: write {key.lower()!r}")
-    clip, question = (_text(row.get(key), key) for key in ("clip", "question"))
+    clip, question = _words(row.get("clip"), "clip"), _text(row.get("question"), "question")
     type_ = row.get("type", "")
     if not isinstance(type_, str) or type_ == ALL:
         raise ValueError(f"type {type_!r} is no text, or {ALL!r}, which is the name of the total")
+    _check_unicode(type_, "type")
     said = row.get("answer")
     answers = tuple(_text(answer, "answer") for answer in (said if isinstance(said, list) else [said]))
     if not answers:
@@ -119,15 +123,35 @@ def _item(row: Any, folder: Path, number: int) -> QAItem:
     id_ = row.get("id", number)
     if not isinstance(id_, str | int):
         raise ValueError(f"id {id_!r} is no text")
+    _check_unicode(str(id_), "id")
     return QAItem(str(id_), folder / clip, question, answers, options, type_, number)
 
 
 def _text(value: Any, key: str) -> str:
+    text = _words(value, key)
+    _check_unicode(text, key)
+    return text
+
+
+def _words(value: Any, key: str) -> str:
+    """A text that may hold bytes that are not UTF-8, as names of files do."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{key} is {'missing' if value is None else f'{value!r}, not a text'}")
+    if value is None:
+        raise ValueError(f"{key} is missing")
+    if not isinstance(value, str):
+        raise ValueError(f"{key} is {value!r}, not a text{': put it in quotes' if isinstance(value, float) else ''}")
+    if not value.strip():
+        raise ValueError(f"{key} is empty")
     return value
+
+
+def _check_unicode(text: str, key: str) -> None:
+    """Halves of surrogate pairs are no characters, so that no model could be asked them and no file hold them."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{key} is not UTF-8 text: half of a surrogate pair is in it") from None
 
 
 def _options(value: Any) -> tuple[str, ...]:
@@ -136,8 +160,14 @@ def _options(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not 2 <= len(value) <= len(LETTERS):
         raise ValueError(f"options must be a list of 2 to {len(LETTERS)} texts")
     options = tuple(_text(option, "an option") for option in value)
-    if len({normalised(option) for option in options}) < len(options):
-        raise ValueError("two options say the same")
+    said: dict[str, str] = {}
+    for option in options:
+        if other := said.get(normalised(option)):
+            raise ValueError(
+                f"options {other!r} and {option!r} are the same, case, spacing and punctuation aside: word them "
+                "otherwise"
+            )
+        said[normalised(option)] = option
     return options
 
 

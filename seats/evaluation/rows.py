@@ -66,7 +66,10 @@ class Row:
     @classmethod
     def from_line(cls, line: bytes) -> Row:
         """Raises ValueError for a line that is no row."""
-        said = json.loads(line)
+        try:
+            said = json.loads(line)
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
         if not isinstance(said, dict) or said.pop("schema", None) != SCHEMA:
             raise ValueError(f"no row of schema {SCHEMA}")
         if said.keys() - _NAMES or _NEEDED - said.keys():

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -70,12 +71,20 @@ def test_the_built_in_set_is_asked_as_it_stands(tmp_path):
         ("[1]", "expected an object"),
         ({"clip": "a.mp4", "question": "What?"}, "answer is missing"),
         ({**GOOD, "clip": 3.5}, "clip is 3.5"),
-        ({**GOOD, "question": " "}, "question is ' '"),
+        ({**GOOD, "question": " "}, "question is empty"),
+        ({**GOOD, "answer": ""}, "answer is empty"),
+        ({**GOOD, "answer": 2.5}, "answer is 2.5, not a text: put it in quotes"),
+        ({**GOOD, "question": "What \ud800 ?"}, "question is not UTF-8 text"),
+        ({**GOOD, "id": "\ud800"}, "id is not UTF-8 text"),
+        ({**GOOD, "type": "\ud800"}, "type is not UTF-8 text"),
+        ("[" * 100_000, "not JSON"),
         ({**GOOD, "answer": []}, "empty list"),
         ({**GOOD, "type": "all"}, "type 'all'"),
         ({**GOOD, "options": "cat"}, "options must be a list"),
         ({**GOOD, "options": ["cat"]}, "2 to 26"),
-        ({**GOOD, "options": ["cat", "Cat."]}, "two options say the same"),
+        ({**GOOD, "options": ["cat", "Cat."]}, "options 'cat' and 'Cat.' are the same"),
+        ({**GOOD, "options": ["x", "y", "x"]}, "options 'x' and 'x' are the same"),
+        ({**GOOD, "options": ["-5", "5"]}, "case, spacing and punctuation aside: word them otherwise"),
         ({**GOOD, "options": ["cat", "dog"]}, "'red' is neither"),
         ({**GOOD, "options": ["cat", "dog"], "answer": "C"}, "'C' is neither"),
         ({**GOOD, "options": ["B", "A"], "answer": "B"}, "letter of one option and the text of another"),
@@ -107,3 +116,15 @@ def test_missing_clips_are_counted_and_the_first_named(tmp_path):
     for some, others in ((items[:3], ""), (items, ", nor 1 other clip")):
         with pytest.raises(MediaError, match=rf"b\.mp4 \(line 2 of the set\) is not there{others}; check"):
             check_clips(some)
+
+
+def test_a_folder_is_no_clip(tmp_path):
+    with pytest.raises(MediaError, match=r"line 1 of the set\) is no file; check"):
+        check_clips(load_qa(write(tmp_path, {**GOOD, "clip": "."})))
+
+
+def test_a_clip_s_name_may_hold_bytes_that_are_not_utf_8(tmp_path):
+    (tmp_path / os.fsdecode(b"caf\xe9.mp4")).touch()
+    items = load_qa(write(tmp_path, {**GOOD, "clip": "caf\udce9.mp4"}))
+    check_clips(items)
+    assert os.fsencode(items[0].clip).endswith(b"/caf\xe9.mp4")

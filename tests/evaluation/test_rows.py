@@ -103,6 +103,7 @@ def test_a_last_row_that_lacks_only_its_end_stays(tmp_path):
         (b'{"clip": "a.mp4", "question": "What?", "answer": "red"}\n', 1),
         (b'{"clip": "a.mp4", "question"', 1),
         (b"\x00\x01\x02", 1),
+        (b"[" * 100_000 + b"\n", 1),
         (ROW.to_line() + b"{}\n" + ROW.to_line(), 2),
         (ROW.to_line() + b"{}", 2),
         (ROW.to_line().replace(b'"id"', b'"idea"'), 1),
