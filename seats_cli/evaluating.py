@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -16,10 +16,12 @@ from seats.files import exists
 from seats.units import counted
 from seats_cli.options import ClipOptions, ModelOptions, option
 from seats_cli.output import Output
+from seats_cli.places import check_place
 from seats_cli.planning import FitOptions
 from seats_cli.usage import WrongUsage
 
 if TYPE_CHECKING:
+    from seats.evaluation.qa import QAItem
     from seats.evaluation.rows import Row, RowFile
     from seats.evaluation.run import Evaluation
     from seats.evaluation.settings import Asking, Compared
@@ -65,11 +67,32 @@ def built_in_questions(split: Literal["test", "validation"], clips: int, per_cli
 def question_file(benchmark: str) -> Path:
     """A question set of the user's own. Raises WrongUsage where there is none."""
     path = Path(benchmark)
-    if exists(path) and path.is_dir():
-        raise WrongUsage(f"{benchmark} is a folder: give the file with the questions in it")
-    if not path.is_file():
+    if not exists(path):
         raise WrongUsage(f"{benchmark}: no such file, and not {BUILT_IN!r}")
+    if path.is_dir():
+        raise WrongUsage(f"{benchmark} is a folder: give the file with the questions in it")
+    if not path.is_file():  # clips are named relative to it, and a terminal or device may never end
+        raise WrongUsage(f"{benchmark} is a pipe or a device: write the questions to a file, and give that")
     return path
+
+
+def check_places(places: Sequence[tuple[str, Path]], benchmark: str) -> None:
+    """Raises WrongUsage or SettingsError for a file that could not be written, or would take the place of the set or
+    of another one. places: flags and their files."""
+    taken = {os.path.realpath(benchmark): "the question set"}
+    for flag, path in places:
+        check_place(path, in_place=flag == "--out")
+        if other := taken.get(os.path.realpath(path)):
+            raise WrongUsage(f"{flag} {path} would overwrite {other}: give another name")
+        taken[os.path.realpath(path)] = f"what {flag} writes"
+
+
+def check_clips_stay(places: Sequence[tuple[str, Path]], items: Iterable[QAItem]) -> None:
+    """Raises WrongUsage where a file to write is a clip of the set. places: flags and their files."""
+    clips = {os.path.realpath(item.clip) for item in items}
+    for flag, path in places:
+        if os.path.realpath(path) in clips:
+            raise WrongUsage(f"{flag} {path} would overwrite a clip of the set: give another name")
 
 
 def evaluation_of(

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seats.files import printable_path
 from seats.units import counted
 from seats_cli.command import command
 from seats_cli.evaluating import (
     BENCHMARK,
     BUILT_IN,
     built_in_questions,
+    check_clips_stay,
+    check_places,
     collect,
     evaluation_of,
     question_file,
@@ -34,7 +37,7 @@ from seats_cli.options import (
     system_in,
 )
 from seats_cli.output import Output
-from seats_cli.places import check_own, check_place
+from seats_cli.places import check_own
 from seats_cli.planning import FitOptions, fitted_parts
 from seats_cli.startup import checkpoint_for, decode, fit_threads, import_code
 from seats_cli.usage import SOME_FAILED, WrongUsage
@@ -129,13 +132,14 @@ def analyze(
     seats analyze my-set.jsonl --model ./my-model --limit 1000 --every 2 --save
     """
     out = Output(output)
-    _check_places(wanted)
+    _check_places(wanted, benchmark)
     checkpoint = checkpoint_for(model, out, memory.max_vram)
     if wanted.save:
         from seats.evaluation.borders import check_can_save
 
         check_can_save(checkpoint)
     items = _questions(benchmark, wanted, out)
+    check_clips_stay(_places(wanted), items)
     with out.working("starting"):
         import_code(checkpoint)
         removals, evaluation = _evaluation(wanted, model, part, memory, checkpoint)
@@ -157,18 +161,20 @@ def analyze(
         raise typer.Exit(SOME_FAILED)
 
 
-def _check_places(wanted: AnalyzeOptions) -> None:
+def _check_places(wanted: AnalyzeOptions, benchmark: str) -> None:
     """What can be said of options before hours of work."""
     if not wanted.tolerance < 50:
         raise WrongUsage(f"--tolerance {wanted.tolerance:g}% makes no sense: choose less than 50%")
-    for name, path in (("--out", wanted.out), ("--plot", wanted.plot)):
-        if path is not None:
-            check_place(path, in_place=name == "--out")
+    check_places(_places(wanted), benchmark)
     if wanted.plot is not None:
         from seats.evaluation.plot import check_plot
 
         check_plot(wanted.plot)
         check_own(wanted.plot)
+
+
+def _places(wanted: AnalyzeOptions) -> list[tuple[str, Path]]:
+    return [(flag, path) for flag, path in (("--out", wanted.out), ("--plot", wanted.plot)) if path is not None]
 
 
 def _questions(benchmark: str, wanted: AnalyzeOptions, out: Output) -> list[QAItem]:
@@ -245,7 +251,7 @@ def _analysis(
     found = dependence(removals, evaluation, planned, rows)
     borders = find_borders(found, tolerance)
     proposal = None if borders is None else propose(borders, shape)
-    return Analysis(benchmark, checkpoint.name, found, tolerance, borders, proposal)
+    return Analysis(printable_path(benchmark), checkpoint.name, found, tolerance, borders, proposal)
 
 
 def _report(analysis: Analysis, wanted: AnalyzeOptions, output: OutputOptions, out: Output) -> None:

@@ -161,6 +161,18 @@ def test_wrong_settings(analyze: Run, flags: list[str], says: str) -> None:
     assert says in ran.err
 
 
+def test_no_file_takes_the_place_of_another(analyze: Run, benchmark: Path, clips: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    for flags, says in [
+        (("--out", tmp_path / "a.png", "--plot", tmp_path / "a.png"), "would overwrite what --out writes"),
+        (("--out", benchmark), "would overwrite the question set"),
+        (("--out", clips / "both.mp4"), "would overwrite a clip of the set"),
+    ]:
+        ran = analyze(*flags)
+        assert (ran.code, says in ran.line) == (2, True), ran.err
+    assert not (tmp_path / "a.png").exists()
+
+
 def test_it_fails_with_the_reason_where_nothing_is_answered(run: Run, clips: Path, tiny: Path, tmp_path: Path) -> None:
     row = {"clip": str(clips / "text.mp4"), "question": "what ?", "answer": "one"}
     (tmp_path / "set.jsonl").write_text(json.dumps(row))
