@@ -7,6 +7,7 @@ from typing import Any
 from seats.evaluation.identity import asking_identity
 from seats.evaluation.results import Results, SettingResult
 from seats.evaluation.statistics import METHODS, Accuracy, Comparison
+from seats.files import printable_path
 
 SCHEMA = "seats.eval/1"
 
@@ -95,7 +96,7 @@ def _wrong(wrong: Any) -> dict[str, Any]:
     right = item.answers[0] if len(item.answers) == 1 else list(item.answers)
     return {
         "id": item.id,
-        "clip": str(item.clip),
+        "clip": printable_path(str(item.clip)),
         "question": item.question,
         "answer": right,
         "given": wrong.given,

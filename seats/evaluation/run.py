@@ -16,6 +16,7 @@ from seats.evaluation.identity import asking_identity, clip_digest, question_dig
 from seats.evaluation.qa import QAItem
 from seats.evaluation.rows import Row
 from seats.evaluation.settings import Asking, Compared
+from seats.files import printable_path
 from seats.inference.encode import EncodedClip, Prompt, build_prompt, encode_clip
 from seats.inference.generate import generate
 from seats.keep import Setting
@@ -176,7 +177,7 @@ def _row(evaluation: Evaluation, work: ClipWork, asked: Asked, setting: Setting,
         question=asked.digest,
         setting=evaluation.digests[setting],
         id=item.id,
-        clip=str(item.clip),
+        clip=printable_path(str(item.clip)),
         type=item.type,
         label=setting.label,
         about=about,
@@ -185,4 +186,4 @@ def _row(evaluation: Evaluation, work: ClipWork, asked: Asked, setting: Setting,
 
 
 def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+    return printable_path(" ".join(str(error).split()))

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seats.files import printable_path
 from seats.units import counted, duration
 from seats_cli.command import command
 from seats_cli.evaluating import (
     BENCHMARK,
     BUILT_IN,
     built_in_questions,
+    check_clips_stay,
+    check_places,
     collect,
     evaluation_of,
     question_file,
@@ -36,7 +39,7 @@ from seats_cli.options import (
     share,
 )
 from seats_cli.output import Output
-from seats_cli.places import check_own, check_place
+from seats_cli.places import check_own
 from seats_cli.planning import FitOptions, fitted_parts
 from seats_cli.startup import checkpoint_for, decode, fit_threads, import_code
 from seats_cli.usage import SOME_FAILED, WrongUsage
@@ -154,7 +157,7 @@ def eval(  # noqa: A001  (the command's name)
     out.say_without_effect(context, compared.method or [])
     _check_places(compared, benchmark)
     items = _questions(benchmark, compared, out)
-    _check_clips_stay(compared, items)
+    check_clips_stay(_places(compared), items)
     checkpoint = checkpoint_for(model, out, memory.max_vram)
     with out.working("starting"):
         import_code(checkpoint)
@@ -171,7 +174,7 @@ def eval(  # noqa: A001  (the command's name)
             rows = _answer(planned, evaluation, checkpoint, compared, model, parts, file, out)
     from seats.evaluation.results import results
 
-    found = results(benchmark, checkpoint.name, evaluation, planned, rows)
+    found = results(printable_path(benchmark), checkpoint.name, evaluation, planned, rows)
     _report(found, compared, output, out)
     if failed := _failures(found, rows, evaluation, out):
         out.say(f"{counted(failed, 'answer')} failed, counted neither as right nor as wrong")
@@ -180,12 +183,7 @@ def eval(  # noqa: A001  (the command's name)
 
 def _check_places(compared: EvalOptions, benchmark: str) -> None:
     """Files that could not be written, or are not to be, before hours of work."""
-    taken = {os.path.realpath(benchmark): "the question set"}
-    for flag, path in _places(compared):
-        check_place(path, in_place=flag == "--out")
-        if other := taken.get(os.path.realpath(path)):
-            raise WrongUsage(f"{flag} {path} would overwrite {other}: give another name")
-        taken[os.path.realpath(path)] = f"what {flag} writes"
+    check_places(_places(compared), benchmark)
     if compared.markdown is not None and compared.markdown.suffix.lower() not in (".md", ".markdown"):
         raise WrongUsage(f"--markdown {compared.markdown}: the name must end in .md or .markdown")
     if compared.plot is not None:
@@ -200,13 +198,6 @@ def _check_places(compared: EvalOptions, benchmark: str) -> None:
 def _places(compared: EvalOptions) -> list[tuple[str, Path]]:
     named = (("--out", compared.out), ("--markdown", compared.markdown), ("--plot", compared.plot))
     return [(flag, path) for flag, path in named if path is not None]
-
-
-def _check_clips_stay(compared: EvalOptions, items: list[QAItem]) -> None:
-    clips = {os.path.realpath(item.clip) for item in items}
-    for flag, path in _places(compared):
-        if os.path.realpath(path) in clips:
-            raise WrongUsage(f"{flag} {path} would overwrite a clip of the set: give another name")
 
 
 def _questions(benchmark: str, compared: EvalOptions, out: Output) -> list[QAItem]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -210,6 +211,7 @@ def test_what_is_wrong_is_said_before_the_model_is_loaded(
     gone = json.dumps({**QUESTIONS[0], "clip": "gone.mp4"})
     for (code, said), expected, part in [
         (line(name="nowhere.jsonl"), 2, "no such file"),
+        (line(name="/dev/zero"), 2, "/dev/zero is a pipe or a device"),
         (line(name=clips), 2, "is a folder: give the file with the questions in it"),
         (line(name=clips / "mute.mp4"), 2, "mute.mp4 is no question set: it is not UTF-8 text"),
         (line(text=good + "{"), 2, "line 4: not JSON"),
@@ -229,6 +231,17 @@ def test_what_is_wrong_is_said_before_the_model_is_loaded(
     ]:
         assert (code, part in said) == (expected, True), said
     assert questions.read_text() == good  # --out on the set itself has left it alone
+
+
+def test_a_folder_whose_name_is_not_utf_8(run: Run, questions: Path, tiny: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    moved = questions.rename(folder / "set.jsonl")
+    files = ("--out", folder / "rows", "--markdown", folder / "table.md", "--plot", folder / "plot.png")
+    ran = run("eval", moved, "--model", tiny, "--method", "full", *SHORT, *files, "--json")
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out)["benchmark"] == rf"{tmp_path}/caf\xe9/set.jsonl"
 
 
 def test_an_empty_clip_fails_alone(run: Run, questions: Path, tiny: Path, tmp_path: Path) -> None:

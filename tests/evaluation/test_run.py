@@ -1,3 +1,5 @@
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -139,6 +141,23 @@ def test_a_clip_that_cannot_be_read_costs_its_questions_only(model):
         ("1", "failed"), ("1", "failed"), ("2", "answered"), ("2", "answered"),
     ]  # fmt: skip
     assert rows[0].reason == "simple.mp4: no way"
+
+
+def test_a_name_that_is_not_utf_8_can_be_written(model, tmp_path):
+    good, bad = (tmp_path / os.fsdecode(name) for name in (b"caf\xe9.mp4", b"no \xe9.mp4"))
+    shutil.copy(CLIP, good)
+
+    def load(path):
+        if path == bad:
+            raise MediaError(f"{path}: no such file")
+        return load_clip(path, sampling=model.sampling, end_s=2.0)
+
+    rows = run(model, [item(1, good), item(2, bad)], evaluation(model, ("full",)), load)
+
+    assert [Row.from_line(row.to_line()) for row in rows] == rows
+    assert [row.clip for row in rows] == [rf"{tmp_path}/caf\xe9.mp4", rf"{tmp_path}/no \xe9.mp4"]
+    assert [row.status for row in rows] == ["answered", "failed"]
+    assert rows[1].reason == rf"{tmp_path}/no \xe9.mp4: no such file"
 
 
 class OnlyWithSound(Random):
