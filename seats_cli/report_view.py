@@ -248,7 +248,7 @@ def _against(against: Against) -> Iterator[RenderableType]:
         for example in compared.examples[:5]:
             shown = Text(f"{one_line(example.clip)} · {one_line(example.question)}\n", style="dim")
             shown.append(f"here   {one_line(example.answer)}\nthere  {one_line(example.answer_against)}", style="none")
-            yield Padding(shown, (0, 0, 0, 2))
+            yield Padding(shown, (0, 0, 0, 2), expand=False)
         if (more := compared.different_answers - 5) > 0:
             yield f"  … and {more:,} more; --json and --html list {len(compared.examples)}"
     if against.failed_only_here or against.failed_only_there:

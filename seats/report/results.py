@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -137,7 +138,8 @@ def _lines(file: BinaryIO) -> Iterator[tuple[bytes | None, int]]:
 def _json_object(raw: bytes) -> dict[str, Any] | None:
     """None if the line is not a JSON object. Bytes that are not UTF-8 become halves of surrogate pairs."""
     try:
-        value = json.loads(raw.decode("utf-8", "surrogateescape"))
+        # an editor may have put a mark of byte order before the first row
+        value = json.loads(raw.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape"))
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -169,6 +169,8 @@ def test_five_answers_that_differ_are_shown(run: Run, tmp_path: Path, differing:
     assert out.count("there  ring") == 5
     assert ("… and 2 more; --json and --html list 7" in out) == (differing == 7)
     assert "failed here" not in out
+    shown = [line for line in out.splitlines() if "clips/" in line or line.startswith(("  here", "  there"))]
+    assert max(map(len, shown)) < 60  # nothing is filled up to a width that no terminal has
 
 
 def test_untrusted_text_is_only_text(run: Run, tmp_path: Path) -> None:

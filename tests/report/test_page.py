@@ -152,6 +152,14 @@ def test_nothing_in_a_file_can_become_markup(tmp_path: Path) -> None:
     assert not set("\udcff\u202e\x07") & set(html)
 
 
+def test_rows_that_repeat_are_counted_in_words(tmp_path: Path) -> None:
+    for times, said in (
+        (2, "1 row repeats the id and settings of an earlier row; it is counted like the others."),
+        (3, "2 rows repeat the id and settings of an earlier row; they are counted like the others."),
+    ):
+        assert said in page(report(write(tmp_path / "r.jsonl", *[ok_row()] * times)))  # fmt: skip
+
+
 def test_long_texts_are_cut(tmp_path: Path) -> None:
     row = ok_row(question="q" * 500_000, answer="a" * 500_000, notes=["n" * 500_000] * 50)
     path = write(tmp_path / "r.jsonl", row, error_row(1, "m" * 500_000, "k" * 500_000))

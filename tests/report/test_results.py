@@ -41,6 +41,15 @@ def test_offset_leads_back_to_the_row(tmp_path: Path) -> None:
         assert [row_at(file, row.offset).id for row in reversed(rows)] == ["row-3", "row-2", "row-1"]
 
 
+def test_a_mark_of_byte_order_costs_no_row(tmp_path: Path) -> None:
+    path = write(tmp_path / "r.jsonl", ok_row(1), ok_row(2))
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    lines, results = read(path)
+    assert (lines, results.faults.broken) == ([1, 2], 0)
+    with path.open("rb") as file:
+        assert row_at(file, 0).id == "row-1"
+
+
 def test_half_written_last_line_is_not_broken(tmp_path: Path) -> None:
     lines, results = read(write(tmp_path / "r.jsonl", ok_row(), json.dumps(ok_row(1))[:-9]))
     assert lines == [1]
