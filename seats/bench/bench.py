@@ -16,7 +16,9 @@ from seats.bench.rate import matmul_rate
 from seats.bench.report import machine_json, rows_json
 from seats.bench.subject import Subject
 from seats.bench.workload import Load
+from seats.errors import OutOfMemoryError
 from seats.inference.engine import KvPolicy
+from seats.inference.shortage import lacks_memory
 from seats.keep import Setting, method_label
 from seats.tokens.layout import Modality
 
@@ -44,14 +46,20 @@ def bench(
 
     rounds: counted ones, after `warmups`. new_tokens: decoding steps timed in each run. keep_video, keep_audio: shares
     in (0, 1] in place of the settings' own. limit_s: no round begins later.
-    announce: told what is being done. Raises OutOfMemoryError where the weights do not fit; a setting that does not fit
-    is told in its row.
+    announce: told what is being done. Raises OutOfMemoryError where the weights or the prompt do not fit; a setting
+    that does not is told in its row.
     """
     weights = parameters(preset)
     announce(f"making {preset.name}: {weights / 1e6:,.0f} million random weights on {device}")
     thinker = random_thinker(preset, device, dtype, seed)
     keep = {Modality.VIDEO: keep_video, Modality.AUDIO: keep_audio}
-    subject = Subject(thinker, preset, load, kv=kv, keep=keep, new_tokens=new_tokens, seed=seed)
+    try:
+        subject = Subject(thinker, preset, load, kv=kv, keep=keep, new_tokens=new_tokens, seed=seed)
+    except (RuntimeError, MemoryError) as error:
+        if not lacks_memory(error):
+            raise
+        less = "--frames, --size or --seconds" if load.encoders else "--tokens"
+        raise OutOfMemoryError(f"the prompt does not fit into {device}: lower {less}") from error
     rates = []
 
     def on_round() -> None:

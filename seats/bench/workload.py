@@ -76,6 +76,12 @@ def media_load(preset: Preset, frames: int, width: int, height: int, seconds: fl
         sampling = FrameSampling.for_factor(spec.patch_size * spec.merge_size)
         resized = frame_size(height, width, frames, sampling)
         grid = (frames // spec.temporal_patch_size, resized[0] // spec.patch_size, resized[1] // spec.patch_size)
+    tokens = (math.prod(grid) // spec.merge_size**2 if grid else 0) + 25 * seconds
+    if tokens > _MOST:
+        raise SettingsError(
+            f"{frames:,} frames and {seconds:,.0f} seconds are more than can be laid out: at most {_MOST:,} tokens; "
+            "lower --frames, --size or --seconds"
+        )
     per_grid = seconds / grid[0] if grid else 1.0
     return Load(grid, round(100 * seconds), per_grid, text, encoders=True)
 
@@ -96,6 +102,7 @@ def sequence_of(load: Load, preset: Preset, config: Any) -> Sequence:
     return build_sequence(prompt, rule, grid, load.seconds_per_grid, audio_tokens, reserve=_RESERVE)
 
 
+_MOST = 10_000_000  # tokens of a clip
 _RESERVE = 1024  # positions left for decoding
 
 

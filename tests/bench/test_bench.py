@@ -11,6 +11,7 @@ from seats.bench.build import random_thinker
 from seats.bench.measure import FULL, STOCK, settings_of
 from seats.bench.subject import Subject
 from seats.bench.workload import media_load, token_load
+from seats.errors import OutOfMemoryError
 from seats.inference.attach import attach
 from seats.keep import Setting
 from seats.tokens.layout import Modality
@@ -141,3 +142,15 @@ class _NoTimer:
         import contextlib
 
         return contextlib.nullcontext()
+
+
+@pytest.mark.parametrize(("load", "lower"), [(token_load, "--tokens"), (media_load, "--frames, --size or --seconds")])
+def test_a_prompt_that_does_not_fit_is_told(monkeypatch, load, lower):
+    def full_up(*_, **__):
+        raise MemoryError("Unable to allocate 18.6 GiB")
+
+    monkeypatch.setattr("seats.bench.bench.Subject", full_up)
+    preset = small_preset("qwen2.5-omni")
+    prompt = load(preset, 120, 50, 20) if load is token_load else load(preset, 4, 160, 120, 4.0)
+    with pytest.raises(OutOfMemoryError, match=f"the prompt does not fit into cpu: lower {lower}"):
+        bench(preset, prompt, [FULL], device=CPU, dtype=torch.float32, rounds=1, warmups=0, new_tokens=0)

@@ -57,6 +57,8 @@ def test_a_clip_gets_the_size_the_frame_rule_gives_it():
         (lambda p: token_load(p, 0, 0), "at least one of either"),
         (lambda p: token_load(p, -1, 5), "at least one of either"),
         (lambda p: token_load(p, 5, 5, 3), "at least 10"),
+        (lambda p: media_load(p, 1_000_000, 160, 120, 1.0), "at most 10,000,000 tokens; lower --frames, --size or"),
+        (lambda p: media_load(p, 2, 160, 120, 1e8), "2 frames and 100,000,000 seconds are more than can be laid out"),
         (lambda p: media_load(p, 2, 100, 100, 1.0, 31743), "31743 text tokens: small has room for 31742 beside a clip"),
         (lambda p: media_load(p, 3, 100, 100, 1.0), "even"),
         (lambda p: media_load(p, 4, 100, 100, 0.0), "above 0"),
