@@ -32,6 +32,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.gpu_figures import figures
+from seats.files import replacing
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "benchmarks"
@@ -172,12 +173,9 @@ class Place:
     dry: bool
 
     def record(self, part: Part) -> dict[str, Any] | None:
-        """What was recorded of a part by this command, failures included; else None."""
-        path = self.out / part.file
-        if not path.exists():
-            return None
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return found if found["command"] == ["python", *part.command] else None
+        """What was recorded of a part by this command, failures included; else None, as of a file cut in writing."""
+        found = read_record(self.out / part.file)
+        return found if found is not None and found["command"] == ["python", *part.command] else None
 
     @property
     def kernels(self) -> str:
@@ -192,9 +190,18 @@ class Place:
     def hand_over(self) -> None:
         """All records so far in one file, for machines that give back few."""
         if folder := os.environ.get("OUT"):
-            with tarfile.open(Path(folder) / "gpu-records.tar", "w") as tar:
+            with replacing(Path(folder) / "gpu-records.tar") as beside, tarfile.open(beside, "w") as tar:
                 for path in sorted(self.out.glob("gpu-*.json")):
                     tar.add(path, path.name)
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """None where there is no file, or nothing that `run` wrote in full."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return found if isinstance(found, dict) and found.keys() >= {"command", "exit_code", "result"} else None
 
 
 def place(out: Path, dry: bool) -> Place:
@@ -268,8 +275,8 @@ def run(part: Part, where: Place, limit_s: float = LIMIT_S) -> dict[str, Any]:
         **({"stderr": said} if code else {}),
     }
     where.out.mkdir(parents=True, exist_ok=True)
-    path = where.out / part.file
-    path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    with replacing(where.out / part.file) as beside:  # jobs are ended at any moment
+        beside.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     where.hand_over()
     return record
 

@@ -42,7 +42,13 @@ def main() -> None:
     if len(sys.argv) < 4 or sys.argv[2] != "--":
         sys.exit(__doc__)
     name, command = sys.argv[1], sys.argv[3:]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+        result = json.loads(done.stdout)
+    except OSError as error:
+        sys.exit(f"{command[0]} cannot be run ({error.strerror}); nothing is recorded")
+    except ValueError:
+        sys.exit(f"{command[0]} (exit {done.returncode}) printed no JSON document; nothing is recorded")
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=FOLDER, stdout=subprocess.PIPE, text=True, check=True)
     record = {
         "command": command,
@@ -50,7 +56,7 @@ def main() -> None:
         "commit": commit.stdout.strip(),
         "recorded": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
-        "result": json.loads(done.stdout),
+        "result": result,
     }
     path = FOLDER / f"{name}.json"
     path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

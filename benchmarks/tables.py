@@ -17,7 +17,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.gpu import FAILED, FOLDER, KEEPS, MODELS, ROOT
+from benchmarks.gpu import FAILED, FOLDER, KEEPS, MODELS, ROOT, read_record
 from benchmarks.gpu_figures import figures, times
 
 DOCUMENTS = tuple(
@@ -208,8 +208,11 @@ def speedups() -> str:
 
 def gpu(folder: Path = FOLDER) -> str:
     """Selection + prefill of `seats` on a GPU by model and retention, and the figures that matter of every part."""
-    found = {path.stem.removeprefix("gpu-"): json.loads(path.read_text()) for path in sorted(folder.glob("gpu-*.json"))}
-    done = {name: its for name, its in found.items() if its["result"] and not name.endswith(FAILED)}
+    files = [path for path in sorted(folder.glob("gpu-*.json")) if not path.stem.endswith(FAILED)]
+    found = {path.stem.removeprefix("gpu-"): read_record(path) for path in files}
+    if unread := [f"gpu-{name}.json" for name, its in found.items() if its is None]:
+        sys.exit(f"{folder}: {', '.join(unread)} cannot be read, or only a part: run python benchmarks/gpu.py again")
+    done = {name: its for name, its in found.items() if its and its["result"]}
     if not done:
         return "Not measured yet: `python benchmarks/gpu.py run` on a machine with a GPU makes the records.\n"
     rows = [["selection + prefill, times faster", *(f"{keep} %" for keep in KEEPS)]]

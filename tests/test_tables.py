@@ -43,6 +43,12 @@ def test_a_gpu_record_of_what_broke_the_device_is_left_out(tables, tmp_path):
     assert "Not measured yet" in tables["gpu"](tmp_path)
 
 
+def test_a_gpu_record_that_was_cut_is_named(tables, tmp_path):
+    (tmp_path / "gpu-7b-tokens.json").write_text('{"command": ["py')
+    with pytest.raises(SystemExit, match=r"gpu-7b-tokens\.json cannot be read, or only a part"):
+        tables["gpu"](tmp_path)
+
+
 @pytest.mark.slow
 def test_gpu_records_become_a_table(tables, tmp_path, monkeypatch):
     assert "Not measured yet" in tables["gpu"](tmp_path)

@@ -86,6 +86,32 @@ def test_what_fails_is_recorded_and_told(tmp_path, capsys, monkeypatch):
     assert "to do" in capsys.readouterr().out  # a failure is not done
 
 
+@pytest.mark.parametrize("found", ["", '{"command": ["py', "[1]", "{}"])
+def test_a_record_that_was_cut_in_writing_is_made_anew(tmp_path, capsys, monkeypatch, found):
+    monkeypatch.setattr(gpu, "parts", lambda _: [gpu.Part("short", ("-c", "print(1)"), 1, document=False)])
+    record = tmp_path / "gpu-short.json"
+    record.write_text(found)
+    assert gpu.main(["--dry", "--out", str(tmp_path)]) == 0
+    assert "to do" in capsys.readouterr().out
+    assert gpu.main(["run", "--dry", "--out", str(tmp_path)]) == 0
+    assert json.loads(record.read_text())["result"]["summary"] == "1"
+
+
+def test_an_older_record_stays_until_the_new_one_is_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(gpu, "parts", lambda _: [gpu.Part("short", ("-c", "print(1)"), 1, document=False)])
+    assert gpu.main(["run", "--dry", "--out", str(tmp_path)]) == 0
+    record = tmp_path / "gpu-short.json"
+    before = record.read_text()
+
+    def cut(path, text, **_):
+        path.write_bytes(text.encode()[:20])
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(gpu.Path, "write_text", cut)
+    assert gpu.main(["run", "--dry", "--again", "--out", str(tmp_path)]) == 1
+    assert record.read_text() == before
+
+
 def test_output_that_is_no_document_is_kept_and_a_failure(tmp_path, monkeypatch):
     monkeypatch.setattr(gpu, "parts", lambda _: [gpu.Part("odd", ("-c", "print('{broken')"), 1)])
     assert gpu.main(["run", "--dry", "--out", str(tmp_path)]) == 1
