@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
 
+    from seats.evaluation.borders import Borders, Proposal
     from seats.evaluation.layer_document import Analysis
     from seats.evaluation.layers import Removals
     from seats.evaluation.qa import QAItem
@@ -321,14 +322,23 @@ def _table(analysis: Analysis, wide: bool) -> Table:
 
 def _said(analysis: Analysis) -> Iterator[tuple[str, str]]:
     """Borders and proposal in words, each with a label."""
-    borders, proposal, last = analysis.borders, analysis.proposal, analysis.dependence.num_layers
+    from seats.evaluation.statistics import few_clips
+
+    borders, proposal = analysis.borders, analysis.proposal
     if borders is None or proposal is None:
         yield (
             "layers",
             "no borders: the answers aren't shown to depend on the clip by more than the tolerance; ask more "
             "questions, or ones that need the clip",
         )
-        return
+    else:
+        yield from _said_of(borders, proposal, analysis.dependence.num_layers)
+    if caution := few_clips(len(analysis.dependence.clips), analysis.clips):
+        yield "note", caution
+
+
+def _said_of(borders: Borders, proposal: Proposal, last: int) -> Iterator[tuple[str, str]]:
+    """last: how many layers there are."""
 
     def layers(first: int, until: int) -> str:
         return "none" if first > until else f"{first}" if first == until else f"{first} to {until}"

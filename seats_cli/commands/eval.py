@@ -313,11 +313,17 @@ def _report(found: Results, compared: EvalOptions, output: OutputOptions, out: O
     else:
         show_results(found, by_type=by_type)
     if compared.markdown is not None:
+        from seats.errors import SettingsError
         from seats.evaluation.markdown import markdown
         from seats.files import replacing
 
-        with replacing(compared.markdown) as beside:
-            beside.write_text(markdown(found, by_type=by_type), encoding="utf-8")
+        try:
+            with replacing(compared.markdown) as beside:
+                beside.write_text(markdown(found, by_type=by_type), encoding="utf-8")
+        except OSError as error:
+            raise SettingsError(
+                f"--markdown {compared.markdown} cannot be written ({error.strerror}); choose another place"
+            ) from error
         out.say(f"tables written to {compared.markdown}")
     if compared.plot is not None:
         from seats.evaluation.plot import plot

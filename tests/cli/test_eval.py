@@ -176,6 +176,15 @@ def test_markdown_and_plot_are_written(evaluate: Run, tmp_path: Path) -> None:
     assert "plot.png" in ran.err
 
 
+@pytest.mark.parametrize(("flag", "name"), [("--plot", "full.png"), ("--markdown", "full.md")])
+def test_a_full_disk_is_told_with_the_file(evaluate: Run, tmp_path: Path, flag: str, name: str) -> None:
+    pytest.importorskip("matplotlib")
+    (tmp_path / name).symlink_to("/dev/full")
+    ran = evaluate("--method", "full", flag, tmp_path / name)
+    assert f"{flag} {tmp_path / name} cannot be written (No space left on device)" in ran.line
+    assert "accuracy" in ran.out  # what was measured is shown before
+
+
 def test_clips_and_limit_take_the_first(evaluate: Run) -> None:
     def asked(*flags: object) -> tuple[int, int]:
         said = json.loads(evaluate("--method", "random", "--json", *flags).out)
