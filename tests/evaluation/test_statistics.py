@@ -1,4 +1,5 @@
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -106,6 +107,21 @@ def test_ratio_interval_is_seeded_and_of_clips():
     lost = [f and i % 10 > 0 for f, i in zip(full, grouped, strict=True)]
     by_clip, by_question = (ratio_interval(lost, full, clips) for clips in (grouped, alone))
     assert by_clip[1] - by_clip[0] > 2 * (by_question[1] - by_question[0])
+
+
+def test_resamples_are_those_of_one_draw_and_take_four_bytes_a_clip():
+    rng = np.random.default_rng(3)
+    method, full = (rng.random(1000) < share for share in (0.7, 0.9))
+    drawn = np.random.default_rng(0).multinomial(1000, np.full(1000, 1 / 1000), size=5000)
+    expected = np.quantile((drawn @ method) / (drawn @ full), (0.025, 0.975))
+    del drawn
+    tracemalloc.start()
+    try:
+        found = ratio_interval(list(method), list(full), range(1000))
+        assert tracemalloc.get_traced_memory()[1] < 1.2 * 4 * 5000 * 1000
+    finally:
+        tracemalloc.stop()
+    assert found == pytest.approx(expected, abs=1e-15)
 
 
 def test_resamples_in_which_full_tokens_get_nothing_right_are_left_out():
