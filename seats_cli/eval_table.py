@@ -62,11 +62,12 @@ def _fitting(console: Console, results: Results) -> list[list[Column]]:
 
 
 def _table(columns: list[Column], total_row: str | None = None, narrow: bool = False) -> Table:
-    """narrow: headings, and what is kept, over several lines where there is no room for one."""
+    """narrow: headings, what is kept, and types over several lines where there is no room for one."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
     for column in columns:
         title = one_word_wide(column.title) if narrow else column.title
-        table.add_column(title, justify=column.align, no_wrap=not (narrow and column.title == "keep"))
+        wraps = narrow and column.title in ("keep", "type")  # else columns of figures would make room for a long type
+        table.add_column(title, justify=column.align, no_wrap=not wraps, overflow="fold" if wraps else "ellipsis")
     for cells in zip(*(column.cells for column in columns), strict=True):
         is_total = cells[0] == total_row
         if is_total:

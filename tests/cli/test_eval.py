@@ -104,6 +104,16 @@ def test_nothing_is_cut_on_a_narrow_terminal(
     assert re.search(r"%.* \d+\.\d", row)
 
 
+def test_a_long_type_costs_no_column(evaluate: Run, questions: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    questions.write_text(questions.read_text().replace('"colour"', f'"{"x" * 120}"'))
+    monkeypatch.setenv("COLUMNS", "50")
+    out = evaluate("--method", "random").out
+    assert re.search(r"^type +10% +questions$", out, re.MULTILINE)
+    assert re.search(r"^person +\d+\.\d +1$", out, re.MULTILINE)
+    assert out.count("x") >= 120
+    assert "\u2026" not in out
+
+
 def test_json_is_one_document(evaluate: Run) -> None:
     ran = evaluate("--method", "all", "--keep", "35%", "--json", "--quiet")
     assert ran.code == 0, ran.err
