@@ -100,7 +100,7 @@ class _Table:
 
     def _of(self, columns: list[tuple[str, list[str]]], title: str) -> Table:
         made = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", title_style="dim")
-        made.add_column("", no_wrap=True)
+        made.add_column("", overflow="fold")  # takes several lines where not even one column fits beside it
         for name, _ in columns:
             made.add_column(name, justify="right", no_wrap=True)
         for index, label in enumerate(self.labels):

@@ -166,3 +166,18 @@ def test_a_table_breaks_no_word_and_loses_no_column_in_a_pipe(monkeypatch, capsy
     assert {"divprune-om", "12.5%"} <= words
     assert narrow.count("divprune-om 12.5%") == 6  # each of the three goes on once
     assert narrow.count("time, median") == narrow.count("times faster than full tokens") == 1
+
+
+def test_a_long_label_takes_no_room_from_figures(monkeypatch, capsys):
+    from seats_cli.consoles import OutputConsole
+    from seats_cli.measurements import tables
+
+    spread = {"median": 123.4, "low": 123.4, "high": 123.4}
+    row = {"label": "visionzip-om video 30% audio 50%", "error": None, "latency_ms": {"prefill": spread}}
+    monkeypatch.setenv("COLUMNS", "40")
+    OutputConsole().print(tables({"rows": [row]}))
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 40
+    assert "\u2026" not in out
+    assert "123 ms" in out
+    assert {"visionzip-om", "50%"} <= set(out.split())
