@@ -16,7 +16,6 @@ from seats_cli.command import command
 from seats_cli.measuring import TIME_LIMIT, ComparedOptions, check_methods, kept, retentions, show, telling
 from seats_cli.options import (
     CLIP,
-    QUESTION,
     AnswerOptions,
     ClipOptions,
     ModelOptions,
@@ -24,6 +23,7 @@ from seats_cli.options import (
     SelectionOptions,
     flag,
     option,
+    parse_question,
     share,
     system_in,
 )
@@ -34,6 +34,7 @@ from seats_cli.usage import WrongUsage
 
 ORDER = 70
 _RUN = "Measurement"
+_QUESTION = "What happens in this clip?"
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,15 @@ def profile(
     memory: FitOptions,
     output: OutputOptions,
     context: typer.Context,
-    question: Annotated[str, QUESTION] = "What happens in this clip?",
+    question: Annotated[
+        str,
+        typer.Argument(
+            help=f"What to ask, in quotes (default {_QUESTION!r}).",
+            metavar="QUESTION",
+            show_default=False,
+            parser=parse_question,
+        ),
+    ] = _QUESTION,
 ) -> None:
     """Measure time by step, FLOPs and memory of methods against full tokens, on one clip, in alternation.
 

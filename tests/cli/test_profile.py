@@ -1,6 +1,7 @@
 """`seats profile` on a clip from disk."""
 
 import json
+import re
 
 import pytest
 
@@ -48,6 +49,11 @@ def test_methods_are_measured_against_full_tokens(folder, capsys):
     for row in (seats, full):
         assert row["latency_ms"]["first_token"]["low"] > row["latency_ms"]["selection_and_prefill"]["low"]
         assert row["memory_bytes"]["peak_device"] > 2**20 > row["memory_bytes"]["kv_cache"] > 0
+
+
+def test_the_question_that_is_asked_without_one_is_told(capsys):
+    assert run(["profile", "--help"]) == 0
+    assert "(default 'What happens in this clip?')" in " ".join(re.findall(r"[^\s│]+", capsys.readouterr().out))
 
 
 def test_an_unknown_method_is_refused_before_the_clip_is_read(folder, capsys):
