@@ -8,7 +8,7 @@ from typing import Any
 from seats.errors import SettingsError
 from seats.evaluation.borders import Borders
 from seats.evaluation.layer_document import Analysis
-from seats.evaluation.plot import check_plot
+from seats.evaluation.plot import check_plot, subject
 from seats.files import marked, replacing
 
 # Okabe & Ito's colours; line style and marker tell the curves apart without them.
@@ -50,9 +50,10 @@ def plot_layers(analysis: Analysis, path: Path) -> None:
     axes.set_xlabel("removed after decoder layer (0: before the first)")
     axes.set_ylabel("right answers, %")
     axes.set_title(
-        f"{analysis.model} on {analysis.benchmark}\n{analysis.size}; bands: 95 % intervals",
+        f"{subject(analysis.model, analysis.benchmark)}\n{analysis.size}; bands: 95 % intervals",
         fontsize=11,
         pad=20,
+        parse_math=False,  # names of files may hold dollar signs
     )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=15))
     axes.grid(color="#e4e4e4", linewidth=0.6)

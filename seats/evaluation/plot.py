@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -47,8 +48,9 @@ def plot(results: Results, path: Path) -> None:
     axes.set_xlabel("FLOPs of selection + prefill, % of those of full tokens")
     axes.set_ylabel("right answers, %")
     axes.set_title(
-        f"{results.model} on {results.benchmark}\n{results.size}, 95 % intervals",
+        f"{subject(results.model, results.benchmark)}\n{results.size}, 95 % intervals",
         fontsize=11,
+        parse_math=False,  # names of files may hold dollar signs
     )
     axes.grid(color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
@@ -63,6 +65,11 @@ def plot(results: Results, path: Path) -> None:
             figure.savefig(beside, format=kind, metadata=marked(kind))
     except OSError as error:
         raise SettingsError(f"--plot {path} cannot be written ({error.strerror}); choose another place") from error
+
+
+def subject(model: str, benchmark: str) -> str:
+    """What a picture is about: over several lines where paths are long, as it is not to run out of the picture."""
+    return textwrap.fill(f"{model} on {benchmark}", 70)
 
 
 def _full_line(axes: Any, full: SettingResult | None) -> list[Any]:

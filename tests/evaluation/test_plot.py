@@ -1,8 +1,12 @@
 import sys
+from dataclasses import replace
 
 import pytest
 
 from seats.errors import SettingsError
+from seats.evaluation.layer_document import Analysis
+from seats.evaluation.layer_plot import plot_layers
+from seats.evaluation.layers import WHAT, Dependence
 from seats.evaluation.plot import _styles, check_plot, plot
 from tests.evaluation.made import made
 
@@ -72,6 +76,39 @@ def test_every_method_is_in_the_picture(tmp_path):
 
     plot(made(answers, "abab"), tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("layers", [False, True])
+def test_names_of_files_are_written_as_they_are_and_inside_the_picture(tmp_path, monkeypatch, layers):
+    pytest.importorskip("matplotlib")
+    import matplotlib
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    titles, drawn, set_title, save = [], [], Axes.set_title, Figure.savefig
+
+    def keep_title(axes, *args, **more):
+        titles.append(set_title(axes, *args, **more))
+
+    def measure(figure, *args, **more):
+        save(figure, *args, **more)
+        drawn.append((titles[0].get_window_extent(), figure.bbox))
+
+    monkeypatch.setattr(Axes, "set_title", keep_title)
+    monkeypatch.setattr(Figure, "savefig", measure)
+    name = f"/data/$_^{{$/{'long-folder/' * 12}set.jsonl"
+    path = tmp_path / "plot.svg"
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        if layers:
+            curve = {layer: (layer > 0, True) for layer in range(5)}
+            found = Dependence(4, 2, 0, ("a", "b"), dict.fromkeys(WHAT, curve))
+            plot_layers(Analysis(name, "a-model", found, 0.05, None, None), path)
+        else:
+            plot(replace(made({"full": "11"}, "ab"), benchmark=name), path)
+    assert "a-model on /data/$_^{$/long-folder/" in path.read_text()
+    ((title, whole),) = drawn
+    assert whole.x0 <= title.x0 < title.x1 <= whole.x1
+    assert title.y1 <= whole.y1
 
 
 def test_a_full_disk_leaves_the_older_picture(tmp_path, monkeypatch):
