@@ -25,6 +25,8 @@ from seats.models.omni import OmniModel
 from seats.models.signals import EncoderWants
 
 Load = Callable[[Path], Clip]
+_FAILURES = (SeatsError, torch.OutOfMemoryError, MemoryError)
+"""Of a clip or a question; the others go on."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def answer_clip(model: OmniModel, evaluation: Evaluation, work: ClipWork, load: 
     wants = {methods[setting].wants for asked in work.asked for setting in asked.settings}
     try:
         encoded = encode_clip(model, load(work.clip), wants, StepTimer(model.thinker.device))
-    except (SeatsError, torch.OutOfMemoryError) as error:
+    except _FAILURES as error:
         for asked in work.asked:
             for setting in asked.settings:
                 yield _row(evaluation, work, asked, setting, status="failed", reason=_line(error))
@@ -141,7 +143,7 @@ def _answer(
         if method.wants not in prompts:
             reserve = asking.decoding.max_new_tokens
             prompts[method.wants] = build_prompt(model, encoded, item.prompt, asking.system, reserve, method.wants)
-    except (SeatsError, torch.OutOfMemoryError) as error:
+    except _FAILURES as error:
         return {"status": "failed", "reason": _line(error)}
     try:
         made = generate(model, prompts[method.wants], method, asking.decoding, timer, asking.kv)
@@ -186,4 +188,5 @@ def _row(evaluation: Evaluation, work: ClipWork, asked: Asked, setting: Setting,
 
 
 def _line(error: BaseException) -> str:
-    return printable_path(" ".join(str(error).split()))
+    said = " ".join(str(error).split())
+    return printable_path(said) or "memory ran out"  # as MemoryError says nothing

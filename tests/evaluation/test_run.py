@@ -202,6 +202,16 @@ def test_a_device_without_memory_fails_the_clip(model, monkeypatch):
     assert (row.status, row.reason) == ("failed", "CUDA out of memory")
 
 
+def test_a_machine_without_memory_fails_the_clip(model):
+    def load(path):
+        if path == CLIP:
+            raise MemoryError
+        return load_clip(path, sampling=model.sampling, end_s=2.0)
+
+    rows = run(model, [item(1), item(2, OTHER)], evaluation(model, ("full",)), load)
+    assert [(row.status, row.reason) for row in rows] == [("failed", "memory ran out"), ("answered", "")]
+
+
 def test_methods_are_set_up_once(model, monkeypatch):
     ready = evaluation(model, ("full", "random"))
     monkeypatch.setattr(Random, "for_model", classmethod(lambda *_: pytest.fail("set up again")))
