@@ -300,6 +300,19 @@ def need_decoder(stream: Any, path: Path, kind: str) -> None:
         raise MediaError(f"{path}: no decoder for its {kind}; convert it to mp4 (H.264 and AAC)")
 
 
+def channels_of(stream: Any) -> int:
+    """Return how many channels a sound stream has, 0 if unknown. To be called before anything of it is decoded.
+
+    The decoder is told no more than that: where each channel is heard makes no difference here, and PyAV 18 frees
+    channels in an order of their own (7.1 in CAF and AIFF, labelled ones in MOV and MXF) once for each owner, which
+    aborts the process. It leaves the order that is replaced here to the object that was asked for it.
+    """
+    channels = int(stream.codec_context.layout.nb_channels)
+    if channels:
+        stream.codec_context.layout = f"{channels} channels"
+    return channels
+
+
 def pixel_aspect(container: InputContainer, stream: Any) -> float:
     """Return the width of a video's pixels by their height, as stored: 1 but for DVDs, DV tapes and the like."""
     name, aspect = container.format.name, float(stream.sample_aspect_ratio or 1)

@@ -186,4 +186,4 @@ def _audio_info(stream: Any) -> AudioInfo:
     context = stream.codec_context
     if context is None:
         return AudioInfo("unknown", 0, 0)
-    return AudioInfo(context.name, context.sample_rate or 0, context.layout.nb_channels)
+    return AudioInfo(context.name, context.sample_rate or 0, media.channels_of(stream))
