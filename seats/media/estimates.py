@@ -16,7 +16,7 @@ _MOST_ID3_TAGS = 10
 
 
 def is_estimated(path: Path, container: Any) -> bool:
-    """Return whether the container's length is FFmpeg's guess from the bit rate at the beginning, or a timestamp.
+    """Return whether the container's length is FFmpeg's guess from the bit rate at the beginning, or no time at all.
 
     A variable bit rate, and quiet or loud beginnings, make such a length wrong by any factor. In Ogg it is the last
     timestamp of Opus, even if the first one isn't 0, as in what was recorded from a broadcast.
@@ -25,6 +25,9 @@ def is_estimated(path: Path, container: Any) -> bool:
         return (container.start_time or 0) > 0
     if media.length_is_wrapped(container):
         return True
+    if container.format.name == "ivf":  # the number of pictures, which FFmpeg takes for one of ticks
+        stream = container.streams.video[0]
+        return bool(stream.guessed_rate is None or stream.guessed_rate * stream.time_base != 1)
     if container.format.name == "mp3":
         return not _mp3_says_length(path)
     return container.format.name in _BARE_FORMATS

@@ -245,6 +245,18 @@ def test_the_bit_rate_of_raw_mpeg_pictures_says_no_length(tmp_path):
     assert numbers(load_clip(path, start_s=2.0).video)[0] == pytest.approx(50, abs=1)
 
 
+def test_the_number_of_pictures_in_an_ivf_is_no_length(tmp_path):
+    """FFmpeg takes it for a number of ticks, which are milliseconds or less where the rate varies."""
+    path = write_clip(tmp_path / "call.ivf", pts_ms=list(range(0, 4000, 40)), frames=100, codec="libvpx", size=(64, 48))
+    _lasts(path, 4.0)
+    assert numbers(load_clip(path, start_s=2.0).video)[0] == pytest.approx(50, abs=1)
+    whole = write_clip(tmp_path / "whole.ivf", frames=100, rate=25, codec="libvpx", size=(64, 48))
+    _lasts(whole, 4.0)
+    cut = tmp_path / "cut.ivf"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    assert any("of 4.0 s could be read" in note for note in load_clip(cut).notes)
+
+
 @pytest.mark.parametrize("cover_bytes", [0, 20_000])
 def test_an_mp3_that_says_its_length_is_believed(tmp_path, cover_bytes):
     path = write_clip(tmp_path / "tagged.mp3", sound=tone(20.0, 44_100), sound_rate=44_100, sound_codec="libmp3lame")
