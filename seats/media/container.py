@@ -267,6 +267,8 @@ def packets(container: InputContainer, stream: Any, deadline: Deadline) -> Itera
                         packet.pts, packet.dts = _unwrapped(packet.pts), _unwrapped(packet.dts)
                     yield packet
             return
+        except IndexError:  # PyAV's at the file's end, where streams were found that the beginning did not tell of
+            return
         except (av.error.ExitError, av.error.TimeoutError):
             raise deadline.error() from None
         except (av.error.FFmpegError, OSError):

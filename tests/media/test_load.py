@@ -240,6 +240,23 @@ def test_an_mp4_without_its_index_is_refused(clips, plain_clip):
         load_clip(cut)
 
 
+def test_streams_that_the_beginning_does_not_tell_of(clips):
+    """A recording goes on with more streams: PyAV looks for them at the end of the file where it does not list them."""
+    first = {"frames": 60, "rate": 25, "size": (64, 48)}
+    second = first | {
+        "video_start_s": 2.4,
+        "video_streams": 3,
+        "sound": [tone(2.4)] * 4,
+        "sound_start_s": 2.4,
+        "container_options": {"mpegts_start_pid": "600", "mpegts_pmt_start_pid": "700"},
+    }
+    path = clips / "goes-on.ts"
+    parts = [write_clip(clips / f"part{at}.ts", **how).read_bytes() for at, how in enumerate((first, second))]
+    path.write_bytes(b"".join(parts))
+    assert numbers(load_clip(path).video)[0] == 0
+    assert probe(path).video_streams == 1
+
+
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.timeout(60)
 def test_random_damage_never_crashes_or_hangs(clips, plain_clip, seed, capfd):
