@@ -184,11 +184,15 @@ def duration_of(container: InputContainer) -> float | None:
     """Return the length the header announces, seconds, or None.
 
     What FFmpeg's libraries give is counted from the first timestamp, but in Matroska, where it is what writers put
-    there: most the last timestamp.
+    there: most the last timestamp. That is also what ASF (WMV, WMA) says of the file, which they take for the length of
+    each stream.
     """
     if not container.duration or container.duration < 0:
         return None
     length, start = container.duration / av.time_base, start_of(container)
+    if container.format.name == "asf":
+        end = max((float(s.duration * s.time_base) for s in container.streams if s.duration), default=0.0)
+        return end - start if end > start else None
     return length - start if "matroska" in container.format.name and 0 < start < length else length
 
 

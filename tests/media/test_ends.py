@@ -257,6 +257,14 @@ def test_the_number_of_pictures_in_an_ivf_is_no_length(tmp_path):
     assert any("of 4.0 s could be read" in note for note in load_clip(cut).notes)
 
 
+@pytest.mark.parametrize(("pictures_s", "sound_s", "lasts_s"), [(0.0, 0.8, 4.8), (5.0, 5.0, 4.0), (5.0, 5.5, 4.5)])
+def test_a_windows_media_file_whose_clock_or_sound_begins_late(tmp_path, pictures_s, sound_s, lasts_s):
+    """Its header says when it ends, which FFmpeg takes for a length and counts from each stream's first timestamp."""
+    late = {"video_start_s": pictures_s, "sound_start_s": sound_s, "sound_codec": "libmp3lame", "sound_rate": 44_100}
+    path = tmp_path / "late.wmv"
+    _lasts(write_clip(path, frames=100, rate=25, size=(64, 48), codec="wmv2", sound=tone(4.0, 44_100), **late), lasts_s)
+
+
 @pytest.mark.parametrize("cover_bytes", [0, 20_000])
 def test_an_mp3_that_says_its_length_is_believed(tmp_path, cover_bytes):
     path = write_clip(tmp_path / "tagged.mp3", sound=tone(20.0, 44_100), sound_rate=44_100, sound_codec="libmp3lame")
