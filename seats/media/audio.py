@@ -10,6 +10,7 @@ from typing import Any
 import av.error
 import numpy as np
 import soxr
+from av.audio.plane import AudioPlane
 
 from seats.errors import MediaError
 from seats.media import container as media
@@ -29,6 +30,7 @@ _PREROLL_S = 1.0
 _LONG_GAP_S = 10.0
 # The mix of channels that is quieter than them by this factor of power (40 dB) is told, by one frame in so many.
 _CANCELLED, _LISTENED = 1e-4, 8
+_SAMPLES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
 # Resampling in pieces of this length keeps Python out of the way, seconds.
 _PIECE_S = 1.0
 
@@ -153,7 +155,10 @@ class _Mixer:
         """float32 `[N]`, at the frame's rate."""
         self.frames += 1
         self.source_rate, self.channels = frame.sample_rate, frame.layout.nb_channels
-        parts = to_channels(frame)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is counted below
+            return self._mixed(to_channels(frame))
+
+    def _mixed(self, parts: np.ndarray) -> np.ndarray:
         samples: np.ndarray = parts[0] if len(parts) == 1 else parts.mean(axis=0)  # as librosa.to_mono takes it
         if len(parts) > 1 and self.frames % _LISTENED == 1:
             self._channels_power += float(np.vdot(parts, parts)) / len(parts)
@@ -191,9 +196,13 @@ def _then_none(packets: Any) -> Any:
 
 def to_channels(frame: Any) -> np.ndarray:
     """Return an audio frame as float32 `[channels, N]` in [-1, 1]."""
-    samples = frame.to_ndarray()
-    if not frame.format.is_planar:
-        samples = samples.reshape(-1, frame.layout.nb_channels).T
+    channels, kind = frame.layout.nb_channels, _SAMPLES[frame.format.packed.name]
+    # PyAV's to_ndarray and planes take what lies behind the last of eight planes and more for another one
+    plane: Any = AudioPlane
+    if frame.format.is_planar:
+        samples = np.stack([np.frombuffer(plane(frame, at), kind, frame.samples) for at in range(channels)])
+    else:
+        samples = np.frombuffer(plane(frame, 0), kind, frame.samples * channels).reshape(-1, channels).T
     if samples.dtype == np.uint8:
         return (samples.astype(np.float32) - 128) / 128
     if np.issubdtype(samples.dtype, np.integer):

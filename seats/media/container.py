@@ -191,7 +191,8 @@ def duration_of(container: InputContainer) -> float | None:
         return None
     length, start = container.duration / av.time_base, start_of(container)
     if container.format.name == "asf":
-        end = max((float(s.duration * s.time_base) for s in container.streams if s.duration), default=0.0)
+        ends = [float(s.duration * s.time_base) for s in container.streams if s.duration and s.time_base]
+        end = max(ends, default=0.0)
         return end - start if end > start else None
     return length - start if "matroska" in container.format.name and 0 < start < length else length
 

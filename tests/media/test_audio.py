@@ -91,25 +91,50 @@ import sys
 from seats.media import load_clip, probe
 for path in sys.argv[1:]:
     info, audio = probe(path).audio, load_clip(path).audio
-    print(info.channels, audio.channels, len(audio.waveform), round(float(audio.waveform.max()), 3))
+    loudness = float(audio.waveform[8_000:40_000].mean())
+    print(info.channels, audio.channels, round(audio.seconds, 1), round(loudness, 2))
 """
 
 
-def test_channels_in_an_order_of_their_own_are_heard(clips):
-    """PyAV 18 frees such an order of channels twice: the process was aborted, of which nothing can be caught."""
-    paths = [clips / "eight.caf", clips / "eight.aiff"]
-    for path in paths:
-        with av.open(str(path), "w") as out:
-            stream = out.add_stream("pcm_s16be", rate=16_000, layout="7.1")
-            for second in range(3):
-                samples = np.full((1, 8 * 16_000), 8_192, np.int16)
-                frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="7.1")
-                frame.sample_rate, frame.pts, frame.time_base = 16_000, second * 16_000, Fraction(1, 16_000)
-                out.mux(stream.encode(frame))
-            out.mux(stream.encode())
-    command = [sys.executable, "-c", _HEARD_BY_ANOTHER_PROCESS, *paths]
+@pytest.mark.parametrize(
+    ("name", "codec", "layout", "channels"),
+    [
+        ("order-of-its-own.caf", "pcm_s16be", "7.1", 8),
+        ("order-of-its-own.aiff", "pcm_s16be", "7.1", 8),
+        ("eight-planes.mp4", "aac", "7.1", 8),
+        ("eight-planes.wv", "wavpack", "7.1", 8),
+        ("sixteen-planes.wv", "wavpack", "hexadecagonal", 16),
+        ("64-bits.mka", "pcm_s64le", "stereo", 2),
+    ],
+)
+def test_many_channels_and_bits_are_heard(clips, name, codec, layout, channels):
+    """In a process of its own: PyAV frees an order of channels twice and reads past the last of eight planes, of which
+    nothing can be caught."""
+    with av.open(str(clips / name), "w") as out:
+        stream = out.add_stream(codec, rate=16_000, layout=layout)
+        for block in range(48):
+            samples = np.full((1, 1_000 * channels), 0.25, np.float32)
+            frame = av.AudioFrame.from_ndarray(samples, format="flt", layout=layout)
+            frame.sample_rate, frame.pts, frame.time_base = 16_000, block * 1_000, Fraction(1, 16_000)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode())
+    command = [sys.executable, "-c", _HEARD_BY_ANOTHER_PROCESS, clips / name]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout.splitlines()) == (0, 2 * ["8 8 48000 0.25"]), done.stderr
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{channels} {channels} 3.0 0.25\n", "")
+
+
+def test_samples_too_large_are_taken_without_a_word(clips, capfd, recwarn):
+    sound = np.full((2, 48_000), 0.25)
+    sound[:, 24_000:24_010] = 1e300
+    with av.open(str(clips / "too-large.mka"), "w") as out:
+        stream = out.add_stream("pcm_f64le", rate=48_000, layout="stereo")
+        frame = av.AudioFrame.from_ndarray(sound.T.reshape(1, -1), format="dbl", layout="stereo")
+        frame.sample_rate = 48_000
+        out.mux(stream.encode(frame))
+    clip = load_clip(clips / "too-large.mka")
+    assert "10 samples of the sound not a number, replaced by silence" in clip.notes
+    assert clip.audio.waveform[1_000:7_000] == pytest.approx(0.25, abs=1e-3)
+    assert (capfd.readouterr(), recwarn.list) == (("", ""), [])
 
 
 def test_long_sound_is_not_cut(clips):
