@@ -77,7 +77,7 @@ def load_clip(
         raise MediaError(f"{path}: has no {missing}, and its {other} is not to be used; allow the {other}")
     notes = stream_notes(len(videos), len(audios), use_video, use_audio)
     duration = promise.file_s if promise.file_s is not None else count_duration(path, deadline)
-    check_start(path, start, duration)
+    check_start(path, start, duration, deadline)
     end = math.inf if end_s is None else end_s
     video, audio, more, ends = _decode_both(
         path,
@@ -133,9 +133,13 @@ def checked_range(start_s: float | None, end_s: float | None) -> float:
     return start
 
 
-def check_start(path: Path, start_s: float, duration_s: float | None) -> None:
-    """Raise MediaError where a file of `duration_s` seconds, None where unknown, ends before the start."""
-    if duration_s is not None and start_s >= duration_s:
+def check_start(path: Path, start_s: float, duration_s: float | None, deadline: media.Deadline | None = None) -> None:
+    """Raise MediaError where a file ends before the start. duration_s: what its header says, seconds, None for nothing;
+    it is not believed without a look at the packets."""
+    if duration_s is None or start_s < duration_s:
+        return
+    duration_s = max(duration_s, count_duration(path, deadline or media.Deadline(None, path)) or 0.0)
+    if start_s >= duration_s:
         raise MediaError(
             f"{path}: lasts {duration_s:.2f} s, so nothing begins at {start_s:g} s; choose an earlier start"
         )

@@ -245,6 +245,20 @@ def test_the_bit_rate_of_raw_mpeg_pictures_says_no_length(tmp_path):
     assert numbers(load_clip(path, start_s=2.0).video)[0] == pytest.approx(50, abs=1)
 
 
+def test_a_part_behind_the_end_that_the_header_names_is_read(tmp_path):
+    path = write_clip(tmp_path / "says-less.mkv", frames=300, rate=25, size=(64, 48), gop=25)
+    data = path.read_bytes()
+    place = data.index(b"\x44\x89\x88") + 3  # the element of the length, eight bytes
+    assert struct.unpack(">d", data[place : place + 8]) == (12_000.0,)
+    path.write_bytes(data[:place] + struct.pack(">d", 3_000.0) + data[place + 8 :])
+    assert probe(path).duration_s == pytest.approx(3.0)
+    assert numbers(load_clip(path, start_s=8.0).video)[0] == 200
+    assert take(read_clip(path), FrameSampling(), start_s=8.0).frames == 8
+    for reading in (load_clip, lambda path, start_s: take(read_clip(path), FrameSampling(), start_s=start_s)):
+        with pytest.raises(MediaError, match=r"lasts 12\.00 s"):
+            reading(path, start_s=13.0)
+
+
 def test_the_number_of_pictures_in_an_ivf_is_no_length(tmp_path):
     """FFmpeg takes it for a number of ticks, which are milliseconds or less where the rate varies."""
     path = write_clip(tmp_path / "call.ivf", pts_ms=list(range(0, 4000, 40)), frames=100, codec="libvpx", size=(64, 48))
