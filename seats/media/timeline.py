@@ -134,8 +134,9 @@ def _read(path: Path, end_s: float, deadline: media.Deadline, *, sought_s: float
                     del ticks[latest:], keys[latest:], lengths[latest:]
                     break
                 latest = len(ticks) - 1
-            # no later packet can hold a picture shown before its own decoding time
-            if packet.dts is not None and packet.dts > stop and not missing:
+            # No later packet can hold a picture shown before its own decoding time. Those that an edit list leaves out
+            # have times of their own: what leads up to its next part may be later than that part.
+            if packet.dts is not None and packet.dts > stop and not missing and not packet.is_discard:
                 break
         rates = tuple(float(rate) for rate in (stream.average_rate, stream.guessed_rate) if rate)
     packet_ticks = np.asarray(ticks, dtype=np.int64)

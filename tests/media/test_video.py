@@ -1,5 +1,6 @@
 """The frames taken are the right ones."""
 
+import struct
 import threading
 from collections import Counter
 from time import sleep
@@ -277,6 +278,24 @@ def test_a_film_that_was_trimmed_begins_at_its_cut(clips):
         start = 0.0 if video is clip.video else 6.0
         assert numbers(video)[0] == 45 + 30 * start
         assert video.times == pytest.approx([(number - 45) / 30 - start for number in numbers(video)], abs=0.0011)
+
+
+def test_a_film_that_was_put_together_by_an_edit_list_is_whole(clips):
+    """Packets that lead up to a later part are left out, and decoded long after the pictures that follow are shown."""
+    path = write_clip(clips / "edited.mp4", frames=300, rate=30, gop=300)
+    data = bytearray(path.read_bytes())
+    parts = [(0, 1_000), (6, 1_000), (3, 2_000)]  # from which second, for how many milliseconds
+    entries = b"".join(struct.pack(">IiI", lasts, second * 15_360, 65_536) for second, lasts in parts)
+    for name in (b"moov", b"trak", b"edts", b"elst"):  # each is in the one before, at the file's end
+        at = data.rindex(name) - 4
+        data[at : at + 4] = (int.from_bytes(data[at : at + 4]) + 24).to_bytes(4)
+    list_at = data.rindex(b"elst") + 8
+    data[list_at : list_at + 16] = struct.pack(">I", 3) + entries
+    path.write_bytes(data)
+    for end, stored in ((None, [0, 0.56, 6.12, 6.7, 3.26, 3.83, 4.4, 4.97]), (2.5, [0, 0.83, 6.67, 3.5])):
+        clip = load_clip(path, end_s=end, use_audio=False)
+        assert clip.notes == ()
+        assert numbers(clip.video) == pytest.approx([30 * at for at in stored], abs=1)
 
 
 def test_settings_reach_the_frames(plain_clip):
