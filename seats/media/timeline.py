@@ -16,6 +16,7 @@ import numpy as np
 from seats.media import container as media
 from seats.media.clock import FALL_S, LONGEST_PAUSE_S, Clock
 from seats.media.sampling import FrameSampling, smart_nframes
+from seats.units import counted
 
 # A seek is only worth it (and its small risk only taken) this far into a file, seconds.
 _SEEK_FROM_S = 5.0
@@ -45,6 +46,7 @@ class Timeline:
         sought_s: Where to seek before reading the packets, seconds from the file's start; None for no seek.
         restart_s: Where the stream's clock begins anew, seconds from the file's start; nothing behind it is listed.
             None if it doesn't.
+        wild: Timestamps that are more than a day from most, and not listed: they are wrong.
     """
 
     ticks: np.ndarray
@@ -56,6 +58,7 @@ class Timeline:
     timestamped: bool
     sought_s: float | None
     restart_s: float | None = None
+    wild: frozenset[int] = frozenset()
 
     @property
     def notes(self) -> list[str]:
@@ -63,6 +66,8 @@ class Timeline:
         notes = []
         if not self.timestamped and len(self.times) > 1:
             notes.append(f"the video has no timestamps; {1 / self.last_s:g} frames per second assumed")
+        if self.wild:
+            notes.append(f"{counted(len(self.wild), 'picture')} with a wrong timestamp left out")
         if self.restart_s is not None:
             notes.append(
                 f"the clock of the pictures restarts at {self.restart_s:.1f} s; only the part before it is used"
@@ -113,7 +118,7 @@ def _read(path: Path, end_s: float, deadline: media.Deadline, *, sought_s: float
     ticks: list[int] = []
     keys: list[bool] = []
     lengths: list[int] = []
-    missing = 0
+    missing = past = 0
     clock, latest, restarted = Clock(), 0, False
     with media.open_media(path, deadline) as container:
         stream = media.video_streams(container)[0]
@@ -136,14 +141,19 @@ def _read(path: Path, end_s: float, deadline: media.Deadline, *, sought_s: float
                 latest = len(ticks) - 1
             # No later packet can hold a picture shown before its own decoding time. Those that an edit list leaves out
             # have times of their own: what leads up to its next part may be later than that part.
-            if packet.dts is not None and packet.dts > stop and not missing and not packet.is_discard:
+            past = past + 1 if packet.dts is not None and packet.dts > stop and not packet.is_discard else 0
+            if past == 2 and not missing:  # one alone may be a wrong timestamp
                 break
         rates = tuple(float(rate) for rate in (stream.average_rate, stream.guessed_rate) if rate)
     packet_ticks = np.asarray(ticks, dtype=np.int64)
     # the guess knows what raw streams say inside; the average is a constant for them
     frame_s = 1 / rates[-1] if rates else 0.04
     timestamped = missing <= _FEW_MISSING * len(ticks)
+    wild: list[int] = []
     if timestamped:
+        apart = _apart(packet_ticks, LONGEST_PAUSE_S / seconds)
+        wild = packet_ticks[apart].tolist()
+        packet_ticks[apart] = NO_PICTURE
         shown = np.unique(packet_ticks[packet_ticks != NO_PICTURE])
         times = shown * float(base) - origin
     else:
@@ -160,7 +170,20 @@ def _read(path: Path, end_s: float, deadline: media.Deadline, *, sought_s: float
         timestamped=timestamped,
         sought_s=sought_s,
         restart_s=float(times[-1]) + last_s if restarted and len(times) else None,
+        wild=frozenset(wild),
     )
+
+
+def _apart(ticks: np.ndarray, longest: float) -> np.ndarray:
+    """Return bool `[P]`: which timestamps, int64 `[P]`, lie apart from most by a step of more than `longest`."""
+    order = np.argsort(ticks, kind="stable")
+    order = order[ticks[order] != NO_PICTURE]
+    apart = np.zeros(len(ticks), dtype=bool)
+    if len(order):
+        # in floats: damaged timestamps differ by more than 64 bits hold
+        group = np.cumsum(np.diff(ticks[order].astype(float), prepend=float(ticks[order[0]])) > longest)
+        apart[order] = group != np.bincount(group).argmax()
+    return apart
 
 
 def choose_frames(

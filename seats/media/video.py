@@ -246,7 +246,7 @@ def _decode(
         previous = None
         for number, frame in enumerate(produced):
             tick = frame.pts if timeline.timestamped else number
-            if tick is None:
+            if tick is None or tick in timeline.wild:
                 continue
             while not frames.done and tick > frames.wanted[frames.taken]:
                 if leave_out:

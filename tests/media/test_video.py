@@ -298,6 +298,24 @@ def test_a_film_that_was_put_together_by_an_edit_list_is_whole(clips):
         assert numbers(clip.video) == pytest.approx([30 * at for at in stored], abs=1)
 
 
+@pytest.mark.parametrize("at", [40, 99])
+@pytest.mark.parametrize("end", [None, 3.0])
+def test_a_single_wild_timestamp_takes_no_other_picture_along(clips, at, end):
+    """In a file that says the timestamp of each picture once, and nothing to check it against."""
+    path = write_clip(clips / "wild.ivf", frames=100, rate=25, codec="libvpx", size=(64, 48))
+    data, place = bytearray(path.read_bytes()), 32
+    for _ in range(at):  # 32 bytes of header, then of each picture: its size, 4 bytes, its timestamp, 8, and itself
+        place += 12 + int.from_bytes(data[place : place + 4], "little")
+    data[place + 10] = 1  # 2**48 ticks
+    path.write_bytes(data)
+    clip = load_clip(path, end_s=end)
+    seen = numbers(clip.video)
+    assert (seen[0], len(seen)) == (0, 8 if (at, end) == (40, None) else 6)
+    assert seen[-1] == pytest.approx(98 if end is None else 75, abs=1)
+    assert clip.duration_s == pytest.approx(4.0, abs=0.05)
+    assert "1 picture with a wrong timestamp left out" in clip.notes
+
+
 def test_settings_reach_the_frames(plain_clip):
     sampling = FrameSampling(fps=1, max_frames=6, factor=32, min_pixels=4 * 32 * 32, max_pixels=16 * 32 * 32)
     video = _video(plain_clip, sampling=sampling)
