@@ -29,6 +29,8 @@ _TITLES_IN_ANY_CHARACTERS: dict[str, Any] = (
 )
 # Formats whose header has a length for each stream. To the streams of others FFmpeg may give that of the whole file.
 _STREAM_LENGTH_FORMATS = {"mov", "avi"}
+# Formats of whose length FFmpeg gives the last timestamp.
+_ENDS_FORMATS = {"matroska,webm", "nut"}
 # A truncated mp4 gives one error for each packet that its index promises; a damaged one gives a few.
 _MAX_ERRORS_IN_A_ROW = 100
 # Formats whose seek lands where it says and whose timestamps stay true after it.
@@ -183,9 +185,9 @@ def _first_timestamp(name: str) -> float:
 def duration_of(container: InputContainer) -> float | None:
     """Return the length the header announces, seconds, or None.
 
-    What FFmpeg's libraries give is counted from the first timestamp, but in Matroska, where it is what writers put
-    there: most the last timestamp. That is also what ASF (WMV, WMA) says of the file, which they take for the length of
-    each stream.
+    What FFmpeg's libraries give is counted from the first timestamp, but in NUT and in Matroska, where it is what
+    writers put there: most the last timestamp. That is also what ASF (WMV, WMA) says of the file, which they take for
+    the length of each stream.
     """
     if not container.duration or container.duration < 0:
         return None
@@ -194,7 +196,7 @@ def duration_of(container: InputContainer) -> float | None:
         ends = [float(s.duration * s.time_base) for s in container.streams if s.duration and s.time_base]
         end = max(ends, default=0.0)
         return end - start if end > start else None
-    return length - start if "matroska" in container.format.name and 0 < start < length else length
+    return length - start if container.format.name in _ENDS_FORMATS and 0 < start < length else length
 
 
 def announced_end(container: InputContainer, used: list[Any]) -> float | None:

@@ -192,7 +192,7 @@ def test_timestamps_that_do_not_start_at_0(tmp_path, name):
         assert any("the file ends early: 3." in note or "ends early: 2." in note for note in load_clip(path).notes)
 
 
-@pytest.mark.parametrize("name", ["soon.mkv", "soon.mp4", "soon.ts"])
+@pytest.mark.parametrize("name", ["soon.mkv", "soon.mp4", "soon.ts", "soon.nut"])
 def test_timestamps_that_start_before_the_clip_s_length(tmp_path, name):
     times = {"video_start_s": 1.5, "sound_start_s": 1.5}
     _lasts(write_clip(tmp_path / name, frames=120, sound=tone(4.0), **times), 4.0)
