@@ -91,10 +91,11 @@ def _pairs_per_block(vision: Any, grid: tuple[int, int, int], family: Family) ->
 
 def audio_windows(audio: Any, mel_frames: int, family: Family) -> list[int]:
     """Encoder frames of each attention window."""
-    chunks = cut(mel_frames, 2 * audio.n_window)
+    full, rest = divmod(mel_frames, 2 * audio.n_window)
+    times = 1 if family.name == "qwen2.5-omni" else 3
+    chunks = [halved(2 * audio.n_window, times)] * full + [halved(rest, times)] * bool(rest)
     if family.name == "qwen2.5-omni":
-        return [halved(chunk) for chunk in chunks]
-    chunks = [halved(chunk, 3) for chunk in chunks]
+        return chunks
     window = max(chunks) * (audio.n_window_infer // (2 * audio.n_window))
     return cut(sum(chunks), window)
 
