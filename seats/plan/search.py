@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from seats.errors import OutOfMemoryError, SeatsError
+from seats.errors import OutOfMemoryError, SeatsError, SettingsError
 from seats.plan.clip import ClipFacts
 from seats.plan.model import PlannedModel
 from seats.plan.plan import Ask, Plan, make_plan
@@ -90,58 +90,71 @@ def fit(model: PlannedModel, clip: ClipFacts, asks: Sequence[Ask], limit: int) -
     """Frames and pixels for which every one of `asks` stays within `limit` bytes, and the plans with them.
 
     Pixels go first, down to the fewest of the model's own rule; then frames. Returns the first ask with what was
-    chosen (the same ask where nothing need be lowered). Raises OutOfMemoryError where even that is too much.
+    chosen (the same ask where nothing need be lowered). Raises OutOfMemoryError where even that is too much, and
+    SettingsError where it is too little video for the target of a method.
     """
 
     def plans(**changed: Any) -> list[Plan]:
-        return [make_plan(model, clip, replace(ask, **changed)) for ask in asks]
+        try:
+            return [make_plan(model, clip, replace(ask, **changed)) for ask in asks]
+        except SettingsError as error:
+            if not changed:
+                raise
+            raise SettingsError(f"with the pictures that fit into {_size(limit)}, {error}") from None
 
-    def all_fit(**changed: Any) -> bool:
-        return all(fits(plan, limit) for plan in plans(**changed))
+    def none_too_large(**changed: Any) -> bool:
+        return all(_not_too_large(plan, clip, limit, **changed) for plan in asked)
 
     asked = plans()
     if all(fits(plan, limit) for plan in asked):
         return asks[0], asked
     changed: dict[str, Any] = {}
     if asked[0].grid is not None:
-        part = asked[0].part
         area = model.sampling.factor**2
-        fewest = max(1, min(model.sampling.min_pixels, part.height * part.width) // area)
-        most = part.height * part.width // area
-        tokens = _largest(fewest, most, lambda n: all_fit(max_pixels=n * area))
-        changed = {"max_pixels": (tokens or fewest) * area}
+        most = _most_tokens(asked[0])
+        fewest = max(1, min(int(model.sampling.min_pixels // area), most))
+        tokens = _largest(fewest, most, lambda n: none_too_large(max_pixels=n * area))
+        if tokens or fewest < most:
+            changed = {"max_pixels": (tokens or fewest) * area}
         if tokens is None:
-            pairs = _largest(1, part.frames // 2, lambda n: all_fit(max_frames=2 * n, **changed))
+            pairs = _largest(1, asked[0].part.frames // 2, lambda n: none_too_large(max_frames=2 * n, **changed))
             if pairs is None:
                 changed["max_frames"] = _FEWEST
-                raise _impossible(max(plans(**changed), key=lambda plan: plan.needed_bytes), limit)
+                raise _impossible(plans(**changed), clip, limit)
             changed["max_frames"] = 2 * pairs
         made = plans(**changed)
         return replace(asks[0], **changed), made
-    raise _impossible(max(asked, key=lambda plan: plan.needed_bytes), limit)
+    raise _impossible(asked, clip, limit)
 
 
 def check_weights(model: PlannedModel, ask: Ask, limit: int) -> None:
     """Raises OutOfMemoryError where a model's weights alone take more than `limit` bytes. ask: device and type."""
     needed = count_weights(model).bytes(ask.dtype_bytes, ask.quantize) + reserve_for(ask.device)
     if needed >= limit:
-        choose = "choose a smaller --model" + (" or --quantize 4bit" if ask.device.startswith("cuda") else "")
+        ways = ["choose a smaller --model"]
+        small = count_weights(model).bytes(ask.dtype_bytes, "4bit") + reserve_for(ask.device)
+        if ask.device.startswith("cuda") and ask.quantize is None and small < limit:
+            ways.append("--quantize 4bit")
         raise OutOfMemoryError(
-            f"the weights of {model.name} alone take {_size(needed)}, the limit is {_size(limit)}: {choose}, or raise "
-            "--max-vram"
+            f"the weights of {model.name} alone take {_size(needed)}, the limit is {_size(limit)}: "
+            f"{' or '.join(ways)}, or raise --max-vram"
         )
 
 
-def _impossible(plan: Plan, limit: int) -> OutOfMemoryError:
+def _impossible(plans: Sequence[Plan], clip: ClipFacts, limit: int) -> OutOfMemoryError:
+    """plans: as small as they may become without the user's leave."""
+    plan = max(plans, key=lambda plan: plan.needed_bytes)
     try:
         check_weights(plan.model, plan.ask, limit)
     except OutOfMemoryError as error:
         return error
     needed = plan.needed_bytes + reserve_for(plan.ask.device)
     seen = "with two small frames" if plan.grid else "without pictures"
+    # What helps one of several questions or methods may leave another too large.
+    ways = [one.text for one in suggestions(plan, clip, limit)] if len(plans) == 1 else []
     return OutOfMemoryError(
-        f"the limit of {_size(limit)} is too small: even {seen} it takes {_size(needed)}: shorten the part with --end, "
-        f"lower --keep, or raise --max-vram to {math.ceil(needed / 2**20)}M"
+        f"the limit of {_size(limit)} is too small: even {seen} it takes {_size(needed)}: "
+        f"{''.join(f'{way}, or ' for way in ways)}raise --max-vram to {math.ceil(needed / 2**20)}M"
     )
 
 
@@ -152,7 +165,7 @@ def _size(count: int) -> str:
 def _most_frames(plan: Plan, clip: ClipFacts, limit: int) -> int | None:
     """The largest --max-frames below what is taken that fits; None without one."""
     half = plan.part.frames // 2
-    pairs = _largest(1, half - 1, lambda n: _ok(plan.model, clip, replace(plan.ask, max_frames=2 * n), limit))
+    pairs = _largest(1, half - 1, lambda n: _not_too_large(plan, clip, limit, max_frames=2 * n))
     return None if pairs is None else 2 * pairs
 
 
@@ -160,19 +173,23 @@ def _most_pixels(plan: Plan, clip: ClipFacts, limit: int) -> int | None:
     if plan.grid is None:
         return None
     area = plan.model.sampling.factor**2
-    most = plan.part.height * plan.part.width // area
-    tokens = _largest(4, most - 1, lambda n: _ok(plan.model, clip, replace(plan.ask, max_pixels=n * area), limit))
+    tokens = _largest(4, _most_tokens(plan), lambda n: _not_too_large(plan, clip, limit, max_pixels=n * area))
     return None if tokens is None else tokens * area
+
+
+def _most_tokens(plan: Plan) -> int:
+    """Tokens of the largest frame that may be, which sides cut to whole tokens leave a part of."""
+    return int(plan.ask.sampling(plan.model.sampling).max_pixels // plan.model.sampling.factor**2)
 
 
 def _latest_end(plan: Plan, clip: ClipFacts, limit: int) -> int | None:
     """The last whole second to end at; None if not even the first one after the start fits."""
     first, last = math.floor(plan.part.start_s) + 1, math.ceil(plan.part.end_s) - 1
-    return _largest(first, last, lambda second: _ok(plan.model, clip, replace(plan.ask, end_s=float(second)), limit))
+    return _largest(first, last, lambda second: _not_too_large(plan, clip, limit, end_s=float(second)))
 
 
 def _largest(low: int, high: int, good: Callable[[int], bool]) -> int | None:
-    """The largest number from low to high that is good, where small ones are if any is; None if none is."""
+    """The largest number from low to high that is good, where all below a good one are; None if none is."""
     if low > high or not good(low):
         return None
     while low < high:
@@ -184,9 +201,10 @@ def _largest(low: int, high: int, good: Callable[[int], bool]) -> int | None:
     return low
 
 
-def _ok(model: PlannedModel, clip: ClipFacts, ask: Ask, limit: int) -> bool:
-    made = _try(model, clip, ask)
-    return made is not None and fits(made, limit)
+def _not_too_large(plan: Plan, clip: ClipFacts, limit: int, **changed: Any) -> bool:
+    """Whether a changed plan fits, or cannot be had: then too little is left of the clip for it, and more may fit."""
+    made = _try(plan.model, clip, replace(plan.ask, **changed))
+    return made is None or fits(made, limit)
 
 
 def _try(model: PlannedModel, clip: ClipFacts, ask: Ask) -> Plan | None:

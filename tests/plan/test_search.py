@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from seats.errors import OutOfMemoryError
+from seats.errors import OutOfMemoryError, SettingsError
 from seats.plan.model import planned_model
 from seats.plan.plan import Ask, make_plan
 from seats.plan.search import check_weights, fit, fits, reserve_for, suggestions
@@ -75,6 +75,83 @@ def test_an_impossible_limit_says_what_to_do(clip, large):
     nano = planned_model("seats-nano")
     with pytest.raises(OutOfMemoryError, match=r"limit of 17.0 MiB .*even with two small frames.*--max-vram to"):
         fit(nano, clip, [Ask()], 17 * 2**20)
+
+
+@pytest.mark.parametrize(
+    ("name", "ask", "ways"),
+    [
+        # The encoders decide, and all tokens pass through these.
+        ("small", Ask(keep=35.0), ["--max-pixels", "--end", "--dtype"]),
+        ("qwen2.5-omni-7b", replace(ASK, method="seats", keep=5.0, max_pixels=3136, end_s=0.5), ["--quantize"] * 2),
+        ("seats-nano", replace(ASK, method="seats", keep=35.0, max_pixels=28 * 28), ["--end", *["--quantize"] * 2]),
+    ],
+)
+def test_an_impossible_limit_names_what_helps_and_nothing_else(clip, name, ask, ways):
+    model = planned_model(name)
+    small = replace(ask, max_frames=2, max_pixels=ask.max_pixels or model.sampling.min_pixels)
+    limit = make_plan(model, clip, small).needed_bytes + reserve_for(ask.device) - 2**14
+    with pytest.raises(OutOfMemoryError, match="even with two small frames") as caught:
+        fit(model, clip, [ask], limit)
+    said = re.findall(r"(--\S+) ([^ ,]+), or", str(caught.value))
+    assert [flag for flag, _ in said] == ways
+    for flag, value in said:
+        changed = {
+            "--max-pixels": ("max_pixels", int),
+            "--end": ("end_s", parse_time),
+            "--dtype": ("dtype_bytes", {"bfloat16": 2}.get),
+            "--quantize": ("quantize", str),
+        }
+        name, read = changed[flag]
+        _, plans = fit(model, clip, [replace(ask, **{name: read(value)})], limit)
+        assert fits(plans[0], limit)
+
+
+@pytest.mark.parametrize(
+    ("name", "quantize", "helps"),
+    [("qwen2.5-omni-7b", None, True), ("qwen2.5-omni-7b", "4bit", False), ("qwen3-omni-30b-a3b", None, False)],
+)
+def test_quantizing_is_named_only_where_the_weights_then_fit(name, quantize, helps):
+    """Experts stay as they are."""
+    model = planned_model(name)
+    ask = replace(ASK, quantize=quantize)
+    limit = count_weights(model).bytes(2, "4bit") + reserve_for("cuda") + (2**20 if helps else -(2**20))
+    with pytest.raises(OutOfMemoryError) as caught:
+        check_weights(model, ask, limit)
+    assert ("--quantize" in str(caught.value)) == helps
+
+
+def _shown(clip, width, height):
+    return replace(clip, pictures=replace(clip.pictures, width=width, height=height))
+
+
+@pytest.mark.parametrize("pixels", [102_399, 100_352, 50_000, 1])
+@pytest.mark.parametrize("size", [(54, 218), (110, 345), (854, 480)])
+def test_pixels_are_never_more_than_was_allowed(clip, size, pixels):
+    """A small picture is enlarged to the fewest pixels, by whole tokens, and so to more than it was allowed."""
+    model, shown = planned_model("small-moe"), _shown(clip, *size)
+    asked = Ask(method="full", max_pixels=pixels)
+    most = make_plan(model, shown, asked)
+    limit = make_plan(model, shown, replace(asked, max_frames=20)).needed_bytes
+    ask, (plan,) = fit(model, shown, [asked], limit)
+    assert ask.max_pixels <= pixels
+    assert plan.part.height * plan.part.width <= most.part.height * most.part.width
+    assert 20 <= plan.part.frames < most.part.frames
+
+
+def test_a_target_out_of_reach_for_little_video_is_no_limit_to_the_search(clip):
+    """DyCoke keeps all of the sound, so that the fewer video tokens there are, the less of them may stay."""
+    nano = planned_model("small")
+    ask = Ask(method="dycoke", keep_video=0.3, keep_audio=0.65)
+    with pytest.raises(SettingsError, match="dycoke cannot keep"):
+        make_plan(nano, clip, replace(ask, max_pixels=nano.sampling.min_pixels))
+    whole = make_plan(nano, clip, ask)
+    limit = whole.needed_bytes - 2**20
+    chosen, plans = fit(nano, clip, [ask], limit)
+    assert fits(plans[0], limit)
+    assert chosen.max_pixels > nano.sampling.min_pixels
+    assert {one.flags.split()[0] for one in suggestions(whole, clip, limit)} >= {"--max-frames", "--max-pixels"}
+    with pytest.raises(SettingsError, match=r"^with the pictures that fit into [\d.]+ MiB, dycoke cannot keep"):
+        fit(nano, clip, [ask], whole.weights_bytes + (whole.needed_bytes - whole.weights_bytes) // 4)
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
