@@ -49,11 +49,13 @@ def patchify(
     scale = torch.tensor([spec.mean, spec.std], dtype=torch.float32).mul(255.0)
     mean, std = moved(scale.view(2, -1, 1, 1), frames.device)
     patches = torch.empty(grid[0] * rows, channels * tp * p * p, dtype=dtype, device=frames.device)
-    for first in range(0, grid[0], block_grids):
-        block = frames[first * tp : (first + block_grids) * tp]
+
+    def ordered(block: torch.Tensor) -> torch.Tensor:  # on its own, so that a block is let go before the next is made
         pixels = (block.float() - mean) / std
         shape = (-1, tp, channels, grid[1] // m, m, p, grid[2] // m, m, p)
-        ordered = pixels.view(shape).permute(0, 3, 6, 4, 7, 2, 1, 5, 8)
-        part = patches[first * rows : first * rows + len(block) // tp * rows]
-        part.copy_(ordered.reshape(part.shape))
+        return pixels.view(shape).permute(0, 3, 6, 4, 7, 2, 1, 5, 8).reshape(-1, patches.shape[1])
+
+    for first in range(0, grid[0], block_grids):
+        last = min(first + block_grids, grid[0])
+        patches[first * rows : last * rows] = ordered(frames[first * tp : last * tp])
     return patches, grid

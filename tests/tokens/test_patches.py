@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
+from seats.costs.allocations import allocations
 from seats.tokens.patches import PatchSpec, patchify
 
 # Only `patchify` is called, which needs nothing of torchvision but that its names exist.
@@ -96,3 +97,12 @@ def test_blocks_change_nothing():
 def test_the_dtype_asked_for_is_the_rounded_result():
     frames = torch.randint(0, 256, (4, 3, 56, 56), dtype=torch.uint8)
     assert torch.equal(patchify(frames, PatchSpec(), torch.bfloat16)[0], patchify(frames, PatchSpec())[0].bfloat16())
+
+
+def test_a_block_is_let_go_before_the_next_is_made():
+    """Beside the patches there are two float32 copies of one block, as a plan counts them."""
+    frames = torch.zeros(80, 3, 56, 84, dtype=torch.uint8)
+    patchify(frames, PatchSpec())
+    with allocations() as taken:
+        patchify(frames, PatchSpec(), block_grids=10)
+    assert taken.peak <= 1.01 * frames.numel() * (4 + 8 * 10 / 40)
