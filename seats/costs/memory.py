@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import struct
@@ -121,7 +122,7 @@ def parse_size(text: str) -> int:
     if found:
         number, unit, ending = float(found[1]), found[2].lower(), (found[3] or "").lower()
         factor = _DECIMAL[unit] if unit and ending == "b" else _UNITS[unit]
-        if number * factor >= 1 and (unit or ending == "b"):
+        if 1 <= number * factor < math.inf and (unit or ending == "b"):
             return int(number * factor)
     raise SettingsError(f"{text!r} is not a size: write a number and a unit, such as 24G or 800M")
 

@@ -118,7 +118,24 @@ def test_parse_size(text, size):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "G", "24X", "-3G", "0", "0G", "1e9", "24G free", "1.2.3M", "nan", "5iB", "0.2", "24", "1000000"]
+    "text",
+    [
+        "",
+        "G",
+        "24X",
+        "-3G",
+        "0",
+        "0G",
+        "1e9",
+        "24G free",
+        "1.2.3M",
+        "nan",
+        "5iB",
+        "0.2",
+        "24",
+        "1000000",
+        "9" * 400 + "G",
+    ],
 )
 def test_parse_size_refuses(text):
     with pytest.raises(SettingsError, match="is not a size"):
