@@ -94,8 +94,8 @@ def checkpoint_bytes(folder: Path, prefix: str = "thinker.") -> int:
     Only headers of safetensors files are read, and of a sharded checkpoint only the shards that are counted.
     Raises ModelError if the folder holds no safetensors, lacks a shard, or a file is damaged.
     """
-    index = folder / "model.safetensors.index.json"
-    if index.exists():
+    index, whole = folder / "model.safetensors.index.json", folder / "model.safetensors"
+    if index.exists() and not whole.is_file():  # which stock code prefers
         try:
             shards: dict[str, str] = dict(json.loads(index.read_text())["weight_map"])
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -104,7 +104,6 @@ def checkpoint_bytes(folder: Path, prefix: str = "thinker.") -> int:
         files = sorted({shards[name] for name in wanted})
         sizes = {name: size for file in files for name, size in _tensors(folder / file)}
         return sum(size for name, size in sizes.items() if name in wanted)
-    whole = folder / "model.safetensors"
     paths = [whole] if whole.exists() else sorted(folder.glob("*.safetensors"))
     if not paths:
         raise ModelError(f"{folder} holds no .safetensors weights: choose the folder of a downloaded model")

@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from math import isclose
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,11 @@ _STAGE_KEYS = ("drop_layers", "late_layer", "pre_llm_scale", "temperature", "rem
 # Of processors: the whole numbers that are read, and the least each can be. Frames are taken in pairs.
 _WHOLE = {"hop_length": 1, "n_fft": 2, "min_frames": 2, "max_frames": 2}
 _WHOLE |= dict.fromkeys(("min_pixels", "max_pixels", "shortest_edge", "longest_edge"), 1)
+# What stock processors would obey, but is done here as all published models have it.
+_FIXED: dict[str, dict[str, float]] = {
+    "feature_extractor": {"dither": 0},
+    "video_processor": {"do_normalize": True, "do_rescale": True, "rescale_factor": 1 / 255},
+}
 # Weights other than safetensors can carry code, so they are never fetched.
 WANTED = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
 
@@ -108,18 +114,33 @@ class Checkpoint:
         """The processor's chat template, None if only the tokenizer has one."""
         file = self.folder / "chat_template.jinja"
         if file.is_file():
-            return file.read_text(encoding="utf-8")
-        return self._json("chat_template.json").get("chat_template")
+            try:
+                return file.read_text(encoding="utf-8")
+            except UnicodeDecodeError as error:
+                raise ModelError(f"{file} is not UTF-8 text: download the checkpoint again ({error})") from error
+        said = self._json("chat_template.json").get("chat_template")
+        if not isinstance(said, str | None):
+            raise ModelError(
+                f"{self.folder / 'chat_template.json'}: chat_template is {reprlib.repr(said)}, no text: download the "
+                "checkpoint again"
+            )
+        return said
 
     @property
     def weight_files(self) -> list[Path]:
-        """The safetensors files, shards included. Raises ModelError if there are none or their index is damaged."""
-        index = "model.safetensors.index.json"
-        try:
-            names = sorted(set(self._json(index).get("weight_map", {}).values())) or ["model.safetensors"]
-            files = [self.folder / name for name in names]
-        except (AttributeError, TypeError) as error:
-            raise ModelError(f"{self.folder / index} is damaged: download the checkpoint again") from error
+        """The safetensors files that are loaded: the one of all weights, else the shards. Raises ModelError if there
+        are none or their index is damaged."""
+        index, whole = "model.safetensors.index.json", self.folder / "model.safetensors"
+        if whole.is_file():  # stock code takes it, whatever an index beside it says
+            return [whole]
+        said = self._json(index)
+        shards = said.get("weight_map") or {}
+        names = shards.values() if isinstance(shards, dict) else [None]
+        # Stock code reads other kinds of files as pickles, and needs the metadata, though nothing in them.
+        sound = all(isinstance(name, str) and name.endswith(".safetensors") for name in names)
+        if said and not (sound and names and isinstance(said.get("metadata"), dict)):
+            raise ModelError(f"{self.folder / index} is damaged: download the checkpoint again")
+        files = [self.folder / name for name in sorted(set(names))] or [whole]
         missing = [file.name for file in files if not file.is_file()]
         if missing:
             raise ModelError(
@@ -139,7 +160,9 @@ class Checkpoint:
         said = self._json(name).get(part)
         if not said:
             name, said = file, self._json(file)
-        wrong = _wrong_in_processor(said) if isinstance(said, dict) else f"{part} is {reprlib.repr(said)}, no object"
+        wrong = (
+            _wrong_in_processor(part, said) if isinstance(said, dict) else f"{part} is {reprlib.repr(said)}, no object"
+        )
         if wrong:
             raise ModelError(f"{self.folder / name}: {wrong}: correct it or download the checkpoint again")
         return {key: value for key, value in said.items() if value is not None}
@@ -155,14 +178,14 @@ class Checkpoint:
         try:
             # in a file that people edit, a byte order mark is their editor's; in others transformers would refuse it
             found = json.loads(file.read_text(encoding="utf-8-sig" if own else "utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ModelError(f"{file} is not valid JSON: {remedy} ({error})") from error
         if not isinstance(found, dict):
             raise ModelError(f"{file} holds no JSON object: {remedy}")
         return found
 
 
-def _wrong_in_processor(said: dict[str, Any]) -> str | None:
+def _wrong_in_processor(part: str, said: dict[str, Any]) -> str | None:
     """What is wrong with a processor's settings, of those that are read; None for nothing."""
     from seats.media import SAMPLE_RATE
 
@@ -174,21 +197,26 @@ def _wrong_in_processor(said: dict[str, Any]) -> str | None:
             continue
         if key in _WHOLE and not (type(value) is int and value >= _WHOLE[key]):
             return f"{key} is {reprlib.repr(value)}, no whole number from {_WHOLE[key]} on"
+        fixed = _FIXED.get(part, {}).get(key, value)
+        if value != fixed and not (_is_finite(value) and isclose(value, fixed)):
+            return f"{key} is {reprlib.repr(value)}, but only {fixed} is done"
         if key == "sampling_rate" and value != SAMPLE_RATE:
             return f"{key} is {reprlib.repr(value)}, but sound is read at {SAMPLE_RATE} Hz only"
         if key == "fps" and not _is_positive(value):
             return f"{key} is {reprlib.repr(value)}, no number above 0"
         if key == "image_std" and not (isinstance(value, list) and len(value) == 3 and all(map(_is_positive, value))):
             return f"{key} is {reprlib.repr(value)}, no list of three numbers above 0"
-        if key == "image_mean" and not (
-            isinstance(value, list) and [type(x) in (int, float) for x in value] == 3 * [True]
-        ):
+        if key == "image_mean" and not (isinstance(value, list) and len(value) == 3 and all(map(_is_finite, value))):
             return f"{key} is {reprlib.repr(value)}, no list of three numbers"
     return None
 
 
+def _is_finite(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max  # True is an int to isinstance
+
+
 def _is_positive(value: Any) -> bool:
-    return type(value) in (int, float) and 0 < value <= sys.float_info.max
+    return _is_finite(value) and value > 0
 
 
 def _wrong(said: dict[str, Any], layers: int | None) -> str | None:

@@ -93,6 +93,9 @@ _DIVISIBLE = (
 """A part, a number in it, and the key of another that has to divide it."""
 _SECTIONS = (16, 24, 24)
 """Rotary dimensions of time, height and width where a Qwen2.5-Omni does not say them."""
+_MOST, _MOST_LAYERS = 2**31 - 1, 10_000
+"""What a number, and a number of layers, can be at most: beyond, a plan would overflow or never end."""
+_LAYERS = ("num_hidden_layers", "depth", "encoder_layers")
 _BESIDE_PARTS = {"tie_word_embeddings": False, "position_id_per_seconds": 25, "seconds_per_chunk": 2}
 
 
@@ -187,6 +190,7 @@ def thinker_config(name: str, said: dict[str, Any], family: Family) -> Any:
         whole, parts = getattr(said[part], wide), getattr(said[part], heads)
         if whole % parts:
             raise _wrong(name, heads, parts, f"which does not divide {wide}, {whole}")
+    _check_sides(name, said, family)
     _check_rotary(name, said["text_config"], family)
     return SimpleNamespace(**said)
 
@@ -194,10 +198,30 @@ def thinker_config(name: str, said: dict[str, Any], family: Family) -> Any:
 def _check_numbers(name: str, defaults: dict[str, Any], said: dict[str, Any]) -> None:
     for key, default in defaults.items():
         value, least = said[key], 0 if key == "num_experts" else 1
-        if type(default) is int and not _is_whole(value, least):
-            raise _wrong(name, key, value, f"no whole number from {least} on")
+        if type(default) is int:
+            _check_whole(name, key, value, least)
         if type(default) is tuple and not (_are_whole(value, 0) or (value is None and not default)):
             raise _wrong(name, key, value, "no list of whole numbers from 0 on")
+
+
+def _check_whole(name: str, key: str, value: Any, least: int) -> None:
+    if not _is_whole(value, least):
+        raise _wrong(name, key, value, f"no whole number from {least} on")
+    if value > (most := _MOST_LAYERS if key in _LAYERS else _MOST):
+        raise _wrong(name, key, value, f"more than {most}")
+
+
+def _check_sides(name: str, said: dict[str, Any], family: Family) -> None:
+    """What has to hold something at least once: an attention window a token, a mixture the experts of one token."""
+    vision, audio, text = said["vision_config"], said["audio_config"], said["text_config"]
+    if family.name == "qwen2.5-omni":
+        key, value, least = "window_size", vision.window_size, vision.patch_size * vision.spatial_merge_size
+    else:
+        key, value, least = "n_window_infer", audio.n_window_infer, 2 * audio.n_window
+        if 0 < text.num_experts < text.num_experts_per_tok:
+            raise _wrong(name, "num_experts_per_tok", text.num_experts_per_tok, f"more than all {text.num_experts}")
+    if value < least:
+        raise _wrong(name, key, value, f"less than {least}, which one window needs")
 
 
 def _check_rotary(name: str, text: Any, family: Family) -> None:
@@ -206,8 +230,8 @@ def _check_rotary(name: str, text: Any, family: Family) -> None:
     Qwen2.5-Omni's are split by these, so that they must be all, said or not; Qwen3-Omni's interleave, and the rest is
     time's.
     """
-    if (dim := getattr(text, "head_dim", None)) is not None and not _is_whole(dim, 2):
-        raise _wrong(name, "head_dim", dim, "no whole number from 2 on")
+    if (dim := getattr(text, "head_dim", None)) is not None:
+        _check_whole(name, "head_dim", dim, 2)
     key = "rope_scaling" if getattr(text, "rope_scaling", None) else "rope_parameters"  # the older name wins
     rope = getattr(text, key, None) or {}
     if not isinstance(rope, dict):

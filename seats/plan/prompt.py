@@ -38,6 +38,8 @@ def text_tokens(model: PlannedModel, question: str, system: str | None, video: b
         placeholder = getattr(model.config, f"{kind}_token_id", None) or getattr(
             model.config, f"{kind}_token_index", None
         )
+        if not isinstance(placeholder, int):  # the run itself will name it
+            placeholder = -1
         counted = _counted(model.checkpoint, question, system, video, placeholder)
         if counted is not None:
             total, behind = counted

@@ -89,6 +89,7 @@ def test_checkpoint_says_what_is_wrong(tmp_path):
         with pytest.raises(ModelError, match="not a readable safetensors file"):
             checkpoint_bytes(tmp_path)
 
+    whole.unlink()
     _index(tmp_path, thinker__a="gone.safetensors")
     with pytest.raises(ModelError, match=r"gone\.safetensors is missing"):
         checkpoint_bytes(tmp_path)

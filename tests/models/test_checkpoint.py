@@ -177,7 +177,7 @@ def test_no_config(tmp_path):
         _ = Checkpoint("test", tmp_path).config
 
 
-@pytest.mark.parametrize("content", ["{", "", "[1]", "\x00"])
+@pytest.mark.parametrize("content", ["{", "", "[1]", "\x00", 100_000 * "["])
 def test_a_config_that_is_no_json_object(tmp_path, content):
     checkpoint = write(tmp_path, config=content)
     with pytest.raises(ModelError, match=r"config\.json .*download the checkpoint again") as caught:
@@ -323,8 +323,14 @@ def test_weights_that_are_quantised_are_refused_by_kind(tmp_path):
 def test_the_chat_template_comes_from_either_file(tmp_path):
     assert Checkpoint("test", tmp_path).chat_template is None
     assert write(tmp_path, chat_template={"chat_template": "json"}).chat_template == "json"
+    with pytest.raises(ModelError, match=r"chat_template\.json: chat_template is \[1\], no text: download"):
+        _ = write(tmp_path, chat_template={"chat_template": [1]}).chat_template
     (tmp_path / "chat_template.jinja").write_text("jinja")
     assert Checkpoint("test", tmp_path).chat_template == "jinja"
+    (tmp_path / "chat_template.jinja").write_bytes(b"\xff")
+    with pytest.raises(ModelError, match=r"chat_template\.jinja is not UTF-8 text: download") as caught:
+        _ = Checkpoint("test", tmp_path).chat_template
+    one_line(caught)
 
 
 def test_weight_files(tmp_path):
@@ -333,17 +339,34 @@ def test_weight_files(tmp_path):
     with pytest.raises(ModelError, match=r"model\.safetensors missing .*only safetensors") as caught:
         _ = checkpoint.weight_files
     one_line(caught)
-    (tmp_path / "model.safetensors").write_bytes(b"")
-    assert [file.name for file in checkpoint.weight_files] == ["model.safetensors"]
-
     shards = {"a": "model-1.safetensors", "b": "model-2.safetensors", "c": "model-2.safetensors"}
-    write(tmp_path, **{"model.safetensors.index": {"weight_map": shards}})
+    write(tmp_path, **{"model.safetensors.index": {"weight_map": shards, "metadata": {}}})
     (tmp_path / "model-1.safetensors").write_bytes(b"")
     with pytest.raises(ModelError, match=r"model-2\.safetensors missing") as caught:
         _ = checkpoint.weight_files
     one_line(caught)
     (tmp_path / "model-2.safetensors").write_bytes(b"")
     assert [file.name for file in checkpoint.weight_files] == ["model-1.safetensors", "model-2.safetensors"]
+    (tmp_path / "model.safetensors").write_bytes(b"")  # stock code takes it, whatever the index says
+    assert [file.name for file in checkpoint.weight_files] == ["model.safetensors"]
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        {"a": 1},
+        {"weight_map": 1},
+        {"weight_map": {}},
+        {"weight_map": {"a": 1}, "metadata": {}},
+        {"weight_map": {"a": "config.json"}, "metadata": {}},  # stock code would read it as a pickle
+        {"weight_map": {"a": "model.safetensors"}},
+    ],
+)
+def test_an_index_that_stock_code_could_not_use(tmp_path, index):
+    checkpoint = write(tmp_path, config={}, **{"model.safetensors.index": index})
+    with pytest.raises(ModelError, match=r"model\.safetensors\.index\.json is damaged: download") as caught:
+        _ = checkpoint.weight_files
+    one_line(caught)
 
 
 def test_a_folder_may_be_a_path(tmp_path):

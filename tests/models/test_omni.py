@@ -175,12 +175,6 @@ DAMAGE = {
     ),
     "no tokenizer": (lambda f: (f / "tokenizer.json").unlink(), "no tokenizer: tokenizer.json is missing"),
     "bad tokenizer": (lambda f: (f / "tokenizer.json").write_text("{}"), "no tokenizer that can be loaded"),
-    "index": (lambda f: (f / "model.safetensors.index.json").write_text('{"a": 1}'), "damaged"),
-    "index without a map": (lambda f: (f / "model.safetensors.index.json").write_text('{"weight_map": 1}'), "damaged"),
-    "index without names": (
-        lambda f: (f / "model.safetensors.index.json").write_text('{"weight_map": {"a": 1}}'),
-        "damaged",
-    ),
     "processor": (lambda f: (f / "preprocessor_config.json").write_text("{"), "not valid JSON"),
 }
 
