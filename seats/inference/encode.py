@@ -10,7 +10,7 @@ import torch
 from seats.costs.flops import Workload
 from seats.costs.timers import StepTimer
 from seats.devices import moved, usual_device
-from seats.errors import MediaError, SettingsError
+from seats.errors import MediaError, ModelError, SettingsError
 from seats.inference.prepared import Prepared
 from seats.inference.shortage import shortage_told
 from seats.media import Audio, Clip, ReadingClip
@@ -194,6 +194,11 @@ def build_prompt(
     grid = encoded.grid and (encoded.grid[0], encoded.grid[1] // merge, encoded.grid[2] // merge)
     audio_tokens = 0 if encoded.audio is None else len(encoded.audio.embeds)
     sequence = build_sequence(ids, thinker.rule, grid, encoded.seconds_per_grid, audio_tokens, reserve)
+    if (last := int(sequence.ids.max())) >= (known := len(thinker.text.embed_tokens.weight)):
+        raise ModelError(
+            f"{model.name}: the prompt has token {last}, but the model knows only {known}: its tokenizer, or the token "
+            "ids in its config.json, are another model's"
+        )
     layout = sequence.layout.to(thinker.device)
     embeds = thinker.text.embed_tokens(moved(sequence.ids, thinker.device))
     signals = {}

@@ -39,6 +39,14 @@ _OF_TOKENS = (
     "stop_strings", "suppress_tokens", "temperature", "top_h", "top_k", "top_p", "typical_p", "watermarking_config",
 )  # fmt: skip
 """What a generation_config.json may say: which token comes next, and which one is the last."""
+_NAMED = {
+    "video_token_id": "video_token",
+    "audio_token_id": "audio_token",
+    "audio_start_token_id": "audio_bos_token",
+    "audio_end_token_id": "audio_eos_token",
+    "vision_start_token_id": "vision_bos_token",
+}
+"""Ids in a config.json by which the model finds pictures and sound in a prompt, and what the tokenizer calls them."""
 _loading = Lock()
 """Held while transformers loads a model. For that it changes torch's default type and the functions of `torch.nn.init`,
 and we its logging, all of the whole process; of two threads at it each would get the other's."""
@@ -143,7 +151,7 @@ def load_model(
         announce(remark)
     planned = of_checkpoint(checkpoint)
     where = device_named(device)
-    thinker_bytes(checkpoint)  # a damaged file is told before the others are read
+    _check_weights(checkpoint)
     kind = _dtype(dtype, where, planned)
     quantized = None if quantize is None else quantization(quantize, where, kind)
     with _loading:
@@ -152,10 +160,12 @@ def load_model(
     thinker = Thinker(module)
     use_window_attention(thinker.vision, thinker.audio)
     use_fused_blocks(thinker)
+    tokenizer = _tokenizer(checkpoint)
+    _check_marks(checkpoint, thinker, tokenizer)
     return OmniModel(
         name=checkpoint.name,
         thinker=thinker,
-        tokenizer=_tokenizer(checkpoint),
+        tokenizer=tokenizer,
         chat_template=checkpoint.chat_template,
         mel=_mel_spec(checkpoint, thinker),
         patches=_patch_spec(checkpoint, thinker),
@@ -196,6 +206,21 @@ def thinker_bytes(checkpoint: Checkpoint) -> int:
 
     checkpoint.weight_files  # noqa: B018  (names a missing shard before anything else fails on it)
     return checkpoint_bytes(checkpoint.folder)
+
+
+def _check_weights(checkpoint: Checkpoint) -> None:
+    """Raise ModelError for a file of weights that is missing, or whose header does not fit what follows it: the stock
+    loader would not say which one, nor before it has read the others."""
+    from safetensors import SafetensorError, safe_open
+
+    for file in checkpoint.weight_files:
+        try:
+            with safe_open(file, framework="pt"):
+                pass
+        except (SafetensorError, OSError) as error:
+            raise ModelError(
+                f"{file} is not a readable safetensors file ({_one_line(error)}): download the checkpoint again"
+            ) from error
 
 
 def device_named(device: str) -> torch.device:
@@ -275,7 +300,10 @@ def _load_thinker(
             f"{checkpoint.name} does not fit into {device}: choose a smaller --model or another --device"
         ) from error
     except Exception as error:  # whatever the stock loader stumbles over is in the checkpoint's files
-        raise ModelError(f"{checkpoint.name} cannot be loaded: {_one_line(error)}") from error
+        raise ModelError(
+            f"{checkpoint.name} cannot be loaded: {_one_line(error)}: correct its config.json or "
+            "generation_config.json, or download the checkpoint again"
+        ) from error
     finally:
         quiet.set_verbosity(verbosity)
         if bar:
@@ -322,9 +350,29 @@ def _tokenizer(checkpoint: Checkpoint) -> Any:
     if not any((checkpoint.folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
         raise ModelError(f"{checkpoint.name} has no tokenizer: tokenizer.json is missing, download it again")
     try:
-        return AutoTokenizer.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
+        made = AutoTokenizer.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
+        made("a", add_special_tokens=False)  # some of its settings are only looked at here
+        return made
     except Exception as error:  # as above; a broken tokenizer.json raises a plain Exception
-        raise ModelError(f"{checkpoint.name} has no tokenizer that can be loaded: {_one_line(error)}") from error
+        raise ModelError(
+            f"{checkpoint.name} has no tokenizer that can be loaded: {_one_line(error)}: take tokenizer.json, "
+            "tokenizer_config.json and what is beside them from the model that this one was made of"
+        ) from error
+
+
+def _check_marks(checkpoint: Checkpoint, thinker: Thinker, tokenizer: Any) -> None:
+    """Raise ModelError where config.json and the tokenizer do not mean the same tokens: pictures and sound would be
+    looked for, or put, in the wrong places."""
+    for key, name in _NAMED.items():
+        said, token = getattr(thinker.config, key, None), getattr(tokenizer, name, None)
+        if said is None and key == "vision_start_token_id":  # not needed here, and no field of either config class
+            continue
+        meant = None if token is None else tokenizer.convert_tokens_to_ids(str(token))
+        if type(said) is not int or said != (said if meant is None else meant):
+            raise ModelError(
+                f"{checkpoint.folder / 'config.json'}: {key} is {reprlib.repr(said)}, but the tokenizer's {token} is "
+                f"{meant}: take both from the same model"
+            )
 
 
 def _root(error: BaseException) -> BaseException:
@@ -333,7 +381,9 @@ def _root(error: BaseException) -> BaseException:
 
 
 def _one_line(error: BaseException) -> str:
-    line = " ".join(str(error).split()) or type(error).__name__
+    line = " ".join(str(error).split())
+    if not line or isinstance(error, (KeyError, TypeError, AttributeError)):  # which alone say little
+        line = f"{type(error).__name__} {line}".rstrip()
     return line if len(line) <= _LINE else f"{line[:_LINE]}…"
 
 

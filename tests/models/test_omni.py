@@ -1,6 +1,7 @@
 """Loading: hub checkpoints with everything in them, tiny ones, and every way in which one can be wrong."""
 
 import json
+import struct
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -154,8 +155,19 @@ def truncate(folder):
     file.write_bytes(file.read_bytes()[:-1000])
 
 
+def overlap(folder):
+    file = folder / "model.safetensors"
+    (length,) = struct.unpack("<Q", (written := file.read_bytes())[:8])
+    header = json.loads(written[8 : 8 + length])
+    first, second, *_ = (key for key in header if key != "__metadata__")
+    header[first]["data_offsets"] = header[second]["data_offsets"]
+    new = json.dumps(header).encode()
+    file.write_bytes(struct.pack("<Q", len(new)) + new + written[8 + length :])
+
+
 DAMAGE = {
-    "truncated": (truncate, "cannot be loaded: .*not fully covered"),
+    "truncated": (truncate, r"model\.safetensors is not a readable safetensors file \(.*not fully covered"),
+    "offsets that overlap": (overlap, r"model\.safetensors is not a readable safetensors file \(.*invalid offset"),
     "empty": (lambda f: (f / "model.safetensors").write_bytes(b""), "not a readable safetensors file"),
     "pickle": (
         lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"),
@@ -175,6 +187,26 @@ DAMAGE = {
     ),
     "no tokenizer": (lambda f: (f / "tokenizer.json").unlink(), "no tokenizer: tokenizer.json is missing"),
     "bad tokenizer": (lambda f: (f / "tokenizer.json").write_text("{}"), "no tokenizer that can be loaded"),
+    "activation": (
+        lambda f: edit(f / "config.json", lambda c: c["audio_config"].update(activation_function="gelux")),
+        "cannot be loaded: KeyError 'gelux': correct its config.json or generation_config.json",
+    ),
+    "tokenizer's settings": (
+        lambda f: edit(f / "tokenizer_config.json", lambda c: c.update(model_max_length="long")),
+        "no tokenizer that can be loaded: TypeError",
+    ),
+    "id outside": (
+        lambda f: edit(f / "config.json", lambda c: c.pop("audio_start_token_id")),
+        r"config\.json: audio_start_token_id is 151647, but the tokenizer's <\|audio_bos\|> is 103: take both from",
+    ),
+    "id of another token": (
+        lambda f: edit(f / "config.json", lambda c: c.update(vision_start_token_id=52)),
+        r"config\.json: vision_start_token_id is 52, but the tokenizer's <\|vision_bos\|> is 105: take both from",
+    ),
+    "no id": (
+        lambda f: edit(f / "config.json", lambda c: c.update(vision_start_token_id=[None])),
+        r"vision_start_token_id is \[None\], but",
+    ),
     "processor": (lambda f: (f / "preprocessor_config.json").write_text("{"), "not valid JSON"),
 }
 
@@ -195,6 +227,18 @@ def test_a_damaged_checkpoint_is_one_clear_line(broken, what):
         load(broken)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 400
+
+
+def test_a_tokenizer_with_more_words_than_the_model_is_told_when_one_is_used(broken):
+    edit(broken / "tokenizer.json", lambda c: c["model"]["vocab"].update(zebra=500))
+    model = load(broken)
+    clip = clip_of(model.patches.token_side)
+    assert answer(model, clip, Question("what is red ?", method="full", decoding=Decoding(2))).trace
+    with pytest.raises(
+        ModelError, match=r"prompt has token 500, but the model knows only 128: its tokenizer"
+    ) as caught:
+        answer(model, clip, Question("what is zebra ?", method="full", decoding=Decoding(2)))
+    assert "\n" not in str(caught.value)
 
 
 def test_code_in_a_checkpoint_is_never_run_nor_asked_about(broken, monkeypatch, tmp_path):
