@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 
 import torch
 from transformers import GenerationConfig
+from transformers.generation import logits_process
 from transformers.generation.streamers import TextStreamer
 
 from seats.checks import check_number, check_whole, set_checked
@@ -21,7 +23,7 @@ from seats.errors import ModelError, SettingsError
 from seats.inference.attach import attach
 from seats.inference.encode import Prompt
 from seats.inference.engine import KvPolicy
-from seats.inference.shortage import shortage_told
+from seats.inference.shortage import lacks_memory, shortage_told
 from seats.inference.thoughts import BEGIN, part_thoughts
 from seats.inference.trace import Trace
 from seats.methods.base import Method
@@ -117,10 +119,11 @@ def generate(
                 streamer=streamer,
                 tokenizer=model.tokenizer,  # for stop strings
             )
-        except (TypeError, ValueError) as error:
-            if attached.trace is not None:
+        except Exception as error:
+            # Before anything of ours has run, stock code looks at its settings, and these are the checkpoint's.
+            at_first = attached.trace is None and isinstance(error, (TypeError, ValueError))
+            if lacks_memory(error) or not (at_first or _in_settings(error)):
                 raise
-            # Nothing of ours has run yet: stock code looks at its settings first, and these are the checkpoint's.
             said = " ".join(str(error).split())
             raise ModelError(f"{model.name} cannot generate as its generation_config.json says: {said}") from error
     new = tuple(out[0, ids.shape[1] :].tolist())
@@ -139,6 +142,12 @@ def generate(
         first_token_at=times[0],
         per_token_ms=per_token,
     )
+
+
+def _in_settings(error: Exception) -> bool:
+    """Whether an error arose where stock code changes scores, or prepares to, as a checkpoint says."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_globals.get("__name__") == logits_process.__name__ for frame, _ in frames)
 
 
 @contextmanager

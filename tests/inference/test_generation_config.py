@@ -75,7 +75,15 @@ def test_what_generation_config_says_of_tokens_is_obeyed(saying):
 
 
 @pytest.mark.parametrize(
-    "said", [{"repetition_penalty": 0}, {"suppress_tokens": "x"}, {"top_p": "x"}, {"stop_strings": 4}]
+    "said",
+    [
+        {"repetition_penalty": 0},
+        {"suppress_tokens": "x"},
+        {"top_p": "x"},
+        {"stop_strings": 4},
+        {"exponential_decay_length_penalty": [5]},  # an IndexError
+        {"no_repeat_ngram_size": True},  # only after the prefill
+    ],
 )
 def test_a_generation_config_that_cannot_be_used_is_one_line(saying, said):
     model = saying(said)
