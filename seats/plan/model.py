@@ -212,7 +212,7 @@ def _check_whole(name: str, key: str, value: Any, least: int) -> None:
 
 
 def _check_sides(name: str, said: dict[str, Any], family: Family) -> None:
-    """What has to hold something at least once: an attention window a token, a mixture the experts of one token."""
+    """What else has to fit: windows hold a token, a mixture the experts of one token, vision heads a grid's sides."""
     vision, audio, text = said["vision_config"], said["audio_config"], said["text_config"]
     if family.name == "qwen2.5-omni":
         key, value, least = "window_size", vision.window_size, vision.patch_size * vision.spatial_merge_size
@@ -220,6 +220,8 @@ def _check_sides(name: str, said: dict[str, Any], family: Family) -> None:
         key, value, least = "n_window_infer", audio.n_window_infer, 2 * audio.n_window
         if 0 < text.num_experts < text.num_experts_per_tok:
             raise _wrong(name, "num_experts_per_tok", text.num_experts_per_tok, f"more than all {text.num_experts}")
+    if (width := vision.hidden_size // vision.num_heads) % 4:  # of which quarters turn with height and width
+        raise _wrong(name, "num_heads", vision.num_heads, f"which makes heads {width} wide, no multiple of 4")
     if value < least:
         raise _wrong(name, key, value, f"less than {least}, which one window needs")
 

@@ -33,6 +33,7 @@ WRONG_SETTINGS = [
     ("qwen2.5-omni", "config", "seconds_per_chunk", 10**400, "more than 2147483647"),
     ("qwen2.5-omni", "config", "vision_config.spatial_merge_size", 9, "window_size in .* is 56, less than 126"),
     ("qwen3-omni", "config", "audio_config.n_window", 300, "n_window_infer in .* is 400, less than 600"),
+    ("qwen2.5-omni", "config", "vision_config.num_heads", 16, "is 16, which makes heads 2 wide, no multiple of 4"),
     ("qwen3-omni", "config", "text_config.num_experts_per_tok", 5, "is 5, more than all 4"),
     ("qwen2.5-omni", "config", "thinker_config", 3, "is 3, no object"),
     ("qwen2.5-omni", "config", "quantization_config", "awq", "is 'awq', no object"),
