@@ -144,6 +144,8 @@ def _tensors(path: Path) -> Iterator[tuple[str, int]]:
                 yield name, end - start
     except FileNotFoundError as error:
         raise ModelError(f"{path} is missing: download the model again") from error
+    except PermissionError as error:
+        raise ModelError(f"{path} may not be read ({error.strerror}): change its permissions") from error
     except (OSError, struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{path} is not a readable safetensors file: download the model again") from error
 

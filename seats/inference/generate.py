@@ -124,8 +124,10 @@ def generate(
             at_first = attached.trace is None and isinstance(error, (TypeError, ValueError))
             if lacks_memory(error) or not (at_first or _in_settings(error)):
                 raise
-            said = " ".join(str(error).split())
-            raise ModelError(f"{model.name} cannot generate as its generation_config.json says: {said}") from error
+            said = " ".join(f"{type(error).__name__} {error}".split())
+            raise ModelError(
+                f"{model.name} cannot generate as its generation_config.json says: {said}: correct that file"
+            ) from error
     new = tuple(out[0, ids.shape[1] :].tolist())
     attached.check_finite()  # of an answer of one token, nothing else has
     thoughts, text = part_thoughts(model.tokenizer.decode(new, skip_special_tokens=True), thinking)

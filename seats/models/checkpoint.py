@@ -110,6 +110,12 @@ class Checkpoint:
         return self._processor("image_processor", "preprocessor_config.json")
 
     @cached_property
+    def generation_config(self) -> dict[str, Any]:
+        """What the checkpoint says of generating, empty where it says nothing. Raises ModelError for a file that stock
+        code would pass over because it cannot be read, with another answer."""
+        return self._json("generation_config.json")
+
+    @cached_property
     def chat_template(self) -> str | None:
         """The processor's chat template, None if only the tokenizer has one."""
         file = self.folder / "chat_template.jinja"

@@ -5,6 +5,7 @@ Importing it does not import torch, so that a plan can be made from their facts 
 
 from __future__ import annotations
 
+import reprlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -279,8 +280,9 @@ def checkpoint_family(checkpoint: Checkpoint) -> Family:
     model_type = checkpoint.config.get("model_type")
     found = _of_type(model_type)
     if found is None:
+        kind = reprlib.repr(model_type).strip("'") if model_type else "nameless"
         raise ModelError(
-            f"{checkpoint.name} is a {model_type or 'nameless'} model: seats runs Qwen2.5-Omni and Qwen3-Omni"
+            f"{checkpoint.name} is a {kind} model by its config.json: seats runs Qwen2.5-Omni and Qwen3-Omni"
         )
     thinker = checkpoint.config.get("thinker_config") or checkpoint.config
     for part in ("text_config", "vision_config", "audio_config"):

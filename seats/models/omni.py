@@ -150,6 +150,8 @@ def load_model(
     if remark := compat.check_transformers():
         announce(remark)
     planned = of_checkpoint(checkpoint)
+    checkpoint.generation_config  # noqa: B018  (raises for one that stock code would pass over)
+    template, single_turn = checkpoint.chat_template, checkpoint.single_turn  # small files first: weights take long
     where = device_named(device)
     _check_weights(checkpoint)
     kind = _dtype(dtype, where, planned)
@@ -166,12 +168,12 @@ def load_model(
         name=checkpoint.name,
         thinker=thinker,
         tokenizer=tokenizer,
-        chat_template=checkpoint.chat_template,
+        chat_template=template,
         mel=_mel_spec(checkpoint, thinker),
         patches=_patch_spec(checkpoint, thinker),
         sampling=frame_sampling(checkpoint),
         shape=model_shape(checkpoint),
-        single_turn=checkpoint.single_turn,
+        single_turn=single_turn,
     )
 
 

@@ -64,7 +64,7 @@ def test_a_folder_without_a_model_is_named_beside_the_others(run: Run, tiny: Pat
     assert ran.code == 1
     assert ran.err.splitlines() == [
         f"error: {tmp_path} is not a model folder: it has no config.json",
-        f"error: {tmp_path / 'other'} is a llama model: seats runs Qwen2.5-Omni and Qwen3-Omni",
+        f"error: {tmp_path / 'other'} is a llama model by its config.json: seats runs Qwen2.5-Omni and Qwen3-Omni",
     ]
     assert "seats-nano" in ran.out
     assert tiny.name in ran.out.replace("\n", "")

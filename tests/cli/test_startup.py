@@ -207,7 +207,9 @@ def test_a_model_of_another_kind_is_refused_before_its_weights_are_fetched(
     (other / "config.json").write_text(json.dumps({"model_type": "qwen2_5_vl"}))
     ran = from_hub(folder=other)
     assert ran.code == 1
-    assert ran.err.endswith("error: org/tiny is a qwen2_5_vl model: seats runs Qwen2.5-Omni and Qwen3-Omni\n")
+    assert ran.err.endswith(
+        "error: org/tiny is a qwen2_5_vl model by its config.json: seats runs Qwen2.5-Omni and Qwen3-Omni\n"
+    )
     fetched = [path.name for path in (tmp_path / "cache").rglob("*") if path.is_file() or path.is_symlink()]
     assert "config.json" in fetched
     assert not any(name.endswith(".safetensors") for name in fetched)

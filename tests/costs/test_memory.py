@@ -79,7 +79,11 @@ def test_checkpoint_in_shards_reads_only_those_of_the_thinker(tmp_path):
     assert checkpoint_bytes(tmp_path) == 120
 
 
-def test_checkpoint_says_what_is_wrong(tmp_path):
+def _denied(path, *_mode):
+    raise PermissionError(13, "Permission denied", str(path))
+
+
+def test_checkpoint_says_what_is_wrong(tmp_path, monkeypatch):
     with pytest.raises(ModelError, match=r"holds no \.safetensors weights"):
         checkpoint_bytes(tmp_path)
 
@@ -87,6 +91,11 @@ def test_checkpoint_says_what_is_wrong(tmp_path):
     for damage in (b"", b"abc", b"\xff" * 8 + b"{}", b"\x10\0\0\0\0\0\0\0{", b"\x02\0\0\0\0\0\0\0[]"):
         whole.write_bytes(damage)
         with pytest.raises(ModelError, match="not a readable safetensors file"):
+            checkpoint_bytes(tmp_path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", _denied)  # root may read anything
+        with pytest.raises(ModelError, match=r"model\.safetensors may not be read \(Permission denied\)"):
             checkpoint_bytes(tmp_path)
 
     whole.unlink()

@@ -176,9 +176,21 @@ DAMAGE = {
     "no JSON": (lambda f: (f / "config.json").write_text("{"), "not valid JSON"),
     "other model": (
         lambda f: edit(f / "config.json", lambda c: c.update(model_type="llama")),
-        "is a llama model: seats runs",
+        "is a llama model by its config.json: seats runs",
     ),
-    "no type": (lambda f: edit(f / "config.json", lambda c: c.pop("model_type")), "nameless model"),
+    "type of another kind": (
+        lambda f: edit(f / "config.json", lambda c: c.update(model_type=200 * ["a"])),
+        r"is a \['a', 'a', .*\.\.\.\] model by its config\.json: seats runs",
+    ),
+    "generation settings": (
+        lambda f: (f / "generation_config.json").write_text("<html>"),
+        r"generation_config\.json is not valid JSON: download",
+    ),
+    "chat template": (
+        lambda f: (f / "chat_template.jinja").write_bytes(b"\xff"),
+        "chat_template.jinja is not UTF-8 text",
+    ),
+    "no type": (lambda f: edit(f / "config.json", lambda c: c.pop("model_type")), "nameless model by its config.json"),
     "no part": (lambda f: edit(f / "config.json", lambda c: c.pop("text_config")), "has no text_config"),
     "empty part": (lambda f: edit(f / "config.json", lambda c: c.update(text_config=None)), "has no text_config"),
     "bad value": (
