@@ -124,7 +124,7 @@ def generate(
             at_first = attached.trace is None and isinstance(error, (TypeError, ValueError))
             if lacks_memory(error) or not (at_first or _in_settings(error)):
                 raise
-            said = " ".join(f"{type(error).__name__} {error}".split())
+            said = " ".join(f"{type(error).__name__} {error}".split())[:200]  # it may quote what it cannot use
             raise ModelError(
                 f"{model.name} cannot generate as its generation_config.json says: {said}: correct that file"
             ) from error

@@ -83,6 +83,7 @@ def test_what_generation_config_says_of_tokens_is_obeyed(saying):
         {"stop_strings": 4},
         {"exponential_decay_length_penalty": [5]},  # an IndexError
         {"no_repeat_ngram_size": True},  # only after the prefill
+        {"sequence_bias": 500 * "x"},  # quoted
     ],
 )
 def test_a_generation_config_that_cannot_be_used_is_one_line(saying, said):
@@ -90,6 +91,7 @@ def test_a_generation_config_that_cannot_be_used_is_one_line(saying, said):
     with pytest.raises(ModelError, match=r"tiny cannot generate as its generation_config\.json says: ") as caught:
         ids_of(model, Decoding(4, 1.0))
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
     assert "forward" not in model.thinker.text.__dict__
 
 
