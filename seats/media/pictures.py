@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av.error
 import numpy as np
+from av.filter import Graph
 from av.sidedata.sidedata import Type as SideDataType
 
 from seats.errors import MediaError
@@ -29,13 +31,25 @@ def orientation(frame: Any) -> tuple[bool, bool, bool]:
     Read off the display matrix (ISO 14496-12, 8.3.2), which phones write instead of turning the picture;
     angles other than quarter turns are rounded to one.
     """
-    data = frame.side_data.get(SideDataType.DISPLAYMATRIX)
+    data = _without_colour_profile(frame).side_data.get(SideDataType.DISPLAYMATRIX)
     if data is None:
         return False, False, False
     a, b, _, c, d = np.frombuffer(bytes(data), dtype=np.int32)[:5].tolist()
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return False, a < 0, d < 0
     return True, c < 0, b < 0
+
+
+def _without_colour_profile(frame: Any) -> Any:
+    """The same picture without its ICC profile, as most PNG files have one: FFmpeg's decoder keeps the profile's name
+    beside it, and of a frame that was asked for side data, PyAV and FFmpeg both free that name, which ends the process.
+    """
+    graph = Graph()
+    graph.threads = 1
+    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1))
+    graph.link_nodes(source, graph.add("sidedata", "mode=delete:type=ICC_PROFILE"), graph.add("buffersink")).configure()
+    graph.vpush(frame)
+    return graph.vpull()
 
 
 def no_picture(codec: str) -> str:

@@ -1,12 +1,14 @@
 """Pictures as players show them: their colours, the right way up, transparent parts on white, square pixels."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import av
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 
 from seats.errors import MediaError
 from seats.media import FrameSampling, load_clip, probe
@@ -30,6 +32,23 @@ def rgba():
 def colours(clip):
     """The middle of each field of the first picture."""
     return clip.video.pixels[0][:, 28, 14::28].T.tolist()
+
+
+_READ_BY_ANOTHER_PROCESS = """
+import gc, sys
+from seats.media import load_clip, probe
+print(probe(sys.argv[1]).video.width, load_clip(sys.argv[1]).video.source_width)
+gc.collect()
+"""
+
+
+def test_a_picture_with_a_colour_profile_does_not_end_the_process(tmp_path):
+    path = tmp_path / "screen.png"
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.fromarray(rgba()[..., :3]).save(path, icc_profile=profile)
+    command = [sys.executable, "-c", _READ_BY_ANOTHER_PROCESS, path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "112 112\n"), done.stderr
 
 
 @pytest.mark.parametrize(("ending", "several"), [("png", False), ("webp", False), ("apng", True)])
