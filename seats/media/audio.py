@@ -57,7 +57,7 @@ def load_audio(
 def _load(
     path: Path, start_s: float, end_s: float, deadline: media.Deadline, *, seek: bool
 ) -> tuple[Audio | None, list[str], float] | None:
-    """Do the work of `load_audio`; None if a seek landed after the start."""
+    """Do the work of `load_audio`; None if after a seek nothing can be decoded from the start on."""
     with media.open_media(path, deadline) as container:
         stream = media.audio_streams(container)[0]
         media.need_decoder(stream, path, "sound")
@@ -89,6 +89,8 @@ def _load(
             if mono.full or times.restarted:
                 break
     if not mixer.frames and damaged:
+        if sought:  # AAC of 3 or 7 channels may say only in a file's first packet which these are
+            return None
         raise MediaError(f"{path}: its sound ({codec}) cannot be decoded; get an undamaged copy")
     notes = times.notes + _pauses(mono.pauses, start_s)
     if damaged:

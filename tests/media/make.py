@@ -87,7 +87,7 @@ def write_clip(
             videos.append(stream)
         audios = []
         for each in sounds:
-            layout = {1: "mono", 2: "stereo", 6: "5.1"}[len(each)]
+            layout = {1: "mono", 2: "stereo", 3: "2.1", 6: "5.1"}[len(each)]
             audios.append(out.add_stream(sound_codec, rate=sound_rate, layout=layout))
         for number, stream in enumerate(videos):
             base = Fraction(1, 1000) if pts_ms is not None else 1 / Fraction(rate).limit_denominator(1001)

@@ -137,6 +137,11 @@ def test_samples_too_large_are_taken_without_a_word(clips, capfd, recwarn):
     assert (capfd.readouterr(), recwarn.list) == (("", ""), [])
 
 
+def test_channels_that_only_the_first_packet_describes_are_heard_further_on(clips):
+    path = write_clip(clips / "three.ts", sound=[np.tile(tone(4.0, 32_000), (3, 1))], sound_rate=32_000)
+    assert load_clip(path, start_s=2.0).audio.seconds == pytest.approx(2.0, abs=0.1)
+
+
 def test_long_sound_is_not_cut(clips):
     sound = np.zeros((1, 8_000 * 330), np.float32)
     sound[0, -8_000:] = tone(1.0, 8_000)[0]
