@@ -281,9 +281,8 @@ class MonoWriter:
         return np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.float32)
 
     def _limit(self) -> float:
-        if math.isinf(self._length_s):
-            return math.inf
-        return round((self._length_s - self._begin_s) * self._rate)
+        limit = (self._length_s - self._begin_s) * self._rate
+        return limit if math.isinf(limit) else round(limit)
 
     def _pass_to(self, at: int) -> None:
         """Put silence from the position to `at`, not past the limit, in pieces, as far as it lies in the clip.

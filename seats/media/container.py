@@ -153,7 +153,7 @@ def seek_to(container: InputContainer, stream: Any, time_s: float) -> bool:
         return False
     try:
         container.seek(int((time_s + start_of(container)) / stream.time_base), stream=stream)
-    except OSError:
+    except (OSError, OverflowError):
         return False
     return True
 

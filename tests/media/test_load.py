@@ -155,6 +155,14 @@ def test_a_start_past_the_end(plain_clip):
         load_clip(plain_clip, start_s=60.0)
 
 
+def test_times_that_no_file_has(clips, plain_clip):
+    assert load_clip(plain_clip, start_s=2.0, end_s=1e308).audio.seconds == pytest.approx(10.0, abs=0.1)
+    silent = clips / "nothing.wav"  # of which no length is known
+    silent.write_bytes(b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0\x80\x3e\0\0\0\x7d\0\0\2\0\x10\0data\0\0\0\0")
+    with pytest.raises(MediaError, match="nothing can be read"):
+        load_clip(silent, start_s=1e300)
+
+
 def _broken(folder):
     (folder / "empty.mp4").touch()
     (folder / "text.mp4").write_text("this is not a video\n" * 200)
