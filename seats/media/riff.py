@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-# Sizes that recorders write while they don't know better (0, or as large as the field can hold).
-_UNKNOWN = {0, 0x7FFFFFFF, 0xFFFFFFFF}
+# Sizes that recorders write while they don't know better: 0, or about as large as the field can hold with a sign or
+# without one (SoX writes 0x7FFFF000, arecord 0x80000000, others the largest number less the header's size).
+_LARGEST, _BELOW = (2**31, 2**32), 2**16
 _MOST_CHUNKS = 100
 
 
@@ -30,7 +31,7 @@ def promised_seconds(path: Path) -> float | None:
                 head = file.read(8)
                 size = int.from_bytes(head[4:], "little")
                 if head[:4] == b"data":
-                    return size / bytes_per_second if bytes_per_second and size not in _UNKNOWN else None
+                    return size / bytes_per_second if bytes_per_second and _is_known(size) else None
                 if head[:4] == b"fmt ":
                     form = file.read(16)
                     rate, bytes_per_second = (int.from_bytes(form[at : at + 4], "little") for at in (4, 8))
@@ -43,9 +44,13 @@ def promised_seconds(path: Path) -> float | None:
     return None
 
 
+def _is_known(size: int) -> bool:
+    return size > 0 and not any(most - _BELOW <= size <= most for most in _LARGEST)
+
+
 def _promised_avi(path: Path, size: int, head: bytes) -> float | None:
     """`head`: the list that comes first, from its letters; the header in it has the microseconds of a picture, and at
     its sixteenth byte the number of pictures."""
-    if head[12:16] != b"avih" or size in _UNKNOWN or path.stat().st_size >= 8 + size:
+    if head[12:16] != b"avih" or not _is_known(size) or path.stat().st_size >= 8 + size:
         return None
     return int.from_bytes(head[20:24], "little") * int.from_bytes(head[36:40], "little") / 1e6 or None
