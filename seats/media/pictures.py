@@ -13,6 +13,11 @@ from av.sidedata.sidedata import Type as SideDataType
 
 from seats.errors import MediaError
 
+# Colour matrices of ITU-T H.273 that FFmpeg's swscale undoes; with another one it refuses the picture. Left are a
+# reserved one (3), YCgCo (8), constant luminance (10), ICtCp (14) and the like.
+_MATRICES = {0, 1, 2, 4, 5, 6, 7, 9}
+_UNSPECIFIED = 2
+
 
 def _unknown_side_data(cls: Any, value: object) -> Any:
     """A member for a kind of side data that FFmpeg has and this PyAV does not know, such as EXIF: without one, a frame
@@ -70,9 +75,16 @@ def header_notes(stream: Any, aspect: float) -> list[str]:
     return notes
 
 
+def other_matrix(frame: Any) -> int | None:
+    """By which colour matrix a frame is stored (a number of ITU-T H.273), where FFmpeg cannot undo it; else None."""
+    return None if frame.format.is_rgb or frame.colorspace in _MATRICES else int(frame.colorspace)
+
+
 def to_rgb(frame: Any, path: Path) -> tuple[np.ndarray, bool]:
-    """Return a frame as uint8 `[H, W, 3]`, full range, by its own colour matrix, on white (as qwen-omni-utils puts
-    pictures on it), and whether any of that shows through."""
+    """Return a frame as uint8 `[H, W, 3]`, full range, by its own colour matrix where FFmpeg can, on white (as
+    qwen-omni-utils puts pictures on it), and whether any of that shows through."""
+    if other_matrix(frame) is not None:
+        frame.colorspace = _UNSPECIFIED
     try:
         if not (frame.format.has_palette or any(component.is_alpha for component in frame.format.components)):
             return frame.to_ndarray(format="rgb24"), False

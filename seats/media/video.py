@@ -15,7 +15,7 @@ import numpy as np
 from seats.errors import MediaError
 from seats.media import container as media
 from seats.media.clip import Video
-from seats.media.pictures import header_notes, no_picture, orientation, resize, to_rgb
+from seats.media.pictures import header_notes, no_picture, orientation, other_matrix, resize, to_rgb
 from seats.media.reading import Arriving
 from seats.media.sampling import FrameSampling, frame_size, shown_size
 from seats.media.timeline import Choice, Timeline, choose_frames, read_timeline
@@ -159,6 +159,11 @@ class _Frames:
             self._pixels = np.empty((total, 3, *size), dtype=np.uint8)
             if self._arriving is not None:
                 self._arriving.begin(self._pixels)
+            matrix = other_matrix(frame)
+            if matrix is not None:
+                self.notes.append(
+                    f"the video's colours are stored in an unusual way (matrix {matrix}) and may be read wrong"
+                )
             transfer = _HDR_TRANSFERS.get(getattr(frame, "color_trc", 0))  # PyAV 15 does not say it
             if transfer:
                 self.notes.append(f"the video is HDR ({transfer}); its colours are read without tone mapping")

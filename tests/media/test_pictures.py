@@ -271,3 +271,20 @@ def test_resizing_equals_torch_on_the_decoded_picture(clips, sampling):
         antialias=True,
     )[0]
     assert (video.pixels[0] - floats.clamp(0, 255).round()).abs().mean() < 0.6
+
+
+@pytest.mark.parametrize("matrix", [8, 10, 14])
+def test_a_film_by_another_colour_matrix_is_read_and_says_so(clips, matrix):
+    path = clips / f"matrix-{matrix}.mkv"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("ffv1", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 56, 56, "yuv420p"
+        stream.colorspace = matrix
+        for number in range(4):
+            frame = av.VideoFrame.from_ndarray(np.full((84, 56), 126, np.uint8), "yuv420p")
+            frame.pts, frame.colorspace = number, matrix
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode())
+    clip = load_clip(path, sampling=SAMPLING)
+    assert clip.video.pixels.float().std(dim=(1, 2, 3)).max() < 8
+    assert f"the video's colours are stored in an unusual way (matrix {matrix}) and may be read wrong" in clip.notes
