@@ -85,10 +85,13 @@ def to_rgb(frame: Any, path: Path) -> tuple[np.ndarray, bool]:
     qwen-omni-utils puts pictures on it), and whether any of that shows through."""
     if other_matrix(frame) is not None:
         frame.colorspace = _UNSPECIFIED
+    if frame.format.name.startswith("yaf32"):  # grey with alpha in 32-bit floats: swscale ends the process
+        raise MediaError(f"{path}: pixel format {frame.format.name} cannot be made RGB; convert it to mp4")
+    # with several threads swscale ends the process where one gets a single line of a camera's raw picture
     try:
         if not (frame.format.has_palette or any(component.is_alpha for component in frame.format.components)):
-            return frame.to_ndarray(format="rgb24"), False
-        rgba = frame.to_ndarray(format="rgba")
+            return frame.to_ndarray(format="rgb24", threads=1), False
+        rgba = frame.to_ndarray(format="rgba", threads=1)
         rgb, alpha = rgba[..., :3], rgba[..., 3:].astype(np.uint16)
         if alpha.min() == 255:
             return np.ascontiguousarray(rgb), False

@@ -273,6 +273,25 @@ def test_resizing_equals_torch_on_the_decoded_picture(clips, sampling):
     assert (video.pixels[0] - floats.clamp(0, 255).round()).abs().mean() < 0.6
 
 
+_CONVERTED_BY_ANOTHER_PROCESS = """
+import av
+from seats.errors import MediaError
+from seats.media.pictures import to_rgb
+print(to_rgb(av.VideoFrame(8, 5, "bayer_rggb8"), "raw.dng")[0].shape)
+try:
+    to_rgb(av.VideoFrame(8, 6, "yaf32le"), "grey.exr")
+except MediaError as error:
+    print(error)
+"""
+
+
+def test_pictures_that_swscale_ends_the_process_at():
+    command = [sys.executable, "-c", _CONVERTED_BY_ANOTHER_PROCESS]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    says = ["(5, 8, 3)", "grey.exr: pixel format yaf32le cannot be made RGB; convert it to mp4"]
+    assert (done.returncode, done.stdout.splitlines()) == (0, says), done.stderr
+
+
 @pytest.mark.parametrize("matrix", [8, 10, 14])
 def test_a_film_by_another_colour_matrix_is_read_and_says_so(clips, matrix):
     path = clips / f"matrix-{matrix}.mkv"
