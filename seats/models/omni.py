@@ -44,7 +44,6 @@ _NAMED = {
     "audio_token_id": "audio_token",
     "audio_start_token_id": "audio_bos_token",
     "audio_end_token_id": "audio_eos_token",
-    "vision_start_token_id": "vision_bos_token",
 }
 """Ids in a config.json by which the model finds pictures and sound in a prompt, and what the tokenizer calls them."""
 _loading = Lock()
@@ -367,8 +366,6 @@ def _check_marks(checkpoint: Checkpoint, thinker: Thinker, tokenizer: Any) -> No
     looked for, or put, in the wrong places."""
     for key, name in _NAMED.items():
         said, token = getattr(thinker.config, key, None), getattr(tokenizer, name, None)
-        if said is None and key == "vision_start_token_id":  # not needed here, and no field of either config class
-            continue
         meant = None if token is None else tokenizer.convert_tokens_to_ids(str(token))
         if type(said) is not int or said != (said if meant is None else meant):
             raise ModelError(

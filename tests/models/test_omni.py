@@ -212,12 +212,12 @@ DAMAGE = {
         r"config\.json: audio_start_token_id is 151647, but the tokenizer's <\|audio_bos\|> is 103: take both from",
     ),
     "id of another token": (
-        lambda f: edit(f / "config.json", lambda c: c.update(vision_start_token_id=52)),
-        r"config\.json: vision_start_token_id is 52, but the tokenizer's <\|vision_bos\|> is 105: take both from",
+        lambda f: edit(f / "config.json", lambda c: c.update(audio_end_token_id=52)),
+        r"config\.json: audio_end_token_id is 52, but the tokenizer's <\|audio_eos\|> is 104: take both from",
     ),
     "no id": (
-        lambda f: edit(f / "config.json", lambda c: c.update(vision_start_token_id=[None])),
-        r"vision_start_token_id is \[None\], but",
+        lambda f: edit(f / "config.json", lambda c: c.update(audio_end_token_id=[None])),
+        r"audio_end_token_id",
     ),
     "processor": (lambda f: (f / "preprocessor_config.json").write_text("{"), "not valid JSON"),
 }
