@@ -5,7 +5,6 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from seats.models import compat
 from seats.models.checkpoint import Checkpoint
 from seats.models.families import Family, checkpoint_family
 from seats.models.fused import use_fused_blocks
+from seats.models.generation_config import check_stops, only_of_tokens
 from seats.models.quantization import quantization
 from seats.models.sampling import frame_sampling
 from seats.models.thinker import Thinker
@@ -32,13 +32,6 @@ if TYPE_CHECKING:
     from seats.plan.model import PlannedModel
 
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
-_OF_TOKENS = (
-    "bad_words_ids", "begin_suppress_tokens", "bos_token_id", "do_sample", "eos_token_id", "epsilon_cutoff",
-    "eta_cutoff", "exponential_decay_length_penalty", "min_length", "min_new_tokens", "min_p", "no_repeat_ngram_size",
-    "pad_token_id", "remove_invalid_values", "renormalize_logits", "repetition_penalty", "sequence_bias",
-    "stop_strings", "suppress_tokens", "temperature", "top_h", "top_k", "top_p", "typical_p", "watermarking_config",
-)  # fmt: skip
-"""What a generation_config.json may say: which token comes next, and which one is the last."""
 _NAMED = {
     "video_token_id": "video_token",
     "audio_token_id": "audio_token",
@@ -317,32 +310,9 @@ def _load_thinker(
         )
     if quantized is None:
         module.to(device)
-    _only_of_tokens(module.generation_config)
-    _check_stops(checkpoint.folder / "generation_config.json", module.generation_config.eos_token_id)
+    only_of_tokens(module.generation_config)
+    check_stops(checkpoint.folder / "generation_config.json", module.generation_config.eos_token_id)
     return module.eval()
-
-
-def _only_of_tokens(config: Any) -> None:
-    """Take out of what a checkpoint's generation_config.json says all that is not about the choice of the next token.
-
-    The rest is for other ways of generating, or other outputs, than an answer's; `max_time` would cut one unseen.
-    """
-    usual = type(config)()
-    for key in vars(config).keys() - set(_OF_TOKENS):
-        if hasattr(usual, key):
-            setattr(config, key, getattr(usual, key))
-        else:
-            delattr(config, key)  # generate() would hand it to the model
-
-
-def _check_stops(file: Path, said: Any) -> None:
-    """Raise ModelError for stop ids, `said` in a checkpoint's file, that are neither one nor a list."""
-    ids = said if isinstance(said, list) else [] if said is None else [said]
-    if any(type(one) is not int for one in ids):
-        raise ModelError(
-            f"{file}: eos_token_id is {reprlib.repr(said)}, neither a token id nor a list of them: correct it or "
-            "download the checkpoint again"
-        )
 
 
 def _tokenizer(checkpoint: Checkpoint) -> Any:
