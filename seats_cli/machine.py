@@ -206,14 +206,14 @@ def _attention() -> Attention:
 
 
 def _built_in(problems: list[str]) -> ModelState:
-    from seats.costs.memory import checkpoint_bytes
     from seats.models.checkpoint import BUILT_IN, find_checkpoint
     from seats.models.hub import cached_bytes
+    from seats.models.weight_files import thinker_bytes
 
     try:
         checkpoint = find_checkpoint(BUILT_IN)
         _ = checkpoint.config  # raises where it is missing or broken
-        checkpoint_bytes(checkpoint.folder)  # likewise
+        thinker_bytes(checkpoint)  # likewise
         return ModelState(BUILT_IN, cached_bytes(BUILT_IN))
     except SeatsError as error:
         problems.append(f"{BUILT_IN}, the built-in model, is not whole: {error}; install seats again")

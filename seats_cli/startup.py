@@ -86,11 +86,12 @@ def start(
     if fit is not None:
         clip_options = fit(checkpoint, clip_options)
     with output.working("starting"):
+        import_code(checkpoint)
         with lasting_imports():
             from seats.inference.encode import encodes_beside_reading
             from seats.media import ReadingClip
-            from seats.models.omni import load_model, model_shape, thinker_bytes
-        import_code(checkpoint)
+            from seats.models.omni import load_model, model_shape
+            from seats.models.weight_files import thinker_bytes
         check(model_shape(checkpoint))
         imported = time.perf_counter()
         output.now("reading the clip")
@@ -125,7 +126,14 @@ def start(
 
 
 def import_code(checkpoint: Checkpoint) -> None:
-    """Import torch, transformers and the model's code, in less time. Raises ModelError."""
+    """Import torch, transformers and the model's code, in less time, while weights are read from the disk.
+
+    Raises ModelError.
+    """
+    from seats.models.weight_files import read_ahead, thinker_bytes
+
+    if thinker_bytes(checkpoint) >= _LARGE:
+        read_ahead(checkpoint)
     with lasting_imports():
         from seats.models.omni import import_model_code
 
@@ -134,7 +142,7 @@ def import_code(checkpoint: Checkpoint) -> None:
 
 def fit_threads(checkpoint: Checkpoint) -> None:
     """`fit_threads_to` of the weights on disk."""
-    from seats.models.omni import thinker_bytes
+    from seats.models.weight_files import thinker_bytes
 
     fit_threads_to(thinker_bytes(checkpoint))
 

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
-import struct
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seats.errors import ModelError, SettingsError
+from seats.errors import SettingsError
 
 if TYPE_CHECKING:
     import torch
 
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _DECIMAL = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
-# The safetensors format allows no longer header.
-_LONGEST_HEADER = 100_000_000
 # cgroup v1 has no word for "no limit" but a number near 2^63.
 _NO_LIMIT = 2**62
 
@@ -88,29 +84,6 @@ def linux_available_bytes(root: Path) -> int:
     return max(0, min([available, *_cgroup_rooms(root)]))
 
 
-def checkpoint_bytes(folder: Path, prefix: str = "thinker.") -> int:
-    """Bytes of the weights in a checkpoint whose names begin with `prefix`; of all of them if none does.
-
-    Only headers of safetensors files are read, and of a sharded checkpoint only the shards that are counted.
-    Raises ModelError if the folder holds no safetensors, lacks a shard, or a file is damaged.
-    """
-    index, whole = folder / "model.safetensors.index.json", folder / "model.safetensors"
-    if index.exists() and not whole.is_file():  # which stock code prefers
-        try:
-            shards: dict[str, str] = dict(json.loads(index.read_text())["weight_map"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ModelError(f"{index} is damaged: download the model again") from error
-        wanted = {name for name in shards if name.startswith(prefix)} or set(shards)
-        files = sorted({shards[name] for name in wanted})
-        sizes = {name: size for file in files for name, size in _tensors(folder / file)}
-        return sum(size for name, size in sizes.items() if name in wanted)
-    paths = [whole] if whole.exists() else sorted(folder.glob("*.safetensors"))
-    if not paths:
-        raise ModelError(f"{folder} holds no .safetensors weights: choose the folder of a downloaded model")
-    sizes = {name: size for path in paths for name, size in _tensors(path)}
-    return sum(size for name, size in sizes.items() if name.startswith(prefix)) or sum(sizes.values())
-
-
 def parse_size(text: str) -> int:
     """Bytes of a size like "24G", "1.5 GiB", "800MB" or "1000000B".
 
@@ -128,26 +101,6 @@ def parse_size(text: str) -> int:
 
 def _kind(device: torch.device | str) -> str:
     return str(device).partition(":")[0]
-
-
-def _tensors(path: Path) -> Iterator[tuple[str, int]]:
-    """(name, bytes) of each tensor of a safetensors file, from its header."""
-    try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > _LONGEST_HEADER:
-                raise ValueError(f"header of {length} bytes")
-            header = json.loads(file.read(length))
-        for name, tensor in header.items():
-            if name != "__metadata__":
-                start, end = tensor["data_offsets"]
-                yield name, end - start
-    except FileNotFoundError as error:
-        raise ModelError(f"{path} is missing: download the model again") from error
-    except PermissionError as error:
-        raise ModelError(f"{path} may not be read ({error.strerror}): change its permissions") from error
-    except (OSError, struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{path} is not a readable safetensors file: download the model again") from error
 
 
 def _cgroup_rooms(root: Path) -> Iterator[int]:

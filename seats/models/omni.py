@@ -24,6 +24,7 @@ from seats.models.generation_config import check_stops, only_of_tokens
 from seats.models.quantization import quantization
 from seats.models.sampling import frame_sampling
 from seats.models.thinker import Thinker
+from seats.models.weight_files import check_readable, copied_bytes
 from seats.models.window_attention import use_window_attention
 from seats.tokens.mel import MelSpec
 from seats.tokens.patches import CLIP_MEAN, CLIP_STD, PatchSpec
@@ -145,11 +146,13 @@ def load_model(
     checkpoint.generation_config  # noqa: B018  (raises for one that stock code would pass over)
     template, single_turn = checkpoint.chat_template, checkpoint.single_turn  # small files first: weights take long
     where = device_named(device)
-    _check_weights(checkpoint)
+    check_readable(checkpoint)
     kind = _dtype(dtype, where, planned)
     quantized = None if quantize is None else quantization(quantize, where, kind)
     with _loading:
         _check_memory(planned, where, kind, quantize)
+        if where.type == "cuda" and not _goes_straight(where):
+            _check_host_memory(checkpoint, where, kind)
         module = _load_thinker(checkpoint, planned.family, where, kind, quantized)
     thinker = Thinker(module)
     use_window_attention(thinker.vision, thinker.audio)
@@ -192,29 +195,6 @@ def import_model_code(checkpoint: Checkpoint) -> None:
         raise ModelError(
             f"transformers cannot import the model's code ({_one_line(_root(error))}): mend or remove that package"
         ) from error
-
-
-def thinker_bytes(checkpoint: Checkpoint) -> int:
-    """Bytes of the thinker's weights on disk, from the safetensors headers."""
-    from seats.costs.memory import checkpoint_bytes
-
-    checkpoint.weight_files  # noqa: B018  (names a missing shard before anything else fails on it)
-    return checkpoint_bytes(checkpoint.folder)
-
-
-def _check_weights(checkpoint: Checkpoint) -> None:
-    """Raise ModelError for a file of weights that is missing, or whose header does not fit what follows it: the stock
-    loader would not say which one, nor before it has read the others."""
-    from safetensors import SafetensorError, safe_open
-
-    for file in checkpoint.weight_files:
-        try:
-            with safe_open(file, framework="pt"):
-                pass
-        except (SafetensorError, OSError) as error:
-            raise ModelError(
-                f"{file} is not a readable safetensors file ({_one_line(error)}): download the checkpoint again"
-            ) from error
 
 
 def device_named(device: str) -> torch.device:
@@ -261,11 +241,26 @@ def _check_memory(planned: PlannedModel, device: torch.device, dtype: torch.dtyp
             f"{planned.name} needs {needed / 2**30:.1f} GiB for its weights, {device} has {free / 2**30:.1f} GiB "
             f"free: {smaller}, or another --device"
         )
-    # Quantised weights go to the GPU one by one, others all together by way of the host.
-    if device.type == "cuda" and quantize is None and needed > (free := available_bytes("cpu")):
+
+
+def _goes_straight(device: torch.device) -> bool:
+    """Whether the stock loader puts weights on the device one by one, which it does where accelerate is installed."""
+    from transformers.utils import is_accelerate_available
+
+    return device.type == "cuda" and is_accelerate_available()
+
+
+def _check_host_memory(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
+    """Raise OutOfMemoryError where main memory has no room for the copies that the stock loader makes on the way to a
+    device: of weights stored as another type, and of experts, which it joins."""
+    from seats.costs.memory import available_bytes
+
+    needed, free = copied_bytes(checkpoint, dtype), available_bytes("cpu")
+    if needed > free:
         raise OutOfMemoryError(
-            f"{planned.name} goes to {device} by way of main memory: {needed / 2**30:.1f} GiB of it are needed, "
-            f"{free / 2**30:.1f} GiB are free: free some, or {smaller}"
+            f"{checkpoint.name} goes to {device} by way of main memory: {needed / 2**30:.1f} GiB of it are needed, "
+            f"{free / 2**30:.1f} GiB are free: free some, or pip install accelerate, with which one weight at a time "
+            "goes there"
         )
 
 
@@ -274,7 +269,9 @@ def _load_thinker(
 ) -> Any:
     import transformers
 
-    extra = {} if quantized is None else {"quantization_config": quantized, "device_map": {"": device}}
+    extra = {"device_map": {"": device}} if _goes_straight(device) else {}
+    if quantized is not None:
+        extra["quantization_config"] = quantized
     quiet = transformers.utils.logging
     verbosity, bar = quiet.get_verbosity(), quiet.is_progress_bar_enabled()
     quiet.set_verbosity_error()
@@ -308,7 +305,7 @@ def _load_thinker(
             f"{checkpoint.name} lacks {len(wrong)} weights of its thinker or has them in another shape, for example "
             f"{sorted(map(str, wrong))[0]}: download the checkpoint again"
         )
-    if quantized is None:
+    if not extra:
         module.to(device)
     only_of_tokens(module.generation_config)
     check_stops(checkpoint.folder / "generation_config.json", module.generation_config.eos_token_id)

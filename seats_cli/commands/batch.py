@@ -309,12 +309,12 @@ def _setup(
 def _threads(checkpoint: Checkpoint, options: BatchOptions, device: str) -> int | None:
     """CPU threads of a worker's model; None for torch's choice, which goes by OMP_NUM_THREADS where that is set."""
     from seats.batch.local import devices_for
-    from seats.costs.memory import checkpoint_bytes
+    from seats.models.weight_files import thinker_bytes
     from seats_cli.startup import TINY
 
     if "OMP_NUM_THREADS" in os.environ:
         return None
-    if checkpoint_bytes(checkpoint.folder) < TINY:
+    if thinker_bytes(checkpoint) < TINY:
         return 1
     workers = (options.workers or 1) if options.engine == "ray" else len(devices_for(device, options.workers))
     return None if workers == 1 else max(1, (os.cpu_count() or 1) // workers)

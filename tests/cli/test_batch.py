@@ -329,7 +329,7 @@ def test_workers_share_the_cores(
 ) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr("os.cpu_count", lambda: 8)
-    monkeypatch.setattr("seats.costs.memory.checkpoint_bytes", lambda _: 2**34 if large else 2**20)
+    monkeypatch.setattr("seats.models.weight_files.thinker_bytes", lambda _: 2**34 if large else 2**20)
     monkeypatch.setattr("seats.batch.local.devices_for", lambda device, count: devices)
     checkpoint: Any = SimpleNamespace(folder=Path())
     assert _threads(checkpoint, BatchOptions(workers=workers, engine=engine), "auto") == threads

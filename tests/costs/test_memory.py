@@ -1,4 +1,3 @@
-import json
 import os
 import statistics
 import sys
@@ -7,18 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 from transformers import DynamicCache
 
 from seats.costs.memory import (
     available_bytes,
-    checkpoint_bytes,
     kv_cache_bytes,
     linux_available_bytes,
     parse_size,
     peak_device_bytes,
 )
-from seats.errors import ModelError, SettingsError
+from seats.errors import SettingsError
 from seats.models import compat
 from tests.tiny import FAMILIES, tiny_inputs, tiny_thinker
 
@@ -37,75 +34,6 @@ def test_kv_cache_is_what_a_cache_holds(family):
     assert kv_cache_bytes(thinker.config, tokens, 4) == held
     assert kv_cache_bytes(thinker.config, tokens, 2) == held // 2
     assert kv_cache_bytes(thinker.config, [*tokens[:4], 0, 0, 0, 0], 4) == held // 2
-
-
-def _shard(path: Path, **tensors: torch.Tensor) -> None:
-    save_file({name.replace("__", "."): tensor for name, tensor in tensors.items()}, path, {"format": "pt"})
-
-
-def _index(folder: Path, **files: str) -> None:
-    names = {name.replace("__", "."): file for name, file in files.items()}
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
-
-
-def test_checkpoint_counts_only_the_thinker(tmp_path):
-    _shard(
-        tmp_path / "model.safetensors",
-        thinker__a=torch.zeros(3, 5, dtype=torch.bfloat16),
-        thinker__b=torch.zeros(7, dtype=torch.float32),
-        talker__c=torch.zeros(100),
-    )
-    assert checkpoint_bytes(tmp_path) == 3 * 5 * 2 + 7 * 4
-    assert checkpoint_bytes(tmp_path, "talker.") == 400
-
-
-def test_checkpoint_without_the_prefix_counts_in_full(tmp_path):
-    _shard(tmp_path / "model.safetensors", model__a=torch.zeros(4), lm_head=torch.zeros(2))
-    assert checkpoint_bytes(tmp_path) == 24
-
-
-def test_checkpoint_in_shards_reads_only_those_of_the_thinker(tmp_path):
-    _shard(tmp_path / "one.safetensors", thinker__a=torch.zeros(10), talker__x=torch.zeros(1000))
-    _shard(tmp_path / "two.safetensors", thinker__b=torch.zeros(20))
-    _shard(tmp_path / "stray.safetensors", thinker__old=torch.zeros(5000))
-    # The shard of the talker alone was never downloaded.
-    _index(
-        tmp_path,
-        thinker__a="one.safetensors",
-        talker__x="one.safetensors",
-        thinker__b="two.safetensors",
-        talker__y="three.safetensors",
-    )
-    assert checkpoint_bytes(tmp_path) == 120
-
-
-def _denied(path, *_mode):
-    raise PermissionError(13, "Permission denied", str(path))
-
-
-def test_checkpoint_says_what_is_wrong(tmp_path, monkeypatch):
-    with pytest.raises(ModelError, match=r"holds no \.safetensors weights"):
-        checkpoint_bytes(tmp_path)
-
-    whole = tmp_path / "model.safetensors"
-    for damage in (b"", b"abc", b"\xff" * 8 + b"{}", b"\x10\0\0\0\0\0\0\0{", b"\x02\0\0\0\0\0\0\0[]"):
-        whole.write_bytes(damage)
-        with pytest.raises(ModelError, match="not a readable safetensors file"):
-            checkpoint_bytes(tmp_path)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "open", _denied)  # root may read anything
-        with pytest.raises(ModelError, match=r"model\.safetensors may not be read \(Permission denied\)"):
-            checkpoint_bytes(tmp_path)
-
-    whole.unlink()
-    _index(tmp_path, thinker__a="gone.safetensors")
-    with pytest.raises(ModelError, match=r"gone\.safetensors is missing"):
-        checkpoint_bytes(tmp_path)
-    for damage in ("{", "{}", "[]", '{"weight_map": 3}'):
-        (tmp_path / "model.safetensors.index.json").write_text(damage)
-        with pytest.raises(ModelError, match=r"index\.json is damaged"):
-            checkpoint_bytes(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -16,7 +18,8 @@ from seats.inference.generate import Decoding
 from seats.methods import Retention, Seats
 from seats.models import omni
 from seats.models.checkpoint import Checkpoint
-from seats.models.omni import Turn, load_model, thinker_bytes
+from seats.models.omni import Turn, load_model
+from seats.models.weight_files import thinker_bytes
 from seats.models.window_attention import NAME
 from seats.plan.model import of_checkpoint
 from seats.plan.weights import count_weights
@@ -228,15 +231,35 @@ def test_what_is_said_of_too_little_memory_would_help(name, device, said, tmp_pa
         omni._check_memory(of_checkpoint(Checkpoint("m", tmp_path)), torch.device(device), torch.bfloat16, None)
 
 
-def test_the_host_s_memory_is_checked_where_weights_pass_through_it(saved, monkeypatch):
-    free = {"cpu": 10_000, "cuda": 2**40}
-    monkeypatch.setattr(seats.costs.memory, "available_bytes", lambda device: free[torch.device(device).type])
-    given = of_checkpoint(Checkpoint("m", saved["qwen2.5-omni"])), torch.device("cuda"), torch.bfloat16
-    with pytest.raises(OutOfMemoryError, match="by way of main memory"):
-        omni._check_memory(*given, None)
-    omni._check_memory(*given, "4bit")
-    free["cpu"] = 2**30
-    omni._check_memory(*given, None)
+def test_the_host_s_memory_is_checked_where_weights_are_copied_in_it(saved, monkeypatch):
+    """On the way to a GPU those of the type they are stored as are only mapped."""
+    gpu = torch.device("cuda")
+    for name, dtype, copied in (
+        ("qwen2.5-omni", torch.float32, False),
+        ("qwen2.5-omni", torch.float16, True),
+        ("qwen3-omni", torch.float32, True),  # its experts are joined
+    ):
+        checkpoint = Checkpoint(name, saved[name])
+        monkeypatch.setattr(seats.costs.memory, "available_bytes", lambda device: 10_000)
+        with pytest.raises(OutOfMemoryError, match="by way of main memory") if copied else nullcontext():
+            omni._check_host_memory(checkpoint, gpu, dtype)
+        monkeypatch.setattr(seats.costs.memory, "available_bytes", lambda device: 2**30)
+        omni._check_host_memory(checkpoint, gpu, dtype)
+
+
+@pytest.mark.skipif(find_spec("accelerate") is None, reason="needs accelerate")
+@both_families
+def test_weights_that_go_straight_to_their_device(saved, family, monkeypatch):
+    by_way = load(saved[family])
+    monkeypatch.setattr(omni, "_goes_straight", lambda device: True)
+    monkeypatch.delattr(transformers.PreTrainedModel, "to")
+    monkeypatch.delattr(torch.nn.Module, "to")
+    straight = load(saved[family])
+    for (name, one), (same, other) in zip(
+        by_way.thinker.module.state_dict().items(), straight.thinker.module.state_dict().items(), strict=True
+    ):
+        assert name == same
+        assert torch.equal(one, other), name
 
 
 @pytest.mark.parametrize("quantize", [None, "8bit", "4bit"])

@@ -1,0 +1,135 @@
+"""What is in the safetensors files of a checkpoint, and how it gets from the disk into memory.
+
+Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from seats.errors import ModelError
+from seats.models.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    import torch
+
+_THINKER = "thinker."
+"""What the names of its weights begin with where a checkpoint holds more than the thinker."""
+_EXPERTS = ".mlp.experts."
+"""In the names of weights of which transformers makes larger ones, by its `conversion_mapping`."""
+_STORED_AS = {"torch.bfloat16": "BF16", "torch.float16": "F16", "torch.float32": "F32"}
+_LONGEST_HEADER = 100_000_000
+"""Bytes; the safetensors format allows no longer one."""
+_PIECE = 2**17
+"""Bytes that are read ahead at once: Linux silently cuts a longer request to what the disk's queue takes in one, which
+is this much at least."""
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """dtype: as safetensors writes it, "BF16". start, end: of its bytes in `file`."""
+
+    file: Path
+    dtype: str
+    elements: int
+    start: int
+    end: int
+
+
+def thinker_tensors(checkpoint: Checkpoint) -> dict[str, StoredTensor]:
+    """The thinker's weights on disk by name, from the files' headers. Raises ModelError for a file that is missing or
+    damaged."""
+    stored = {name: tensor for file in checkpoint.weight_files for name, tensor in _tensors(file).items()}
+    return {name: tensor for name, tensor in stored.items() if name.startswith(_THINKER)} or stored
+
+
+def thinker_bytes(checkpoint: Checkpoint) -> int:
+    """Bytes of the thinker's weights on disk. Raises ModelError as `thinker_tensors` does."""
+    return sum(tensor.end - tensor.start for tensor in thinker_tensors(checkpoint).values())
+
+
+def check_readable(checkpoint: Checkpoint) -> None:
+    """Raise ModelError for a file of weights that is missing, or whose header does not fit what follows it: the stock
+    loader would not say which one, nor before it has read the others."""
+    from safetensors import SafetensorError, safe_open
+
+    for file in checkpoint.weight_files:
+        try:
+            with safe_open(file, framework="pt"):
+                pass
+        except (SafetensorError, OSError) as error:
+            line = " ".join(str(error).split())
+            raise ModelError(
+                f"{file} is not a readable safetensors file ({line}): download the checkpoint again"
+            ) from error
+
+
+def copied_bytes(checkpoint: Checkpoint, dtype: torch.dtype) -> int:
+    """Bytes that the copies take which transformers makes in main memory when it loads the thinker as `dtype`: of
+    weights stored as another type, and of experts, which it joins.
+
+    All others are mapped: they lie in the kernel's file cache, which gives way where memory is short. Raises ModelError
+    as `thinker_tensors` does.
+    """
+    copied = (
+        tensor.elements
+        for name, tensor in thinker_tensors(checkpoint).items()
+        if tensor.dtype != _STORED_AS[str(dtype)] or _EXPERTS in name
+    )
+    return sum(copied) * dtype.itemsize
+
+
+def read_ahead(checkpoint: Checkpoint) -> None:
+    """Let the kernel read the thinker's weights from the disk, on a thread, while there is other work to do first.
+
+    Nothing is read where the system cannot be asked for it, nor weights that take more than half of the free memory:
+    the first ones might have to go again before they are used. Raises ModelError as `thinker_tensors` does.
+    """
+    from seats.costs.memory import available_bytes
+
+    tensors = thinker_tensors(checkpoint).values()
+    if hasattr(os, "posix_fadvise") and sum(t.end - t.start for t in tensors) <= available_bytes("cpu") // 2:
+        Thread(target=_read_ahead, args=(list(tensors),), daemon=True).start()
+
+
+def _read_ahead(tensors: list[StoredTensor]) -> None:
+    for file in sorted({tensor.file for tensor in tensors}):
+        parts = sorted((tensor.start, tensor.end) for tensor in tensors if tensor.file == file)
+        try:
+            with file.open("rb") as opened:
+                for start, end in parts:
+                    for piece in range(start, end, _PIECE):
+                        os.posix_fadvise(opened.fileno(), piece, min(_PIECE, end - piece), os.POSIX_FADV_WILLNEED)
+        except OSError:  # which loading meets as well, and names
+            return
+
+
+def _tensors(file: Path) -> dict[str, StoredTensor]:
+    """What a safetensors file's header says is in it."""
+    try:
+        with file.open("rb") as opened:
+            (length,) = struct.unpack("<Q", opened.read(8))
+            if length > _LONGEST_HEADER:
+                raise ValueError(f"header of {length} bytes")
+            header = json.loads(opened.read(length))
+        base = 8 + length
+        return {
+            name: StoredTensor(
+                file, tensor["dtype"], math.prod(tensor["shape"]), *(base + o for o in tensor["data_offsets"])
+            )
+            for name, tensor in header.items()
+            if name != "__metadata__"
+        }
+    except FileNotFoundError as error:
+        raise ModelError(f"{file} is missing: download the model again") from error
+    except PermissionError as error:
+        raise ModelError(f"{file} may not be read ({error.strerror}): change its permissions") from error
+    except (OSError, struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{file} is not a readable safetensors file: download the model again") from error
