@@ -47,7 +47,9 @@ KERNEL_TESTS = (
 FEWER_KERNELS = {"all": "no-tma", "no-tma": "0"}
 """Values of SEATS_TRITON: what follows where kernels fail. With "0" there are none."""
 CHOICE_TESTS = (
+    "tests/cli/test_ask.py::test_the_built_in_model_on_a_gpu",
     "tests/methods/test_on_a_gpu.py",
+    "tests/models/test_omni.py::test_weights_that_go_straight_to_their_device",
     "tests/models/test_fused.py::test_on_a_gpu_in_16_bits",
     "tests/models/test_window_attention.py",
     "tests/costs/test_memory.py::test_cuda_memory",

@@ -9,10 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.cli.conftest import Ran
 
 Run = Callable[..., Ran]
+SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 SHORT = ("--max-new-tokens", "4")
 
 
@@ -216,3 +218,13 @@ def test_json_of_a_name_that_is_not_utf8(run: Run, clips: Path, tiny: Path, tmp_
     ran = run("ask", clip, "what ?", "--model", tiny, "--max-new-tokens", "2", "--json")
     assert ran.code == 0, ran.err
     assert json.loads(ran.out)["clip"]["path"].endswith("/caf\\xe9.m4a")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_the_built_in_model_on_a_gpu(shell: Run) -> None:
+    """As a user types it, in a process of its own, with all that starts in one."""
+    question = "Which shape appears as the hum is heard?"
+    ran = shell("ask", SAMPLES / "crossing.mp4", question, "--model", "seats-nano", "--device", "cuda", "--compare")
+    assert (ran.code, ran.out) == (0, "circle\n"), ran.err
+    assert "cuda" in ran.err
+    assert "measured" in ran.err

@@ -247,19 +247,23 @@ def test_the_host_s_memory_is_checked_where_weights_are_copied_in_it(saved, monk
         omni._check_host_memory(checkpoint, gpu, dtype)
 
 
+on_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+
+
 @pytest.mark.skipif(find_spec("accelerate") is None, reason="needs accelerate")
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=on_cuda)])
 @both_families
-def test_weights_that_go_straight_to_their_device(saved, family, monkeypatch):
-    by_way = load(saved[family])
+def test_weights_that_go_straight_to_their_device(saved, family, device, monkeypatch):
+    monkeypatch.setattr(omni, "_goes_straight", lambda device: False)
+    by_way = load(saved[family], device=device).thinker.module.state_dict()
     monkeypatch.setattr(omni, "_goes_straight", lambda device: True)
     monkeypatch.delattr(transformers.PreTrainedModel, "to")
     monkeypatch.delattr(torch.nn.Module, "to")
-    straight = load(saved[family])
-    for (name, one), (same, other) in zip(
-        by_way.thinker.module.state_dict().items(), straight.thinker.module.state_dict().items(), strict=True
-    ):
-        assert name == same
-        assert torch.equal(one, other), name
+    straight = load(saved[family], device=device).thinker.module.state_dict()
+    assert straight.keys() == by_way.keys()
+    for name, weight in straight.items():
+        assert weight.device.type == device
+        assert torch.equal(weight, by_way[name]), name
 
 
 @pytest.mark.parametrize("quantize", [None, "8bit", "4bit"])
