@@ -177,7 +177,7 @@ class Checkpoint:
         file = self.folder / name
         if not file.is_file():
             if required:
-                raise ModelError(f"{self.folder} is not a model folder: it has no {name}")
+                raise ModelError(f"{self.folder} is not a model folder: it has no {name}{_instead(self.folder)}")
             return {}
         own = name == OWN_SETTINGS
         remedy = "correct or remove it" if own else "download the checkpoint again"
@@ -189,6 +189,15 @@ class Checkpoint:
         if not isinstance(found, dict):
             raise ModelError(f"{file} holds no JSON object: {remedy}")
         return found
+
+
+def _instead(folder: Path) -> str:
+    """What may have been meant by a folder without a config.json; empty where nothing shows it."""
+    if (folder / "adapter_config.json").is_file():
+        return ", but an adapter: merge it into the model that it was trained on, and name the folder of that"
+    if below := sorted(folder.glob("snapshots/*/config.json")):  # the hub's cache
+        return f"; did you mean {below[0].parent}?"
+    return ""
 
 
 def _wrong_in_processor(part: str, said: dict[str, Any]) -> str | None:

@@ -1,6 +1,7 @@
 """Finding a checkpoint and what its files say: every mistake a folder or a name can have is one clear line."""
 
 import json
+import re
 from contextlib import nullcontext
 from fnmatch import fnmatch
 from types import SimpleNamespace
@@ -331,6 +332,21 @@ def test_the_chat_template_comes_from_either_file(tmp_path):
     with pytest.raises(ModelError, match=r"chat_template\.jinja is not UTF-8 text: download") as caught:
         _ = Checkpoint("test", tmp_path).chat_template
     one_line(caught)
+
+
+def test_folders_that_are_mistaken_for_models(tmp_path):
+    snapshot = tmp_path / "models--Qwen--Qwen2.5-Omni-7B" / "snapshots" / "ae9e"
+    adapter = tmp_path / "lora"
+    for file in (snapshot / "config.json", adapter / "adapter_config.json"):
+        file.parent.mkdir(parents=True)
+        file.write_text("{}")
+    for folder, said in (
+        (snapshot.parent.parent, f"it has no config.json; did you mean {snapshot}?"),
+        (adapter, "it has no config.json, but an adapter: merge it into the model that it was trained on"),
+    ):
+        with pytest.raises(ModelError, match=re.escape(said)) as caught:
+            _ = Checkpoint("test", folder).config
+        one_line(caught)
 
 
 def test_weight_files(tmp_path):
