@@ -98,10 +98,12 @@ def _windows(cu_seqlens: torch.Tensor) -> list[tuple[torch.Tensor | None, int]]:
 
 
 def _takes_varlen(q: torch.Tensor) -> bool:
-    """Whether its kernels know this GPU and type: from Ampere on, 16 bits."""
+    """Whether its kernels know this GPU, type and head width: from Ampere on, 16 bits, multiples of 8 up to 256."""
     return (
         q.is_cuda
         and q.dtype in (torch.float16, torch.bfloat16)
+        and q.shape[-1] % 8 == 0
+        and q.shape[-1] <= 256
         and torch.cuda.get_device_capability(q.device) >= (8, 0)
     )
 

@@ -1,8 +1,11 @@
 """Batched window attention against the stock encoders' own loop over windows."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
+from seats.models import window_attention
 from seats.models.signals import EncoderWants
 from seats.models.thinker import Thinker
 from seats.models.window_attention import NAME, use_window_attention, windowed_attention
@@ -110,3 +113,10 @@ def test_windows_must_be_said():
     x = torch.zeros(1, 2, 4, 8)
     with pytest.raises(ValueError, match="cu_seq_lens_q"):
         windowed_attention(torch.nn.Identity(), x, x, x, None)
+
+
+@pytest.mark.parametrize(("width", "takes"), [(64, True), (72, True), (80, True), (12, False), (264, False)])
+def test_flash_attention_gets_heads_of_widths_that_it_knows(width, takes, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
+    q = SimpleNamespace(is_cuda=True, dtype=torch.bfloat16, device=torch.device("cuda"), shape=(6, 2, width))
+    assert window_attention._takes_varlen(q) == takes
