@@ -44,16 +44,16 @@ class DivPruneOm(Method):
         counts = state.layout.counts()
         video, audio = self._shares(counts)
         if counts.video:
-            macs += _diverse(keep, state, Modality.VIDEO, counts.video, video)
+            macs += _diverse(keep, state, Modality.VIDEO, video)
         if counts.audio:
-            macs += self._choose_audio(keep, state, counts.audio, audio)
+            macs += self._choose_audio(keep, state, audio)
         return Selection(keep, macs=macs)
 
     def _shares(self, counts: Counts) -> tuple[float, float]:
         return self.video, self.audio
 
-    def _choose_audio(self, keep: torch.Tensor, state: BeforeLLM, n: int, ratio: float) -> int:
-        return _diverse(keep, state, Modality.AUDIO, n, ratio)
+    def _choose_audio(self, keep: torch.Tensor, state: BeforeLLM, ratio: float) -> int:
+        return _diverse(keep, state, Modality.AUDIO, ratio)
 
 
 @dataclass(frozen=True)
@@ -74,14 +74,15 @@ class DivPrune(DivPruneOm):
     def _shares(self, counts: Counts) -> tuple[float, float]:
         return audio_intact(counts.video, counts.audio, self.video, self.audio)
 
-    def _choose_audio(self, keep: torch.Tensor, state: BeforeLLM, n: int, ratio: float) -> int:
-        keep[state.layout.is_modality(Modality.AUDIO)] = random_mask(n, ratio, self.seed).to(keep.device)
+    def _choose_audio(self, keep: torch.Tensor, state: BeforeLLM, ratio: float) -> int:
+        where = state.layout.positions(Modality.AUDIO)
+        keep[where] = random_mask(len(where), ratio, self.seed).to(keep.device)
         return 0
 
 
-def _diverse(keep: torch.Tensor, state: BeforeLLM, kind: Modality, n: int, ratio: float) -> int:
+def _diverse(keep: torch.Tensor, state: BeforeLLM, kind: Modality, ratio: float) -> int:
     """Mark the kept tokens of one modality in `keep`; returns the multiply-adds."""
-    where = state.layout.is_modality(kind)
-    count = keep_count(n, ratio)
+    where = state.layout.positions(kind)
+    count = keep_count(len(where), ratio)
     keep[where] = select_farthest(state.embeds[where], count)
-    return farthest_macs(n, state.embeds.shape[1], count)
+    return farthest_macs(len(where), state.embeds.shape[1], count)

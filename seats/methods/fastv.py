@@ -49,20 +49,18 @@ class FastVOm(Method):
 
     def after_layer(self, state: AfterLayer) -> Selection:
         keep = torch.ones(len(state.layout), dtype=torch.bool, device=state.hidden.device)
-        counts = state.layout.counts()
-        for kind, ratio in zip((Modality.VIDEO, Modality.AUDIO), self._shares(counts), strict=True):
-            where = state.layout.is_modality(kind)
-            n = counts.video if kind is Modality.VIDEO else counts.audio
-            if n and ratio < 1:
-                keep[where] = self._choose(kind, state, where, n, ratio)
+        for kind, ratio in zip((Modality.VIDEO, Modality.AUDIO), self._shares(state.layout.counts()), strict=True):
+            where = state.layout.positions(kind)
+            if len(where) and ratio < 1:
+                keep[where] = self._choose(kind, state, where, ratio)
         return Selection(keep)
 
     def _shares(self, counts: Counts) -> tuple[float, float]:
         """Share of the video and of the audio tokens that stay after layer 2."""
         return self._sigma(self.video), self._sigma(self.audio)
 
-    def _choose(self, kind: Modality, state: AfterLayer, where: torch.Tensor, n: int, ratio: float) -> torch.Tensor:
-        return top_mask(state.relevance()[where], keep_count(n, ratio))
+    def _choose(self, kind: Modality, state: AfterLayer, where: torch.Tensor, ratio: float) -> torch.Tensor:
+        return top_mask(state.relevance()[where], keep_count(len(where), ratio))
 
     def _sigma(self, ratio: float) -> float:
         return fastv_share(ratio, self.num_layers)
@@ -86,7 +84,7 @@ class FastV(FastVOm):
     def _shares(self, counts: Counts) -> tuple[float, float]:
         return audio_intact(counts.video, counts.audio, self._sigma(self.video), self._sigma(self.audio))
 
-    def _choose(self, kind: Modality, state: AfterLayer, where: torch.Tensor, n: int, ratio: float) -> torch.Tensor:
+    def _choose(self, kind: Modality, state: AfterLayer, where: torch.Tensor, ratio: float) -> torch.Tensor:
         if kind is Modality.AUDIO:
-            return random_mask(n, ratio, self.seed).to(where.device)
-        return super()._choose(kind, state, where, n, ratio)
+            return random_mask(len(where), ratio, self.seed).to(where.device)
+        return super()._choose(kind, state, where, ratio)

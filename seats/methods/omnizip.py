@@ -57,25 +57,24 @@ class OmniZip(Method):
         layout = state.layout
         keep = torch.ones(len(layout), dtype=torch.bool, device=state.embeds.device)
         embeds, macs = None, 0
-        is_video, is_audio = layout.is_modality(Modality.VIDEO), layout.is_modality(Modality.AUDIO)
-        video = state.embeds[is_video].float()
-        if is_audio.any():
+        seen, heard = layout.positions(Modality.VIDEO), layout.positions(Modality.AUDIO)
+        video = state.embeds[seen].float()
+        if len(heard):
             if state.saliency is None:
                 raise ValueError("OmniZip needs the encoder's saliency: encode the clip with the method's wants")
-            audio = state.embeds[is_audio].float()
-            kept, merged, macs = _choose_audio(audio, state.saliency[is_audio], video, self.audio)
-            keep[is_audio] = kept
+            audio = state.embeds[heard].float()
+            keep[heard], merged, macs = _choose_audio(audio, state.saliency[heard], video, self.audio)
             embeds = state.embeds.clone()
-            embeds[is_audio] = torch.where(kept[:, None], merged, audio).to(embeds.dtype)
+            embeds[heard] = merged.to(embeds.dtype)
         if len(video):
             runs = run_windows(layout.modality)
-            sizes = torch.bincount(runs[is_video]).tolist()
+            sizes = torch.bincount(runs[seen]).tolist()
             retained: list[float] = []
-            if is_audio.any():
-                of_window, heard = keep[is_audio].float(), runs[is_audio]
-                retained = (torch.bincount(heard, of_window) / torch.bincount(heard)).tolist()[: len(sizes)]
+            if len(heard):
+                kept = torch.bincount(runs[heard], keep[heard].float())
+                retained = (kept / torch.bincount(runs[heard])).tolist()[: len(sizes)]
             ratios = drop_ratios(retained, sizes, 1 - self.video)
-            keep[is_video], cost = _choose_video(video, sizes, ratios, layout.video_grids().shape[1])
+            keep[seen], cost = _choose_video(video, sizes, ratios, layout.tokens_per_grid())
             macs += cost
         return Selection(keep, embeds, macs)
 

@@ -44,10 +44,10 @@ class Saliency(Method):
         if state.saliency is None:
             return Selection(keep)
         for kind, ratio in ((Modality.VIDEO, self.video), (Modality.AUDIO, self.audio)):
-            where = layout.is_modality(kind).nonzero()[:, 0]
+            where = layout.positions(kind)
             if not len(where):
                 continue
-            window = 2 * int((layout.grid[where, 0] == 0).sum()) if kind is Modality.VIDEO else AUDIO_WINDOW
+            window = 2 * layout.tokens_per_grid() if kind is Modality.VIDEO else AUDIO_WINDOW
             kept = [top_mask(part, keep_count(len(part), ratio)) for part in state.saliency[where].split(window)]
             keep[where] = torch.cat(kept)
         return Selection(keep)

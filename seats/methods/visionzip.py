@@ -51,15 +51,15 @@ class VisionZipOm(Method):
         counts = state.layout.counts()
         video, audio = self._shares(counts)
         if counts.video:
-            macs += _zip(keep, embeds, state, Modality.VIDEO, state.layout.video_grids().shape[1], video)
+            macs += _zip(keep, embeds, state, Modality.VIDEO, state.layout.tokens_per_grid(), video)
         if counts.audio:
-            macs += self._choose_audio(keep, embeds, state, counts.audio, audio)
+            macs += self._choose_audio(keep, embeds, state, audio)
         return Selection(keep, embeds, macs)
 
     def _shares(self, counts: Counts) -> tuple[float, float]:
         return self.video, self.audio
 
-    def _choose_audio(self, keep: torch.Tensor, embeds: torch.Tensor, state: BeforeLLM, n: int, ratio: float) -> int:
+    def _choose_audio(self, keep: torch.Tensor, embeds: torch.Tensor, state: BeforeLLM, ratio: float) -> int:
         return _zip(keep, embeds, state, Modality.AUDIO, AUDIO_WINDOW, ratio)
 
 
@@ -88,8 +88,9 @@ class VisionZip(VisionZipOm):
             check_visionzip(self.name, "video", video)
         return video, audio
 
-    def _choose_audio(self, keep: torch.Tensor, embeds: torch.Tensor, state: BeforeLLM, n: int, ratio: float) -> int:
-        keep[state.layout.is_modality(Modality.AUDIO)] = random_mask(n, ratio, self.seed).to(keep.device)
+    def _choose_audio(self, keep: torch.Tensor, embeds: torch.Tensor, state: BeforeLLM, ratio: float) -> int:
+        where = state.layout.positions(Modality.AUDIO)
+        keep[where] = random_mask(len(where), ratio, self.seed).to(keep.device)
         return 0
 
 
@@ -99,7 +100,7 @@ def _zip(keep: torch.Tensor, embeds: torch.Tensor, state: BeforeLLM, kind: Modal
         raise ValueError("VisionZip needs the encoders' saliency and keys: encode the clip with the method's wants")
     if ratio >= 1:
         return 0
-    where = state.layout.is_modality(kind).nonzero()[:, 0]
+    where = state.layout.positions(kind)
     n, macs = len(where), 0
     full = n - n % window
     for start, stop, size in ((0, full, window), (full, n, n - full)):
