@@ -26,7 +26,7 @@ from seats.models.signals import EncoderWants
 from seats.selection.baselines import LEAST_DROP, MOST_DROP, check_omnizip, omnizip_audio, omnizip_grid
 from seats.selection.budget import run_windows
 from seats.selection.density import peak_scores
-from seats.selection.masks import top_mask
+from seats.selection.masks import strided_mask, top_mask
 from seats.tokens.layout import Modality
 
 TAKEN = 3
@@ -115,12 +115,10 @@ def _choose_audio(
     n, dim = audio.shape
     salient, number = omnizip_audio(n, share)
     keep = top_mask(saliency, salient)
-    rest = (~keep).nonzero()[:, 0]
     if not number:
         return keep, audio, 0
-    is_anchor = torch.zeros(len(rest), dtype=torch.bool, device=audio.device)
-    is_anchor[:: max(1, len(rest) // number)] = True
-    is_anchor &= is_anchor.cumsum(0) <= number
+    rest = (~keep).nonzero()[:, 0]
+    is_anchor = strided_mask(len(rest), number, audio.device)
     anchors, others = rest[is_anchor], rest[~is_anchor]
     keep[anchors] = True
     unit = audio / (audio.norm(dim=-1, keepdim=True) + 1e-6)

@@ -18,7 +18,7 @@ from seats.methods.base import BeforeLLM, Method, ModelShape, Retention, Selecti
 from seats.models.signals import EncoderWants
 from seats.selection.baselines import check_visionzip, visionzip_counts, visionzip_macs
 from seats.selection.counts import AUDIO_WINDOW, audio_intact
-from seats.selection.masks import random_mask, top_mask
+from seats.selection.masks import random_mask, strided_mask, top_mask
 from seats.tokens.counts import Counts
 from seats.tokens.layout import Modality
 
@@ -126,9 +126,7 @@ def _zip_windows(
     if not contextual:
         return keep, embeds
     rest = torch.argsort(keep.int(), dim=1, stable=True)[:, :left]  # the tokens not dominant, in order
-    is_anchor = torch.zeros(left, dtype=torch.bool, device=embeds.device)
-    is_anchor[:: max(1, left // contextual)] = True
-    is_anchor &= is_anchor.cumsum(0) <= contextual
+    is_anchor = strided_mask(left, contextual, embeds.device)
     anchors, others = rest[:, is_anchor], rest[:, ~is_anchor]
     keep = keep.scatter(1, anchors, True)
     if not others.shape[1]:

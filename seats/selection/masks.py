@@ -1,4 +1,4 @@
-"""Random draws and highest ranks: masks that methods share."""
+"""Random draws, highest ranks and equal distances: masks that methods share."""
 
 from __future__ import annotations
 
@@ -25,3 +25,10 @@ def top_mask(scores: Tensor, count: int | Tensor) -> Tensor:
     rank = torch.arange(scores.shape[-1], device=scores.device).expand_as(order)
     wanted = count[..., None] if isinstance(count, Tensor) else count
     return torch.zeros_like(order, dtype=torch.bool).scatter_(-1, order, rank < wanted)
+
+
+def strided_mask(n: int, count: int, device: torch.device) -> Tensor:
+    """[n] bool: the first and every s-th after it of `n` tokens, `count` (1..n) in all; s is the largest that fits."""
+    at = torch.arange(n, device=device)
+    stride = n // count
+    return (at % stride == 0) & (at < stride * count)

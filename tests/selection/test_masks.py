@@ -1,9 +1,9 @@
-"""The draws and ranks that methods share."""
+"""The draws, ranks and strides that methods share."""
 
 import torch
 
 from seats.selection.counts import keep_count
-from seats.selection.masks import random_mask, top_mask
+from seats.selection.masks import random_mask, strided_mask, top_mask
 
 
 def test_draws_are_seeded_and_of_the_right_size():
@@ -21,3 +21,8 @@ def test_top_takes_the_lower_index_where_equal():
     assert top_mask(scores, 2).int().tolist() == [[0, 1, 1, 0, 0], [1, 1, 0, 0, 0]]
     assert top_mask(scores, torch.tensor([4, 0])).int().tolist() == [[0, 1, 1, 1, 1], [0, 0, 0, 0, 0]]
     assert top_mask(scores[0], 9).all()
+
+
+def test_strides_are_equal_and_begin_with_the_first():
+    for n, count, chosen in ((7, 3, [0, 2, 4]), (6, 3, [0, 2, 4]), (5, 5, [0, 1, 2, 3, 4]), (5, 4, [0, 1, 2, 3])):
+        assert strided_mask(n, count, torch.device("cpu")).nonzero()[:, 0].tolist() == chosen
