@@ -13,6 +13,7 @@ from seats.devices import moved
 from seats.errors import ModelError, SettingsError
 from seats.selection import triton_kernels
 from seats.selection.counts import keep_count
+from seats.selection.masks import top_mask
 
 TEXT, VIDEO, AUDIO = 0, 1, 2
 _TEXT_KEY = 2**30  # sorts behind every window; exact in float32
@@ -62,10 +63,10 @@ def choose_relevant(
         shapes = [tuple(x.shape) for x in (scores, modality, window)]
         raise ValueError(f"scores, modality and window must all be [S], not {shapes}")
 
-    is_av = modality != TEXT
+    text = modality == TEXT
     if not len(scores):
-        return Chosen(is_av, 0, 0)
-    key = torch.where(is_av, window * 2 + (modality == AUDIO), _TEXT_KEY)
+        return Chosen(text, 0, 0)
+    key = torch.where(text, _TEXT_KEY, window * 2 + (modality == AUDIO))
     groups = _ranked(scores, key)
     keys, sizes, sums = groups.statistics()
     av = keys != _TEXT_KEY
@@ -81,12 +82,11 @@ def choose_relevant(
     total[keys % 2, position] = sums
     budget = [keep_count(int(n.sum()), keep) for n, keep in zip(size, (video_keep, audio_keep), strict=True)]
     if 0 in budget:
-        only = _Groups(scores, torch.where(is_av, 0, _TEXT_KEY))
-        return Chosen(only.top(np.array([max(budget)])) | ~is_av, *budget)
+        return Chosen(top_mask(scores.masked_fill(text, -torch.inf), max(budget)) | text, *budget)
     mean = total / np.maximum(size, 1)
     counts = np.stack(keep_counts(size[0], size[1], mean[0], mean[1], budget[0], budget[1], temperature))
     video, audio = (int(kept.sum()) for kept in counts)
-    return Chosen(groups.top(counts[keys % 2, position]) | ~is_av, video, audio)
+    return Chosen(groups.top(counts[keys % 2, position]) | text, video, audio)
 
 
 def keep_counts(
