@@ -22,7 +22,7 @@ from seats.devices import moved, usual_device
 from seats.errors import ModelError, SettingsError
 from seats.inference.attach import attach
 from seats.inference.encode import Prompt
-from seats.inference.engine import KvPolicy
+from seats.inference.engine import Attachment, KvPolicy
 from seats.inference.shortage import lacks_memory, shortage_told
 from seats.inference.thoughts import BEGIN, part_thoughts
 from seats.inference.trace import Trace
@@ -109,7 +109,7 @@ def generate(
         attach(thinker, method, kv=kv, prepared=prompt.prepared, timer=timer) as attached,
     ):
         start = time.perf_counter()
-        try:
+        with _settings_told(model.name, attached):
             out = thinker.module.generate(
                 input_ids=ids,
                 inputs_embeds=prompt.embeds[None],
@@ -119,15 +119,6 @@ def generate(
                 streamer=streamer,
                 tokenizer=model.tokenizer,  # for stop strings
             )
-        except Exception as error:
-            # Before anything of ours has run, stock code looks at its settings, and these are the checkpoint's.
-            at_first = attached.trace is None and isinstance(error, (TypeError, ValueError))
-            if lacks_memory(error) or not (at_first or _in_settings(error)):
-                raise
-            said = " ".join(f"{type(error).__name__} {error}".split())[:200]  # it may quote what it cannot use
-            raise ModelError(
-                f"{model.name} cannot generate as its generation_config.json says: {said}: correct that file"
-            ) from error
     new = tuple(out[0, ids.shape[1] :].tolist())
     attached.check_finite()  # of an answer of one token, nothing else has
     thoughts, text = part_thoughts(model.tokenizer.decode(new, skip_special_tokens=True), thinking)
@@ -144,6 +135,22 @@ def generate(
         first_token_at=times[0],
         per_token_ms=per_token,
     )
+
+
+@contextmanager
+def _settings_told(name: str, attached: Attachment) -> Iterator[None]:
+    """Raise ModelError where `generate()` fails over what the generation_config.json of the model `name` says."""
+    try:
+        yield
+    except Exception as error:
+        # Before anything of ours has run, stock code looks at its settings, and these are the checkpoint's.
+        at_first = attached.trace is None and isinstance(error, (TypeError, ValueError))
+        if lacks_memory(error) or not (at_first or _in_settings(error)):
+            raise
+        said = " ".join(f"{type(error).__name__} {error}".split())[:200]  # it may quote what it cannot use
+        raise ModelError(
+            f"{name} cannot generate as its generation_config.json says: {said}: correct that file"
+        ) from error
 
 
 def _in_settings(error: Exception) -> bool:
