@@ -76,7 +76,7 @@ def use_fused_blocks(thinker: Thinker, *, anywhere: bool = False) -> None:
 @contextmanager
 def stock_blocks(thinker: Thinker) -> Iterator[None]:
     """The stock forwards and the stock widths of all blocks while the context is open."""
-    fused = [module for module in thinker.module.modules() if isinstance(module.__dict__.get("forward"), _Fused)]
+    fused = [module for module in thinker.module.modules() if _ours(module)]
     forwards = [module.__dict__.pop("forward") for module in fused]
     padded = [module for module in fused if hasattr(module, "_seats_width")]
     weights = [_narrow(mlp) for mlp in padded]
