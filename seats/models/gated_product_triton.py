@@ -22,12 +22,11 @@ _GROUP = 8
 
 
 def supports(x: Tensor, gate: Tensor, up: Tensor) -> bool:
-    """Whether the kernel takes these: whole tensors whose rows are multiples of 16 bytes, where tiles can be copied so,
-    in 16 bits; in the interpreter in 32, too."""
-    short = x.dtype in (torch.bfloat16, torch.float16) or triton_kernels.interpreted()
+    """Whether the kernel takes these: whole tensors whose rows are multiples of 16 bytes, where tiles can be copied
+    so."""
     aligned = not (x.shape[1] * x.itemsize % 16 or len(gate) * x.itemsize % 16)
     whole = all(tensor.is_contiguous() and tensor.data_ptr() % 16 == 0 for tensor in (x, gate, up))
-    return short and aligned and whole and triton_kernels.has_accelerator(x)
+    return triton_kernels.takes_type(x) and aligned and whole and triton_kernels.has_accelerator(x)
 
 
 def gated_product(x: Tensor, gate: Tensor, gate_bias: Tensor, up: Tensor, up_bias: Tensor) -> Tensor:

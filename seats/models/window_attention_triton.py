@@ -21,10 +21,9 @@ _HEAD_DIMS = 128
 
 
 def supports(q: Tensor, longest: int | None) -> bool:
-    """Whether the kernel takes queries `[N, H, d]` in windows of at most `longest` tokens: 32 bits only in the
-    interpreter, as on a GPU such tiles fill more registers than there are."""
-    short = q.dtype in (torch.bfloat16, torch.float16) or (q.dtype == torch.float32 and triton_kernels.interpreted())
-    return short and longest is not None and longest <= LONGEST and q.shape[2] <= _HEAD_DIMS
+    """Whether the kernel takes queries `[N, H, d]` in windows of at most `longest` tokens."""
+    fits = longest is not None and longest <= LONGEST and q.shape[2] <= _HEAD_DIMS
+    return fits and triton_kernels.takes_type(q)
 
 
 def turned_window_attention(

@@ -19,10 +19,8 @@ _HEAD_DIMS = 256
 
 
 def supports(q: Tensor) -> bool:
-    """Whether the kernels take queries of this type and width: 32 bits only in the interpreter, as on a GPU such tiles
-    fill more registers than there are."""
-    short = q.dtype in (torch.bfloat16, torch.float16) or (q.dtype == torch.float32 and triton_kernels.interpreted())
-    return short and q.shape[-1] <= _HEAD_DIMS
+    """Whether the kernels take queries of this type and width."""
+    return triton_kernels.takes_type(q) and q.shape[-1] <= _HEAD_DIMS
 
 
 def column_mass_sum(q: Tensor, k: Tensor, window: int, scale: float) -> Tensor:

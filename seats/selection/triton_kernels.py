@@ -23,6 +23,12 @@ def interpreted() -> bool:
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
+def takes_type(x: Tensor) -> bool:
+    """Whether kernels of matrix products take the type of `x`: 16 bits, and 32 in the interpreter alone, as on a GPU
+    such tiles fill more registers than there are."""
+    return x.dtype in (torch.bfloat16, torch.float16) or (x.dtype == torch.float32 and interpreted())
+
+
 def has_accelerator(x: Tensor) -> bool:
     """Whether kernels may use the tensor memory accelerator of the device of `x`: NVIDIA's of compute capability 9 or
     10, with the large shared memory of data centres. Triton's interpreter has it, too."""
