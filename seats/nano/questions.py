@@ -186,35 +186,9 @@ def _name_second(second: int) -> Mention:
 
 
 def _about_picture(facts: ClipFacts, rng: random.Random) -> Iterator[Question]:
-    clip, objects = facts.clip, facts.clip.objects
-    shapes, colours = [item.shape for item in objects], [item.colour for item in objects]
-    for index, item in enumerate(objects):
-        by_shape, by_colour = Mention((item.shape,), "object", index), Mention((item.colour,), "object", index)
-        if shapes.count(item.shape) == 1:
-            yield _ask("v_colour", rng, "what colour is the {o} ?", item.colour, "colour", o=by_shape)
-        if colours.count(item.colour) == 1:
-            yield _ask("v_shape", rng, "which shape is {o} ?|what shape is {o} ?", item.shape, "shape", o=by_colour)
-        named = _name_object(facts, index, rng)
-        side = facts.lasting_side(index)
-        if side:
-            yield _ask("v_side", rng, "is the {o} left or right of the post ?", side, o=named)
-        when = "at which second does the {o} appear ?|when does the {o} appear ?"
-        yield _ask("v_when", rng, when, str(item.first_second), "number", o=named)
-        if index + 1 < len(objects):
-            later = objects[index + 1]
-            if rng.random() < 0.5:
-                yield _ask("v_after", rng, "which shape appears next after the {o} ?", later.shape, "shape", o=named)
-            else:
-                text = "what colour is the shape that appears next after the {o} ?"
-                yield _ask("v_after", rng, text, later.colour, "colour", o=named)
-        if index > 0:
-            earlier = objects[index - 1]
-            if rng.random() < 0.5:
-                text = "which shape appears last before the {o} ?"
-                yield _ask("v_before", rng, text, earlier.shape, "shape", o=named)
-            else:
-                text = "what colour is the shape that appears last before the {o} ?"
-                yield _ask("v_before", rng, text, earlier.colour, "colour", o=named)
+    objects = facts.clip.objects
+    for index in range(len(objects)):
+        yield from _about_object(facts, index, rng)
     if len(objects) >= 2:
         one, two = rng.sample(range(len(objects)), 2)
         answer = "yes" if one < two else "no"
@@ -225,25 +199,48 @@ def _about_picture(facts: ClipFacts, rng: random.Random) -> Iterator[Question]:
         yield _ask(type_, rng, f"what colour is the {text} shape ?", item.colour, "colour")
     yield from _is_there(facts, rng)
     yield from _how_many_shapes(facts, rng)
-    for second in range(clip.seconds):
-        named = _name_second(second)
-        fresh = facts.appearing[second]
-        if fresh is not None:
-            item = objects[fresh]
-            yield _ask("v_second", rng, "which shape appears at second {n} ?", item.shape, "shape", n=named)
-        for side in ("left", "right"):
-            _, only = facts.only_visible(second, side)
-            if only is not None:
-                item = objects[only]
-                if rng.random() < 0.5:
-                    text = f"what colour is the shape {side} of the post at second {{n}} ?"
-                    yield _ask("v_second", rng, text, item.colour, "colour", n=named)
-                else:
-                    text = f"which shape is {side} of the post at second {{n}} ?"
-                    yield _ask("v_second", rng, text, item.shape, "shape", n=named)
+    for second in range(facts.clip.seconds):
+        yield from _at_second(facts, second, rng)
     if len(objects) <= MOST_LISTED:
         events = [_name_fully(facts, index) for index in range(len(objects))]
         yield _list("d_shapes", rng, "list the shapes in order .|describe the video .", events)
+
+
+def _about_object(facts: ClipFacts, index: int, rng: random.Random) -> Iterator[Question]:
+    objects = facts.clip.objects
+    item = objects[index]
+    if sum(other.shape == item.shape for other in objects) == 1:
+        by_shape = Mention((item.shape,), "object", index)
+        yield _ask("v_colour", rng, "what colour is the {o} ?", item.colour, "colour", o=by_shape)
+    if sum(other.colour == item.colour for other in objects) == 1:
+        by_colour = Mention((item.colour,), "object", index)
+        yield _ask("v_shape", rng, "which shape is {o} ?|what shape is {o} ?", item.shape, "shape", o=by_colour)
+    named = _name_object(facts, index, rng)
+    side = facts.lasting_side(index)
+    if side:
+        yield _ask("v_side", rng, "is the {o} left or right of the post ?", side, o=named)
+    when = "at which second does the {o} appear ?|when does the {o} appear ?"
+    yield _ask("v_when", rng, when, str(item.first_second), "number", o=named)
+    for type_, other, place in (("v_after", index + 1, "next after"), ("v_before", index - 1, "last before")):
+        if not 0 <= other < len(objects):
+            continue
+        if rng.random() < 0.5:
+            text = f"which shape appears {place} the {{o}} ?"
+            yield _ask(type_, rng, text, objects[other].shape, "shape", o=named)
+        else:
+            text = f"what colour is the shape that appears {place} the {{o}} ?"
+            yield _ask(type_, rng, text, objects[other].colour, "colour", o=named)
+
+
+def _at_second(facts: ClipFacts, second: int, rng: random.Random) -> Iterator[Question]:
+    objects, named = facts.clip.objects, _name_second(second)
+    fresh = facts.appearing[second]
+    if fresh is not None:
+        yield _ask("v_second", rng, "which shape appears at second {n} ?", objects[fresh].shape, "shape", n=named)
+    for side in ("left", "right"):
+        _, only = facts.only_visible(second, side)
+        if only is not None:
+            yield _what_object("v_second", rng, objects[only], f"{side} of the post at second {{s}}", named)
 
 
 def _is_there(facts: ClipFacts, rng: random.Random) -> Iterator[Question]:
