@@ -20,6 +20,8 @@ FRAME_SIZE = 168
 """Width and height of a frame, pixels: 6 by 6, so 36 video tokens for each second."""
 POST_HALF_WIDTH = 4
 """Half the width of the landmark, pixels."""
+_ZONES = [(side, row) for side in ("left", "right") for row in ("upper", "lower")]
+"""Quarters of the picture: left or right of the post, upper or lower half."""
 
 
 @dataclass(frozen=True)
@@ -144,8 +146,7 @@ def describe_practice_clip(index: int, seconds: int) -> ClipDescription:
     rng = random.Random(seed_of("practice", index) + 1)
     objects = []
     for second in range(seconds):
-        zones = [(side, row) for side in ("left", "right") for row in ("upper", "lower")]
-        for (side, row), (shape, colour) in zip(zones, _draw_kinds(rng, 4, 1.0), strict=True):
+        for (side, row), (shape, colour) in zip(_ZONES, _draw_kinds(rng, 4, 1.0), strict=True):
             radius = rng.uniform(17.0, 24.0)
             x_start, y_start = _draw_place(rng, side, row, clip.post_x, radius)
             x_end, y_end = _draw_place(rng, side, row, clip.post_x, radius)
@@ -174,8 +175,7 @@ def _draw_objects(rng: random.Random, seconds: int, post_x: float, difficulty: f
     at_once = 3 if difficulty > 0.5 else 2
     births = sorted(rng.sample(range(seconds), min(most, seconds)))
     kinds = _draw_kinds(rng, len(births), difficulty)
-    # A zone is a quarter of the picture: (left or right of the post, upper or lower half). One object each.
-    busy: set[tuple[int, str, str]] = set()
+    busy: set[tuple[int, str, str]] = set()  # of each second, zones with an object
     crowd = [0] * seconds
     objects = []
     for birth, (shape, colour) in zip(births, kinds, strict=True):
@@ -186,12 +186,7 @@ def _draw_objects(rng: random.Random, seconds: int, post_x: float, difficulty: f
             continue
         span = range(birth, birth + lifetime)
         radius = rng.uniform(17.0, 24.0)
-        free = {
-            (side, row)
-            for side in ("left", "right")
-            for row in ("upper", "lower")
-            if all((second, side, row) not in busy for second in span)
-        }
+        free = [zone for zone in _ZONES if all((second, *zone) not in busy for second in span)]
         if not free:
             continue
         side, row = rng.choice(sorted(free))
