@@ -13,7 +13,7 @@ from seats.nano.render_audio import HOP, log_mel, render_waveform
 from seats.nano.render_video import degrade, render_frames, token_owners
 from seats.nano.sequence import ANSWER_START, AUDIO_TOKENS_PER_SECOND, ClipShape
 from seats.nano.vocabulary import LETTERS, TOKEN_IDS, encode_words
-from seats.nano.world import ClipDescription, seed_of
+from seats.nano.world import ClipDescription, Split, seed_of
 
 END_WEIGHT = 0.2
 """Weight of the end token of an answer: it is nearly always the same."""
@@ -145,21 +145,21 @@ def packed_batch(
     )
 
 
-def sample_times(clip: ClipDescription, rng: np.random.Generator | None) -> NDArray[np.float64]:
+def sample_times(clip: ClipDescription, rng: np.random.Generator) -> NDArray[np.float64]:
     """Times (s) of the two frames a second that a decoder takes from the clip: `[2 · seconds]`.
 
     Either every half second, or spread evenly over all frames as qwen-omni-utils takes them.
     """
     count = 2 * clip.seconds
-    if rng is not None and rng.random() < 0.35:
+    if rng.random() < 0.35:
         return np.floor(np.arange(count) * 0.5 * clip.source_fps) / clip.source_fps
     total = round(clip.seconds * clip.source_fps)
     return np.round(np.linspace(0, total - 1, count)) / clip.source_fps
 
 
-def clip_rng(split: str, index: int) -> random.Random:
+def clip_rng(split: Split, index: int) -> random.Random:
     """Random numbers for the questions about a clip; not those that drew the clip."""
-    return random.Random(seed_of(split, index) ^ 0x5EA75)  # type: ignore[arg-type]
+    return random.Random(seed_of(split, index) ^ 0x5EA75)
 
 
 def _fill(row: NDArray, values: dict[str, int]) -> None:
