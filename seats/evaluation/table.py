@@ -92,7 +92,8 @@ def notes(results: Results, level: int = 0) -> list[str]:
                 f"* {r.setting.label}: accuracy is of {r.answered:,} of {counted(r.asked, 'question')}{_missing(r)}"
             )
         elif r.failed:
-            lines.append(f"{r.setting.label}: all {counted(r.failed, 'question')} failed")
+            whole = "all " if 1 < r.failed == r.asked else ""
+            lines.append(f"{r.setting.label}: {whole}{counted(r.failed, 'question')} failed")
     if {"accuracy", "difference", "share"} & {*shown}:
         lines += _intervals(results)
     of_cost = {

@@ -61,6 +61,8 @@ def test_notes_tell_what_is_missing_and_why():
     assert any("Newcombe" in line and "bootstrap" in line for line in said)
     assert "with 4 clips, intervals are too narrow" in said
     assert any("all 2 questions failed" in line for line in notes(made({"full": "ff"}, "ab")))
+    assert "full: 1 question failed" in notes(made({"full": "f"}, "a"))
+    assert "random 10%: 2 questions failed" in notes(made({"full": "111", "random 10": "ffu"}, "abc"))
     assert any("; 1 failed" in line for line in notes(made({"full": "1f"}, "ab")))
 
 
