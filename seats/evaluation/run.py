@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import torch
 
+from seats.batch.rows import error_line
 from seats.costs.flops import flops_report
 from seats.costs.timers import StepTimer
 from seats.errors import SeatsError, SettingsError
@@ -19,25 +21,26 @@ from seats.evaluation.settings import Asking, Compared
 from seats.files import printable_path
 from seats.inference.encode import EncodedClip, Prompt, build_prompt, encode_clip
 from seats.inference.generate import generate
+from seats.inference.shortage import lacks_memory
 from seats.keep import Setting
 from seats.media import Clip
 from seats.models.omni import OmniModel
 from seats.models.signals import EncoderWants
 
 Load = Callable[[Path], Clip]
-_FAILURES = (SeatsError, torch.OutOfMemoryError, MemoryError)
-"""Of a clip or a question; the others go on."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """What is the same for all questions. about: model and clip options in plain values. digests: of each setting that
-    is set up, with everything here that its answers depend on."""
+    is set up, with everything here that its answers depend on. debug: whether tracebacks of errors that nobody foresaw
+    go to standard error."""
 
     compared: Compared
     asking: Asking
     about: Mapping[str, Any]
     digests: Mapping[Setting, str]
+    debug: bool = False
 
     @classmethod
     def of(cls, compared: Compared, asking: Asking, model: Mapping[str, Any], part: Mapping[str, Any]) -> Evaluation:
@@ -110,21 +113,25 @@ def plan(items: Sequence[QAItem], evaluation: Evaluation, done: Mapping[tuple[st
 def answer_clip(model: OmniModel, evaluation: Evaluation, work: ClipWork, load: Load) -> Iterator[Row]:
     """Rows of one clip, which is decoded and encoded once for all questions and settings.
 
-    load: decodes a clip. A clip or question that fails gives rows that say so.
+    load: decodes a clip. A clip or question that fails, in whatever way, gives rows that say so; only a device that can
+    do nothing any more ends it.
     """
     methods = evaluation.compared.methods
     wants = {methods[setting].wants for asked in work.asked for setting in asked.settings}
+    encoded, failed = None, dict[str, Any]()
     try:
         encoded = encode_clip(model, load(work.clip), wants, StepTimer(model.thinker.device))
-    except _FAILURES as error:
-        for asked in work.asked:
-            for setting in asked.settings:
-                yield _row(evaluation, work, asked, setting, status="failed", reason=_line(error))
-        return
+    except Exception as error:
+        failed = _failed(error, evaluation.debug)
     for asked in work.asked:
         prompts: dict[EncoderWants, Prompt] = {}
         for setting in asked.settings:
-            said = _answer(model, encoded, evaluation, asked.item, setting, prompts)
+            said = failed
+            if encoded is not None:
+                try:
+                    said = _answer(model, encoded, evaluation, asked.item, setting, prompts)
+                except Exception as error:
+                    said = _failed(error, evaluation.debug)
             yield _row(evaluation, work, asked, setting, **said)
 
 
@@ -139,18 +146,13 @@ def _answer(
     """Fields of a row. prompts: of this question, shared by the methods that want the same of the encoders."""
     method, asking = evaluation.compared.methods[setting], evaluation.asking
     timer = StepTimer(model.thinker.device)
-    try:
-        if method.wants not in prompts:
-            reserve = asking.decoding.max_new_tokens
-            prompts[method.wants] = build_prompt(model, encoded, item.prompt, asking.system, reserve, method.wants)
-    except _FAILURES as error:
-        return {"status": "failed", "reason": _line(error)}
+    if method.wants not in prompts:
+        reserve = asking.decoding.max_new_tokens
+        prompts[method.wants] = build_prompt(model, encoded, item.prompt, asking.system, reserve, method.wants)
     try:
         made = generate(model, prompts[method.wants], method, asking.decoding, timer, asking.kv)
     except SettingsError as error:  # the prompt is fine, so it is the method that can't serve this clip
-        return {"status": "unreachable", "reason": _line(error)}
-    except SeatsError as error:
-        return {"status": "failed", "reason": _line(error)}
+        return {"status": "unreachable", "reason": error_line(error)}
     steps, trace = timer.ms(), made.trace
     flops = flops_report(model.thinker.config, trace, encoded.workload, method.wants, model.thinker.family)
     return {
@@ -165,6 +167,19 @@ def _answer(
         "tokens": trace.full.total,
         **{name: trace.retention(name) for name in ("video", "audio", "overall")},
     }
+
+
+def _failed(error: Exception, debug: bool) -> dict[str, Any]:
+    """Fields of the row of what failed. Raises the error if the device can do nothing any more."""
+    if isinstance(error, getattr(torch, "AcceleratorError", ())):
+        raise error
+    if lacks_memory(error):
+        reason = " ".join(str(error).split()) or "memory ran out"  # as MemoryError says nothing
+    else:
+        reason = error_line(error)
+        if debug and not isinstance(error, SeatsError):
+            traceback.print_exception(error)
+    return {"status": "failed", "reason": reason}
 
 
 def _row(evaluation: Evaluation, work: ClipWork, asked: Asked, setting: Setting, **said: Any) -> Row:
@@ -185,8 +200,3 @@ def _row(evaluation: Evaluation, work: ClipWork, asked: Asked, setting: Setting,
         about=about,
         **said,
     )
-
-
-def _line(error: BaseException) -> str:
-    said = " ".join(str(error).split())
-    return printable_path(said) or "memory ran out"  # as MemoryError says nothing

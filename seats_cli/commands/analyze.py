@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -144,6 +144,7 @@ def analyze(
     with out.working("starting"):
         import_code(checkpoint)
         removals, evaluation = _evaluation(wanted, model, part, memory, checkpoint)
+        evaluation = replace(evaluation, debug=output.debug)
         with row_file(wanted.out, out) as file:
             from seats.evaluation.run import plan
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -161,7 +161,7 @@ def eval(  # noqa: A001  (the command's name)
     checkpoint = checkpoint_for(model, out, memory.max_vram)
     with out.working("starting"):
         import_code(checkpoint)
-        evaluation = _evaluation(compared, model, part, answering, memory, checkpoint)
+        evaluation = replace(_evaluation(compared, model, part, answering, memory, checkpoint), debug=output.debug)
         with row_file(compared.out, out) as file:
             from seats.evaluation.run import plan
 

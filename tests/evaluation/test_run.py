@@ -1,5 +1,6 @@
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -210,6 +211,31 @@ def test_a_machine_without_memory_fails_the_clip(model):
 
     rows = run(model, [item(1), item(2, OTHER)], evaluation(model, ("full",)), load)
     assert [(row.status, row.reason) for row in rows] == [("failed", "memory ran out"), ("answered", "")]
+
+
+def test_an_error_that_nobody_foresaw_costs_its_clip_or_answer_only(model, monkeypatch, capsys):
+    def load(path):
+        return None if path == CLIP else load_clip(path, sampling=model.sampling, end_s=2.0)
+
+    ready = replace(evaluation(model, ("full", "random")), debug=True)
+    monkeypatch.setattr(Random, "before_llm", lambda *_: [].pop())
+    rows = run(model, [item(1), item(2, OTHER)], ready, load)
+    assert [(row.label, row.status) for row in rows] == [
+        ("full", "failed"), ("random 10%", "failed"), ("full", "answered"), ("random 10%", "failed"),
+    ]  # fmt: skip
+    assert rows[0].reason.startswith("unexpected AttributeError: 'NoneType' object has no attribute")
+    assert rows[3].reason == "unexpected IndexError: pop from empty list"
+    assert capsys.readouterr().err.count("Traceback") == 2
+
+
+@pytest.mark.skipif(not hasattr(torch, "AcceleratorError"), reason="this torch has no such error")
+def test_a_device_that_gives_up_ends_the_run(model, monkeypatch):
+    def gives_up(*_):
+        raise torch.AcceleratorError("CUDA error: device-side assert triggered")
+
+    monkeypatch.setattr("seats.evaluation.run.encode_clip", gives_up)
+    with pytest.raises(torch.AcceleratorError):
+        run(model, [item(1)], evaluation(model, ("full",)))
 
 
 def test_methods_are_set_up_once(model, monkeypatch):
