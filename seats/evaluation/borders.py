@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from seats.errors import ModelError, SettingsError
-from seats.evaluation.layers import Dependence, paired_interval
+from seats.evaluation.layers import Dependence
+from seats.evaluation.statistics import paired_interval
 from seats.files import replacing
 from seats.methods import ModelShape, Seats, retention_for
 from seats.models.checkpoint import BUILT_IN_FOLDER, OWN_SETTINGS, Checkpoint

@@ -6,7 +6,7 @@ through the same prefill, cache and `generate()` as any other, and its answers a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -17,7 +17,7 @@ from seats.errors import SeatsError, SettingsError
 from seats.evaluation.rows import Row
 from seats.evaluation.run import ClipWork, Evaluation, Load, Plan, answer_clip
 from seats.evaluation.settings import FULL, Compared
-from seats.evaluation.statistics import Accuracy, Interval, design_effect, newcombe
+from seats.evaluation.statistics import Accuracy, Interval, paired_interval
 from seats.keep import Setting
 from seats.methods import AfterLayer, BeforeLLM, Full, Method, ModelShape, Retention, Selection
 from seats.models import compat
@@ -169,14 +169,6 @@ def dependence(
         clips=tuple(clips),
         right={what: {layer: tuple(values) for layer, values in curve.items()} for what, curve in right.items()},
     )
-
-
-def paired_interval(first: Sequence[bool], second: Sequence[bool], clips: Sequence[str]) -> Interval:
-    """95 % interval of the first accuracy minus the second, of answers to the same questions about `clips`."""
-    pairs = list(zip(first, second, strict=True))
-    table = [pairs.count(pair) for pair in ((True, True), (True, False), (False, True), (False, False))]
-    effect = design_effect([float(a) - float(b) for a, b in pairs], clips)
-    return newcombe(*(count / effect for count in table))
 
 
 @contextmanager

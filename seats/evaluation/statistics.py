@@ -78,20 +78,24 @@ class Comparison:
 
 def compare(method: Sequence[bool], full: Sequence[bool], clips: Sequence[Hashable]) -> Comparison:
     """Compare answers, right or not, to the same questions. clips: which clip each is about; at least one question."""
-    pairs = list(zip(method, full, strict=True))
-    both, only, other = (pairs.count(pair) for pair in ((True, True), (True, False), (False, True)))
-    effect = design_effect([float(m) - float(f) for m, f in pairs], clips)
-    table = (both, only, other, len(pairs) - both - only - other)
     right = sum(full)
     return Comparison(
-        total=len(pairs),
+        total=len(full),
         clips=len(set(clips)),
         full=Accuracy.of(full, clips),
-        difference=(only - other) / len(pairs),
-        difference_interval=newcombe(*(count / effect for count in table)),
+        difference=(sum(method) - right) / len(full),
+        difference_interval=paired_interval(method, full, clips),
         share_of_full=sum(method) / right if right else None,
         share_of_full_interval=ratio_interval(method, full, clips),
     )
+
+
+def paired_interval(first: Sequence[bool], second: Sequence[bool], clips: Sequence[Hashable]) -> Interval:
+    """95 % interval of the first accuracy minus the second, of answers to the same questions about `clips`."""
+    pairs = list(zip(first, second, strict=True))
+    table = [pairs.count(pair) for pair in ((True, True), (True, False), (False, True), (False, False))]
+    effect = design_effect([float(a) - float(b) for a, b in pairs], clips)
+    return newcombe(*(count / effect for count in table))
 
 
 def wilson(right: float, total: float) -> Interval:

@@ -6,7 +6,7 @@ import torch
 
 from seats.costs.timers import StepTimer
 from seats.errors import SeatsError
-from seats.evaluation.layers import Removal, Removals, answer_without, dependence, paired_interval, shared_prefill
+from seats.evaluation.layers import Removal, Removals, answer_without, dependence, shared_prefill
 from seats.evaluation.qa import QAItem
 from seats.evaluation.run import Evaluation, answer_clip, plan
 from seats.evaluation.settings import Asking
@@ -192,14 +192,3 @@ def test_a_question_that_failed_somewhere_is_in_no_curve(bench):
         rows[key] = replace(rows[key], status="failed", reason=f"reason {number}")
     with pytest.raises(SeatsError, match="no question was answered under every removal; the first: reason 0"):
         dependence(removals, evaluation, planned, rows)
-
-
-def test_paired_interval_of_a_known_case():
-    # Newcombe 1998, table III: 36 both, 12 first only, 2 second only, 0 neither gives 0.0569 to 0.3404.
-    table = [(True, True)] * 36 + [(True, False)] * 12 + [(False, True)] * 2
-    first, second = zip(*table, strict=True)
-    clips = [str(i) for i in range(50)]
-    assert paired_interval(first, second, clips) == pytest.approx((0.0569, 0.3404), abs=2e-4)
-    low, high = paired_interval(first, second, [str(i // 5) for i in range(50)])  # alike within a clip: wider
-    assert low < 0.0569
-    assert high > 0.3404

@@ -4,7 +4,15 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from seats.evaluation.statistics import Accuracy, compare, design_effect, few_clips, newcombe, ratio_interval
+from seats.evaluation.statistics import (
+    Accuracy,
+    compare,
+    design_effect,
+    few_clips,
+    newcombe,
+    paired_interval,
+    ratio_interval,
+)
 
 
 def test_wilson_interval_of_a_known_case():
@@ -153,3 +161,14 @@ def test_intervals_hold_where_clips_decide():
         held += [low <= value <= high for (low, high), value in intervals]
     assert min(held[:3] / sets) > 0.9
     assert held[3] / sets < 0.88
+
+
+def test_paired_interval_of_a_known_case():
+    # Newcombe 1998, table III: 36 both, 12 first only, 2 second only, 0 neither gives 0.0569 to 0.3404.
+    table = [(True, True)] * 36 + [(True, False)] * 12 + [(False, True)] * 2
+    first, second = zip(*table, strict=True)
+    clips = [str(i) for i in range(50)]
+    assert paired_interval(first, second, clips) == pytest.approx((0.0569, 0.3404), abs=2e-4)
+    low, high = paired_interval(first, second, [str(i // 5) for i in range(50)])  # alike within a clip: wider
+    assert low < 0.0569
+    assert high > 0.3404
