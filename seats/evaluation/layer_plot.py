@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from seats.errors import SettingsError
 from seats.evaluation.borders import Borders
 from seats.evaluation.layer_document import Analysis
-from seats.evaluation.plot import check_plot, subject
-from seats.files import marked, replacing
+from seats.evaluation.plot import check_plot, save, subject
 
 # Okabe & Ito's colours; line style and marker tell the curves apart without them.
 _STYLES = {
@@ -60,12 +58,7 @@ def plot_layers(analysis: Analysis, path: Path) -> None:
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="lower right")
-    try:
-        with replacing(path) as beside:
-            kind = path.suffix[1:].lower()
-            figure.savefig(beside, format=kind, metadata=marked(kind))
-    except OSError as error:
-        raise SettingsError(f"--plot {path} cannot be written ({error.strerror}); choose another place") from error
+    save(figure, path)
 
 
 def _blocks(axes: Any, borders: Borders, num_layers: int) -> None:

@@ -59,6 +59,11 @@ def plot(results: Results, path: Path) -> None:
         axes.annotate("* of the clips the method can serve", (1, 0), (0, 6), "axes fraction", "offset points",
                       ha="right", fontsize=8, color="#555555")  # fmt: skip
     figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=9)
+    save(figure, path)
+
+
+def save(figure: Any, path: Path) -> None:
+    """Write a figure; an older one goes when the new one is whole. Raises SettingsError if it can't be written."""
     try:
         with replacing(path) as beside:
             kind = path.suffix[1:].lower()
