@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from seats.evaluation.identity import asking_identity
-from seats.evaluation.results import Results, SettingResult
+from seats.evaluation.results import Results, SettingResult, Wrong
 from seats.evaluation.statistics import METHODS, Accuracy, Comparison
 from seats.files import printable_path
 
@@ -43,7 +43,7 @@ def _setting(result: SettingResult, list_wrong: bool) -> dict[str, Any]:
     return {
         "method": setting.method,
         "keep_percent": setting.keep if None in (setting.keep_video, setting.keep_audio) else None,
-        "label": result.setting.label,
+        "label": setting.label,
         "status": _status(result),
         "reason": result.reason or None,
         "questions": {
@@ -91,7 +91,7 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _wrong(wrong: Any) -> dict[str, Any]:
+def _wrong(wrong: Wrong) -> dict[str, Any]:
     item = wrong.item
     right = item.answers[0] if len(item.answers) == 1 else list(item.answers)
     return {

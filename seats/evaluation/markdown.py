@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from seats.evaluation.results import Results
 from seats.evaluation.table import Column, main_table, notes, title, type_tables
 from seats.files import MARK
@@ -28,8 +30,8 @@ def _table(columns: list[Column]) -> str:
     return "\n".join(lines)
 
 
-def _line(cells: object) -> str:
-    return "| " + " | ".join(_escaped(cell) for cell in cells) + " |"  # type: ignore[attr-defined]
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(map(_escaped, cells))} |"
 
 
 def _escaped(text: str) -> str:
