@@ -37,7 +37,13 @@ def main() -> None:
     if len(sys.argv) != 4:
         sys.exit(__doc__)
     path, ours, theirs = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-    labels, found = rows_by_label(path), []
+    try:
+        labels = rows_by_label(path)
+    except OSError as error:
+        sys.exit(f"{path} cannot be read ({error.strerror})")
+    except (ValueError, KeyError, TypeError):
+        sys.exit(f"{path} is no file of rows that seats eval wrote")
+    found = []
     for label, of_ours in labels.items():
         name, _, keep = label.rpartition(" ")
         other = labels.get(f"{theirs} {keep}", {})

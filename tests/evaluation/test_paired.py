@@ -16,3 +16,23 @@ def test_rows_end_at_a_line_feed_only(tmp_path):
     file.write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
 
     assert runpy.run_path(str(SCRIPT))["rows_by_label"](file) == {"seats 10%": {"q": row}}
+
+
+@pytest.mark.skipif(not SCRIPT.exists(), reason="benchmarks are in the repository only")
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "cannot be read (No such file or directory)"),
+        ("{}\n", "is no file of rows"),
+        ("no", "is no file of rows"),
+    ],
+)
+def test_what_is_no_file_of_rows_is_said_in_a_line(tmp_path, monkeypatch, content, says):
+    file = tmp_path / "rows.jsonl"
+    if content is not None:
+        file.write_text(content)
+    monkeypatch.setattr("sys.argv", ["paired.py", str(file), "seats+", "seats"])
+
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(SCRIPT), run_name="__main__")
+    assert str(ended.value).startswith(f"{file} {says}")
