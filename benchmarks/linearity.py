@@ -107,11 +107,12 @@ def ask(path: Path, model: str) -> dict[str, Any]:
         [*command, "--json", "--quiet"], stdout=subprocess.PIPE, cwd=ROOT, env={**os.environ, "HF_HUB_OFFLINE": "1"}
     )
     assert child.stdout is not None
-    document = json.loads(child.stdout.read())
+    said = child.stdout.read()
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {child.returncode}")
+    document = json.loads(said)
     return {
         "wall_s": time.perf_counter() - began,
         "steps_s": {name: ms / 1e3 for name, ms in document["latency_ms"].items() if ms is not None},

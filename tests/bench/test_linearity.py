@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.linearity import line, make_clip
+from benchmarks.linearity import ask, line, make_clip
 from seats.media import load_clip, probe
 
 
@@ -25,3 +25,8 @@ def test_a_line_and_what_lies_off_it():
     curved = line([10.0, 100.0, 1000.0], [1.0, 100.0, 10_000.0])
     assert curved["largest_relative_deviation"] > 0.5
     assert curved["last_exponent"] == pytest.approx(2.0)
+
+
+def test_an_answer_that_fails_is_told_by_its_exit_code(tmp_path):
+    with pytest.raises(SystemExit, match="ended with 1"):
+        ask(tmp_path / "none.mp4", "seats-nano")
