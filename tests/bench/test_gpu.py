@@ -154,6 +154,28 @@ def test_fewer_kernels_where_their_tests_fail(tmp_path, capsys, monkeypatch, lef
     assert f"with fewer Triton kernels: odd ({left})" in said
 
 
+def test_a_later_call_leaves_out_the_kernels_whose_tests_failed(tmp_path, monkeypatch):
+    kernels = gpu.Part("kernels", _told_kernels(["all"]), 1, document=False)
+    monkeypatch.setattr(gpu, "parts", lambda _: [kernels, gpu.Part("odd", _told_kernels([]), 1, document=False)])
+    monkeypatch.delenv("SEATS_TRITON", raising=False)
+    for name in ("kernels", "odd"):
+        assert gpu.main(["run", name, "--dry", "--out", str(tmp_path)]) == 0
+    record = json.loads((tmp_path / "gpu-odd.json").read_text())
+    assert (record["result"]["summary"], record["kernels"]) == ("no-tma", "no-tma")
+
+
+def test_tests_that_cannot_be_run_say_nothing_about_the_kernels(tmp_path, monkeypatch):
+    tests = ("-m", "pytest", "-q", str(tmp_path / "no_such_test.py"))
+    parts = [
+        gpu.Part("kernels", tests, 20, document=False),
+        gpu.Part("odd", _told_kernels([]), 1, document=False),
+    ]
+    monkeypatch.setattr(gpu, "parts", lambda _: parts)
+    monkeypatch.delenv("SEATS_TRITON", raising=False)
+    assert gpu.main(["run", "--dry", "--out", str(tmp_path)]) == 1
+    assert json.loads((tmp_path / "gpu-odd.json").read_text())["kernels"] == "all"
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -211,9 +233,10 @@ def test_a_part_that_hangs_leaves_time_for_the_others(tmp_path, monkeypatch):
     assert time.monotonic() - began < 30
 
 
-def test_what_cannot_be_imported_is_told_before_anything_runs(monkeypatch, tmp_path):
-    monkeypatch.setattr(gpu, "find_spec", lambda name: None if name == "av" else object())
-    with pytest.raises(SystemExit, match="av cannot be imported: install them, or put their wheels into"):
+@pytest.mark.parametrize("missing", ["av", "pytest"])
+def test_what_cannot_be_imported_is_told_before_anything_runs(monkeypatch, tmp_path, missing):
+    monkeypatch.setattr(gpu, "find_spec", lambda name: None if name == missing else object())
+    with pytest.raises(SystemExit, match=f"{missing} cannot be imported: install them, or put their wheels into"):
         gpu.main(["--out", str(tmp_path)])
 
 
