@@ -31,7 +31,7 @@ def _told(name: str, result: dict[str, Any]) -> str:
     if name.endswith("-hour"):
         return _peaks(rows)
     if name.endswith("-profile"):
-        return _longest(result["runs"]) if result else ""
+        return _longest(result["runs"]) if result.get("runs") else ""
     if ours is None:
         return ""
     if name.endswith("-tokens"):

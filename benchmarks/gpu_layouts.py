@@ -110,10 +110,12 @@ def gated_products(
             if not kernel.supports(given[0], gate, up):
                 continue
             took = {"apart_ms": 1e3 * time_of(partial(_apart, *given), device)}
-            for kernel._STAGES, kernel._GROUP in ((3, 8), (4, 8), (4, 16)):
-                name = f"{kernel._STAGES}_tiles_{kernel._GROUP}_rows_ms"
-                took[name] = 1e3 * time_of(partial(kernel.gated_product, *given), device)
-            kernel._STAGES, kernel._GROUP = usual
+            try:
+                for kernel._STAGES, kernel._GROUP in ((3, 8), (4, 8), (4, 16)):
+                    name = f"{kernel._STAGES}_tiles_{kernel._GROUP}_rows_ms"
+                    took[name] = 1e3 * time_of(partial(kernel.gated_product, *given), device)
+            finally:
+                kernel._STAGES, kernel._GROUP = usual
             told.append({"part": part, "rows": rows, **took})
     return told
 

@@ -8,7 +8,7 @@ attention in its windows with the kernel made for them and without, the vision e
 less fused, attention in a decoder layer and in whole pictures by FlashAttention, as runs have it here, and by cuDNN, as
 torch may choose it; and what is not done yet because only a measurement can tell whether it pays: other sizes of the
 parts in which a clip's patches are encoded, products laid out otherwise, a gated MLP's inner rows made by one kernel in
-decoder layers too, and products of some rows more or less.
+decoder layers too, and products of some rows more or less. What fails is null, and "failed" says why.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +174,62 @@ def prompt_attention(preset: Preset, lengths: list[int], device: torch.device, d
     return told
 
 
+def tried(measurements: dict[str, Callable[[], Any]], limit_s: float) -> dict[str, Any]:
+    """What each gives, None for one that fails, and under "failed" why: the others are not to be lost with it. limit_s:
+    none begins later."""
+    until = time.monotonic() + limit_s
+    told: dict[str, Any] = {}
+    failed: dict[str, str] = {}
+    for name, measure in measurements.items():
+        told[name] = None
+        if time.monotonic() > until:
+            failed[name] = "no time left"
+            continue
+        try:
+            told[name] = measure()
+        except Exception as error:
+            traceback.print_exc()
+            failed[name] = f"{type(error).__name__}: {error}"
+    return {**told, "failed": failed}
+
+
+def measured(
+    preset: Preset, device: torch.device, tokens: list[int], frames: int, size: list[int], limit_s: float
+) -> dict[str, Any]:
+    """The document. tokens: video, audio and text of the prompt; frames, size: of the clip, size in pixels."""
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    thinker = random_thinker(preset, device, dtype)
+    prompt = Subject(thinker, preset, token_load(preset, *tokens))
+    seats = Setting("seats", 10.0)
+    lengths = sorted({counts.total for counts in prompt.run(seats).trace.layers} | {sum(tokens)})  # type: ignore[union-attr]
+    clip = Subject(thinker, preset, media_load(preset, frames, *size, frames / 2))
+    assert clip._pixels is not None
+    patches, grid = patchify(clip._pixels, clip._patch_spec, thinker.vision.dtype)
+    area = grid[1] * grid[2]
+    grids = min(grid[0], grids_at_once(area, ()))
+    rows = {"text": lengths, "vision": [grids * area]}
+
+    def runs() -> dict[str, Any]:
+        each = {setting.label: partial(prompt.run, setting) for setting in (FULL, seats)}
+        each["vision encoder"] = partial(thinker.encode_video, patches, grid)
+        return {label: profiled(run, device) for label, run in each.items()}
+
+    measurements: dict[str, Callable[[], Any]] = {
+        "matmul_flops_per_s": lambda: matmul_rate(device, dtype),
+        "runs": runs,
+        "products": lambda: products(preset, rows, device, dtype),
+        "window_attention_ms": lambda: window_attention(thinker, (grids, *grid[1:])),
+        "encoder_blocks_ms": lambda: encoder_blocks(thinker, patches, grid),
+        "grid_attention": lambda: grid_attention(preset, grids, area, device, dtype),
+        "gated_products": lambda: gated_products(preset, rows, device, dtype),
+        "encoder_parts": lambda: encoder_parts(thinker, patches, grid),
+        "layouts": lambda: layouts(preset, rows, device, dtype),
+        "row_counts": lambda: row_counts(preset, lengths[:-1], device, dtype),
+        "prompt_attention": lambda: prompt_attention(preset, [*lengths, 4 * lengths[-1]], device, dtype),
+    }
+    return {"model": preset.name, "torch": torch.__version__, **tried(measurements, limit_s)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="qwen2.5-omni-7b")
@@ -179,41 +238,12 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=128)
     parser.add_argument("--size", default="854x480")
     said = parser.parse_args()
-    device, preset = torch.device(said.device), find_preset(said.model)
-    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    video, audio, text = (int(part) for part in said.tokens.split("+"))
-    width, height = (int(side) for side in said.size.split("x"))
-    thinker = random_thinker(preset, device, dtype)
-    prompt = Subject(thinker, preset, token_load(preset, video, audio, text))
-    seats = Setting("seats", 10.0)
-    lengths = sorted({counts.total for counts in prompt.run(seats).trace.layers} | {video + audio + text})  # type: ignore[union-attr]
-    runs = {setting.label: profiled(lambda s=setting: prompt.run(s), device) for setting in (FULL, seats)}  # type: ignore[misc]
-    clip = Subject(thinker, preset, media_load(preset, said.frames, width, height, said.frames / 2))
-    assert clip.load.grid is not None
-    grids, high, wide = clip.load.grid
-    assert clip._pixels is not None
-    patches, grid = patchify(clip._pixels, clip._patch_spec, thinker.vision.dtype)
-    runs["vision encoder"] = profiled(lambda: thinker.encode_video(patches, grid), device)
-    part = min(grids, grids_at_once(high * wide, ())) * high * wide
-    print(
-        json.dumps(
-            {
-                "model": preset.name,
-                "torch": torch.__version__,
-                "matmul_flops_per_s": matmul_rate(device, dtype),
-                "runs": runs,
-                "products": products(preset, {"text": lengths, "vision": [part]}, device, dtype),
-                "window_attention_ms": window_attention(thinker, (part // (high * wide), high, wide)),
-                "encoder_blocks_ms": encoder_blocks(thinker, patches, grid),
-                "grid_attention": grid_attention(preset, part // (high * wide), high * wide, device, dtype),
-                "gated_products": gated_products(preset, {"text": lengths, "vision": [part]}, device, dtype),
-                "encoder_parts": encoder_parts(thinker, patches, grid),
-                "layouts": layouts(preset, {"text": lengths, "vision": [part]}, device, dtype),
-                "row_counts": row_counts(preset, [one for one in lengths if one < max(lengths)], device, dtype),
-                "prompt_attention": prompt_attention(preset, [*lengths, 4 * max(lengths)], device, dtype),
-            }
-        )
-    )
+    tokens, size = ([int(part) for part in text.split(mark)] for text, mark in ((said.tokens, "+"), (said.size, "x")))
+    limit_s = float(os.environ.get("SEATS_TIME_LIMIT", "inf"))  # of `gpu.py`
+    document = measured(find_preset(said.model), torch.device(said.device), tokens, said.frames, size, limit_s)
+    print(json.dumps(document))
+    if document["failed"]:
+        sys.exit(f"not measured: {', '.join(document['failed'])}")
 
 
 if __name__ == "__main__":

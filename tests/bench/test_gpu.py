@@ -1,6 +1,7 @@
 """The parts of `benchmarks/gpu.py`: their commands are understood, and they run, with small models on a CPU."""
 
 import json
+import math
 import tarfile
 import time
 
@@ -8,6 +9,7 @@ import pytest
 import typer
 
 from benchmarks import gpu
+from benchmarks.gpu_profile import tried
 from seats_cli.app import build_app
 
 
@@ -255,6 +257,7 @@ def test_wheels_that_cannot_be_installed_leave_nothing_behind(monkeypatch, tmp_p
 def test_a_profile_names_kernels_and_products(tmp_path):
     assert gpu.main(["run", "7b-profile", "--dry", "--out", str(tmp_path)]) == 0
     result = json.loads((tmp_path / "gpu-7b-profile.json").read_text())["result"]
+    assert result["failed"] == {}
     assert list(result["runs"]) == ["full", "seats 10%", "vision encoder"]
     assert all(its["kernels"][0]["ms"] > 0 for its in result["runs"].values())
     assert {(its["part"], its["product"]) for its in result["products"]} >= {("text", "down"), ("vision", "gate")}
@@ -269,6 +272,13 @@ def test_a_profile_names_kernels_and_products(tmp_path):
     assert {its["product"] for its in result["layouts"]} == {"o + residual", "down + residual", "gate, up", "q, k, v"}
     assert all(its["apart_ms"] > 0 and its["in_one_ms"] > 0 for its in result["layouts"])
     assert {its["rows"] % 128 for its in result["row_counts"] if its["rows"] != its["near"]} == {0}
+
+
+def test_a_measurement_that_fails_leaves_the_others():
+    told = tried({"one": lambda: 1 / 0, "two": lambda: 2}, math.inf)
+    assert told == {"one": None, "two": 2, "failed": {"one": "ZeroDivisionError: division by zero"}}
+    assert tried({"late": lambda: 1}, -1.0) == {"late": None, "failed": {"late": "no time left"}}
+    assert gpu.figures({"7b-profile": {"result": {"runs": None}}}) == []
 
 
 def test_figures_of_rows_that_lack_something():
