@@ -182,7 +182,3 @@ class Shard:
         """Whether a clip is this shard's. name: below the folder, or as the list says."""
         digest = hashlib.sha256(os.fsencode(name)).digest()
         return int.from_bytes(digest[:8], "big") % self.count == self.index - 1
-
-    def of(self, names: list[str]) -> Iterator[str]:
-        """This shard's among names."""
-        return (name for name in names if self.has(name))

@@ -35,14 +35,14 @@ def read_questions(path: Path, remark: Callable[[str], None] = lambda _: None) -
 
     remark: gets a line about what the file holds and nobody reads.
     """
+    kind = path.suffix.lower()
+    if kind not in (".csv", ".tsv", ".jsonl", ".json", ".ndjson"):
+        raise SettingsError(f"{path}: give questions as .jsonl, .csv or .tsv, with {_EXPECTED}")
     try:
         data = path.read_bytes()
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise SettingsError(f"{path}: cannot be read as a file of questions ({why}); check the path") from None
-    kind = path.suffix.lower()
-    if kind not in (".csv", ".tsv", ".jsonl", ".json", ".ndjson"):
-        raise SettingsError(f"{path}: give questions as .jsonl, .csv or .tsv, with {_EXPECTED}")
     if data.startswith(UTF16):
         raise SettingsError(f"{path}: is UTF-16 text; save it as UTF-8")
     if not data.strip():
@@ -143,7 +143,7 @@ def jobs_of(found: Found, questions: str | list[Line], shard: Shard | None = Non
     clips.
     """
     if isinstance(questions, str):
-        names = found.names if shard is None else list(shard.of(found.names))
+        names = [name for name in found.names if shard is None or shard.has(name)]
         return [Job(found.path(name), (Asked(printable_path(name), questions),)) for name in names], []
     asked: dict[str, list[Asked]] = {}
     repeated = 0

@@ -123,10 +123,10 @@ def test_a_name_with_a_dot_is_as_ask_has_it(folder: Path, monkeypatch: pytest.Mo
 
 def test_shards_part_all_clips_by_name_alone() -> None:
     names = [f"clip-{n}.mp4" for n in range(1000)]
-    parts = [list(Shard.parse(f"{n}/4").of(names)) for n in range(1, 5)]
+    shards = [Shard.parse(f"{n}/4") for n in range(1, 5)]
+    parts = [[name for name in names if shard.has(name)] for shard in shards]
     assert sorted(name for part in parts for name in part) == sorted(names)
     assert all(200 < len(part) < 300 for part in parts)
-    assert list(Shard(2, 4).of(names[::-1][:500])) == [name for name in names[:499:-1] if name in parts[1]]
     # what is in a shard may never change: results of others rely on it
     assert [n for n in range(20) if Shard(1, 4).has(f"clip-{n}.mp4")] == [4, 5, 6, 9, 12, 13, 15, 18, 19]
     assert Shard(1, 2).has(os.fsdecode(b"\xff")) is not Shard(2, 2).has(os.fsdecode(b"\xff"))

@@ -32,6 +32,12 @@ JSONL = """{"clip": "a.mp4", "question": "What, then?", "id": 1, "answer": "A ri
 """
 
 
+def test_what_may_never_end_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "read_bytes", lambda _: pytest.fail("read"))
+    with pytest.raises(SettingsError, match="give questions as"):
+        read_questions(Path("/dev/zero"))
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [("q.csv", CSV), ("q.csv", "\ufeff" + CSV), ("q.jsonl", JSONL), ("q.tsv", CSV.replace(",", "\t"))],
