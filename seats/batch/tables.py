@@ -119,10 +119,8 @@ def _write_parquet(results: Path, path: Path, columns: dict[str, type]) -> None:
         cells = {
             name: [None if (value := row.get(name)) is None else kind(value) for row in chunk]
             for name, kind in columns.items()
-            if kind is not type(None)
         }
-        empty = {name: [None] * len(chunk) for name, kind in columns.items() if kind is type(None)}
-        writer.write_table(pyarrow.table({name: (cells | empty)[name] for name in columns}, schema=schema))
+        writer.write_table(pyarrow.table(cells, schema=schema))
 
     with parquet.ParquetWriter(path, schema) as writer:
         chunk: list[dict[str, Any]] = []
