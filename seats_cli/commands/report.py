@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from seats.errors import SeatsError
 from seats_cli.command import command
 from seats_cli.options import OutputOptions, option
 from seats_cli.output import Output
@@ -61,6 +63,7 @@ def report(
     if options.html is not None:
         check_place(options.html)
         check_page(options.html)
+    _check_ends(results)
     out = Output(output)
     with out.working(f"reading {results.name}"):
         from seats.report import report as read
@@ -83,3 +86,12 @@ def report(
     from seats_cli.report_view import ReportView
 
     OutputConsole().print(ReportView(made))
+
+
+def _check_ends(path: Path) -> None:
+    """Raises SeatsError for a device, such as /dev/zero, but for a terminal: what is typed there ends."""
+    with suppress(OSError):  # which reading it tells of
+        if path.is_block_device() or path.is_char_device():
+            with path.open("rb") as file:
+                if not file.isatty():
+                    raise SeatsError(f"{path} is a device: give the results file of a batch")

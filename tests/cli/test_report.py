@@ -46,6 +46,17 @@ def test_report_is_the_result(run: Run, results: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_device_is_not_read_without_an_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seats.report.report", lambda *_, **__: pytest.fail("read"))
+    ran = run("report", "/dev/zero")
+    assert ran.code == 1
+    assert "/dev/zero is a device: give the results file of a batch" in ran.line
+
+
+def test_results_come_through_a_pipe_too(shell: Run, results: Path) -> None:
+    assert "5 answered" in shell("report", "/dev/stdin", input=results.read_text()).out
+
+
 def test_a_page_into_a_pipe(shell: Run, results: Path) -> None:
     ran = shell("report", results, "--html", "/dev/stdout", "--quiet")
     assert ran.code == 0, ran.err
