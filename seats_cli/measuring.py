@@ -100,7 +100,7 @@ def exit_for(document: dict[str, Any], debug: bool) -> None:
     raise typer.Exit(FAILED)
 
 
-def retentions(measured: Any) -> list[float]:
+def retentions(measured: ComparedOptions) -> list[float]:
     """The percentages of --keep to measure: one where --keep-video and --keep-audio leave it nothing to say."""
     keeps = measured.keep or [10.0]
     return keeps[:1] if None not in (measured.keep_video, measured.keep_audio) else keeps

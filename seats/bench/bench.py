@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from seats.bench.build import parameters, random_thinker
-from seats.bench.measure import alternate, counted
+from seats.bench.measure import alternate, counted, own_shares
 from seats.bench.presets import Preset
 from seats.bench.rate import matmul_rate
 from seats.bench.report import machine_json, rows_json
@@ -19,8 +19,7 @@ from seats.bench.workload import Load
 from seats.errors import OutOfMemoryError
 from seats.inference.engine import KvPolicy
 from seats.inference.shortage import lacks_memory
-from seats.keep import Setting, method_label
-from seats.tokens.layout import Modality
+from seats.keep import Setting
 
 SCHEMA = "seats.bench/1"
 
@@ -36,25 +35,21 @@ def bench(
     warmups: int,
     new_tokens: int,
     kv: KvPolicy = "keep",
-    keep_video: float | None = None,
-    keep_audio: float | None = None,
     seed: int = 0,
     limit_s: float = math.inf,
     announce: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Measure `settings`, the first of which is full tokens, in alternation; a document of schema `seats.bench/1`.
 
-    rounds: counted ones, after `warmups`. new_tokens: decoding steps timed in each run. keep_video, keep_audio: shares
-    in (0, 1] in place of the settings' own. limit_s: no round begins later.
+    rounds: counted ones, after `warmups`. new_tokens: decoding steps timed in each run. limit_s: no round begins later.
     announce: told what is being done. Raises OutOfMemoryError where the weights or the prompt do not fit; a setting
     that does not is told in its row.
     """
     weights = parameters(preset)
     announce(f"making {preset.name}: {weights / 1e6:,.0f} million random weights on {device}")
     thinker = random_thinker(preset, device, dtype, seed)
-    keep = {Modality.VIDEO: keep_video, Modality.AUDIO: keep_audio}
     try:
-        subject = Subject(thinker, preset, load, kv=kv, keep=keep, new_tokens=new_tokens, seed=seed)
+        subject = Subject(thinker, preset, load, kv=kv, new_tokens=new_tokens, seed=seed)
     except (RuntimeError, MemoryError) as error:
         if not lacks_memory(error):
             raise
@@ -67,17 +62,13 @@ def bench(
 
     rows = alternate(settings, subject.run, rounds, warmups, on_round, limit_s, announce)
     rate = statistics.median(rates) if rates else None
-    told = rows_json(rows, rate, load.encoders)
-    for row, made in zip(rows, told, strict=True):
-        if row.setting.keep is not None:
-            made["label"] = method_label(row.setting.method, row.setting.keep, keep_video, keep_audio)
     return {
         "schema": SCHEMA,
         "model": {"name": preset.name, "parameters": weights, "weight_bytes": weights * dtype.itemsize},
         "machine": machine_json(thinker, rate),
-        "workload": subject.settings,
+        "workload": {**subject.settings, "keep": own_shares(settings)},
         "rounds": counted(rows),
         "warmups": warmups,
         "seed": seed,
-        "rows": told,
+        "rows": rows_json(rows, rate, load.encoders),
     }

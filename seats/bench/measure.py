@@ -26,11 +26,26 @@ STOCK = "stock"
 FULL = Setting("full")
 
 
-def settings_of(methods: Iterable[str], keeps: Iterable[float], stock: bool = False) -> list[Setting]:
-    """Full tokens first, stock code if wanted, then every method at every retention."""
-    keeps = list(dict.fromkeys(keeps))
-    others = [Setting(name, keep) for name in dict.fromkeys(methods) if name != FULL.method for keep in keeps]
+def settings_of(
+    methods: Iterable[str],
+    keeps: Iterable[float],
+    keep_video: float | None = None,
+    keep_audio: float | None = None,
+    *,
+    stock: bool = False,
+) -> list[Setting]:
+    """Full tokens first, stock code if wanted, then every method at every retention.
+
+    keep_video, keep_audio: shares in (0, 1] that overrule what the retentions stand for.
+    """
+    keeps, names = list(dict.fromkeys(keeps)), dict.fromkeys(methods)
+    others = [Setting(name, keep, keep_video, keep_audio) for name in names if name != FULL.method for keep in keeps]
     return [FULL, *([Setting(STOCK)] if stock else []), *others]
+
+
+def own_shares(settings: Sequence[Setting]) -> dict[str, float | None]:
+    """What overrules the retentions, the same for all of `settings_of`, by modality."""
+    return {"video": settings[-1].keep_video, "audio": settings[-1].keep_audio}
 
 
 @dataclass(frozen=True)

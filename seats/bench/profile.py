@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from seats.bench.measure import Run, Spread, alternate, counted
+from seats.bench.measure import Run, Spread, alternate, counted, own_shares
 from seats.bench.rate import matmul_rate, synchronise
 from seats.bench.report import STEPS, machine_json, rows_json, spread_json
 from seats.costs.flops import flops_report
@@ -19,7 +19,7 @@ from seats.files import printable_path
 from seats.inference.answer import Question
 from seats.inference.encode import build_prompt, encode_clip
 from seats.inference.generate import generate
-from seats.keep import Setting, method_label
+from seats.keep import Setting
 from seats.media import Clip, ReadingClip
 from seats.models.omni import OmniModel
 
@@ -43,9 +43,9 @@ def profile(
     `seats.profile/1`.
 
     question: its method and retention are replaced by each setting's. rounds: counted ones, after `warmups`.
-    decode_ms: time the clip took to decode, which is done once. limit_s: no round begins later. read:
-    begins to read the clip again; given, the way from the file to the first token is measured too. A setting that does
-    not fit, or that its method refuses, is told in its row. Raises MediaError for a clip too short for a token.
+    decode_ms: time the clip took to decode, which is done once. limit_s: no round begins later. read: begins to read
+    the clip again; given, the way from the file to the first token is measured too. A setting that does not fit, or
+    that its method refuses, is told in its row. Raises MediaError for a clip too short for a token.
     """
     rates = []
     began = time.monotonic()
@@ -59,9 +59,6 @@ def profile(
     rows = alternate(settings, run, rounds, warmups, on_round, limit_s, announce)
     rate = statistics.median(rates) if rates else None
     told = rows_json(rows, rate, encoders=True)
-    for row, made in zip(rows, told, strict=True):
-        asked = _asked(question, row.setting)
-        made["label"] = method_label(asked.method, asked.keep, asked.keep_video, asked.keep_audio)
     if read is not None:
         announce("from the file")
         for row, made in zip(rows, told, strict=True):
@@ -88,7 +85,7 @@ def profile(
         },
         "question": question.text,
         "system": question.system,
-        "keep": {"video": question.keep_video, "audio": question.keep_audio},
+        "keep": own_shares(settings),
         "kv": question.kv,
         "rounds": counted(rows),
         "warmups": warmups,
@@ -125,7 +122,8 @@ def _from_file(
 
 def _asked(question: Question, setting: Setting) -> Question:
     keep = question.keep if setting.keep is None else setting.keep
-    return replace(question, method=setting.method, keep=keep)
+    own_video, own_audio = setting.keep_video, setting.keep_audio
+    return replace(question, method=setting.method, keep=keep, keep_video=own_video, keep_audio=own_audio)
 
 
 def _run(model: OmniModel, clip: Clip, question: Question) -> Run:

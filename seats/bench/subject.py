@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -37,8 +35,7 @@ from seats.tokens.patches import patchify
 class Subject:
     """A thinker and its prompt. All inputs are random, made once, and the same for every method.
 
-    kv: as in `attach`. keep: share of a modality, in (0, 1], in place of a setting's own. new_tokens: decoding steps
-    after the first token, 0 for none.
+    kv: as in `attach`. new_tokens: decoding steps after the first token, 0 for none.
     """
 
     def __init__(
@@ -48,11 +45,9 @@ class Subject:
         load: Load,
         *,
         kv: KvPolicy = "keep",
-        keep: Mapping[Modality, float | None] = MappingProxyType({}),
         new_tokens: int = 0,
         seed: int = 0,
     ) -> None:
-        self.keep = keep
         self.thinker, self.preset, self.load = thinker, preset, load
         self.kv, self.new_tokens, self.seed = kv, new_tokens, seed
         self.sequence = sequence_of(load, preset, thinker.config)
@@ -90,7 +85,6 @@ class Subject:
             "mel_frames": self.load.mel_frames,
             "seconds_per_grid": self.load.seconds_per_grid,
             "encoders": self.load.encoders,
-            "keep": {kind.name.lower(): self.keep.get(kind) for kind in (Modality.VIDEO, Modality.AUDIO)},
             "kv": self.kv,
             "new_tokens": self.new_tokens,
         }
@@ -98,8 +92,7 @@ class Subject:
     def method_of(self, setting: Setting) -> Method:
         """The method set up for the model. Raises SettingsError."""
         keep = setting.keep if setting.keep is not None else 100.0
-        own = self.keep.get(Modality.VIDEO), self.keep.get(Modality.AUDIO)
-        retention = retention_for(self.preset.family_name, keep, *own)
+        retention = retention_for(self.preset.family_name, keep, setting.keep_video, setting.keep_audio)
         return set_up(setting.method, self.preset.shape, retention, self.seed)
 
     @torch.inference_mode()

@@ -208,18 +208,17 @@ def bench(
         methods = measured.method or ["seats"]
         check_methods(methods)
         fit_threads_to(weight_bytes(preset, dtype))
+        own = (share(measured.keep_video), share(measured.keep_audio))
         document = run_bench(
             preset,
             _load(load, preset),
-            settings_of(methods, retentions(measured), measured.stock),
+            settings_of(methods, retentions(measured), *own, stock=measured.stock),
             device=device,
             dtype=dtype,
             rounds=measured.rounds,
             warmups=measured.warmups,
             new_tokens=measured.new_tokens,
             kv=measured.kv,  # type: ignore[arg-type]
-            keep_video=share(measured.keep_video),
-            keep_audio=share(measured.keep_audio),
             seed=measured.seed,
             limit_s=measured.time_limit or math.inf,
             announce=telling(out),

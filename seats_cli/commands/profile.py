@@ -149,13 +149,11 @@ def profile(
             started.clip,
             Question(
                 question,
-                keep_video=share(measured.keep_video),
-                keep_audio=share(measured.keep_audio),
                 kv=measured.kv,  # type: ignore[arg-type]
                 system=measured.system,
                 decoding=Decoding(measured.new_tokens, seed=measured.seed),
             ),
-            settings_of(methods, keeps),
+            settings_of(methods, keeps, share(measured.keep_video), share(measured.keep_audio)),
             rounds=measured.rounds,
             warmups=measured.warmups,
             decode_ms=started.decode_ms,

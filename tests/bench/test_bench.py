@@ -14,7 +14,6 @@ from seats.bench.workload import media_load, token_load
 from seats.errors import OutOfMemoryError
 from seats.inference.attach import attach
 from seats.keep import Setting
-from seats.tokens.layout import Modality
 from tests.bench.small import small_preset
 from tests.tiny import FAMILIES
 
@@ -48,8 +47,9 @@ def test_a_run_has_every_step_and_the_costs_of_its_tokens(thinkers, family):
 def test_a_clip_also_goes_through_the_encoders(thinkers, family):
     preset = small_preset(family)
     load = media_load(preset, 4, 160, 120, 4.0, 20)
-    subject = Subject(thinkers[family], preset, load, keep={Modality.VIDEO: 0.3})
-    run = subject.run(Setting("seats", 35.0))
+    subject = Subject(thinkers[family], preset, load)
+    run = subject.run(Setting("seats", 35.0, keep_video=0.3))
+    assert run.trace.retention("video") < run.trace.retention("audio") / 1.5
     assert set(run.steps_ms) == {"prepare", "encode_video", "encode_audio", "saliency", "selection", "prefill"}
     assert run.first_token_ms > run.prefill_ms
     assert run.per_token_ms is None
@@ -58,8 +58,7 @@ def test_a_clip_also_goes_through_the_encoders(thinkers, family):
     assert counts.audio == thinkers[family].family.audio_tokens(400, thinkers[family].config)
     assert subject.settings == {
         "video": counts.video, "audio": counts.audio, "text": 20, "grid": list(load.grid), "frames": 4,
-        "mel_frames": 400, "seconds_per_grid": 2.0, "encoders": True, "keep": {"video": 0.3, "audio": None},
-        "kv": "keep", "new_tokens": 0,
+        "mel_frames": 400, "seconds_per_grid": 2.0, "encoders": True, "kv": "keep", "new_tokens": 0,
     }  # fmt: skip
 
 
