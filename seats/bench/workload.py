@@ -21,6 +21,8 @@ VIDEO, AUDIO, TEXT = 8600, 3000, 150
 """Tokens of the workload behind the published FLOPs: two minutes of video and sound, and a question."""
 _TOKENS_A_GRID = 134  # as published settings have it: 128 to 144 merged patches a frame
 _WIDEST = 2.5
+_MOST = 10_000_000  # tokens of a clip
+_RESERVE = 1024  # positions left for decoding
 
 
 @dataclass(frozen=True)
@@ -100,10 +102,6 @@ def sequence_of(load: Load, preset: Preset, config: Any) -> Sequence:
     words = list(islice(cycle(islice(vocabulary, plain)), plain))  # again from the first where there are too few
     prompt = [*words[:before], placeholder, *words[before:]]
     return build_sequence(prompt, rule, grid, load.seconds_per_grid, audio_tokens, reserve=_RESERVE)
-
-
-_MOST = 10_000_000  # tokens of a clip
-_RESERVE = 1024  # positions left for decoding
 
 
 def patch_spec(preset: Preset) -> PatchSpec:
