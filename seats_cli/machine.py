@@ -140,21 +140,19 @@ def _imports(module: str, problems: list[str]) -> bool:
 def _transformers(problems: list[str]) -> tuple[tuple[str, str] | None, bool | None]:
     if not _imports("transformers", problems):
         return None, None
-    from seats.errors import ModelError
     from seats.models import compat
     from seats.models.checkpoint import BUILT_IN, find_checkpoint
     from seats.models.omni import import_model_code
 
     try:
         import_model_code(find_checkpoint(BUILT_IN))
-    except ModelError as error:
-        problems.append(str(error))
-
-    try:
-        return (compat.TESTED[0], compat.TESTED[1]), compat.check_transformers() is None
     except SeatsError as error:
         problems.append(str(error))
-        return (compat.TESTED[0], compat.TESTED[1]), False
+    try:
+        return compat.TESTED, compat.check_transformers() is None
+    except SeatsError as error:
+        problems.append(str(error))
+        return compat.TESTED, False
 
 
 def _codecs(problems: list[str]) -> dict[str, bool]:
