@@ -85,6 +85,7 @@ def plan(
     from seats.plan.model import planned_model
     from seats.plan.plan import make_plan
     from seats.plan.search import fits, reserve_for, suggestions
+    from seats_cli.choose import CHOICES
 
     facts = clip_for(clip, part)
     made = make_plan(planned, facts, ask)
@@ -95,8 +96,7 @@ def plan(
         run_fits = run_fits and full_fits
     changes = []
     if not run_fits:
-        names = ("Qwen/Qwen2.5-Omni-7B", "Qwen/Qwen2.5-Omni-3B")
-        others = [other for other in map(planned_model, names) if _smaller(other, planned)]
+        others = [other for other in (planned_model(name) for _, name in CHOICES) if _smaller(other, planned)]
         changes = suggestions(made, facts, room.limit_bytes, others)
     if output.json:
         out.document(plan_json(made, facts, room, (run_fits, full_fits), changes))
