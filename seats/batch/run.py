@@ -33,10 +33,10 @@ class Engine(Protocol):
 
 @dataclass
 class Outcome:
-    """What a batch did. clips: all that were asked about; finished: of these in this run, failed_clips: with a failed
-    question. answered, failed: questions in this run; done_before, failed_before: in earlier ones. errors: failures of
-    this run by type. retried: rows made with a smaller budget. seconds: from the first clip in the model to the last
-    row. interrupted: stopped before the end."""
+    """What a batch did. clips: all that were asked about; pending: of these, left for this run; finished: in this run,
+    failed_clips: with a failed question. answered, failed: questions in this run; done_before, failed_before: in
+    earlier ones. errors: failures of this run by type. retried: rows made with a smaller budget. seconds: from the
+    first clip in the model to the last row. interrupted: stopped before the end."""
 
     clips: int
     pending: int
