@@ -9,16 +9,14 @@ from typing import Any
 
 import torch
 
-from seats.bench.build import parameters, random_thinker
+from seats.bench.build import parameters, random_thinker, shortage
 from seats.bench.measure import alternate, counted, own_shares
 from seats.bench.presets import Preset
 from seats.bench.rate import matmul_rate
 from seats.bench.report import machine_json, rows_json
 from seats.bench.subject import Subject
 from seats.bench.workload import Load
-from seats.errors import OutOfMemoryError
 from seats.inference.engine import KvPolicy
-from seats.inference.shortage import lacks_memory
 from seats.keep import Setting
 
 SCHEMA = "seats.bench/1"
@@ -48,13 +46,9 @@ def bench(
     weights = parameters(preset)
     announce(f"making {preset.name}: {weights / 1e6:,.0f} million random weights on {device}")
     thinker = random_thinker(preset, device, dtype, seed)
-    try:
+    less = "--frames, --size or --seconds" if load.encoders else "--tokens"
+    with shortage(f"the prompt does not fit into {device}: lower {less}"):
         subject = Subject(thinker, preset, load, kv=kv, new_tokens=new_tokens, seed=seed)
-    except (RuntimeError, MemoryError) as error:
-        if not lacks_memory(error):
-            raise
-        less = "--frames, --size or --seconds" if load.encoders else "--tokens"
-        raise OutOfMemoryError(f"the prompt does not fit into {device}: lower {less}") from error
     rates = []
 
     def on_round() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from typing import Any
+from collections.abc import Iterator
 
 import torch
 
 from seats.bench.presets import Preset
 from seats.costs.memory import available_bytes
 from seats.errors import OutOfMemoryError
+from seats.inference.shortage import lacks_memory
 from seats.models.fused import use_fused_blocks
 from seats.models.omni import DTYPES
 from seats.models.thinker import Thinker
@@ -34,11 +35,8 @@ def random_thinker(preset: Preset, device: torch.device, dtype: torch.dtype, see
     if needed > free:
         raise OutOfMemoryError(message)
     torch.manual_seed(seed)
-    with _quiet(), torch.device(device):
-        try:
-            module = getattr(transformers, preset.family.thinker_class)._from_config(config, dtype=dtype)
-        except torch.OutOfMemoryError as error:
-            raise OutOfMemoryError(message) from error
+    with shortage(message), _quiet(), torch.device(device):
+        module = getattr(transformers, preset.family.thinker_class)._from_config(config, dtype=dtype)
     module.eval().requires_grad_(False)
     thinker = Thinker(module)
     use_window_attention(thinker.vision, thinker.audio)
@@ -66,7 +64,18 @@ def parameters(preset: Preset) -> int:
 
 
 @contextlib.contextmanager
-def _quiet() -> Any:
+def shortage(message: str) -> Iterator[None]:
+    """Raise OutOfMemoryError with the message where the device or the machine has no memory left."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not lacks_memory(error):
+            raise
+        raise OutOfMemoryError(message) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
     """Without the remarks of the stock code about what a config leaves at its default."""
     import transformers
 

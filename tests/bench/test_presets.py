@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from transformers import Qwen2_5OmniThinkerForConditionalGeneration
 
 from seats.bench.build import dtype_for, parameters, random_thinker, weight_bytes
 from seats.bench.presets import PRESETS, find_preset
@@ -45,6 +46,15 @@ def test_weights_are_made_on_the_device_in_the_dtype(family):
 def test_what_does_not_fit_is_refused_before_it_is_made(monkeypatch):
     monkeypatch.setattr("seats.bench.build.available_bytes", lambda _: 2**20)
     with pytest.raises(OutOfMemoryError, match=r"small needs .* GiB for its weights, cpu has 0\.0 GiB free"):
+        random_thinker(PRESETS["small"], torch.device("cpu"), torch.float32)
+
+
+def test_what_does_not_fit_after_all_is_told_alike(monkeypatch):
+    def lacks_memory(*_, **__):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 65536 bytes.")
+
+    monkeypatch.setattr(Qwen2_5OmniThinkerForConditionalGeneration, "_from_config", lacks_memory)
+    with pytest.raises(OutOfMemoryError, match=r"small needs .* GiB for its weights, cpu has .* GiB free"):
         random_thinker(PRESETS["small"], torch.device("cpu"), torch.float32)
 
 
