@@ -41,7 +41,7 @@ from seats.selection.schedule import feasible_scale
 from seats.tokens.layout import Modality
 
 
-def question_attention(thinker, number, hidden, rotary, layout, layer_of_weights=0):
+def question_attention(thinker, number, hidden, rotary, layout, layer_of_weights):
     """Attention `[heads, Q, S]` of the text tokens behind the clip, each to all tokens up to itself."""
     block = thinker.layers[min(number - 1 + layer_of_weights, len(thinker.layers) - 1)]
     attention = block.self_attn
@@ -158,8 +158,7 @@ def scored_by(variant):
     if isinstance(variant, Variant) and (variant.queries, variant.heads, variant.weights) != ("last", "mean", 0):
 
         def relevance(self, number, hidden, rotary):
-            layout = scored_by.layout(hidden.shape[1])
-            attention = question_attention(self, number, hidden, rotary, layout, variant.weights)
+            attention = question_attention(self, number, hidden, rotary, scored_by.layout, variant.weights)
             return QUERIES[variant.queries](HEADS[variant.heads](attention))
 
         Thinker.relevance = relevance
@@ -176,7 +175,7 @@ def catch_layouts():
     stock = Engine._after_layer
 
     def after_layer(self, alive, *rest):
-        scored_by.layout = lambda _: alive.layout
+        scored_by.layout = alive.layout
         return stock(self, alive, *rest)
 
     Engine._after_layer = after_layer
