@@ -145,19 +145,17 @@ def jobs_of(found: Found, questions: str | list[Line], shard: Shard | None = Non
     if isinstance(questions, str):
         names = [name for name in found.names if shard is None or shard.has(name)]
         return [Job(found.path(name), (Asked(printable_path(name), questions),)) for name in names], []
-    asked: dict[str, list[Asked]] = {}
+    asked: dict[str, dict[Asked, None]] = {}
     repeated = 0
     for line in questions:
         name = str(Path(line.clip))
         if shard is None or shard.has(name):
-            mine = asked.setdefault(name, [])
+            mine = asked.setdefault(name, {})
             number = len(mine) + 1
             named = printable_path(name) + (f"#{number}" if number > 1 else "")
             new = Asked(line.id or named, line.question, line.answer)
-            if new in mine:
-                repeated += 1
-            else:
-                mine.append(new)
+            repeated += new in mine
+            mine[new] = None
     jobs = [Job(found.path(name), tuple(mine)) for name, mine in asked.items()]
     about = {str(Path(line.clip)) for line in questions}
     silent = sum(name not in about for name in found.names)
