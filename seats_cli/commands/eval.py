@@ -206,8 +206,8 @@ def _questions(benchmark: str, compared: EvalOptions, out: Output) -> list[QAIte
 
     path = _built_in(compared, out) if benchmark == BUILT_IN else question_file(benchmark)
     items = load_qa(path)
-    first = list(dict.fromkeys(item.clip for item in items))[: compared.clips]
-    items = [item for item in items if item.clip in set(first)][: compared.limit]
+    first = set(list(dict.fromkeys(item.clip for item in items))[: compared.clips])
+    items = [item for item in items if item.clip in first][: compared.limit]
     check_clips(items)
     return items
 
