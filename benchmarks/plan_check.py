@@ -14,7 +14,7 @@ import gc
 import json
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,9 +85,8 @@ def check(case: Case, folder: Path, device: str = "cpu") -> dict[str, Any]:
     gc.collect()  # what others left behind, freed meanwhile, would count as less memory taken
     with allocations(device) as taken:
         answered = answer(model, clip, question)
-    # An answer can end early; the plan is for the steps that were run.
-    steps = answered.trace.decoded_tokens
-    plan = make_plan(planned, read_clip(path), Ask(**{**ask.__dict__, "answer_tokens": steps + 1}))
+    steps = answered.trace.decoded_tokens  # an answer can end early; the plan is for the steps that were run
+    plan = make_plan(planned, read_clip(path), replace(ask, answer_tokens=steps + 1))
     module = model.thinker.module
     weights = sum(x.numel() * x.element_size() for x in (*module.parameters(), *module.buffers()))
     trace, ran = answered.trace, answered.flops.run
