@@ -55,6 +55,7 @@ def measure(folder: Path, *, clips: int, bad: int, kills: int, seed: int = 0, st
     good, spoilt = make_clips(source, clips, bad, seed=seed)
     questions = folder / "questions.jsonl"
     paths = {path.name: path for path in [*good, *spoilt]}  # by their first name
+    arguments = [str(source), "--questions", str(questions), "--model", "seats-nano", "--out", str(results)]
     figures = Figures()
     while figures.kills < kills:
         _rename_one(paths, rng)
@@ -63,8 +64,7 @@ def measure(folder: Path, *, clips: int, bad: int, kills: int, seed: int = 0, st
         if len(known) > 0.9 * len(good) * len(QUESTIONS):
             known = _drop_rows(results, rng)
         retry = ["--retry-failed"] if rng.random() < 0.2 else []
-        arguments = [str(source), "--questions", str(questions), "--model", "seats-nano", "--out", str(results), *retry]
-        batch = Batch(arguments, log)
+        batch = Batch([*arguments, *retry], log)
         _wait_for_the_moment(batch, results, rng, start_s)
         if batch.process.poll() is not None:
             figures.finished_early += 1
@@ -87,7 +87,6 @@ def measure(folder: Path, *, clips: int, bad: int, kills: int, seed: int = 0, st
         figures.faults += [f"kill {figures.kills}: lost {row}" for row in lost]
         figures.faults += [f"kill {figures.kills}: {fault}" for fault in _doubled(results)]
     _write_questions(questions, paths)
-    arguments = [str(source), "--questions", str(questions), "--model", "seats-nano", "--out", str(results)]
     batch = Batch(arguments, log)
     if batch.process.wait() != (3 if bad else 0):
         figures.faults.append(f"the last run ended with {batch.process.returncode}: {log.read_text()[-300:]}")
