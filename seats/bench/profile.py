@@ -73,16 +73,7 @@ def profile(
         "schema": SCHEMA,
         "model": {"name": model.name},
         "machine": machine_json(model.thinker, rate),
-        "clip": {
-            "path": printable_path(str(clip.path)),
-            "start_s": clip.start_s,
-            "end_s": clip.end_s,
-            "frames": clip.video and clip.video.pixels.shape[0],
-            "size": clip.video and list(clip.video.pixels.shape[:1:-1]),
-            "audio_s": clip.audio and clip.audio.seconds,
-            "decode_ms": decode_ms,
-            "notes": list(clip.notes),
-        },
+        "clip": _clip_json(clip, decode_ms),
         "question": question.text,
         "system": question.system,
         "keep": own_shares(settings),
@@ -91,6 +82,19 @@ def profile(
         "warmups": warmups,
         "seed": question.decoding.seed,
         "rows": told,
+    }
+
+
+def _clip_json(clip: Clip, decode_ms: float | None) -> dict[str, Any]:
+    return {
+        "path": printable_path(str(clip.path)),
+        "start_s": clip.start_s,
+        "end_s": clip.end_s,
+        "frames": clip.video and clip.video.pixels.shape[0],
+        "size": clip.video and list(clip.video.pixels.shape[:1:-1]),
+        "audio_s": clip.audio and clip.audio.seconds,
+        "decode_ms": decode_ms,
+        "notes": list(clip.notes),
     }
 
 
