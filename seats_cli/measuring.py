@@ -50,6 +50,10 @@ class ComparedOptions:
         ),
     ] = "keep"
 
+    @property
+    def methods(self) -> list[str]:
+        return self.method or ["seats"]
+
 
 def check_methods(names: Iterable[str]) -> None:
     """Raises SettingsError for a method that there is not."""

@@ -205,14 +205,13 @@ def bench(
         device = device_named(model.device)
         preset = find_preset(model.model) if model.model else _default_preset(device, out)
         dtype = dtype_for(preset, model.dtype)
-        methods = measured.method or ["seats"]
-        check_methods(methods)
+        check_methods(measured.methods)
         fit_threads_to(weight_bytes(preset, dtype))
         own = (share(measured.keep_video), share(measured.keep_audio))
         document = run_bench(
             preset,
             _load(load, preset),
-            settings_of(methods, retentions(measured), *own, stock=measured.stock),
+            settings_of(measured.methods, retentions(measured), *own, stock=measured.stock),
             device=device,
             dtype=dtype,
             rounds=measured.rounds,

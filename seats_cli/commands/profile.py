@@ -114,35 +114,18 @@ def profile(
     """
     out = Output(output)
     out.say_without_effect(context, measured.method or [])
-    methods = measured.method or ["seats"]
-    keeps = retentions(measured)
     if measured.random_weights:
         if memory.max_vram is not None:
             raise WrongUsage("--max-vram plans for a model's own files: leave it out, or --random-weights")
-        started = _with_random_weights(clip, part, model, methods, measured.seed, out)
+        started = _with_random_weights(clip, part, model, measured, out)
     else:
-        own = {"keep_video": measured.keep_video, "keep_audio": measured.keep_audio}
-        chosen = [
-            SelectionOptions(name, keep, kv=measured.kv, compare=True, **own) for name in methods for keep in keeps
-        ]
-        limited = fitting(
-            clip, memory.max_vram, [question], chosen, model, AnswerOptions(measured.system, measured.new_tokens), out
-        )
-        started = start(
-            clip,
-            part,
-            model,
-            out,
-            check=lambda _: check_methods(methods),
-            fit=limited,
-            question=question,
-            limit=memory.max_vram,
-        )
+        started = _with_its_weights(clip, part, model, measured, memory, question, out)
     from seats.bench.measure import settings_of
     from seats.bench.profile import profile as measure
     from seats.inference.answer import Question
     from seats.inference.generate import Decoding
 
+    own = (share(measured.keep_video), share(measured.keep_audio))
     with out.working("measuring"):
         document = measure(
             started.model,
@@ -153,7 +136,7 @@ def profile(
                 system=measured.system,
                 decoding=Decoding(measured.new_tokens, seed=measured.seed),
             ),
-            settings_of(methods, keeps, share(measured.keep_video), share(measured.keep_audio)),
+            settings_of(measured.methods, retentions(measured), *own),
             rounds=measured.rounds,
             warmups=measured.warmups,
             decode_ms=started.decode_ms,
@@ -164,8 +147,37 @@ def profile(
     show(document, _title(document), out)
 
 
+def _with_its_weights(
+    clip: Path,
+    part: ClipOptions,
+    model: ModelOptions,
+    measured: ProfileOptions,
+    memory: FitOptions,
+    question: str,
+    out: Output,
+) -> Started:
+    """As `start`, with the frames and pixels at which every setting fits."""
+    own = {"keep_video": measured.keep_video, "keep_audio": measured.keep_audio}
+    chosen = [
+        SelectionOptions(name, keep, kv=measured.kv, compare=True, **own)
+        for name in measured.methods
+        for keep in retentions(measured)
+    ]
+    answering = AnswerOptions(measured.system, measured.new_tokens)
+    return start(
+        clip,
+        part,
+        model,
+        out,
+        check=lambda _: check_methods(measured.methods),
+        fit=fitting(clip, memory.max_vram, [question], chosen, model, answering, out),
+        question=question,
+        limit=memory.max_vram,
+    )
+
+
 def _with_random_weights(
-    path: Path, part: ClipOptions, options: ModelOptions, methods: list[str], seed: int, out: Output
+    path: Path, part: ClipOptions, options: ModelOptions, measured: ProfileOptions, out: Output
 ) -> Started:
     """As `start`, with random weights at the dimensions that --model names."""
     if options.model is None or options.quantize is not None:
@@ -181,13 +193,13 @@ def _with_random_weights(
             from seats.media import ReadingClip
             from seats.models.omni import device_named
 
-        check_methods(methods)
+        check_methods(measured.methods)
         preset = find_preset(options.model)
         device = device_named(options.device)
         out.now(f"making {preset.name}")
         dtype = dtype_for(preset, options.dtype)
         fit_threads_to(weight_bytes(preset, dtype))
-        made = random_model(preset, device, dtype, seed)
+        made = random_model(preset, device, dtype, measured.seed)
         out.now("reading the clip")
         ready = time.perf_counter()
 
