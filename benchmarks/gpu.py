@@ -63,6 +63,8 @@ FAILURES = (
     "triton.compiler.errors", "triton.runtime.errors",
 )  # fmt: skip
 """What a part says where a kernel may be to blame."""
+SHORTAGES = ("CUDA error: out of memory", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED")
+"""What it says in nearly the same words where there was no memory left."""
 LIMIT_S = 530
 """No part may take longer: jobs are often limited to ten minutes."""
 ROUNDS_SHARE = 0.6
@@ -371,6 +373,8 @@ def _kernels_failed(part: Part, record: dict[str, Any]) -> bool:
     if part.name == "kernels" and record["exit_code"]:
         return record["exit_code"] not in NOT_TESTED
     told = json.dumps(record["result"]) + record.get("stderr", "")
+    for shortage in SHORTAGES:
+        told = told.replace(shortage, "")
     return any(sign in told for sign in FAILURES)
 
 

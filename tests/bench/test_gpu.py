@@ -201,6 +201,14 @@ def test_a_device_that_gives_up_is_tried_again_with_fewer_kernels(tmp_path, caps
     assert json.loads((tmp_path / "gpu-odd-failed.json").read_text())["kernels"] == fails_with[-1]
 
 
+@pytest.mark.parametrize("error", ["CUDA error: out of memory", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"])
+def test_a_lack_of_memory_is_no_kernel_s_fault(tmp_path, monkeypatch, error):
+    monkeypatch.setattr(gpu, "parts", lambda _: [gpu.Part("full", ("-c", f"print({error!r})"), 1, document=False)])
+    monkeypatch.delenv("SEATS_TRITON", raising=False)
+    assert gpu.main(["run", "--dry", "--out", str(tmp_path)]) == 0
+    assert json.loads((tmp_path / "gpu-full.json").read_text())["kernels"] == "all"
+
+
 def test_a_part_that_cannot_be_told_leaves_the_others(tmp_path, capsys, monkeypatch):
     parts = [gpu.Part(name, ("-c", "print('fine')"), 1, document=False) for name in ("choices", "odd")]
     monkeypatch.setattr(gpu, "parts", lambda _: parts)
