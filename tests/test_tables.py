@@ -47,16 +47,3 @@ def test_a_gpu_record_that_was_cut_is_named(tables, tmp_path):
     (tmp_path / "gpu-7b-tokens.json").write_text('{"command": ["py')
     with pytest.raises(SystemExit, match=r"gpu-7b-tokens\.json cannot be read, or only a part"):
         tables["gpu"](tmp_path)
-
-
-@pytest.mark.slow
-def test_gpu_records_become_a_table(tables, tmp_path, monkeypatch):
-    assert "Not measured yet" in tables["gpu"](tmp_path)
-    parts = ["7b-tokens", "7b-first-token"]
-    monkeypatch.delenv("OUT", raising=False)
-    assert gpu.main(["run", *parts, "--dry", "--out", str(tmp_path)]) == 0
-    rows = tables["gpu"](tmp_path).splitlines()
-    assert rows[2].startswith("| qwen2.5-omni-7b than our full tokens | - | - | - | ")
-    assert re.search(r"\| \d+\.\d\d \(\d+\.\d\d … \d+\.\d\d\) \|$", rows[2])
-    assert rows[3].startswith("| qwen2.5-omni-7b than transformers | ")
-    assert sum(row.startswith("- 7b-") for row in rows) == 2

@@ -1,16 +1,21 @@
 """The parts of `benchmarks/gpu.py`: their commands are understood, and they run, with small models on a CPU."""
 
+import contextlib
+import io
 import json
 import math
+import re
 import tarfile
 import time
 
 import pytest
 import typer
 
-from benchmarks import gpu
+from benchmarks import gpu, tables
 from benchmarks.gpu_profile import tried
 from seats_cli.app import build_app
+
+PARTS = ("7b-tokens", "7b-first-token", "7b-hour", "7b-profile")
 
 
 @pytest.fixture(scope="module")
@@ -54,27 +59,62 @@ def test_the_plan_is_printed_and_nothing_runs(capsys, monkeypatch, tmp_path):
         gpu.main(["run", "70b"])
 
 
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """Parts that were run once: the folder of their records, the one they are handed over in, and what was said."""
+    out, again, said = tmp_path_factory.mktemp("files"), tmp_path_factory.mktemp("again"), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
+        patch.setenv("OUT", str(again))
+        assert gpu.main(["run", *PARTS, "--dry", "--out", str(out)]) == 0
+    return out, again, said.getvalue()
+
+
 @pytest.mark.slow
-def test_parts_run_are_recorded_and_not_run_again(tmp_path, capsys, monkeypatch):
-    out, again = tmp_path / "files", tmp_path / "again"
-    again.mkdir()
-    monkeypatch.setenv("OUT", str(again))
-    names = ["7b-hour", "7b-first-token"]
-    assert gpu.main(["run", *names, "--dry", "--out", str(out)]) == 0
-    said = capsys.readouterr().out
+def test_parts_run_are_recorded_and_not_run_again(done, capsys, monkeypatch):
+    out, again, said = done
     assert "ms after the file is opened" in said
     assert "peak memory full" in said
-    for name in names:
+    for name in PARTS:
         record = json.loads((out / f"gpu-{name}.json").read_text())
         with tarfile.open(again / "gpu-records.tar") as tar:
             assert record == json.load(tar.extractfile(f"gpu-{name}.json"))
         assert record["exit_code"] == 0
         assert record["command"][0] == "python"
         assert record.keys() >= {"commit", "recorded", "machine", "result", "seconds"}
-        assert [row["label"] for row in record["result"]["rows"]] == ["full", "seats 10%"]
+        if name in ("7b-hour", "7b-first-token"):
+            assert [row["label"] for row in record["result"]["rows"]] == ["full", "seats 10%"]
     monkeypatch.setattr(gpu, "run", lambda *_: pytest.fail("ran again"))
-    assert gpu.main(["run", *names, "--dry", "--out", str(out)]) == 0
-    assert capsys.readouterr().out.count(" done ") == 3
+    assert gpu.main(["run", *PARTS, "--dry", "--out", str(out)]) == 0
+    assert capsys.readouterr().out.count(" done ") == 1 + len(PARTS)
+
+
+@pytest.mark.slow
+def test_records_become_a_table(done):
+    rows = tables.gpu(done[0]).splitlines()
+    assert rows[2].startswith("| qwen2.5-omni-7b than our full tokens | - | - | - | ")
+    assert re.search(r"\| \d+\.\d\d \(\d+\.\d\d … \d+\.\d\d\) \|$", rows[2])
+    assert rows[3].startswith("| qwen2.5-omni-7b than transformers | ")
+    assert {row.split(":")[0] for row in rows if row.startswith("- 7b-")} >= {f"- {name}" for name in PARTS[:3]}
+
+
+@pytest.mark.slow
+def test_a_profile_names_kernels_and_products(done):
+    result = json.loads((done[0] / "gpu-7b-profile.json").read_text())["result"]
+    assert result["failed"] == {}
+    assert list(result["runs"]) == ["full", "seats 10%", "vision encoder"]
+    assert all(its["kernels"][0]["ms"] > 0 for its in result["runs"].values())
+    assert {(its["part"], its["product"]) for its in result["products"]} >= {("text", "down"), ("vision", "gate")}
+    by_backend = {its["backend"]: its["ms"] for its in result["prompt_attention"]}
+    assert by_backend["FLASH_ATTENTION"] > 0
+    assert "CUDNN_ATTENTION" in by_backend  # without a figure on a CPU
+    windows = result["window_attention_ms"]
+    assert list(windows) == ["one_kernel", "rotated_before"]
+    assert all(len(taken) == 3 and min(taken) > 0 for taken in windows.values())
+    assert [its["patches"] for its in result["encoder_parts"]] == [4_096, 8_192, 16_384, 32_768, 65_536]
+    assert all(len(its["rounds_ms"]) == 3 and its["ms"] > 0 for its in result["encoder_parts"])
+    assert {its["product"] for its in result["layouts"]} == {"o + residual", "down + residual", "gate, up", "q, k, v"}
+    assert all(its["apart_ms"] > 0 and its["in_one_ms"] > 0 for its in result["layouts"])
+    assert {its["rows"] % 128 for its in result["row_counts"] if its["rows"] != its["near"]} == {0}
 
 
 def test_what_fails_is_recorded_and_told(tmp_path, capsys, monkeypatch):
@@ -259,27 +299,6 @@ def test_wheels_that_cannot_be_installed_leave_nothing_behind(monkeypatch, tmp_p
         with pytest.raises(SystemExit, match="wheels cannot be installed"):
             gpu.place(tmp_path, dry=False)
     assert not (tmp_path / "seats-gpu-site").exists()
-
-
-@pytest.mark.slow
-def test_a_profile_names_kernels_and_products(tmp_path):
-    assert gpu.main(["run", "7b-profile", "--dry", "--out", str(tmp_path)]) == 0
-    result = json.loads((tmp_path / "gpu-7b-profile.json").read_text())["result"]
-    assert result["failed"] == {}
-    assert list(result["runs"]) == ["full", "seats 10%", "vision encoder"]
-    assert all(its["kernels"][0]["ms"] > 0 for its in result["runs"].values())
-    assert {(its["part"], its["product"]) for its in result["products"]} >= {("text", "down"), ("vision", "gate")}
-    by_backend = {its["backend"]: its["ms"] for its in result["prompt_attention"]}
-    assert by_backend["FLASH_ATTENTION"] > 0
-    assert "CUDNN_ATTENTION" in by_backend  # without a figure on a CPU
-    windows = result["window_attention_ms"]
-    assert list(windows) == ["one_kernel", "rotated_before"]
-    assert all(len(taken) == 3 and min(taken) > 0 for taken in windows.values())
-    assert [its["patches"] for its in result["encoder_parts"]] == [4_096, 8_192, 16_384, 32_768, 65_536]
-    assert all(len(its["rounds_ms"]) == 3 and its["ms"] > 0 for its in result["encoder_parts"])
-    assert {its["product"] for its in result["layouts"]} == {"o + residual", "down + residual", "gate, up", "q, k, v"}
-    assert all(its["apart_ms"] > 0 and its["in_one_ms"] > 0 for its in result["layouts"])
-    assert {its["rows"] % 128 for its in result["row_counts"] if its["rows"] != its["near"]} == {0}
 
 
 def test_a_measurement_that_fails_leaves_the_others():
