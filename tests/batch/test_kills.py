@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 from seats.batch.jobs import Asked, Finished, Job, Made, Started
 from seats.batch.run import run_batch
-from tests.batch.conftest import make_row
+from tests.batch.made import make_row
 
 class Instant:
     def __enter__(self):

@@ -13,7 +13,7 @@ from seats.batch.plan import Plan, make_plan
 from seats.batch.results import ResultsFile
 from seats.batch.rows import Row, to_line
 from seats.media import content
-from tests.batch.conftest import make_row
+from tests.batch.made import make_row
 
 
 class Folder:

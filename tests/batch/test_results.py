@@ -14,7 +14,7 @@ import pytest
 from seats.batch.results import ResultsFile
 from seats.batch.rows import from_line, to_line
 from seats.errors import SeatsError, SettingsError
-from tests.batch.conftest import make_row
+from tests.batch.made import make_row
 
 ROWS = [make_row(f"{n}.mp4", id=str(n)) for n in range(3)]
 

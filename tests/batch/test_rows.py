@@ -10,7 +10,7 @@ import pytest
 from seats.batch.jobs import Asked
 from seats.batch.rows import Context, error_row, from_line, row_path, to_line, with_asked, with_path
 from seats.errors import MediaError
-from tests.batch.conftest import make_row
+from tests.batch.made import make_row
 
 ODD = [os.fsdecode(b"a\xff\xfe.mp4"), "line\nfeed\u2028.mp4", "Fjällräven 🎬.mp4", "a" * 250, "back\\slash\\xff.mp4"]
 

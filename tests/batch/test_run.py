@@ -14,7 +14,7 @@ import pytest
 from seats.batch.jobs import Asked, Event, Finished, Job, Made, Planned, Started
 from seats.batch.run import Outcome, run_batch
 from seats.errors import SeatsError
-from tests.batch.conftest import make_row
+from tests.batch.made import make_row
 
 
 class Instant:

@@ -11,7 +11,7 @@ import pytest
 from seats.batch.rows import to_line
 from seats.batch.tables import check_kind, check_table, write_table
 from seats.errors import SeatsError, SettingsError
-from tests.batch.conftest import make_row
+from tests.batch.made import make_row
 
 
 @pytest.fixture
