@@ -1,4 +1,5 @@
-"""Where tensors are made, moving them to where they are used, and how exactly they are multiplied there."""
+"""Kinds of devices, where tensors are made, moving them to where they are used, and how exactly they are multiplied
+there."""
 
 from __future__ import annotations
 
@@ -8,6 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
+
+
+def kind_of(device: torch.device | str) -> str:
+    """"cpu", "cuda" or "mps", of a device or its name, whatever its number."""
+    return str(device).partition(":")[0]
 
 
 def moved(x: torch.Tensor, device: torch.device) -> torch.Tensor:

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from seats.devices import kind_of
+
 if TYPE_CHECKING:
     import torch
 
@@ -30,7 +32,7 @@ def allocations(device: torch.device | str = "cpu") -> Iterator[Allocations]:
     import torch
 
     found = Allocations()
-    if str(device).partition(":")[0] == "cuda":
+    if kind_of(device) == "cuda":
         torch.cuda.synchronize(device)
         before = torch.cuda.memory_allocated(device)
         torch.cuda.reset_peak_memory_stats(device)

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seats.costs.flops import head_dim
+from seats.devices import kind_of
 from seats.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -24,8 +26,7 @@ _NO_LIMIT = 2**62
 def kv_cache_bytes(config: Any, cache_tokens: Sequence[int], dtype_bytes: int) -> int:
     """Bytes of the keys and values that `cache_tokens` tokens per layer take. config: of the thinker."""
     text = getattr(config, "text_config", config)
-    head_dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    return 2 * text.num_key_value_heads * head_dim * dtype_bytes * sum(cache_tokens)
+    return 2 * text.num_key_value_heads * head_dim(text) * dtype_bytes * sum(cache_tokens)
 
 
 def peak_device_bytes(device: torch.device | str) -> int:
@@ -34,7 +35,7 @@ def peak_device_bytes(device: torch.device | str) -> int:
     On CUDA: of PyTorch's tensors on the device, since the process began or its peak was last reset. Elsewhere
     tensors are not told apart: resident memory of the whole process, code and libraries included.
     """
-    if _kind(device) == "cuda":
+    if kind_of(device) == "cuda":
         import torch
 
         return torch.cuda.max_memory_allocated(device)
@@ -52,7 +53,7 @@ def peak_device_bytes(device: torch.device | str) -> int:
 
 def reset_peak_device_bytes(device: torch.device | str) -> None:
     """On CUDA let `peak_device_bytes` begin anew; the peak of a process can't be reset."""
-    if _kind(device) == "cuda":
+    if kind_of(device) == "cuda":
         import torch
 
         torch.cuda.reset_peak_memory_stats(device)
@@ -65,7 +66,7 @@ def available_bytes(device: torch.device | str) -> int:
     on Linux what the kernel calls available, or what the process's cgroup still allows if that is less; on
     other systems the free pages, or all physical memory where only that can be asked (macOS).
     """
-    if _kind(device) == "cuda":
+    if kind_of(device) == "cuda":
         import torch
 
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -97,10 +98,6 @@ def parse_size(text: str) -> int:
         if 1 <= number * factor < math.inf and (unit or ending == "b"):
             return int(number * factor)
     raise SettingsError(f"{text!r} is not a size: write a number and a unit, such as 24G or 800M")
-
-
-def _kind(device: torch.device | str) -> str:
-    return str(device).partition(":")[0]
 
 
 def _cgroup_rooms(root: Path) -> Iterator[int]:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from seats.devices import kind_of
+
 if TYPE_CHECKING:
     import torch
 
@@ -21,7 +23,7 @@ class StepTimer:
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self._device = str(device)
-        self._kind = self._device.partition(":")[0]
+        self._kind = kind_of(device)
         self._host: dict[str, float] = defaultdict(float)
         self._events: list[tuple[str, Any, Any]] = []
 
