@@ -62,11 +62,11 @@ def saliency_macs(
     """
     video = audio = 0
     if grid is not None and wants.video_grids is not None:
-        frames, area = grid[0], grid[1] * grid[2]
+        area = grid[1] * grid[2]
         if wants.mean_query:
-            pairs = frames * area // config.vision_config.spatial_merge_size**2
+            pairs = grid[0] * area // config.vision_config.spatial_merge_size**2
         else:
-            pairs = _squares(cut(frames * area, wants.video_grids * area))
+            pairs = _squares(cut(grid[0] * area, wants.video_grids * area))
         video = pairs * config.vision_config.hidden_size
     if mel_frames and wants.audio is not None:
         frames = sum(audio_windows(config.audio_config, mel_frames, family))
@@ -91,13 +91,11 @@ def _pairs_per_block(vision: Any, grid: tuple[int, int, int], family: Family) ->
 
 def audio_windows(audio: Any, mel_frames: int, family: Family) -> list[int]:
     """Encoder frames of each attention window."""
-    full, rest = divmod(mel_frames, 2 * audio.n_window)
-    times = 1 if family.name == "qwen2.5-omni" else 3
-    chunks = [halved(2 * audio.n_window, times)] * full + [halved(rest, times)] * bool(rest)
+    chunks = cut(mel_frames, 2 * audio.n_window)
     if family.name == "qwen2.5-omni":
-        return chunks
-    window = max(chunks) * (audio.n_window_infer // (2 * audio.n_window))
-    return cut(sum(chunks), window)
+        return [halved(chunk) for chunk in chunks]
+    encoded = [halved(chunk, 3) for chunk in chunks]
+    return cut(sum(encoded), max(encoded) * (audio.n_window_infer // (2 * audio.n_window)))
 
 
 def _convolutions(audio: Any, mel_frames: int, family: Family) -> int:
