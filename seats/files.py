@@ -30,12 +30,17 @@ def exists(path: Path) -> bool:
 
 
 def is_own(path: Path) -> bool:
-    """Whether writing to `path` takes the place of no one else's file: nothing is there, or nothing in it, or `MARK` is
-    near its beginning; or what is there is no file. Raises OSError for what cannot be looked into."""
-    if not exists(path) or not path.is_file() or not path.stat().st_size:
+    """Whether writing to `path` takes the place of no one else's file: `is_free`, or `MARK` is near its beginning.
+    Raises OSError for what cannot be looked into."""
+    if is_free(path):
         return True
     with path.open("rb") as file:
         return MARK.encode() in file.read(_MARKED_BYTES)
+
+
+def is_free(path: Path) -> bool:
+    """Whether nothing is at `path`, or nothing in it, or what is there is no file. Raises OSError as `exists` does."""
+    return not exists(path) or not path.is_file() or not path.stat().st_size
 
 
 def marked(kind: str) -> dict[str, str]:
