@@ -119,7 +119,6 @@ class _Frames:
         self._arriving = arriving
         self._filled = 0
         self._turn = (False, False, False)
-        # filled by NumPy: a torch copy of this size starts threads, which costs more than the copy
         self._pixels: np.ndarray | None = None
         self._pool = ThreadPoolExecutor(min(_RESIZING_THREADS, os.cpu_count() or 1), "seats-resize")
         self._at_once = 1
@@ -144,29 +143,7 @@ class _Frames:
     def take(self, frame: Any) -> None:
         """Keep a frame as the next wanted one."""
         if self._pixels is None:
-            # asked once: a frame and its side data refer to each other, so each asked frame would stay in memory
-            self._turn = orientation(frame)
-            self.width, self.height = frame.width, frame.height
-            if self._turn[0]:
-                self.width, self.height = self.height, self.width
-            self._at_once = max(1, min(2 * _RESIZING_THREADS, _RESIZING_PIXELS // (frame.height * frame.width)))
-            total = int(self._copies.sum())
-            shown = shown_size(self.height, self.width, self._turn[0], self.aspect)
-            try:
-                size = frame_size(*shown, total, self._sampling)
-            except MediaError as error:
-                raise MediaError(f"{self._path}: {error}") from None
-            self._pixels = np.empty((total, 3, *size), dtype=np.uint8)
-            if self._arriving is not None:
-                self._arriving.begin(self._pixels)
-            matrix = other_matrix(frame)
-            if matrix is not None:
-                self.notes.append(
-                    f"the video's colours are stored in an unusual way (matrix {matrix}) and may be read wrong"
-                )
-            transfer = _HDR_TRANSFERS.get(getattr(frame, "color_trc", 0))  # PyAV 15 does not say it
-            if transfer:
-                self.notes.append(f"the video is HDR ({transfer}); its colours are read without tone mapping")
+            self._pixels = self._begin(frame)
         copies = int(self._copies[self.taken])
         place = self._pixels[self._filled : self._filled + copies]
         self._filled += copies
@@ -182,6 +159,34 @@ class _Frames:
             self._resized()
         self._last = frame, self._pool.submit(self._keep, frame, place), place
         self._resizing.append((self._last[1], self._filled))
+
+    def _begin(self, frame: Any) -> np.ndarray:
+        """Read off the first frame how all are turned and sized; return the place for them, uint8 `[F, 3, H, W]`."""
+        # asked once: a frame and its side data refer to each other, so each asked frame would stay in memory
+        self._turn = orientation(frame)
+        self.width, self.height = frame.width, frame.height
+        if self._turn[0]:
+            self.width, self.height = self.height, self.width
+        self._at_once = max(1, min(2 * _RESIZING_THREADS, _RESIZING_PIXELS // (frame.height * frame.width)))
+        total = int(self._copies.sum())
+        shown = shown_size(self.height, self.width, self._turn[0], self.aspect)
+        try:
+            size = frame_size(*shown, total, self._sampling)
+        except MediaError as error:
+            raise MediaError(f"{self._path}: {error}") from None
+        # by NumPy: a torch copy of this size starts threads, which costs more than the copy
+        pixels = np.empty((total, 3, *size), dtype=np.uint8)
+        if self._arriving is not None:
+            self._arriving.begin(pixels)
+        matrix = other_matrix(frame)
+        if matrix is not None:
+            self.notes.append(
+                f"the video's colours are stored in an unusual way (matrix {matrix}) and may be read wrong"
+            )
+        transfer = _HDR_TRANSFERS.get(getattr(frame, "color_trc", 0))  # PyAV 15 does not say it
+        if transfer:
+            self.notes.append(f"the video is HDR ({transfer}); its colours are read without tone mapping")
+        return pixels
 
     def _resized(self) -> None:
         """Wait for the first of those that are being resized."""
