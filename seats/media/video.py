@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -319,15 +320,13 @@ def needed_packets(timeline: Timeline, wanted: list[int]) -> np.ndarray:
     that follow a keyframe in the file but are shown before it may depend on the keyframe before) to its own
     packet.
     """
-    ticks, keys = timeline.packet_ticks, timeline.packet_keys
+    ticks, keys = timeline.packet_ticks, np.flatnonzero(timeline.packet_keys).tolist()
     needed = np.zeros(len(ticks), dtype=bool)
-    key_indices = np.flatnonzero(keys)
     order = np.argsort(ticks, kind="stable")
-    at = order[np.searchsorted(ticks[order], wanted)]
-    for tick, index in zip(wanted, at.tolist(), strict=True):
-        candidates = key_indices[: np.searchsorted(key_indices, index, side="right")]
-        candidates = candidates[ticks[candidates] <= tick]
-        begin = int(candidates[-1]) if len(candidates) else 0
+    indices = order[np.searchsorted(ticks[order], wanted)]
+    for tick, index in zip(wanted, indices.tolist(), strict=True):
+        before = reversed(range(bisect_right(keys, index)))
+        begin = next((keys[at] for at in before if ticks[keys[at]] <= tick), 0)
         needed[begin : index + 1] = True
     edges = np.flatnonzero(np.diff(np.concatenate([[True], needed, [True]]).astype(np.int8)))
     for gap_start, gap_end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
