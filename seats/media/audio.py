@@ -61,7 +61,7 @@ def _load(
     with media.open_media(path, deadline) as container:
         stream = media.audio_streams(container)[0]
         media.need_decoder(stream, path, "sound")
-        media.channels_of(stream)
+        media.channels_of(stream)  # before anything is decoded: it says why
         codec, raw_aac = stream.codec_context.name, container.format.name == "aac"
         times, mixer, mono = _Times(media.start_of(container)), _Mixer(), MonoWriter(end_s - start_s)
         sought = seek and start_s > _PREROLL_S and media.seek_to(container, stream, start_s - _PREROLL_S)

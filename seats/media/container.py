@@ -30,7 +30,7 @@ _TITLES_IN_ANY_CHARACTERS: dict[str, Any] = (
 # Formats whose header has a length for each stream. To the streams of others FFmpeg may give that of the whole file.
 _STREAM_LENGTH_FORMATS = {"mov", "avi"}
 # Formats of whose length FFmpeg gives the last timestamp.
-_ENDS_FORMATS = {"matroska,webm", "nut"}
+_ENDS_FORMATS = {"matroska", "nut"}
 # A truncated mp4 gives one error for each packet that its index promises; a damaged one gives a few.
 _MAX_ERRORS_IN_A_ROW = 100
 # Formats whose seek lands where it says and whose timestamps stay true after it.
@@ -138,15 +138,21 @@ def open_media(path: Path, deadline: Deadline) -> Iterator[InputContainer]:
             f"({reason[0].lower()}{reason[1:]}); check it in a player, copy it again or convert it to mp4"
         ) from None
     with container:
-        if _NOT_MEDIA_FORMATS & set(container.format.name.split(",")):
+        if is_one_of(container, _NOT_MEDIA_FORMATS):
             raise MediaError(f"{path}: is a {container.format.name} file, not video or sound; give the clip itself")
         yield container
+
+
+def is_one_of(container: InputContainer, formats: set[str]) -> bool:
+    """Return whether a container is of one of these formats; FFmpeg gives some all their names, as in "matroska,webm".
+    """
+    return not formats.isdisjoint(container.format.name.split(","))
 
 
 def seek_to(container: InputContainer, stream: Any, time_s: float) -> bool:
     """Move to the keyframe before a time, seconds from the file's start; return whether the format can,
     exactly enough to cut by."""
-    if not _SEEKABLE_FORMATS & set(container.format.name.split(",")):
+    if not is_one_of(container, _SEEKABLE_FORMATS):
         return False
     # in a WAV file FFmpeg counts bytes, at a rate that is rounded where the sound is compressed
     if container.format.name == "wav" and not stream.codec_context.name.startswith("pcm_"):
@@ -196,7 +202,7 @@ def duration_of(container: InputContainer) -> float | None:
         ends = [float(s.duration * s.time_base) for s in container.streams if s.duration and s.time_base]
         end = max(ends, default=0.0)
         return end - start if end > start else None
-    return length - start if container.format.name in _ENDS_FORMATS and 0 < start < length else length
+    return length - start if is_one_of(container, _ENDS_FORMATS) and 0 < start < length else length
 
 
 def announced_end(container: InputContainer, used: list[Any]) -> float | None:
@@ -213,7 +219,7 @@ def announced_end(container: InputContainer, used: list[Any]) -> float | None:
 
 def stream_end(container: InputContainer, stream: Any) -> float | None:
     """Return when the header says a stream ends, seconds from the file's start; None if it says so of the file only."""
-    if not stream.duration or not _STREAM_LENGTH_FORMATS & set(container.format.name.split(",")):
+    if not stream.duration or not is_one_of(container, _STREAM_LENGTH_FORMATS):
         return None
     return float(((stream.start_time or 0) + stream.duration) * stream.time_base) - start_of(container)
 

@@ -94,9 +94,8 @@ def probe(path: str | os.PathLike[str], *, timeout_s: float | None = None) -> Me
         videos, audios = media.video_streams(container), media.audio_streams(container)
         if not videos and not audios:
             raise no_streams(path, container)
-        turnable = bool(_TURNABLE_FORMATS & set(container.format.name.split(",")))
         duration = None if is_estimated(path, container) else media.duration_of(container)
-        video = _video_info(container, videos[0], duration, turnable, deadline) if videos else None
+        video = _video_info(container, videos[0], duration, deadline) if videos else None
         audio = _audio_info(audios[0]) if audios else None
         name = container.format.name
     if duration is None:  # not in the header, or there is none, as in raw AAC
@@ -156,16 +155,15 @@ def stream_notes(videos: int, audios: int, use_video: bool, use_audio: bool) -> 
     return notes
 
 
-def _video_info(
-    container: Any, stream: Any, duration: float | None, turnable: bool, deadline: media.Deadline
-) -> VideoInfo:
+def _video_info(container: Any, stream: Any, duration: float | None, deadline: media.Deadline) -> VideoInfo:
     context = stream.codec_context
     rate = stream.average_rate or stream.guessed_rate
     fps = float(rate) if rate else None
     frames = stream.frames or (round(fps * duration) if fps and duration else None)
     if context is None:
         return VideoInfo("unknown", 0, 0, False, fps, frames)
-    turned = (turnable or context.name == "mjpeg") and _is_turned(container, stream, deadline)
+    turnable = context.name == "mjpeg" or media.is_one_of(container, _TURNABLE_FORMATS)
+    turned = turnable and _is_turned(container, stream, deadline)
     width, height = (context.height, context.width) if turned else (context.width, context.height)
     aspect = media.pixel_aspect(container, stream)
     notes = tuple(header_notes(stream, aspect))
