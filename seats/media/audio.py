@@ -21,7 +21,7 @@ from seats.units import counted
 
 # Timestamps and the count of samples may differ by one audio token before silence is put in or sound is cut
 # out: containers round timestamps, and correcting every rounding would crackle.
-_DRIFT_S = 0.04
+DRIFT_S = 0.04
 # After a damaged piece a difference is what that piece lacks, less than this is rounding.
 _ROUNDING_S = 0.005
 # Decoders need some sound before the place asked about (MP3's bit reservoir, Opus' 80 ms).
@@ -65,7 +65,7 @@ def _load(
         codec, raw_aac = stream.codec_context.name, container.format.name == "aac"
         times, mixer, mono = _Times(media.start_of(container)), _Mixer(), MonoWriter(end_s - start_s)
         sought = seek and start_s > _PREROLL_S and media.seek_to(container, stream, start_s - _PREROLL_S)
-        damaged, drift_s = 0, _DRIFT_S
+        damaged, drift_s = 0, DRIFT_S
         for packet in _then_none(media.packets(container, stream, deadline)):
             try:
                 frames = stream.codec_context.decode(packet)
@@ -82,7 +82,7 @@ def _load(
                 if sought and not mixer.frames and at_s > start_s:
                     return None
                 mono.write(mixer.mix(frame), frame.sample_rate, at_s - start_s, drift_s)
-                drift_s = _DRIFT_S
+                drift_s = DRIFT_S
                 times.end(frame)
             if raw_aac and packet is not None:  # its timestamps are counts of what came before
                 times.skipped_s -= unsaid_seconds(packet)
@@ -240,7 +240,7 @@ class MonoWriter:
         self.full = False
         self.pauses: list[tuple[float, float]] = []
 
-    def write(self, samples: np.ndarray, rate: int, at_s: float, drift_s: float = _DRIFT_S) -> None:
+    def write(self, samples: np.ndarray, rate: int, at_s: float, drift_s: float = DRIFT_S) -> None:
         """Add mono sound, float32 `[N]` at `rate` Hz, beginning at `at_s` seconds of the clip (also < 0).
 
         Where it begins up to `drift_s` seconds before or after the end of what is there, it is joined to it.

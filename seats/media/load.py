@@ -72,7 +72,7 @@ def load_clip(
             raise no_streams(path, container)
         used = [*(videos[:1] if use_video else []), *(audios[:1] if use_audio else [])]
         promise = Promise.of(path, container, used)
-    if not (videos and use_video) and not (audios and use_audio):
+    if not used:
         missing, other = ("video", "sound") if use_video else ("sound", "video")
         raise MediaError(f"{path}: has no {missing}, and its {other} is not to be used; allow the {other}")
     notes = stream_notes(len(videos), len(audios), use_video, use_audio)

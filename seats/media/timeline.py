@@ -24,6 +24,8 @@ _SEEK_FROM_S = 5.0
 _STEPS_BACK_S = (0.0, 10.0)
 # Packets read past the asked end, seconds, so that the picture after it is known.
 _MARGIN_S = 1.0
+# Where nothing says a rate: FFmpeg's own default for streams without one.
+UNSAID_FPS = 25.0
 # Share of packets that may lack a timestamp before the file is taken to have none.
 _FEW_MISSING = 0.05
 # How far rounded timestamps may put the end of the last picture, seconds. More is a different rate, however long the
@@ -122,11 +124,10 @@ def _read(path: Path, end_s: float, deadline: media.Deadline, *, sought_s: float
     clock, latest, restarted = Clock(), 0, False
     with media.open_media(path, deadline) as container:
         stream = media.video_streams(container)[0]
-        base, origin = stream.time_base, media.start_of(container)
-        seconds = float(base)
+        tick_s, origin = float(stream.time_base), media.start_of(container)
         if sought_s is not None and not media.seek_to(container, stream, sought_s):
             sought_s = None
-        stop = (end_s + origin + _MARGIN_S) / float(base)
+        stop = (end_s + origin + _MARGIN_S) / tick_s
         for packet in media.packets(container, stream, deadline):
             tick = NO_PICTURE if packet.is_discard or packet.pts is None else packet.pts
             missing += packet.pts is None
@@ -134,7 +135,7 @@ def _read(path: Path, end_s: float, deadline: media.Deadline, *, sought_s: float
             keys.append(packet.is_keyframe)
             lengths.append(packet.duration or 0)
             if packet.dts is not None and not packet.is_discard:
-                restarted = not -FALL_S <= clock.step(packet.dts * seconds) <= LONGEST_PAUSE_S
+                restarted = not -FALL_S <= clock.step(packet.dts * tick_s) <= LONGEST_PAUSE_S
                 if restarted:  # with the packet before this one
                     del ticks[latest:], keys[latest:], lengths[latest:]
                     break
@@ -147,19 +148,19 @@ def _read(path: Path, end_s: float, deadline: media.Deadline, *, sought_s: float
         rates = tuple(float(rate) for rate in (stream.average_rate, stream.guessed_rate) if rate)
     packet_ticks = np.asarray(ticks, dtype=np.int64)
     # the guess knows what raw streams say inside; the average is a constant for them
-    frame_s = 1 / rates[-1] if rates else 0.04
+    frame_s = 1 / (rates[-1] if rates else UNSAID_FPS)
     timestamped = missing <= _FEW_MISSING * len(ticks)
     wild: list[int] = []
     if timestamped:
-        apart = _apart(packet_ticks, LONGEST_PAUSE_S / seconds)
+        apart = _apart(packet_ticks, LONGEST_PAUSE_S / tick_s)
         wild = packet_ticks[apart].tolist()
         packet_ticks[apart] = NO_PICTURE
         shown = np.unique(packet_ticks[packet_ticks != NO_PICTURE])
-        times = shown * float(base) - origin
+        times = shown * tick_s - origin
     else:
         shown = np.arange(len(ticks), dtype=np.int64)
         times = shown * frame_s
-    last_s = lengths[int(np.argmax(packet_ticks))] * float(base) if timestamped and len(shown) else frame_s
+    last_s = lengths[int(np.argmax(packet_ticks))] * tick_s if timestamped and len(shown) else frame_s
     return Timeline(
         ticks=shown,
         times=times,
@@ -251,7 +252,7 @@ def _typical_interval(times: np.ndarray, last_s: float, start_s: float, end_s: f
     for some in (inside, times):
         if len(some) > 1:
             return float(np.median(np.diff(some)))
-    return last_s or (1 / rates[0] if rates else 0.04)
+    return last_s or 1 / (rates[0] if rates else UNSAID_FPS)
 
 
 def _even_positions(steps: int, frames: int) -> np.ndarray:

@@ -13,16 +13,16 @@ import numpy as np
 from seats.errors import MediaError
 from seats.media import SAMPLE_RATE, FrameSampling, MediaInfo, frame_size, probe
 from seats.media import container as media
+from seats.media.audio import DRIFT_S
 from seats.media.endings import Promise, allowance, early_end_note, missed_end
 from seats.media.load import check_start, checked_range, until
 from seats.media.pictures import no_picture
 from seats.media.probe import stream_notes
 from seats.media.sampling import shown_size
-from seats.media.timeline import choose_frames, read_timeline
+from seats.media.timeline import UNSAID_FPS, choose_frames, read_timeline
 
 PACKETS_S = 0.3
 """Packets of a stream are read for so many seconds at most; a file that takes longer is planned from its header."""
-_DRIFT_S = 0.04  # as where the sound is decoded: less is no gap
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ class Pictures:
         """How long a picture is shown on average, seconds."""
         if len(self.times) > 1:
             return float(np.diff(self.times).mean())
-        return 1 / self.rates[0] if self.rates else 0.04
+        return 1 / (self.rates[0] if self.rates else UNSAID_FPS)
 
 
 @dataclass(frozen=True)
@@ -122,10 +122,6 @@ class Part:
         return self.samples / SAMPLE_RATE
 
 
-def _are(what: str) -> str:
-    return "are" if what == "pictures" else "is"
-
-
 def read_clip(
     path: str | os.PathLike[str], *, use_video: bool = True, use_audio: bool = True, timeout_s: float | None = None
 ) -> ClipFacts:
@@ -139,10 +135,8 @@ def read_clip(
     pictures = _pictures(info) if use_video and info.video is not None else None
     sound = _sound(info) if use_audio and info.audio is not None else None
     if pictures is None and sound is None:
-        lacking, other = ("pictures", "sound") if use_video else ("sound", "pictures")
-        raise MediaError(
-            f"{info.path}: has no {lacking}, and its {other} {_are(other)} not to be used; allow the {other}"
-        )
+        lacking, other, are = ("pictures", "sound", "is") if use_video else ("sound", "pictures", "are")
+        raise MediaError(f"{info.path}: has no {lacking}, and its {other} {are} not to be used; allow the {other}")
     notes = stream_notes(info.video_streams, info.audio_streams, use_video, use_audio)
     clip = ClipFacts(info.path, info.duration_s, pictures, sound)
     if not clip.exact:
@@ -232,13 +226,13 @@ def _pictures(info: MediaInfo) -> Pictures:
             return Pictures(width, height, video.codec, line.times, line.last_s, line.rates, exact=True, notes=notes)
     except MediaError:  # it took too long, or the header is all that can be read
         pass
-    fps = video.fps or 25.0
+    fps = video.fps or UNSAID_FPS
     count = video.frames or max(1, round(fps * (info.duration_s or 0.0)))
     rates = (video.fps,) if video.fps else ()
     return Pictures(width, height, video.codec, np.arange(count) / fps, 1 / fps, rates, exact=False, notes=notes)
 
 
-def _sound(info: MediaInfo) -> Sound | None:
+def _sound(info: MediaInfo) -> Sound:
     audio = info.audio
     assert audio is not None
     rate = audio.sample_rate or SAMPLE_RATE
@@ -278,7 +272,7 @@ def _ends_of_packets(path: Path, rate: int, deadline: media.Deadline) -> tuple[f
                 continue
             at = packet.pts * base - origin
             # What is announced and what was counted differ by roundings; only a real gap moves the sound.
-            if position is None or abs(at - position) > _DRIFT_S:
+            if position is None or abs(at - position) > DRIFT_S:
                 position = at
             position += length
             begin = at if begin is None else begin
