@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from seats.costs.encoders import halved
 from seats.costs.flops import head_dim, is_sparse
 from seats.plan.model import PlannedModel
 
@@ -96,7 +97,7 @@ def _patch_values(vision: Any) -> int:
 
 def _vision_gated(vision: Any) -> int:
     dim, inner, wide = vision.hidden_size, vision.intermediate_size, vision.hidden_size * vision.spatial_merge_size**2
-    block = 2 * dim + 4 * (dim * dim + dim) + 2 * (dim * inner + inner) + inner * dim + dim
+    block = 2 * dim + 4 * _linear(dim, dim) + 2 * _linear(dim, inner) + _linear(inner, dim)
     merger = dim + _linear(wide, wide) + _linear(wide, vision.out_hidden_size)
     return _patch_values(vision) * dim + vision.depth * block + merger
 
@@ -128,9 +129,8 @@ def _audio_plain(audio: Any) -> int:
 def _audio_deep(audio: Any) -> int:
     dim, channels = audio.d_model, audio.downsample_hidden_size
     convolutions = 9 * channels + channels + 2 * (9 * channels**2 + channels)
-    rows = (((audio.num_mel_bins + 1) // 2 + 1) // 2 + 1) // 2
     ends = _linear(dim, dim) + _linear(dim, audio.output_dim)
-    return convolutions + channels * rows * dim + _audio_layers(audio, 4) + 2 * dim + ends
+    return convolutions + channels * halved(audio.num_mel_bins, 3) * dim + _audio_layers(audio, 4) + 2 * dim + ends
 
 
 def _linear(inputs: int, outputs: int) -> int:
