@@ -121,6 +121,8 @@ class _Counter:
         model = setting.model
         self.config, self.family = model.config, model.family
         self.gated = model.family.name == "qwen2.5-omni"
+        # Layers of the vision encoder whose output goes to a decoder layer of its own.
+        self.deep = 0 if self.gated else len(self.config.vision_config.deepstack_visual_indexes)
         self.b = setting.ask.dtype_bytes
         self.on_gpu = setting.ask.device.startswith("cuda")
         self.pixels = setting.part.frames * 3 * setting.part.height * setting.part.width
@@ -174,10 +176,9 @@ class _Counter:
 
     def _video_out(self) -> int:
         """Features of the video that wait for the question."""
-        deep = 0 if self.gated else len(self.config.vision_config.deepstack_visual_indexes)
         wants = self.s.kept.wants
         signals = (4 * (wants.video_grids is not None)) + (4 * self._head() * wants.keys)
-        return self.s.full.video * ((1 + deep) * self._width() + signals)
+        return self.s.full.video * ((1 + self.deep) * self._width() + signals)
 
     def _head(self) -> int:
         vision = self.config.vision_config
@@ -205,11 +206,11 @@ class _Counter:
         values = 1 if self.gated else 3  # one tensor holds queries, keys and values of Qwen3-Omni
         attention = n * dim * b * (4 + values + self._windowed() + 2 * (probed and self.gated))
         merger = n * dim * b * (4 + (2 if self.gated else 3) * probed)
-        deep = 0 if self.gated else len(vision.deepstack_visual_indexes) * tokens * self._width()
+        deep = self.deep * tokens * self._width()
         worst = max(rotary, mlp, attention, merger + deep)
         if probed:
             worst = max(worst, self._vision_signals(deep))
-        return worst + tables + (0 if self.gated else deep // 2)
+        return worst + tables + deep // 2
 
     def _windowed(self) -> float:
         """Tensors as large as the queries that attention makes: its result, and copies of windows of unequal size."""
@@ -258,8 +259,9 @@ class _Counter:
         frames = self.s.mel_frames
         bins = self.config.audio_config.num_mel_bins
         block = min(frames, _FRAMES_A_BLOCK)
-        samples = max(0, frames - block) * 640  # of the blocks not being worked on
-        return max(samples + block * _BYTES_A_FRAME + 4 * bins * (frames - block), 4 * frames * (160 + 3 * bins))
+        hop = self.s.model.hop
+        waiting = 4 * (frames - block) * (hop + bins)  # samples and spectrogram of the blocks not being worked on
+        return max(waiting + block * _BYTES_A_FRAME, 4 * frames * (hop + 3 * bins))
 
     def _audio(self) -> int:
         """Convolutions, or a layer at its worst."""
@@ -314,9 +316,6 @@ class _Counter:
         text, b = self.config.text_config, self.b
         hidden, dim = text.hidden_size, head_dim(text)
         width, keys = text.num_attention_heads * dim, text.num_key_value_heads * dim
-        deep = 0
-        if not self.gated:
-            deep = len(self.config.vision_config.deepstack_visual_indexes)
         worst = self._stage_one()
         cached = 0
         for layer, tokens in enumerate(self.s.kept.layers):
@@ -324,7 +323,7 @@ class _Counter:
             cached += n
             cache = kv_cache_bytes(text, [cached], b)
             tables = 2 * n * dim * b
-            features = deep * tokens.video * hidden * b if layer < deep else 0
+            features = self.deep * tokens.video * hidden * b if layer < self.deep else 0
             # A layer's input is held twice on the way: by the engine, and normed.
             attention = n * b * (2 * hidden + max(4 * width + 2 * keys, 3 * width + 2 * keys + hidden))
             mlp = b * self._mlp(layer, n)
