@@ -16,7 +16,6 @@ from seats.plan.weights import count_weights
 CUDA_RESERVE = 2**29
 """Bytes left free on a GPU for its context, kernels' workspaces and what the allocator rounds up."""
 _KEEPS = (35.0, 25.0, 15.0, 10.0, 5.0)
-_FEWEST = 2
 
 
 @dataclass(frozen=True)
@@ -51,10 +50,12 @@ def suggestions(plan: Plan, clip: ClipFacts, limit: int, others: Sequence[Planne
     model, ask = plan.model, plan.ask
     found: list[Suggestion] = []
 
-    def add(flags: str, changed: Ask, which: PlannedModel = model, without: tuple[str, ...] = ()) -> None:
+    def add(flags: str, changed: Ask, which: PlannedModel = model, without: tuple[str, ...] = ()) -> bool:
         made = _try(which, clip, changed)
-        if made is not None and fits(made, limit):
-            found.append(Suggestion(flags, made, without))
+        if made is None or not fits(made, limit):
+            return False
+        found.append(Suggestion(flags, made, without))
+        return True
 
     frames = _most_frames(plan, clip, limit)
     if frames:
@@ -71,9 +72,7 @@ def suggestions(plan: Plan, clip: ClipFacts, limit: int, others: Sequence[Planne
         own = (("--keep-video", ask.keep_video), ("--keep-audio", ask.keep_audio))
         without = tuple(flag for flag, share in own if share is not None)
         for keep in (keep for keep in _KEEPS if keep <= ask.keep):
-            before = len(found)
-            add(f"--keep {keep:g}%", replace(ask, keep=keep, keep_video=None, keep_audio=None), without=without)
-            if len(found) > before:
+            if add(f"--keep {keep:g}%", replace(ask, keep=keep, keep_video=None, keep_audio=None), without=without):
                 break
     if ask.dtype_bytes > 2:
         add("--dtype bfloat16", replace(ask, dtype_bytes=2))
@@ -109,30 +108,29 @@ def fit(model: PlannedModel, clip: ClipFacts, asks: Sequence[Ask], limit: int) -
     if all(fits(plan, limit) for plan in asked):
         return asks[0], asked
     changed: dict[str, Any] = {}
-    if asked[0].grid is not None:
-        area = model.sampling.factor**2
-        most = _most_tokens(asked[0])
-        fewest = max(1, min(int(model.sampling.min_pixels // area), most))
-        tokens = _largest(fewest, most, lambda n: none_too_large(max_pixels=n * area))
-        if tokens or fewest < most:
-            changed = {"max_pixels": (tokens or fewest) * area}
-        if tokens is None:
-            pairs = _largest(1, asked[0].part.frames // 2, lambda n: none_too_large(max_frames=2 * n, **changed))
-            if pairs is None:
-                changed["max_frames"] = _FEWEST
-                raise _impossible(plans(**changed), clip, limit)
-            changed["max_frames"] = 2 * pairs
-        made = plans(**changed)
-        return replace(asks[0], **changed), made
-    raise _impossible(asked, clip, limit)
+    if asked[0].grid is None:
+        raise _impossible(asked, clip, limit)
+    area = model.sampling.factor**2
+    most = _most_tokens(asked[0])
+    fewest = max(1, min(int(model.sampling.min_pixels // area), most))
+    tokens = _largest(fewest, most, lambda n: none_too_large(max_pixels=n * area))
+    if tokens or fewest < most:
+        changed["max_pixels"] = (tokens or fewest) * area
+    if tokens is None:
+        pairs = _largest(1, asked[0].part.frames // 2, lambda n: none_too_large(max_frames=2 * n, **changed))
+        changed["max_frames"] = 2 * (pairs or 1)
+        if pairs is None:
+            raise _impossible(plans(**changed), clip, limit)
+    return replace(asks[0], **changed), plans(**changed)
 
 
 def check_weights(model: PlannedModel, ask: Ask, limit: int) -> None:
     """Raises OutOfMemoryError where a model's weights alone take more than `limit` bytes. ask: device and type."""
-    needed = count_weights(model).bytes(ask.dtype_bytes, ask.quantize) + reserve_for(ask.device)
+    weights, reserve = count_weights(model), reserve_for(ask.device)
+    needed = weights.bytes(ask.dtype_bytes, ask.quantize) + reserve
     if needed >= limit:
         ways = ["choose a smaller --model"]
-        small = count_weights(model).bytes(ask.dtype_bytes, "4bit") + reserve_for(ask.device)
+        small = weights.bytes(ask.dtype_bytes, "4bit") + reserve
         if ask.device.startswith("cuda") and ask.quantize is None and small < limit:
             ways.append("--quantize 4bit")
         raise OutOfMemoryError(
