@@ -132,21 +132,7 @@ def make_plan(model: PlannedModel, clip: ClipFacts, ask: Ask) -> Plan:
     text = text_tokens(model, ask.question, ask.system, bool(video), bool(audio))
     full = Counts(text.total, video, audio)
     windows, latest = _layout(model, part, grid, audio)
-    config = model.config
-    scene = Scene(
-        family=model.family.name,
-        num_layers=model.num_layers,
-        settings=model.settings,
-        full=full,
-        question=text.behind,
-        per_grid=per_grid,
-        windows=windows,
-        hidden=model.hidden,
-        keys=(
-            config.vision_config.hidden_size // config.vision_config.num_heads,
-            config.audio_config.d_model // config.audio_config.encoder_attention_heads,
-        ),
-    )
+    scene = _scene(model, full, text.behind, per_grid, windows)
     notes += _compressed(model, latest, text.total, ask.answer_tokens)
     pair = shares(model.family.name, ask.keep, ask.keep_video, ask.keep_audio)
     selected = select(ask.method, scene, *pair)
@@ -157,7 +143,7 @@ def make_plan(model: PlannedModel, clip: ClipFacts, ask: Ask) -> Plan:
     def run(kept: Selected) -> Run:
         cache = cache_tokens(kept, ask.kv)
         trace = _Trace(full, list(kept.layers), cache, list(kept.scored), kept.macs, ask.answer_tokens - 1)
-        report = flops_report(config, trace, workload, kept.wants, model.family)  # type: ignore[arg-type]
+        report = flops_report(model.config, trace, workload, kept.wants, model.family)  # type: ignore[arg-type]
         setting = Setting(model, part, grid, mel_frames, kept, cache, full, ask)
         return Run(kept, report.run, memory_plan(setting))
 
@@ -174,6 +160,21 @@ def make_plan(model: PlannedModel, clip: ClipFacts, ask: Ask) -> Plan:
         run=run(selected),
         retention=pair,
         notes=(*clip.notes, *part.notes, *notes),
+    )
+
+
+def _scene(model: PlannedModel, full: Counts, question: int, per_grid: int, windows: int) -> Scene:
+    vision, audio = model.config.vision_config, model.config.audio_config
+    return Scene(
+        family=model.family.name,
+        num_layers=model.num_layers,
+        settings=model.settings,
+        full=full,
+        question=question,
+        per_grid=per_grid,
+        windows=windows,
+        hidden=model.hidden,
+        keys=(vision.hidden_size // vision.num_heads, audio.d_model // audio.encoder_attention_heads),
     )
 
 

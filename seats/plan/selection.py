@@ -146,7 +146,7 @@ def _dycoke(scene: Scene, video: float, audio: float) -> Selected:
         compared = len(dycoke_compared(grids))
         kept = (grids - compared) * size + compared * each
         macs = compared * size * scene.hidden
-    return _before(scene, kept, keep_count(scene.full.audio, audio), macs=macs)
+    return _before(scene, kept, keep_count(full.audio, audio), macs=macs)
 
 
 def _fastvid(scene: Scene, video: float, audio: float) -> Selected:
@@ -154,16 +154,15 @@ def _fastvid(scene: Scene, video: float, audio: float) -> Selected:
     video, audio = audio_intact(full.video, full.audio, video, audio)
     wants = EncoderWants(video_grids=1, mean_query=True)
     if not full.video or video >= 1:
-        return _before(scene, full.video, keep_count(scene.full.audio, audio), wants=wants)
+        return _before(scene, full.video, keep_count(full.audio, audio), wants=wants)
     grids, budget = full.video // size, fastvid_grid(video, size)
     # Where the clip is cut decides the rest: here eight segments, and no grid like the one before it.
     segment = max(1.0, grids / 8)
     context = 0.4 * budget * segment
     per_segment = segment / 4 * (size - 0.6 * budget) ** 2 + 2 * (segment * size) * context
     macs = (grids - 1) * dim + round(grids / segment * per_segment * dim)
-    return replace(
-        _before(scene, grids * budget, keep_count(scene.full.audio, audio), macs=macs, wants=wants), exact=False
-    )
+    found = _before(scene, grids * budget, keep_count(full.audio, audio), macs=macs, wants=wants)
+    return replace(found, exact=False)
 
 
 def _omnizip(scene: Scene, video: float, audio: float) -> Selected:
