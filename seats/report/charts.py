@@ -57,9 +57,7 @@ def distribution(found: Histogram, median: float, p95: float) -> Markup:
     most = max(found.counts)
 
     def place(ms: float) -> float:
-        if found.log:
-            return 100 * math.log(ms / low) / math.log(high / low)
-        return 100 * (ms - low) / (high - low)
+        return _log_place(ms, (low, high)) if found.log else 100 * (ms - low) / (high - low)
 
     parts = []
     for count in ticks(0, most, log=False, most=3):
@@ -160,7 +158,7 @@ def _ratio(tick: float) -> str:
 def _log_place(value: float, span: tuple[float, float]) -> float:
     """Percent of the way on a logarithmic axis."""
     low, high = span
-    return min(max(100 * math.log(value / low) / math.log(high / low), 0.0), 100.0)
+    return 100 * math.log(min(max(value, low), high) / low) / math.log(high / low)
 
 
 def _short_time(ms: float) -> str:

@@ -5,7 +5,6 @@ Nothing in the file is trusted: every field is checked for its type, and what is
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -169,7 +168,7 @@ class _Fields:
         return value if isinstance(value, dict) else {}
 
     def number(self, *path: str) -> float | None:
-        """A finite number at least 0. null is a value too: the step or the modality does not apply."""
+        """A number at least 0, as `_number` has it. null is a value too: the step or the modality does not apply."""
         inner = self.inner(*path[:-1])
         if path[-1] in inner and inner[path[-1]] is None:
             return None
@@ -208,8 +207,8 @@ def _number(value: Any) -> float | None:
         number = float(value)
     except OverflowError:
         return None
-    # 1e100 of anything this file counts is nonsense, and sums of more would overflow.
-    return number if math.isfinite(number) and 0 <= number < 1e100 else None
+    # 1e100 of anything this file counts is nonsense, and so is 1e-100: sums and ratios of more or less would overflow.
+    return number if number == 0 or 1e-100 < number < 1e100 else None
 
 
 def _text(value: Any) -> str:

@@ -247,8 +247,11 @@ def silent(row: dict[str, Any]) -> dict[str, Any]:
         [ok_row(tokens={"video": {"full": 5, "pre_llm": 5, "per_layer": [5] * 2000}})],
         [{"schema": "seats.answer/1"}],
         [ok_row(scale=1e-9), ok_row(1, scale=1e60)],
+        [*(ok_row(number, latency_ms={"total": 0}) for number in range(4)), ok_row(4), ok_row(5, scale=20)],
+        [ok_row(flops={"full": 1e99, "run": 1e-320})],
+        [ok_row(latency_ms={"first_token": 0, "per_output_token": 1e-320, "total": 1e99})],
     ],
-    ids=range(13),
+    ids=range(16),
 )
 def test_pages_of_little(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
     path = write(tmp_path / "r.jsonl", *rows)
