@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import stat
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from seats.report.collect import GroupCollector
 from seats.report.compare import Outcomes, PairTable, compare, digest
@@ -15,7 +13,7 @@ from seats.report.failures import FailureCollector
 from seats.report.results import Faults, Results, ResultsError
 from seats.report.rows import Answered, Row
 from seats.report.setting import Setting, labels
-from seats.report.summary import Against, Comparison, FileReport, Group, Missing, Report, Unread
+from seats.report.summary import Against, Comparison, FileReport, Missing, Report, Unread
 from seats.report.text import quoted
 
 _MOST_GROUPS = 40
@@ -40,7 +38,7 @@ def report(
         return Report(_Reader(path, slowest, paired=False, on_row=on_row).read())
     for each in (path, against):
         # Differing answers are looked up after the files were read.
-        if each.exists() and not each.is_dir() and not stat.S_ISREG(each.stat().st_mode):
+        if each.exists() and not each.is_dir() and not each.is_file():
             raise ResultsError(f"{each} can be read only once; a comparison needs a file")
     ours, theirs = (_Reader(each, slowest, paired=True, on_row=on_row) for each in (path, against))
     file, other = ours.read(), theirs.read()
@@ -132,21 +130,20 @@ def _unread(faults: Faults) -> Unread:
 
 def _against(ours: _Reader, file: FileReport, theirs: _Reader, other: FileReport) -> Against:
     """Each group of the file against the other file's only group, or the one of the same settings."""
-    names_there: dict[str, Group] = dict(zip(theirs.groups, other.groups, strict=True))
+    labels_there = {key: group.label for key, group in zip(theirs.groups, other.groups, strict=True)}
+    only = next(iter(theirs.groups)) if len(theirs.groups) == 1 else None
     unpaired: list[str] = []
     used: set[str] = set()
     comparisons: list[Comparison] = []
     for (key, mine), group in zip(ours.groups.items(), file.groups, strict=True):
-        match: Any = next(iter(theirs.groups)) if len(theirs.groups) == 1 else key
+        match = only or key
         if match not in theirs.groups:
             unpaired.append(group.label)
             continue
         used.add(match)
-        there = theirs.groups[match]
-        comparisons.append(
-            compare(group.label, mine.pairs, ours.path, names_there[match].label, there.pairs, theirs.path)
-        )
-    unpaired += [group.label for key, group in names_there.items() if key not in used]
+        there = theirs.groups[match].pairs
+        comparisons.append(compare(group.label, mine.pairs, ours.path, labels_there[match], there, theirs.path))
+    unpaired += [label for key, label in labels_there.items() if key not in used]
     return Against(
         file=other,
         comparisons=tuple(comparisons),

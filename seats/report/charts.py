@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping
 
 from markupsafe import Markup
 
+from seats.report.names import STEP_NAMES
 from seats.report.spread import Histogram
-from seats.report.summary import PARTS_OF_TOTAL, Comparison, Ratio, Retention, Spread
+from seats.report.summary import PARTS_OF_TOTAL, Comparison, Ratio, Retention
 from seats.report.ticks import ticks
 from seats.units import milliseconds, percent
 
@@ -29,13 +30,13 @@ def _svg(parts: Iterable[Markup], height: float, said: str | None = None) -> Mar
     return Markup('<svg {} width="100%" height="{:.0f}">{}</svg>').format(head, height, _NOTHING.join(parts))
 
 
-def stacked(steps: Mapping[str, float], scale: float, names: Mapping[str, str]) -> Markup:
+def stacked(steps: Mapping[str, float], scale: float) -> Markup:
     """One bar of milliseconds by step; `scale` ms take the whole width."""
     parts, start = [], 0.0
     for step in PARTS_OF_TOTAL:
         ms = steps.get(step, 0.0)
         if ms > 0 and scale > 0:
-            said = f"{names[step]}: {milliseconds(ms)}"
+            said = f"{STEP_NAMES[step]}: {milliseconds(ms)}"
             parts.append(_RECT.format(f"step {step}", 100 * start / scale, 0, 100 * ms / scale, 20, said))
             start += ms
     return _svg(parts, 20)
@@ -45,8 +46,8 @@ def pair_of_bars(full: float, run: float, scale: float) -> Markup:
     """Full tokens over the run, in the same unit as `scale`, which takes the whole width."""
     if not scale:
         return _svg([], 22)
-    bars = [("full", full, 0.5, 9), ("run", run, 12, 9)]
-    return _svg((_RECT.format(name, 0.1, y, 99.8 * value / scale, height, "") for name, value, y, height in bars), 22)
+    bars = (("full", full, 0.5), ("run", run, 12))
+    return _svg((_RECT.format(name, 0.1, y, 99.8 * value / scale, 9, "") for name, value, y in bars), 22)
 
 
 def distribution(found: Histogram, median: float, p95: float) -> Markup:
@@ -108,7 +109,7 @@ def retention(found: Mapping[str, Retention]) -> Markup:
     for i, word in enumerate(("before", "LLM")):
         parts.append(_TEXT.format("tick", (edges[1] + edges[2]) / 2, floor + 14 + 13 * i, 0, "middle", word))
     each = max(1, math.ceil(layers / 7))
-    for layer in range(each if each > 1 else 1, layers + 1, each):
+    for layer in range(each, layers + 1, each):
         middle = (edges[layer + 1] + edges[layer + 2]) / 2
         parts.append(_TEXT.format("tick", middle, floor + 14, 0, "middle", str(layer)))
     if layers:
@@ -131,10 +132,10 @@ def ratio_range(comparison: Comparison) -> tuple[float, float]:
 def ratio_dot(ratio: Ratio, span: tuple[float, float]) -> Markup:
     """The ratio of medians as a dot, the middle 90 % of the pairs' ratios as a line, 1 as a hairline. The dot has a
     colour where that line lies on one side of 1."""
-    spread: Spread = ratio.per_pair
-    low, middle, high = (_log_place(value, span) for value in (spread.p05, ratio.ratio, spread.p95))
+    spread = ratio.per_pair
+    one, low, middle, high = (_log_place(value, span) for value in (1.0, spread.p05, ratio.ratio, spread.p95))
     parts = [
-        _LINE.format("one", _log_place(1.0, span), 0, _log_place(1.0, span), 18),
+        _LINE.format("one", one, 0, one, 18),
         _LINE.format("range", low, 9, high, 9),
         Markup('<circle class="dot {}" cx="{:.3f}%" cy="9" r="5"/>').format(
             "less" if spread.p05 > 1 else "more" if spread.p95 < 1 else "even", middle

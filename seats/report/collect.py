@@ -12,7 +12,7 @@ from seats.evaluation.statistics import Accuracy
 from seats.report.compare import digest
 from seats.report.rows import MODALITIES, Answered, Row
 from seats.report.setting import Label, Setting
-from seats.report.spread import Spread, Values, histogram
+from seats.report.spread import Values, histogram
 from seats.report.summary import (
     PARTS_OF_TOTAL,
     Cost,
@@ -52,7 +52,7 @@ class GroupCollector:
         self._rates = {name: _RateSums() for name in ("prompt_tokens_per_s", "output_tokens_per_s")}
         self._speedup = {basis: (Values(), Values()) for basis in ("measured", "estimated")}
         self._peak = Values()
-        self._longest = slowest
+        self._most_slow = slowest
         self._slowest: list[tuple[float, int, SlowRow]] = []
 
     def add(self, row: Row, answered: Answered) -> None:
@@ -86,10 +86,10 @@ class GroupCollector:
         if latency["first_token"] is not None:
             self._step_sums["first_token"] += latency["first_token"]
         place = (total, -row.line)
-        if self._longest and (len(self._slowest) < self._longest or place > self._slowest[0][:2]):
+        if self._most_slow and (len(self._slowest) < self._most_slow or place > self._slowest[0][:2]):
             texts = (quoted(row.id, 120), quoted(row.clip), quoted(row.question))
             heapq.heappush(self._slowest, (*place, SlowRow(row.line, *texts, total, steps)))
-            if len(self._slowest) > self._longest:
+            if len(self._slowest) > self._most_slow:
                 heapq.heappop(self._slowest)
 
     def _add_tokens(self, answered: Answered) -> None:
@@ -107,7 +107,7 @@ class GroupCollector:
         latency = answered.latency
         if full and latency["prefill"]:
             self._rates["prompt_tokens_per_s"].add(full, latency["prefill"] + (latency["selection"] or 0.0))
-        tokens, ms = output_tokens(answered), answered.latency["per_output_token"]
+        tokens, ms = output_tokens(answered), latency["per_output_token"]
         if tokens is not None and tokens > 1 and ms:
             # The first token comes with the prefill, so its time is not in the time per token.
             self._rates["output_tokens_per_s"].add(tokens - 1, ms * (tokens - 1))
@@ -251,5 +251,5 @@ class _RateSums:
         self.each.add(1e3 * amount / ms)
 
     def rate(self) -> Rate | None:
-        spread: Spread | None = self.each.spread()
+        spread = self.each.spread()
         return None if spread is None else Rate(1e3 * self.amount / self.ms, spread)
