@@ -42,11 +42,7 @@ def clip_line(seen: TokenMap) -> str:
 def tiles(seen: TokenMap) -> list[tuple[str, str, str]]:
     """The three figures that matter most: (value, what it is, more about it)."""
     answer, trace = seen.answer, seen.answer.trace
-    kept = " · ".join(
-        f"{name}\u00a0{_whole(percent(trace.retention(name)))}"
-        for name in ("video", "audio")
-        if getattr(trace.full, name)
-    )
+    kept = " · ".join(f"{name}\u00a0{_whole(percent(trace.retention(name)))}" for name in seen.modalities())
     prefill = (answer.latency_ms["prefill"] or 0.0) + (answer.latency_ms["selection"] or 0.0)
     full, run = answer.flops.full, answer.flops.run
     if answer.method.name == "full":
@@ -54,7 +50,7 @@ def tiles(seen: TokenMap) -> list[tuple[str, str, str]]:
         speed = (milliseconds(prefill), "prefill", "")
     else:
         costs = (
-            f"{times(full.total / run.total)} fewer",
+            f"{times(answer.flops.reduction)} fewer",
             "FLOPs for the answer",
             f"{flops(run.total, 'FLOPs')} of {flops(full.total, 'FLOPs')}",
         )
@@ -81,7 +77,7 @@ def figures(seen: TokenMap) -> Iterator[tuple[str, str]]:
     thinker = answer.model.thinker
     dtype = str(thinker.dtype).removeprefix("torch.")
     yield "model", f"{PurePath(answer.model.name).name} · {dtype} · {thinker.device}"
-    names = [name for name in ("video", "audio") if getattr(trace.full, name)]
+    names = tuple(seen.modalities())
     for what, counts in (("tokens in the clip", trace.full), ("tokens entering the LLM", trace.pre_llm())):
         yield what, " · ".join(f"{getattr(counts, name):,} {name}" for name in names)
     yield "tokens of text", f"{trace.full.text:,}"

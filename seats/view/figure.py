@@ -53,7 +53,8 @@ def write_figure(maps: Sequence[TokenMap], path: Path) -> None:
     settings: Any = {"font.size": 7, "hatch.linewidth": 0.4, "axes.linewidth": 0.5, "pdf.fonttype": 42}
     settings |= {"text.parse_math": False, "svg.hashsalt": "seats"}
     with rc_context(settings):
-        heights = _heights(maps, columns)
+        rows = max(map(_picture_rows, maps))
+        heights = _heights(maps, columns, rows)
         height = sum(size for _, size in heights) + 0.75
         figure = Figure(figsize=(7.1, height), dpi=DPI, layout="constrained")
         FigureCanvasAgg(figure)
@@ -62,7 +63,6 @@ def write_figure(maps: Sequence[TokenMap], path: Path) -> None:
             (f"{seen.name}: " if len(maps) > 1 else "") + shortened(seen.answer.text, 120 // len(maps)) for seen in maps
         )
         figure.suptitle(f"{shortened(first.answer.question.text, 110)}\n{answers}", fontsize=8)
-        rows = max(map(_picture_rows, maps))
         parts = figure.subfigures(1, len(maps), squeeze=False)[0]
         for seen, part in zip(maps, parts, strict=True):
             part.suptitle(_heading(seen), fontsize=7, color=_GREY)
@@ -116,17 +116,17 @@ def _heading(seen: TokenMap) -> str:
     return f"{seen.name} ({', '.join(kept)} alive on average)"
 
 
-def _heights(maps: Sequence[TokenMap], columns: int) -> list[tuple[str, float]]:
-    """The figure's rows from top to bottom with their heights, inches."""
-    first, rows = maps[0], []
+def _heights(maps: Sequence[TokenMap], columns: int, rows: int) -> list[tuple[str, float]]:
+    """The figure's parts from top to bottom with their heights, inches. columns, rows: of pictures."""
+    first, heights = maps[0], []
     if first.grid is not None:
-        most = max(_picture_rows(seen) for seen in maps)
-        _, picture = _frames(first, columns)
-        tall = picture[0].shape[0] / sum(each.shape[1] for each in picture)
-        rows.append(("pictures", most * max(tall * 6.3 / len(maps), 0.25)))
+        _, frames = _frames(first, columns)
+        tall = frames[0].shape[0] / sum(frame.shape[1] for frame in frames)
+        # Beside their labels about 6.3 inches are left for pictures.
+        heights.append(("pictures", rows * max(tall * 6.3 / len(maps), 0.25)))
     if first.audio is not None:
-        rows.append(("sound", 0.75))
-    return [*rows, ("budget", 0.85)]
+        heights.append(("sound", 0.75))
+    return [*heights, ("budget", 0.85)]
 
 
 def _picture_rows(seen: TokenMap) -> int:

@@ -161,10 +161,10 @@ class _Panel:
         return panel
 
     def _key(self) -> Iterator[np.ndarray]:
-        """Lines `[24, width, 3]` that say what each veil means, two to a line where they fit."""
+        """Lines `[LINE, width, 3]` that say what each veil means, two to a line where they fit."""
         grey = np.full((LINE - 6, _SWATCH, 3), 128, dtype=np.uint8)
         entries = []
-        for number, (moment, _) in enumerate(zip(self.seen.moments, self.kinds, strict=True)):
+        for number, moment in enumerate(self.seen.moments):
             swatch = shade_picture(grey, np.array([[number]]), self.kinds)
             entries.append((swatch, moment.label))
         columns = 2 if self.width >= 600 else 1
@@ -177,7 +177,7 @@ class _Panel:
             yield line
 
     def _sound_strip(self) -> np.ndarray:
-        """The whole clip's spectrogram with its tokens shaded, uint8 `[72, width, 3]`."""
+        """The whole clip's spectrogram with its tokens shaded, uint8 `[_SOUND_HEIGHT, width, 3]`."""
         audio, tokens = self.seen.clip.audio, self.seen.audio
         assert audio is not None
         assert tokens is not None

@@ -12,6 +12,7 @@ from seats.inference.answer import Answer
 from seats.inference.trace import Drop, Trace
 from seats.keep import method_label
 from seats.media import Clip
+from seats.tokens.counts import Counts
 from seats.tokens.layout import Modality
 
 Stage = Literal["before", "inside", "late"]
@@ -170,7 +171,8 @@ def scored_by_method(trace: Trace) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     }
 
 
-def _before(trace: Trace) -> list:
+def _before(trace: Trace) -> list[Counts]:
+    """What there was before each drop."""
     return [trace.full, *(drop.counts for drop in trace.drops)][: len(trace.drops)]
 
 

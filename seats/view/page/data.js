@@ -38,12 +38,8 @@ function scoredRow(method) {
 
 // Tokens there at the chosen layer, and in the whole clip.
 function counts(method, kind) {
-  const tokens = method.tokens[kind];
-  if (!tokens) return null;
-  const now = happened(method);
-  let alive = 0;
-  for (const left of tokens.left) if (left >= now) alive++;
-  return { alive, all: tokens.left.length };
+  const { left } = method.tokens[kind], now = happened(method);
+  return { alive: left.filter((moment) => moment >= now).length, all: left.length };
 }
 
 // Ranks of the numbers in an array, 0 for the highest; NaN stays NaN. Kept, as sorting takes time.

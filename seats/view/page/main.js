@@ -15,9 +15,9 @@ function showState() {
   const parts = [Object.assign(document.createElement("b"), { textContent: name })];
   for (const method of methods) {
     const span = document.createElement("span");
-    const said = ["video", "audio"].map((kind) => [kind, counts(method, kind)]).filter(([, found]) => found);
     if (methods.length > 1) span.append(method.name + ": ");
-    said.forEach(([kind, { alive, all }], i) => {
+    Object.keys(method.tokens).forEach((kind, i) => {
+      const { alive, all } = counts(method, kind);
       const number = document.createElement("em");
       number.textContent = alive.toLocaleString("en");
       span.append(i ? " · " : "", number, ` of ${all.toLocaleString("en")} ${kind} tokens`);
@@ -49,7 +49,7 @@ function makeLegend() {
       const button = Object.assign(document.createElement("button"), { type: "button" });
       button.dataset.after = moment.afterLayer;
       const small = document.createElement("small");
-      const gone = ["video", "audio"].filter((kind) => method.tokens[kind]).map((kind) => `${moment[kind].toLocaleString("en")} ${kind}`);
+      const gone = Object.keys(method.tokens).map((kind) => `${moment[kind].toLocaleString("en")} ${kind}`);
       small.textContent = `${gone.join(", ")} left`;
       const text = document.createElement("span");
       text.append(moment.label, small);

@@ -96,8 +96,9 @@ function drawBudget(context, method, x, width, tall) {
         if (!roomy) context.fillStyle = theme.card;
         context.strokeStyle = roomy ? theme.card : theme[kind];
         context.lineWidth = 3;
-        context.strokeText(text, from + (wide - context.measureText(text).width) / 2, roomy ? outside : y(alive[i]) + (sign < 0 ? 13 : -5));
-        context.fillText(text, from + (wide - context.measureText(text).width) / 2, roomy ? outside : y(alive[i]) + (sign < 0 ? 13 : -5));
+        const at = [from + (wide - context.measureText(text).width) / 2, roomy ? outside : y(alive[i]) + (sign < 0 ? 13 : -5)];
+        context.strokeText(text, ...at);
+        context.fillText(text, ...at);
       }
     });
   }

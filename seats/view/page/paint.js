@@ -2,7 +2,7 @@
 let theme = {};
 function readTheme() {
   const style = getComputedStyle(document.documentElement);
-  for (const name of ["bg", "card", "ink", "soft", "line", "accent", "video", "audio", "film", "hole"])
+  for (const name of ["card", "ink", "soft", "line", "video", "audio", "film", "hole"])
     theme[name] = style.getPropertyValue("--" + name).trim();
 }
 
