@@ -56,38 +56,37 @@ def _counted(
 ) -> tuple[int, int] | None:
     """Tokens of the templated prompt, and of those the ones behind the media's placeholder (a token id); None where the
     folder has no tokenizer or template that works here."""
+    media = {"type": "video", "video": ""} if video else {"type": "audio", "audio": ""}
+    messages: list[dict[str, Any]] = [{"role": "user", "content": [media, {"type": "text", "text": question}]}]
+    if system:
+        messages.insert(0, {"role": "system", "content": [{"type": "text", "text": system}]})
     try:
-        from tokenizers import Tokenizer
-
-        template = checkpoint.chat_template
-        said: dict[str, Any] = {}
-        settings = checkpoint.folder / "tokenizer_config.json"
-        if settings.is_file():
-            said = json.loads(settings.read_text(encoding="utf-8"))
-        template = template or said.get("chat_template")
-        if not isinstance(template, str):
-            return None
-        tokenizer = Tokenizer.from_file(str(checkpoint.folder / "tokenizer.json"))
-        text = _rendered(template, question, system, video, said)
+        tokenizer, template, special = _prompting(checkpoint)
+        text = template.render(messages=messages, add_generation_prompt=True, **special)
         ids = tokenizer.encode(text, add_special_tokens=False).ids
         return len(ids), len(ids) - 1 - ids.index(placeholder)
     except Exception:  # a template or tokenizer that only transformers understands; the run itself will name it
         return None
 
 
-def _rendered(template: str, question: str, system: str | None, video: bool, said: dict[str, Any]) -> str:
-    """The chat template as transformers renders it for `ask`'s messages."""
+@lru_cache(maxsize=2)
+def _prompting(checkpoint: Checkpoint) -> tuple[Any, Any, dict[str, Any]]:
+    """Tokenizer, chat template as transformers renders it, and special tokens by name; reading them takes 0.5 s.
+    Raises where the folder has none that works here."""
     from jinja2.sandbox import ImmutableSandboxedEnvironment
+    from tokenizers import Tokenizer
 
-    media = {"type": "video", "video": ""} if video else {"type": "audio", "audio": ""}
-    messages: list[dict[str, Any]] = [{"role": "user", "content": [media, {"type": "text", "text": question}]}]
-    if system:
-        messages.insert(0, {"role": "system", "content": [{"type": "text", "text": system}]})
+    template = checkpoint.chat_template
+    said: dict[str, Any] = {}
+    settings = checkpoint.folder / "tokenizer_config.json"
+    if settings.is_file():
+        said = json.loads(settings.read_text(encoding="utf-8"))
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
     )
     special = {key: _content(said[key]) for key in said if key.endswith("_token") and said[key] is not None}
-    return environment.from_string(template).render(messages=messages, add_generation_prompt=True, **special)
+    tokenizer = Tokenizer.from_file(str(checkpoint.folder / "tokenizer.json"))
+    return tokenizer, environment.from_string(template or said["chat_template"]), special
 
 
 def _content(token: Any) -> Any:
