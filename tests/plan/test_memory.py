@@ -19,7 +19,6 @@ from seats.plan.scene import Scene
 from seats.plan.selection import select
 from seats.plan.typical import two_minutes
 from seats.selection import counts
-from seats.tokens.counts import Counts
 from seats.tokens.layout import Modality
 from seats.tokens.sequence import build_sequence
 from tests.tiny import tiny_config
@@ -43,7 +42,7 @@ def test_stage_one_takes_what_is_planned(grid, audio, at_once_bytes, hidden, dty
     with allocations() as taken:
         chosen = SEATS.before_llm(state)
 
-    full = Counts(*vars(layout.counts()).values())
+    full = layout.counts()
     per_grid = grid[1] * grid[2] if grid else 0
     planned = select("seats", Scene("qwen2.5-omni", 28, {}, full, 1, per_grid, 1, hidden, (8, 8)), *SHARES)
     assert planned.macs == chosen.macs
@@ -64,7 +63,7 @@ def test_divprune_takes_what_is_planned(method, grid, audio, farthest_bytes_at_o
     with allocations() as taken:
         chosen = method(*SHARES).before_llm(BeforeLLM(embeds, layout, None))
 
-    full = Counts(*vars(layout.counts()).values())
+    full = layout.counts()
     scene = Scene("qwen2.5-omni", 28, {}, full, 1, grid[1] * grid[2], 1, hidden, (8, 8))
     planned = select(method.name, scene, *SHARES)
     assert planned.macs == chosen.macs
@@ -78,7 +77,7 @@ def test_divprune_takes_what_is_planned(method, grid, audio, farthest_bytes_at_o
 def test_methods_that_merge_take_about_what_is_planned(name, hidden, grid, audio, dtype):
     rule = FAMILIES[0].sequence_rule(tiny_config("qwen2.5-omni"))
     layout = build_sequence([1, rule.video, 2], rule, grid, 1.0, audio).layout
-    full = Counts(*vars(layout.counts()).values())
+    full = layout.counts()
     keys = {Modality.VIDEO: torch.randn(full.video, 8), Modality.AUDIO: torch.randn(full.audio, 8)}
     state = BeforeLLM(torch.randn(len(layout), hidden, dtype=dtype), layout, torch.rand(len(layout)), keys)
     method = method_class(name).for_model(ModelShape("qwen2.5-omni", 28, {}), Retention(0.6, 0.9), 0)

@@ -90,18 +90,8 @@ def test_counts_by_a_models_own_settings(name, keep):
 def _compare(family, layers, settings, name, clip, keep):
     grid, audio = clip
     layout, windows = _layout(family, grid, audio)
-    full = layout.counts()
-    scene = Scene(
-        family,
-        layers,
-        settings,
-        Counts(full.text, full.video, full.audio),
-        layout.question(),
-        grid[1] * grid[2] if grid else 0,
-        windows,
-        HIDDEN,
-        KEYS,
-    )
+    per_grid = grid[1] * grid[2] if grid else 0
+    scene = Scene(family, layers, settings, layout.counts(), layout.question(), per_grid, windows, HIDDEN, KEYS)
     pair = shares(family, keep)
     try:
         method = method_class(name).for_model(ModelShape(family, layers, settings), Retention(*pair), 0)
@@ -113,7 +103,7 @@ def _compare(family, layers, settings, name, clip, keep):
     planned = select(name, scene, *pair)
     assert planned.wants == method.wants
     assert planned.macs == macs
-    assert vars(planned.pre_llm) == vars(counts[0])
+    assert planned.pre_llm == counts[0]
     assert [(one.layer, one.queries) for one in planned.scored] == [(layer, queries) for layer, _, queries in scored]
     off = [abs(said.total - real.total) for said, real in zip(planned.layers, counts, strict=True)]
     assert max(off) <= planned.slack
