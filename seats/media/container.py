@@ -144,8 +144,7 @@ def open_media(path: Path, deadline: Deadline) -> Iterator[InputContainer]:
 
 
 def is_one_of(container: InputContainer, formats: set[str]) -> bool:
-    """Return whether a container is of one of these formats; FFmpeg gives some all their names, as in "matroska,webm".
-    """
+    """Return whether a container is of one of these formats. FFmpeg calls some by several names: "matroska,webm"."""
     return not formats.isdisjoint(container.format.name.split(","))
 
 

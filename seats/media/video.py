@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,6 +114,7 @@ class _Frames:
         self.codec = ""
         self.aspect = 1.0
         self.transparent = False
+        self.damaged = 0
         self.notes: list[str] = []
         self._path = path
         self._sampling = sampling
@@ -132,7 +133,7 @@ class _Frames:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             while kind is None and self._resizing:
-                self._resized()
+                self._wait_for_first()
         finally:
             self._pool.shutdown(cancel_futures=True)  # something is left only where something failed
             self._last = None
@@ -153,11 +154,11 @@ class _Frames:
             self._last[1].result()
             place[:] = self._last[2][0]
             while self._resizing:
-                self._resized()
+                self._wait_for_first()
             self._tell(self._filled)
             return
         while self._resizing and (len(self._resizing) == self._at_once or self._resizing[0][0].done()):
-            self._resized()
+            self._wait_for_first()
         self._last = frame, self._pool.submit(self._keep, frame, place), place
         self._resizing.append((self._last[1], self._filled))
 
@@ -189,7 +190,7 @@ class _Frames:
             self.notes.append(f"the video is HDR ({transfer}); its colours are read without tone mapping")
         return pixels
 
-    def _resized(self) -> None:
+    def _wait_for_first(self) -> None:
         """Wait for the first of those that are being resized."""
         resizing, count = self._resizing.popleft()
         resizing.result()
@@ -222,25 +223,13 @@ class _Frames:
         return torch.from_numpy(self._pixels if self.done else self._pixels[kept]), kept
 
 
-def _decode(
-    path: Path,
-    timeline: Timeline,
-    frames: _Frames,
-    deadline: media.Deadline,
-    *,
-    leave_out: bool,
-) -> None:
+def _decode(path: Path, timeline: Timeline, frames: _Frames, deadline: media.Deadline, *, leave_out: bool) -> None:
     """Decode until `frames` has what it wants or the file ends.
 
     With `leave_out`, packets that no wanted frame depends on are not decoded; then every wanted frame must
     come out with its very timestamp, else _NotExactError is raised.
     """
-    damaged, first = 0, None
-
-    def count_damage() -> None:
-        nonlocal damaged
-        damaged += 1
-
+    first = None
     with media.open_media(path, deadline) as container:
         stream = media.video_streams(container)[0]
         media.need_decoder(stream, path, "video")
@@ -251,9 +240,9 @@ def _decode(
         if timeline.sought_s is not None:
             media.seek_to(container, stream, timeline.sought_s)
         if leave_out:
-            produced = _needed_frames(container, stream, timeline, frames.wanted, deadline, count_damage)
+            produced = _needed_frames(container, stream, timeline, frames, deadline)
         else:
-            produced = _all_frames(container, stream, deadline, count_damage)
+            produced = _all_frames(container, stream, frames, deadline)
         previous = None
         for number, frame in enumerate(produced):
             tick = frame.pts if timeline.timestamped else number
@@ -265,7 +254,7 @@ def _decode(
                 first = tick if previous is None else first
                 frames.take(frame if previous is None else previous)
             if not frames.done and tick == frames.wanted[frames.taken]:
-                damaged += frame.is_corrupt
+                frames.damaged += frame.is_corrupt
                 frames.take(frame)
             if frames.done:
                 break
@@ -275,28 +264,23 @@ def _decode(
     if first is not None:
         first_s = float(timeline.times[np.searchsorted(timeline.ticks, first)])
         frames.notes.append(f"the pictures before {first_s:.1f} s cannot be decoded; the first behind them stands in")
-    if damaged:
-        frames.notes.append(f"{damaged} damaged picture{'s' * (damaged > 1)} skipped or repaired")
+    if frames.damaged:
+        frames.notes.append(f"{frames.damaged} damaged picture{'s' * (frames.damaged > 1)} skipped or repaired")
 
 
-def _all_frames(container: Any, stream: Any, deadline: media.Deadline, on_damage: Callable[[], None]) -> Iterator[Any]:
+def _all_frames(container: Any, stream: Any, frames: _Frames, deadline: media.Deadline) -> Iterator[Any]:
     for packet in media.packets(container, stream, deadline):
-        yield from _decoded(stream, packet, on_damage)
-    yield from _decoded(stream, None, on_damage)
+        yield from _decoded(stream, packet, frames)
+    yield from _decoded(stream, None, frames)
 
 
 def _needed_frames(
-    container: Any,
-    stream: Any,
-    timeline: Timeline,
-    wanted: list[int],
-    deadline: media.Deadline,
-    on_damage: Callable[[], None],
+    container: Any, stream: Any, timeline: Timeline, frames: _Frames, deadline: media.Deadline
 ) -> Iterator[Any]:
-    needed = needed_packets(timeline, wanted)
+    needed = needed_packets(timeline, frames.wanted)
     last = int(np.flatnonzero(needed)[-1])
     context = stream.codec_context
-    skips, is_wanted = context.name in _CAN_SKIP, set(wanted)
+    skips, is_wanted = context.name in _CAN_SKIP, set(frames.wanted)
     running = False
     for index, packet in enumerate(media.packets(container, stream, deadline)):
         if index > last:
@@ -305,12 +289,12 @@ def _needed_frames(
             running = True
             if skips:
                 context.skip_frame = "DEFAULT" if packet.pts in is_wanted else "NONREF"
-            yield from _decoded(stream, packet, on_damage)
+            yield from _decoded(stream, packet, frames)
         elif running:
             running = False
-            yield from _decoded(stream, None, on_damage)
+            yield from _decoded(stream, None, frames)
             context.flush_buffers()
-    yield from _decoded(stream, None, on_damage)
+    yield from _decoded(stream, None, frames)
 
 
 def needed_packets(timeline: Timeline, wanted: list[int]) -> np.ndarray:
@@ -335,12 +319,12 @@ def needed_packets(timeline: Timeline, wanted: list[int]) -> np.ndarray:
     return needed
 
 
-def _decoded(stream: Any, packet: Any, on_damage: Callable[[], None]) -> list[Any]:
-    """Decode one packet (None: what the decoder still holds), counting what cannot be decoded."""
+def _decoded(stream: Any, packet: Any, frames: _Frames) -> list[Any]:
+    """Decode one packet (None: what the decoder still holds), counting in `frames` what cannot be decoded."""
     try:
         return stream.codec_context.decode(packet)
     except EOFError:
         return []
     except (av.error.FFmpegError, OSError):
-        on_damage()
+        frames.damaged += 1
         return []
