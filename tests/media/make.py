@@ -119,6 +119,19 @@ def _write_sound(out, stream, samples: np.ndarray, rate: int, start_s: float) ->
     out.mux(stream.encode())
 
 
+def write_damaged(
+    path: Path, whole: Path, packets: slice = slice(None), *, kind: str = "video", begin: int = 0
+) -> Path:
+    """Write a copy of a clip in which some packets of its first stream of a kind are zeros from byte `begin` on."""
+    with av.open(str(whole)) as source:
+        places = [(packet.pos, packet.size) for packet in source.demux(**{kind: 0}) if packet.size][packets]
+    data = bytearray(whole.read_bytes())
+    for position, size in places:
+        data[position + begin : position + size] = bytes(size - begin)
+    path.write_bytes(data)
+    return path
+
+
 def write_programs(path: Path, *programs: dict) -> Path:
     """Write a transport stream of several programs, each as `write_clip` makes it, and return its path."""
     packets, table = [], bytearray()

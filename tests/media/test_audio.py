@@ -12,7 +12,7 @@ import pytest
 from seats.errors import MediaError
 from seats.media import load_clip, probe
 from seats.media.audio import MonoWriter
-from tests.media.make import tone, write_clip, write_cover_mp3, write_pieces
+from tests.media.make import tone, write_clip, write_cover_mp3, write_damaged, write_pieces
 
 
 def _hear(path, **kwargs):
@@ -372,12 +372,7 @@ def test_one_damaged_piece_does_not_move_what_follows(clips):
     """A packet of AAC is 21 ms: less than what timestamps may differ elsewhere before silence is put in."""
     path = write_clip(clips / "short-pieces.mp4", sound=tone(1.0), sound_codec="aac")
     whole = _hear(path).waveform
-    with av.open(str(path)) as source:
-        position, size = [(packet.pos, packet.size) for packet in source.demux(audio=0) if packet.size][20]
-    data = bytearray(path.read_bytes())
-    data[position : position + size] = bytes(size)
-    (clips / "short-pieces-hurt.mp4").write_bytes(data)
-    clip = load_clip(clips / "short-pieces-hurt.mp4")
+    clip = load_clip(write_damaged(clips / "short-pieces-hurt.mp4", path, slice(20, 21), kind="audio"))
     assert "1 damaged piece of sound replaced by silence" in clip.notes
     assert len(clip.audio.waveform) == len(whole)
     np.testing.assert_allclose(clip.audio.waveform[-8_000:], whole[-8_000:], atol=5e-3)
@@ -385,14 +380,9 @@ def test_one_damaged_piece_does_not_move_what_follows(clips):
 
 def test_sound_that_cannot_be_decoded_is_said(clips):
     path = write_clip(clips / "whole.mkv", sound=tone(0.5), sound_codec="flac")
-    with av.open(str(path)) as source:
-        packets = [(packet.pos, packet.size) for packet in source.demux(audio=0) if packet.size]
-    data = bytearray(path.read_bytes())
-    for position, size in packets:
-        data[position + 8 : position + size] = bytes(size - 8)
-    (clips / "hurt.mkv").write_bytes(data)
+    hurt = write_damaged(clips / "hurt.mkv", path, kind="audio", begin=8)
     with pytest.raises(MediaError, match=r"hurt\.mkv: its sound \(flac\) cannot be decoded"):
-        load_clip(clips / "hurt.mkv")
+        load_clip(hurt)
 
 
 @pytest.mark.parametrize(("first", "second"), [(48_000, 24_000), (22_050, 44_100)])

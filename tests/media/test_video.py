@@ -14,7 +14,7 @@ import torch
 from seats.errors import MediaError
 from seats.media import FrameSampling, load_clip
 from seats.media import video as video_module
-from tests.media.make import numbered_picture, numbers, read_number, tone, write_clip
+from tests.media.make import numbered_picture, numbers, read_number, tone, write_clip, write_damaged
 
 _FAST = {"preset": "ultrafast", "crf": "18"}
 _SLOW = {"preset": "fast", "crf": "18"}
@@ -143,13 +143,8 @@ def test_pictures_before_a_keyframe_on_the_screen_need_the_keyframe_before_it(wa
 
 def test_a_lost_picture_is_stood_in_for_by_the_one_before_it(clips):
     whole = write_clip(clips / "whole-png.mov", frames=60, codec="png", pix_fmt="rgb24", size=(64, 48))
-    with av.open(str(whole)) as source:
-        position, size = [(packet.pos, packet.size) for packet in source.demux() if packet.size][20]
-    data = bytearray(whole.read_bytes())
-    data[position : position + size] = bytes(size)
-    (clips / "lost-png.mov").write_bytes(data)
     assert numbers(load_clip(whole).video) == [0, 20, 39, 59]
-    clip = load_clip(clips / "lost-png.mov")
+    clip = load_clip(write_damaged(clips / "lost-png.mov", whole, slice(20, 21)))
     assert numbers(clip.video) == [0, 19, 39, 59]
     assert "1 damaged picture skipped or repaired" in clip.notes
 
@@ -169,13 +164,7 @@ def test_pictures_before_the_first_that_can_be_decoded_are_said(clips):
 @pytest.mark.parametrize(("whole", "kept", "after"), [(1, [0, 0], "0.0"), (75, [0, 18, 36, 53], "1.8")])
 def test_pictures_behind_the_last_that_can_be_decoded_are_left_out(clips, whole, kept, after):
     path = write_clip(clips / "behind.mov", frames=90, codec="png", pix_fmt="rgb24", size=(64, 48))
-    with av.open(str(path)) as source:
-        packets = [(packet.pos, packet.size) for packet in source.demux() if packet.size]
-    data = bytearray(path.read_bytes())
-    for position, size in packets[whole:]:
-        data[position : position + size] = bytes(size)
-    path.write_bytes(data)
-    clip = load_clip(path)
+    clip = load_clip(write_damaged(path, path, slice(whole, None)))
     assert numbers(clip.video) == kept
     assert clip.video.times == pytest.approx([number / 30 for number in kept])
     assert f"the pictures after {after} s cannot be decoded and are left out" in clip.notes
