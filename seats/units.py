@@ -29,6 +29,13 @@ def seconds(value: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
 
 
+def clock(whole_s: int) -> str:
+    """0:40, 12:34 or 1:02:03."""
+    minutes, rest = divmod(whole_s, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
 def duration(time_s: float) -> str:
     """40 s, 5 min, 3 h 20 min, 2 d 4 h."""
     if time_s < 59.5:

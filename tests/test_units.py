@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from seats.units import counted, duration, flops, milliseconds, percent, seconds, size, times
+from seats.units import clock, counted, duration, flops, milliseconds, percent, seconds, size, times
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,9 @@ from seats.units import counted, duration, flops, milliseconds, percent, seconds
         (seconds(754.5), "12:34.5"),
         (seconds(3723.4), "1:02:03.4"),
         (seconds(7199.99), "2:00:00.0"),
+        (clock(40), "0:40"),
+        (clock(754), "12:34"),
+        (clock(3723), "1:02:03"),
         (duration(0.4), "0 s"),
         (duration(59.4), "59 s"),
         (duration(59.6), "1 min"),

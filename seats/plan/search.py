@@ -12,6 +12,7 @@ from seats.plan.clip import ClipFacts
 from seats.plan.model import PlannedModel
 from seats.plan.plan import Ask, Plan, make_plan
 from seats.plan.weights import count_weights
+from seats.units import clock
 
 CUDA_RESERVE = 2**29
 """Bytes left free on a GPU for its context, kernels' workspaces and what the allocator rounds up."""
@@ -215,6 +216,4 @@ def _try(model: PlannedModel, clip: ClipFacts, ask: Ask) -> Plan | None:
 
 def _time(seconds: int) -> str:
     """Seconds as --end takes them."""
-    minutes, rest = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}" if minutes else str(rest)
+    return clock(seconds) if seconds >= 60 else str(seconds)

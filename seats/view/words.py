@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 
+from seats import units
+
 
 def clock(seconds: float) -> str:
     """8.4 s below a minute, then 12:34 or 1:02:03."""
     if seconds < 59.95:
         return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+    return units.clock(round(seconds))
 
 
 def in_file(seconds: float, step: float) -> str:
