@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 from array import array
 from collections import Counter, defaultdict
-from dataclasses import dataclass
 
 from seats.costs.flops import PARTS
 from seats.evaluation.statistics import Accuracy
@@ -194,14 +193,11 @@ def output_tokens(answered: Answered) -> int | None:
     return 1 + round(max(0.0, total - first) / each) if each else 1
 
 
-@dataclass
 class _StageSums:
     """Tokens summed over the rows that have the modality. Rows may differ in their number of layers."""
 
-    full: int = 0
-    pre_llm: int = 0
-
-    def __post_init__(self) -> None:
+    def __init__(self) -> None:
+        self.full = self.pre_llm = 0
         self.layers: list[int] = []
         self.layers_full: list[int] = []
 

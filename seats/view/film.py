@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from seats.files import MARK, replacing
 from seats.media import Audio, Clip, FrameSampling, load_clip
 from seats.view.letters import written
 from seats.view.pictures import spectrogram
-from seats.view.shade import Shade, shade_picture, shades
+from seats.view.shade import shade_picture, shades
 from seats.view.token_map import TokenMap
 from seats.view.words import in_file
 
@@ -118,15 +117,12 @@ def _pictures(seen: TokenMap, fps: Fraction) -> Iterator[tuple[float, np.ndarray
             number += 1
 
 
-@dataclass
 class _Panel:
     """One method's part of the film."""
 
-    seen: TokenMap
-
-    def __post_init__(self) -> None:
-        seen = self.seen
-        self.kinds: tuple[Shade, ...] = shades(seen.moments)
+    def __init__(self, seen: TokenMap) -> None:
+        self.seen = seen
+        self.kinds = shades(seen.moments)
         self.width, self.picture_height = _WIDTH, 0
         if seen.clip.video is not None:
             height, width = seen.clip.video.pixels.shape[2:]
