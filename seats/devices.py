@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def kind_of(device: torch.device | str) -> str:
-    """"cpu", "cuda" or "mps", of a device or its name, whatever its number."""
+    """The kind of a device, or of one of that name, without its number: "cpu", "cuda" or "mps"."""
     return str(device).partition(":")[0]
 
 

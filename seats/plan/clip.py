@@ -23,6 +23,7 @@ from seats.media.timeline import UNSAID_FPS, choose_frames, read_timeline
 
 PACKETS_S = 0.3
 """Packets of a stream are read for so many seconds at most; a file that takes longer is planned from its header."""
+_NO_FRAMES = 0, 1.0, (0, 0), False
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +172,7 @@ def take(clip: ClipFacts, sampling: FrameSampling, start_s: float | None = None,
     except MediaError as error:
         if not samples:
             raise MediaError(f"{clip.path}: {error}") from None
-        frames, fps, size, still, notes = 0, 1.0, (0, 0), False, (str(error),)
+        (frames, fps, size, still), notes = _NO_FRAMES, (str(error),)
     else:
         span = f"between {start:g} s and {until(end)}"
         if clip.pictures is not None and not frames:
@@ -193,15 +194,16 @@ def take(clip: ClipFacts, sampling: FrameSampling, start_s: float | None = None,
 def _frames(
     pictures: Pictures | None, sampling: FrameSampling, start: float, end: float
 ) -> tuple[int, float, tuple[int, int], bool]:
+    """Number, true rate, (height, width), and whether all are the same picture."""
     if pictures is None:
-        return 0, 1.0, (0, 0), False
+        return _NO_FRAMES
     if not (pictures.width and pictures.height):
         raise MediaError(no_picture(pictures.codec))
     choice = choose_frames(
         pictures.times, pictures.last_s, start_s=start, end_s=end, sampling=sampling, rates=pictures.rates
     )
     if choice is None:
-        return 0, 1.0, (0, 0), False
+        return _NO_FRAMES
     count, still = len(choice.indices), bool(choice.indices[0] == choice.indices[-1])
     return count, choice.fps, frame_size(pictures.height, pictures.width, count, sampling), still
 
