@@ -81,8 +81,8 @@ class Deadline:
         )
 
 
-def check_file(path: Path) -> int:
-    """Return the size of a file in bytes, or say why it cannot be a clip. Never blocks, not even on a pipe.
+def check_file(path: Path) -> None:
+    """Say why a file cannot be a clip. Never blocks, not even on a pipe.
 
     Raises:
         MediaError: The file is missing, not a regular file, unreadable or empty.
@@ -110,7 +110,6 @@ def check_file(path: Path) -> int:
         raise MediaError(f"{path}: may not be read; check the file's permissions") from None
     except OSError as error:
         raise MediaError(f"{path}: cannot be read ({error.strerror}); check the disk") from None
-    return info.st_size
 
 
 @contextmanager
