@@ -9,6 +9,7 @@ allocator's own count.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -220,13 +221,12 @@ class _Counter:
             return 2.0
         vision = self.config.vision_config
         side = vision.window_size // vision.spatial_merge_size // vision.patch_size
-        lengths: dict[int, int] = {}
-        for rows in cut(self.s.grid[1] // vision.spatial_merge_size, side):
-            for columns in cut(self.s.grid[2] // vision.spatial_merge_size, side):
-                lengths[rows * columns] = lengths.get(rows * columns, 0) + rows * columns
-        if len(lengths) == 1:
+        rows, columns = (cut(length // vision.spatial_merge_size, side) for length in self.s.grid[1:])
+        windows = Counter(height * width for height in rows for width in columns)  # how many there are of each size
+        if len(windows) == 1:
             return 2.0
-        return 1 + 4 * max(lengths.values()) / sum(lengths.values())
+        tokens = [size * count for size, count in windows.items()]
+        return 1 + 4 * max(tokens) / sum(tokens)
 
     def _vision_signals(self, deep: int) -> int:
         """Saliency of the last block: its queries and keys rotated, then attention a bounded part at a time."""
@@ -275,14 +275,7 @@ class _Counter:
         probed = 2 * self.s.kept.wants.of_audio
         attention = encoded * dim * b * (7 + probed)
         mlp = encoded * b * ((2 + probed) * dim + 2 * inner)
-        signals = 0
-        if self.s.kept.wants.of_audio:
-            held = encoded * dim * b * 3 + self.s.full.audio * self._width()
-            scores = 0
-            if self.s.kept.wants.audio and not self.on_gpu:
-                window = self.family.saliency_audio_frames if self.s.kept.wants.audio == "blocks" else encoded
-                scores = self._scores(encoded, audio.encoder_attention_heads, dim, window)
-            signals = held + scores
+        signals = self._audio_signals(encoded) if self.s.kept.wants.of_audio else 0
         if self.gated:
             convolved = 2 * count * longest * dim * b
             before = count * halved(longest) * dim * b
@@ -296,6 +289,15 @@ class _Counter:
             before = count * halved(longest, 3) * dim * b
         # The chunks are cut from a copy that lies in order.
         return mel + 2 * padded + max(convolved, before + max(attention, mlp), before + signals)
+
+    def _audio_signals(self, encoded: int) -> int:
+        """Saliency of the last layer on so many encoder frames."""
+        audio, wants = self.config.audio_config, self.s.kept.wants
+        held = encoded * audio.d_model * self.b * 3 + self.s.full.audio * self._width()
+        if not wants.audio or self.on_gpu:
+            return held
+        window = self.family.saliency_audio_frames if wants.audio == "blocks" else encoded
+        return held + self._scores(encoded, audio.encoder_attention_heads, audio.d_model, window)
 
     def _prompt(self) -> int:
         """Embeddings of the prompt and what is known of its tokens; `generate` copies the embeddings."""
