@@ -17,17 +17,19 @@ PICTURE_BYTES = 2_400_000
 _LARGEST_SIDE = 448
 _SMALLEST_SIDE = 48
 _WIDEST_SPECTROGRAM = 8000
+_QUALITY = 4
+"""On FFmpeg's scale for JPEG: 2 is the best, 31 the worst."""
 
 
-def jpeg(rgb: np.ndarray, quality: int = 4, size: tuple[int, int] | None = None) -> bytes:
-    """A JPEG of uint8 `[H, W, 3]`. quality: 2 (best) to 31, FFmpeg's scale. size: (height, width) to resize to."""
+def jpeg(rgb: np.ndarray, size: tuple[int, int] | None = None) -> bytes:
+    """A JPEG of uint8 `[H, W, 3]`. size: (height, width) to resize to."""
     height, width = size or rgb.shape[:2]
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), "rgb24")
     frame = frame.reformat(width, height, "yuvj420p", dst_colorspace="ITU601", interpolation="AREA")
     context = av.CodecContext.create("mjpeg", "w")
     context.width, context.height, context.pix_fmt = width, height, "yuvj420p"
     context.time_base = Fraction(1, 1)
-    context.qmin = context.qmax = quality
+    context.qmin = context.qmax = _QUALITY
     frame.pts = 0
     packets = [*context.encode(frame), *context.encode(None)]
     if not packets:
@@ -46,15 +48,15 @@ def thumbnails(pixels: np.ndarray, budget: int = PICTURE_BYTES) -> list[bytes]:
     scale = min(1.0, _LARGEST_SIDE / max(height, width))
     least = min(1.0, _SMALLEST_SIDE / max(height, width))
     some = range(0, len(pixels), max(1, len(pixels) // 8))
-    while True:
+
+    def encoded(index: int, scale: float) -> bytes:
         size = (max(2, round(scale * height / 2) * 2), max(2, round(scale * width / 2) * 2))
+        return jpeg(pixels[index].transpose(1, 2, 0), size)
 
-        def encoded(index: int, size: tuple[int, int] = size) -> bytes:
-            return jpeg(pixels[index].transpose(1, 2, 0), size=size)
-
-        used = sum(len(encoded(index)) for index in some) * len(pixels) / len(some)
+    while True:
+        used = sum(len(encoded(index, scale)) for index in some) * len(pixels) / len(some)
         if used <= 0.95 * budget or scale <= least:
-            made = [encoded(index) for index in range(len(pixels))]
+            made = [encoded(index, scale) for index in range(len(pixels))]
             used = sum(map(len, made))
             if used <= budget or scale <= least:
                 return made

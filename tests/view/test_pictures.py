@@ -20,7 +20,7 @@ def opened(data: bytes) -> np.ndarray:
 def test_jpeg_keeps_colours_and_size() -> None:
     picture = np.zeros((40, 64, 3), np.uint8)
     picture[:, :32], picture[:, 32:] = (200, 30, 60), (250, 250, 20)
-    back = opened(jpeg(picture, 2))
+    back = opened(jpeg(picture))
     assert back.shape == picture.shape
     assert np.abs(back[5, 5].astype(int) - (200, 30, 60)).max() < 8
     assert np.abs(back[30, 60].astype(int) - (250, 250, 20)).max() < 8
