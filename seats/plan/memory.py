@@ -111,11 +111,11 @@ def merging_bytes(macs: int, full: Counts, dim: int, dtype_bytes: int) -> int:
 
 def memory_plan(setting: Setting) -> MemoryPlan:
     """Memory of one answer, beside the weights."""
-    return _Counter(setting).plan()
+    return _Formulas(setting).plan()
 
 
-class _Counter:
-    """The sizes that formulas share."""
+class _Formulas:
+    """Bytes of each step, and the sizes that several formulas share."""
 
     def __init__(self, setting: Setting) -> None:
         self.s = setting
