@@ -14,7 +14,7 @@ from seats.media import container as media
 from seats.media.audio import load_audio
 from seats.media.clip import Audio, Clip, Video
 from seats.media.endings import Promise, allowance, early_end_note, missed_end
-from seats.media.probe import count_duration, no_streams, stream_notes
+from seats.media.probe import count_duration, stream_notes, streams_of
 from seats.media.reading import Arriving, ReadingClip
 from seats.media.sampling import FrameSampling
 from seats.media.video import load_video
@@ -67,9 +67,7 @@ def load_clip(
     deadline = media.Deadline(timeout_s, path)
     media.check_file(path)
     with media.open_media(path, deadline) as container:
-        videos, audios = media.video_streams(container), media.audio_streams(container)
-        if not videos and not audios:
-            raise no_streams(path, container)
+        videos, audios = streams_of(path, container)
         used = [*(videos[:1] if use_video else []), *(audios[:1] if use_audio else [])]
         promise = Promise.of(path, container, used)
     if not used:

@@ -91,9 +91,7 @@ def probe(path: str | os.PathLike[str], *, timeout_s: float | None = None) -> Me
     deadline = media.Deadline(timeout_s, path)
     media.check_file(path)
     with media.open_media(path, deadline) as container:
-        videos, audios = media.video_streams(container), media.audio_streams(container)
-        if not videos and not audios:
-            raise no_streams(path, container)
+        videos, audios = streams_of(path, container)
         duration = None if is_estimated(path, container) else media.duration_of(container)
         video = _video_info(container, videos[0], duration, deadline) if videos else None
         audio = _audio_info(audios[0]) if audios else None
@@ -134,11 +132,18 @@ def count_duration(path: Path, deadline: media.Deadline, *, all_streams: bool = 
     return None if end is None or end <= origin else end - origin + unsaid
 
 
-def no_streams(path: Path, container: Any) -> MediaError:
-    """Return the error for a file with neither moving pictures nor sound."""
+def streams_of(path: Path, container: Any) -> tuple[list[Any], list[Any]]:
+    """Return a file's streams of moving pictures and of sound, those to use first.
+
+    Raises:
+        MediaError: There are neither.
+    """
+    videos, audios = media.video_streams(container), media.audio_streams(container)
+    if videos or audios:
+        return videos, audios
     if container.streams.video:
-        return MediaError(f"{path}: holds only cover art, no video and no sound; give a clip that can be played")
-    return MediaError(f"{path}: has neither video nor sound ({container.format.name}); give a clip that can be played")
+        raise MediaError(f"{path}: holds only cover art, no video and no sound; give a clip that can be played")
+    raise MediaError(f"{path}: has neither video nor sound ({container.format.name}); give a clip that can be played")
 
 
 def stream_notes(videos: int, audios: int, use_video: bool, use_audio: bool) -> list[str]:
