@@ -128,13 +128,16 @@ def read_clip(
 ) -> ClipFacts:
     """Look at a file.
 
-    Its header, its first picture if only that tells the rotation, and for at most `PACKETS_S` seconds a stream the
-    timestamps of its packets. use_video, use_audio: whether the pictures and the sound are to be used. timeout_s: as
-    for `probe`. Raises MediaError, also where nothing is left to use.
+    Its header, its first picture if only that tells the rotation, and for at most `PACKETS_S` seconds a stream (longer
+    where the header cannot be true) the timestamps of its packets. use_video, use_audio: whether the pictures and the
+    sound are to be used. timeout_s: as for `probe`. Raises MediaError, also where nothing is left to use.
     """
     info = probe(path, timeout_s=timeout_s)
-    pictures = _pictures(info) if use_video and info.video is not None else None
-    sound = _sound(info) if use_audio and info.audio is not None else None
+    # A length of more seconds than the file has bytes is damage: what is there is worth the time to look.
+    damaged = (info.duration_s or 0.0) > info.path.stat().st_size
+    packets_s = timeout_s if damaged else PACKETS_S
+    pictures = _pictures(info, packets_s) if use_video and info.video is not None else None
+    sound = _sound(info, packets_s) if use_audio and info.audio is not None else None
     if pictures is None and sound is None:
         lacking, other, are = ("pictures", "sound", "is") if use_video else ("sound", "pictures", "are")
         raise MediaError(f"{info.path}: has no {lacking}, and its {other} {are} not to be used; allow the {other}")
@@ -216,13 +219,13 @@ def _samples(sound: Sound | None, start: float, end: float) -> int:
     return math.ceil(at_source * SAMPLE_RATE / sound.sample_rate)
 
 
-def _pictures(info: MediaInfo) -> Pictures:
+def _pictures(info: MediaInfo, packets_s: float | None) -> Pictures:
     video = info.video
     assert video is not None
     height, width = shown_size(video.height, video.width, video.turned, video.pixel_aspect)
     notes = video.notes
     try:
-        line = read_timeline(info.path, 0.0, math.inf, media.Deadline(PACKETS_S, info.path))
+        line = read_timeline(info.path, 0.0, math.inf, media.Deadline(packets_s, info.path))
         if len(line.times):
             notes = (*notes, *line.notes)
             return Pictures(width, height, video.codec, line.times, line.last_s, line.rates, exact=True, notes=notes)
@@ -234,12 +237,12 @@ def _pictures(info: MediaInfo) -> Pictures:
     return Pictures(width, height, video.codec, np.arange(count) / fps, 1 / fps, rates, exact=False, notes=notes)
 
 
-def _sound(info: MediaInfo) -> Sound:
+def _sound(info: MediaInfo, packets_s: float | None) -> Sound:
     audio = info.audio
     assert audio is not None
     rate = audio.sample_rate or SAMPLE_RATE
     try:
-        begin, end = _ends_of_packets(info.path, rate, media.Deadline(PACKETS_S, info.path))
+        begin, end = _ends_of_packets(info.path, rate, media.Deadline(packets_s, info.path))
         if begin is not None and end is not None:
             return Sound(rate, audio.codec, end, exact=True, begin_s=begin)
     except MediaError:

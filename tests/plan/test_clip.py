@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import time
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from seats.errors import MediaError, SettingsError
-from seats.media import FrameSampling, load_clip
+from seats.media import FrameSampling, load_clip, probe
 from seats.plan import clip as clip_module
 from seats.plan.clip import ClipFacts, Pictures, Sound, read_clip, take
 from seats.plan.model import planned_model
@@ -63,6 +64,19 @@ def test_a_header_alone_is_nearly_as_good(tmp_path, monkeypatch):
     assert any("header" in note for note in facts.notes)
     assert part.frames == exact.frames
     assert abs(part.samples - exact.samples) < 2000
+
+
+def test_a_header_that_cannot_be_true_is_not_believed(tmp_path, monkeypatch):
+    """Tokens of 30 years would not fit into memory."""
+    path = write_clip(tmp_path / "clip.mkv", frames=20, rate=10, sound=tone(2))
+    said = path.read_bytes()
+    at = said.index(b"\x44\x89\x88") + 3  # the header's duration, a float of 8 bytes, in milliseconds
+    path.write_bytes(said[:at] + struct.pack(">d", 1e12) + said[at + 8 :])
+    assert probe(path).duration_s == 1e9
+    monkeypatch.setattr(clip_module, "PACKETS_S", 1e-9)
+    facts = read_clip(path)
+    assert facts.exact
+    assert facts.reached_s < 3
 
 
 def test_nothing_left_is_an_error(tmp_path):
