@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from transformers import Qwen2_5OmniThinkerForConditionalGeneration
 
@@ -25,10 +26,10 @@ from seats.nano.examples import packed_batch
 from seats.nano.guess import Guesser
 from seats.nano.packing import PackedForward, encode_audio, encode_video
 from seats.nano.questions import Question
-from seats.nano.render_audio import log_mel
 from seats.nano.sequence import ClipShape
 from seats.nano.vocabulary import build_tokenizer
 from seats.nano.world import FRAME_SIZE
+from seats.tokens.mel import MelSpec, log_mel
 
 Control = Literal["none", "no_picture", "no_sound", "blind", "guess"]
 CONTROLS: tuple[Control, ...] = ("none", "no_picture", "no_sound", "blind", "guess")
@@ -72,11 +73,11 @@ def evaluate_file(forward: PackedForward, asked: AskedFile, control: Control, re
         if control in ("no_picture", "blind"):
             frames = torch.zeros_like(frames)
     if clip.audio is not None:
-        wave = torch.from_numpy(clip.audio.waveform)
+        wave = clip.audio.waveform
         if control in ("no_sound", "blind"):
-            wave = torch.zeros_like(wave)
-        mel = log_mel(wave)[None]
-    seconds = frames.shape[1] // 2 if frames is not None else math.ceil(len(wave) / 16_000)
+            wave = np.zeros_like(wave)
+        mel = log_mel(wave, MelSpec())[None]
+    seconds = frames.shape[1] // 2 if frames is not None else math.ceil(len(wave) / MelSpec.sample_rate)
     shape = ClipShape(seconds, mel.shape[2] if mel is not None else 0, frames is not None)
     batch = packed_batch(shape, frames, mel, [asked.questions])
     video = encode_video(forward.thinker, frames) if frames is not None else None

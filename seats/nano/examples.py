@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from seats.nano.facts import FACT_NAMES, IGNORE, ClipFacts, label
 from seats.nano.questions import Mention, Question, draw_questions
-from seats.nano.render_audio import HOP, log_mel, render_waveform
+from seats.nano.render_audio import render_waveform
 from seats.nano.render_video import degrade, render_frames, token_owners
 from seats.nano.sequence import ANSWER_START, AUDIO_TOKENS_PER_SECOND, ClipShape
 from seats.nano.vocabulary import LETTERS, TOKEN_IDS, encode_words
 from seats.nano.world import ClipDescription, Split, seed_of
+from seats.tokens.mel import MelSpec, log_mel
 
 END_WEIGHT = 0.2
 """Weight of the end token of an answer: it is nearly always the same."""
@@ -84,8 +85,8 @@ def make_batch(
             frames.append(degrade(images, noise))
             video_facts.append(_video_labels(facts, token_owners(owners, len(clip.objects))))
         if clip.has_audio:
-            wave = render_waveform(clip, extra_frames * HOP)
-            mels.append(log_mel(torch.from_numpy(wave)))
+            wave = render_waveform(clip, extra_frames * MelSpec.hop)
+            mels.append(log_mel(wave, MelSpec()))
             audio_facts.append(_audio_labels(facts, seconds, shape.audio_tokens))
         asked.append(draw_questions(clip, rng, questions, weights, choice_rate) if questions else [])
         named = [mention for question in asked[-1] for _, mention in (*question.mentions, *question.answer_mentions)]

@@ -10,9 +10,9 @@ from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2_5OmniT
 
 from seats.models.checkpoint import SINGLE_TURN
 from seats.nano.config import build_thinker
-from seats.nano.render_audio import HOP, MEL_BINS, SAMPLE_RATE, WINDOW
 from seats.nano.vocabulary import PAD, TOKEN_IDS, UNKNOWN, build_tokenizer
 from seats.nano.world import FRAME_SIZE
+from seats.tokens.mel import MelSpec
 from seats.tokens.patches import CLIP_MEAN, CLIP_STD, PatchSpec
 
 SPECIAL_ATTRIBUTES = {
@@ -111,16 +111,17 @@ def _write_tokenizer(folder: Path) -> None:
 
 
 def _feature_extractor() -> dict[str, object]:
+    mel = MelSpec()
     return {
         "feature_extractor_type": "WhisperFeatureExtractor",
         "processor_class": "Qwen2_5OmniProcessor",
-        "feature_size": MEL_BINS,
-        "sampling_rate": SAMPLE_RATE,
-        "hop_length": HOP,
-        "n_fft": WINDOW,
+        "feature_size": mel.bins,
+        "sampling_rate": mel.sample_rate,
+        "hop_length": mel.hop,
+        "n_fft": mel.n_fft,
         "chunk_length": 300,
-        "n_samples": 300 * SAMPLE_RATE,
-        "nb_max_frames": 300 * SAMPLE_RATE // HOP,
+        "n_samples": 300 * mel.sample_rate,
+        "nb_max_frames": 300 * mel.sample_rate // mel.hop,
         "padding_side": "right",
         "padding_value": 0.0,
         "dither": 0.0,

@@ -1,18 +1,13 @@
-"""The sound of a clip, and its log-mel spectrogram."""
+"""The sound of a clip."""
 
 import math
-from functools import lru_cache
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from seats.nano.world import ClipDescription, SoundEvent
 
 SAMPLE_RATE = 16_000
-HOP = 160
-WINDOW = 400
-MEL_BINS = 128
 
 
 def render_waveform(clip: ClipDescription, extra_samples: int = 0) -> NDArray[np.float32]:
@@ -29,40 +24,6 @@ def render_waveform(clip: ClipDescription, extra_samples: int = 0) -> NDArray[np
     if extra_samples < 0:
         return wave[:extra_samples]
     return np.concatenate([wave, np.zeros(extra_samples, np.float32)])
-
-
-def log_mel(wave: torch.Tensor) -> torch.Tensor:
-    """Log-mel features as `WhisperFeatureExtractor(feature_size=128)` makes them.
-
-    Args:
-        wave: `[N]`, 16 kHz, float32.
-
-    Returns:
-        `[128, N // 160]`, float32, 100 frames for each second.
-    """
-    filters, window = _mel_tools()
-    frames = len(wave) // HOP
-    # The extractor pads with silence to its longest input, so the end of the clip meets zeros, not a mirror image.
-    padded = torch.nn.functional.pad(wave, (0, WINDOW))
-    spectrum = torch.stft(padded, WINDOW, HOP, window=window, return_complex=True)[:, :frames]
-    log = (filters @ spectrum.abs().square()).clamp(min=1e-10).log10()
-    return (torch.maximum(log, log.max() - 8.0) + 4.0) / 4.0
-
-
-@lru_cache(maxsize=1)
-def _mel_tools() -> tuple[torch.Tensor, torch.Tensor]:
-    from transformers.audio_utils import mel_filter_bank
-
-    filters = mel_filter_bank(
-        num_frequency_bins=WINDOW // 2 + 1,
-        num_mel_filters=MEL_BINS,
-        min_frequency=0.0,
-        max_frequency=8000.0,
-        sampling_rate=SAMPLE_RATE,
-        norm="slaney",
-        mel_scale="slaney",
-    )
-    return torch.tensor(filters, dtype=torch.float32).T.contiguous(), torch.hann_window(WINDOW)
 
 
 def _add_nuisances(wave: NDArray[np.float32], clip: ClipDescription, rng: np.random.Generator) -> None:
