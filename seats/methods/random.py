@@ -36,10 +36,9 @@ class Random(Method):
 
     def before_llm(self, state: BeforeLLM) -> Selection:
         generator = torch.Generator().manual_seed(int(self.seed))
-        keep = torch.ones(len(state.layout), dtype=torch.bool)
-        modality = state.layout.modality.cpu()
+        keep = torch.ones(len(state.layout), dtype=torch.bool, device=state.embeds.device)
         for kind, ratio in ((Modality.VIDEO, self.video), (Modality.AUDIO, self.audio)):
-            where = (modality == int(kind)).nonzero()[:, 0]
+            where = state.layout.positions(kind)
             drawn = torch.randperm(len(where), generator=generator)
-            keep[where[drawn[random_count(len(where), ratio) :]]] = False
-        return Selection(keep.to(state.embeds.device))
+            keep[where[drawn[random_count(len(where), ratio) :].to(where.device)]] = False
+        return Selection(keep)
