@@ -29,6 +29,7 @@ from seats.selection.masks import random_mask, top_mask
 from seats.tokens.layout import Modality
 
 NEIGHBOURS = 4
+"""Tokens whose distances make a token's density, as published: itself and the three nearest."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ class FastVID(Method):
 def _dense(features: torch.Tensor, count: int) -> torch.Tensor:
     """Positions, in order, of the `count` density peaks of `features` [n, D]."""
     distance = torch.cdist(features, features) / features.shape[1] ** 0.5
-    nearest = distance.topk(min(NEIGHBOURS, len(features)), largest=False).values  # each token itself among them
+    nearest = distance.topk(min(NEIGHBOURS, len(features)), largest=False).values
     density = (-nearest.square().mean(-1)).exp()
     scores = peak_scores(distance, density, distance.max().expand_as(density))
     return top_mask(scores, count).nonzero()[:, 0]

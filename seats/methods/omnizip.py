@@ -30,7 +30,9 @@ from seats.selection.masks import strided_mask, top_mask
 from seats.tokens.layout import Modality
 
 TAKEN = 3
+"""Sounds that an anchor takes in at most, as published."""
 NEIGHBOURS = 5
+"""Tokens whose distances make a token's density, as published."""
 _CHUNK = 1024  # audio tokens compared with all of the video at once
 
 

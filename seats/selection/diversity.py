@@ -86,7 +86,7 @@ def _window_distances(features: Tensor, saliency: Tensor | None, num_windows: in
         unit = _padded(unit, length).view(num_windows, size, -1)
         distance = torch.bmm(unit, unit.transpose(1, 2)).neg_().add_(1.0)
     if saliency is not None:
-        distance *= _padded(saliency.float(), num_windows * size).view(num_windows, 1, size)
+        distance *= _padded(saliency.float(), length).view(num_windows, 1, size)
     return distance
 
 
