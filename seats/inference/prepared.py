@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -111,21 +112,21 @@ def _prepare(
     what the probes caught."""
     if seen.get("input_ids") is None:
         raise SettingsError("token selection needs the prompt's input_ids: pass them to generate()")
-    ids, rule = seen["input_ids"][0], thinker.rule
+    ids, rule = seen["input_ids"][0].cpu(), thinker.rule  # one copy; all that follows is known to the host then
     grid = None
     if bool((ids == rule.video).any()):
         grids = seen.get("grid_thw")
         if grids is None:
             raise SettingsError("a prompt came without its pictures: pass what the processor made")
         merge = thinker.vision.config.spatial_merge_size
-        if int(grids[0].prod()) != merge**2 * int((ids == rule.video).sum()):
-            raise SettingsError("token selection works on one video a prompt: leave out the other ones")
         grid = tuple(grids[0].tolist())
+        if math.prod(grid) != merge**2 * int((ids == rule.video).sum()):
+            raise SettingsError("token selection works on one video a prompt: leave out the other ones")
     sounds = seen.get("input_features")
     if sounds is not None and len(sounds) > 1:
         raise SettingsError("token selection works on one sound a prompt: leave out the other ones")
     seconds = seen.get("video_second_per_grid")
-    layout = _layout_of(thinker, ids, grid, 1.0 if seconds is None else float(seconds[0]))
+    layout = _layout_of(thinker, ids, grid, 1.0 if seconds is None else float(seconds[0])).to(thinker.device)
     signals = {}
     if grid is not None and vision:
         signals[Modality.VIDEO] = thinker.vision_signals(vision, grid, wants)
@@ -137,7 +138,7 @@ def _prepare(
 def _layout_of(
     thinker: Thinker, ids: torch.Tensor, grid: tuple[int, ...] | None, seconds_per_grid: float
 ) -> TokenLayout:
-    """The layout of stock ids `[S]`.
+    """The layout of stock ids `[S]`, both on the host.
 
     Windows are those of `interleave`; where the ids are laid out otherwise (sound beside the video instead of in it),
     runs of video and audio are the windows.
@@ -147,7 +148,7 @@ def _layout_of(
     modality = (is_video * int(Modality.VIDEO) + is_audio * int(Modality.AUDIO)).to(torch.int8)
     video_row, audio_row = is_video.cumsum(0) - 1, is_audio.cumsum(0) - 1
     row = torch.where(is_video, video_row, torch.where(is_audio, audio_row, -1))
-    place = torch.full((len(ids), 3), -1, device=ids.device)
+    place = torch.full((len(ids), 3), -1)
     time_s = torch.where(is_audio, audio_row.float() / rule.time.positions_per_second, -1.0)
     if grid is not None:
         merge = thinker.vision.config.spatial_merge_size
@@ -159,6 +160,6 @@ def _layout_of(
     if bool(in_clip.any()):
         merged = None if grid is None else (grid[0], height, width)
         block = interleave(merged, seconds_per_grid, int(is_audio.sum()), rule.time)
-        if torch.equal(torch.from_numpy(block.is_audio), is_audio[in_clip].cpu()):
-            window[in_clip] = torch.from_numpy(block.window.astype("int64")).to(ids.device)
-    return TokenLayout(modality, window, row, place, time_s, torch.arange(len(ids), device=ids.device))
+        if torch.equal(torch.from_numpy(block.is_audio), is_audio[in_clip]):
+            window[in_clip] = torch.from_numpy(block.window.astype("int64"))
+    return TokenLayout(modality, window, row, place, time_s, torch.arange(len(ids)))

@@ -49,6 +49,21 @@ def test_full_tokens_never_wait(thinkers, family, monkeypatch):
     assert seen == []
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_host_knows_what_a_stock_prompt_is_made_of(thinkers, family):
+    known = []
+
+    class Looking(Full):
+        def before_llm(self, state):
+            known.append(state.layout.known)
+
+    with attach(thinkers[family], Looking()) as on:
+        thinkers[family].generate(**tiny_inputs(family), max_new_tokens=1, do_sample=False)
+    assert known[0].counts == on.trace.full
+    assert known[0].tokens_per_grid == on.trace.layout.tokens_per_grid() > 0
+    assert known[0].question == on.trace.layout.question() > 0
+
+
 def test_counts_that_a_method_tells_wrong_are_noticed_on_the_host(thinkers):
     class Miscounting(Seats):
         def before_llm(self, state):
