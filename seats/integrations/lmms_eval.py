@@ -186,12 +186,12 @@ class Seats(lmms):
         if not paths:
             return
         with ThreadPoolExecutor(1, "seats-decode") as reader:
-            coming: Future | None = reader.submit(self._load, paths[0])
+            coming = reader.submit(self._load, paths[0])
             for path, following in zip(paths, [*paths[1:], None], strict=True):
-                ready = coming
-                coming = None if following is None else reader.submit(self._load, following)
-                assert ready is not None
-                yield path, ready
+                loading = coming
+                if following is not None:
+                    coming = reader.submit(self._load, following)
+                yield path, loading
 
     def _load(self, path: Path) -> tuple[Clip, float]:
         """A clip and the milliseconds it took to decode."""
