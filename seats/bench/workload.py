@@ -142,6 +142,7 @@ def _grid_of(tokens: int) -> tuple[int, int, int]:
         for width in range(height, int(_WIDEST * height) + 1):
             area = height * width
             frames = max(1, round(tokens / area))
+            # The number of tokens comes first, and of grids that give as many, the one of the usual size.
             cost = 300 * abs(frames * area - tokens) / tokens + abs(math.log(area / wanted))
             if cost < least:
                 best, least = (frames, height, width), cost
