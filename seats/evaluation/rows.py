@@ -74,6 +74,8 @@ class Row:
             raise ValueError(f"no row of schema {SCHEMA}")
         if said.keys() - _NAMES or _NEEDED - said.keys():
             raise ValueError("a row with other fields")
+        if not all(isinstance(said[name], str) for name in _NEEDED):
+            raise ValueError("a row with other values")
         return cls(**said)
 
 
@@ -146,14 +148,14 @@ class RowFile:
         for number, line in enumerate(lines, start=1):
             try:
                 row = Row.from_line(line)
-            except (ValueError, TypeError) as error:
+            except ValueError as error:
                 raise self._foreign(number) from error
             self.rows[row.key] = row
         if not rest:
             return
         try:
             row = Row.from_line(rest)
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             # Only what began as a row may be cut off: the file could be something else altogether.
             if not (rest.startswith(_BEGINNING) or _BEGINNING.startswith(rest)):
                 raise self._foreign(len(lines) + 1) from error

@@ -107,6 +107,7 @@ def test_a_last_row_that_lacks_only_its_end_stays(tmp_path):
         (ROW.to_line() + b"{}\n" + ROW.to_line(), 2),
         (ROW.to_line() + b"{}", 2),
         (ROW.to_line().replace(b'"id"', b'"idea"'), 1),
+        (ROW.to_line().replace(b'"question": "q1"', b'"question": ["q1"]'), 1),
     ],
 )
 def test_a_file_of_anything_else_is_left_as_it_is(tmp_path, content, line):
