@@ -16,7 +16,6 @@ from seats.files import exists
 from seats.units import counted
 from seats_cli.options import ClipOptions, ModelOptions, option
 from seats_cli.output import Output
-from seats_cli.places import check_place
 from seats_cli.planning import FitOptions
 from seats_cli.usage import WrongUsage
 
@@ -74,17 +73,6 @@ def question_file(benchmark: str) -> Path:
     if not path.is_file():  # clips are named relative to it, and a terminal or device may never end
         raise WrongUsage(f"{benchmark} is a pipe or a device: write the questions to a file, and give that")
     return path
-
-
-def check_places(places: Sequence[tuple[str, Path]], benchmark: str) -> None:
-    """Raises WrongUsage or SettingsError for a file that could not be written, or would take the place of the set or
-    of another one. places: flags and their files."""
-    taken = {os.path.realpath(benchmark): "the question set"}
-    for flag, path in places:
-        check_place(path, in_place=flag == "--out")
-        if other := taken.get(os.path.realpath(path)):
-            raise WrongUsage(f"{flag} {path} would overwrite {other}: give another name")
-        taken[os.path.realpath(path)] = f"what {flag} writes"
 
 
 def check_clips_stay(places: Sequence[tuple[str, Path]], items: Iterable[QAItem]) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from seats.errors import SettingsError
 from seats.files import exists, is_own
+from seats_cli.usage import WrongUsage
 
 
 def check_place(path: Path, *, in_place: bool = False) -> None:
@@ -29,6 +31,20 @@ def check_place(path: Path, *, in_place: bool = False) -> None:
         tempfile.TemporaryFile(dir=real.parent).close()  # os.access would not tell of all that can forbid it
     except OSError as error:
         raise SettingsError(f"{path}: its folder cannot be written to ({error.strerror}); choose another") from None
+
+
+def check_places(places: Sequence[tuple[str, Path]], given: str | Path, what: str, appended: str | None = None) -> None:
+    """`check_place` of several files to write, each by its flag; raises WrongUsage too where one would take the place
+    of another, or of the file that is given to read.
+
+    what: that file, in words. appended: flag of the file that is written into where it is there.
+    """
+    taken = {os.path.realpath(given): what}
+    for flag, path in places:
+        check_place(path, in_place=flag == appended)
+        if other := taken.get(os.path.realpath(path)):
+            raise WrongUsage(f"{flag} {path} would overwrite {other}: give another name")
+        taken[os.path.realpath(path)] = f"what {flag} writes"
 
 
 def check_own(path: Path) -> None:

@@ -18,7 +18,6 @@ from seats_cli.evaluating import (
     BUILT_IN,
     built_in_questions,
     check_clips_stay,
-    check_places,
     collect,
     evaluation_of,
     question_file,
@@ -37,7 +36,7 @@ from seats_cli.options import (
     system_in,
 )
 from seats_cli.output import Output
-from seats_cli.places import check_own
+from seats_cli.places import check_own, check_places
 from seats_cli.planning import FitOptions, fitted_parts
 from seats_cli.startup import checkpoint_for, decode, fit_threads, import_code
 from seats_cli.usage import SOME_FAILED, WrongUsage
@@ -167,7 +166,7 @@ def _check_places(wanted: AnalyzeOptions, benchmark: str) -> None:
     """What can be said of options before hours of work."""
     if not wanted.tolerance < 50:
         raise WrongUsage(f"--tolerance {wanted.tolerance:g}% makes no sense: choose less than 50%")
-    check_places(_places(wanted), benchmark)
+    check_places(_places(wanted), benchmark, "the question set", appended="--out")
     if wanted.plot is not None:
         from seats.evaluation.plot import check_plot
 

@@ -19,7 +19,6 @@ from seats_cli.evaluating import (
     BUILT_IN,
     built_in_questions,
     check_clips_stay,
-    check_places,
     collect,
     evaluation_of,
     question_file,
@@ -39,7 +38,7 @@ from seats_cli.options import (
     share,
 )
 from seats_cli.output import Output
-from seats_cli.places import check_own
+from seats_cli.places import check_own, check_places
 from seats_cli.planning import FitOptions, fitted_parts
 from seats_cli.startup import checkpoint_for, decode, fit_threads, import_code
 from seats_cli.usage import SOME_FAILED, WrongUsage
@@ -183,7 +182,7 @@ def eval(  # noqa: A001  (the command's name)
 
 def _check_places(compared: EvalOptions, benchmark: str) -> None:
     """Files that could not be written, or are not to be, before hours of work."""
-    check_places(_places(compared), benchmark)
+    check_places(_places(compared), benchmark, "the question set", appended="--out")
     if compared.markdown is not None and compared.markdown.suffix.lower() not in (".md", ".markdown"):
         raise WrongUsage(f"--markdown {compared.markdown}: the name must end in .md or .markdown")
     if compared.plot is not None:

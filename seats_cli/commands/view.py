@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -27,7 +26,7 @@ from seats_cli.options import (
 )
 from seats_cli.output import Output
 from seats_cli.page_file import check_page, shown, write_page
-from seats_cli.places import check_own, check_place
+from seats_cli.places import check_own, check_places
 from seats_cli.planning import FitOptions, fitting
 from seats_cli.startup import start
 from seats_cli.usage import WrongUsage
@@ -156,21 +155,14 @@ def view(
 
 def _check_files(files: FileOptions, clip: Path) -> None:
     """What can be said of the files to write before anything heavy is imported. Raises WrongUsage or SettingsError."""
-    wanted: list[tuple[str, Path | None, tuple[str, ...]]] = [
-        ("--out", files.page(), ()),
-        ("--png", files.png, (".png", ".pdf", ".svg")),
-        ("--mp4", files.mp4, (".mp4",)),
-    ]
-    taken: dict[str, str] = {os.path.realpath(clip): "the clip"}
-    for name, path, suffixes in wanted:
-        if path is None:
-            continue
-        if suffixes and not path.is_dir() and path.suffix.lower() not in suffixes:
-            raise WrongUsage(f"{name} {path}: the name must end in {' or '.join(suffixes)}")
-        check_place(path)
-        if other := taken.get(os.path.realpath(path)):
-            raise WrongUsage(f"{name} {path} would overwrite {other}: give another name")
-        taken[os.path.realpath(path)] = f"what {name} writes"
+    suffixes = {"--png": (".png", ".pdf", ".svg"), "--mp4": (".mp4",)}
+    named = (("--out", files.page()), ("--png", files.png), ("--mp4", files.mp4))
+    places = [(name, path) for name, path in named if path is not None]
+    for name, path in places:
+        if name in suffixes and not path.is_dir() and path.suffix.lower() not in suffixes[name]:
+            raise WrongUsage(f"{name} {path}: the name must end in {' or '.join(suffixes[name])}")
+    check_places(places, clip, "the clip")
+    for name, path in places:
         if name != "--out":
             check_own(path)
     if (page := files.page()) is not None:
