@@ -71,7 +71,6 @@ class Tour:
         assert str(ROOT / "seats") not in where, f"the checkout was imported: {where}"
         assert re.fullmatch(r"seats \d+\.\d+\.\d+\n", self.seats("--version"))
         assert "The built-in model can run here" in self.seats("doctor", "--offline")
-        assert json.loads(self.seats("doctor", "--offline", "--json"))
         assert "seats-nano" in self.seats("models")
 
     def tour_ask_and_plan(self) -> None:
@@ -80,7 +79,6 @@ class Tour:
         assert answer["answer"] == "ring", answer["answer"]
         assert plan["tokens"]["video"]["full"] == answer["tokens"]["video"]["full"]
         assert plan["tokens"]["audio"]["full"] == answer["tokens"]["audio"]["full"]
-        assert self.seats("ask", "samples/simple.mp4", QUESTION, "--model", "seats-nano") == "ring\n"
 
     def tour_chat(self) -> None:
         typed = f"{QUESTION}\n/keep 25%\n{QUESTION}\n"
@@ -110,8 +108,9 @@ class Tour:
         page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
         found = re.search(r"```python\n(.*?)```", page, re.DOTALL)
         assert found is not None
-        assert self._output([*self.python, "-c", found[1]]).startswith("circle ")
-        assert self._output([*self.python, "-c", STREAM]) == "ring True\n"
+        said = self._output([*self.python, "-c", found[1] + STREAM])
+        assert said.startswith("circle ")
+        assert said.endswith("\nring True\n")
 
 
 def main() -> None:
