@@ -73,8 +73,9 @@ def test_workers_give_the_rows_that_one_process_gives(folder):
 )
 def test_what_goes_wrong_in_a_worker_is_raised_here(folder, begin, error, says):
     evaluation = ready(folder)
+    one = plan(ITEMS[:1], evaluation, {}).work  # for which one process of the two is started
     with pytest.raises(error, match=says):
-        list(answer_all(plan(ITEMS, evaluation, {}).work, evaluation, begin, 2))
+        list(answer_all(one, evaluation, begin, 2))
 
 
 def test_nothing_to_do_starts_nothing(folder):
