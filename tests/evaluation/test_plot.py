@@ -1,3 +1,4 @@
+import runpy
 import sys
 from dataclasses import replace
 
@@ -47,11 +48,11 @@ def test_without_matplotlib_it_says_how_to_get_it(tmp_path, monkeypatch):
         check_plot(tmp_path / "plot.png")
 
 
-def test_matplotlib_is_only_imported_to_draw():
-    import subprocess
-
-    code = "import sys, seats.evaluation.plot; sys.exit('matplotlib' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+@pytest.mark.parametrize("name", ["plot", "layer_plot"])
+def test_matplotlib_is_only_imported_to_draw(name, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.delitem(sys.modules, f"seats.evaluation.{name}")
+    runpy.run_module(f"seats.evaluation.{name}")
 
 
 def test_every_method_is_in_the_picture(tmp_path):

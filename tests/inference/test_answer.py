@@ -83,27 +83,30 @@ def test_the_peak_of_memory_is_the_question_s_own(models, files, monkeypatch):
     assert set(moments[3:]) == {"run"}
 
 
+def by_every_method(model, files):
+    model.thinker._grids.clear()  # tables of a grid are made once
+    for cls in BUILT_IN:
+        # These two leave the sound whole, which costs them more of the pictures than this clip has.
+        file = files["no sound" if cls.name in ("dycoke", "fastvid") else "both"]
+        decoding = Decoding(3, temperature=0.7)
+        made = asked(model, file, method=cls.name, keep_video=0.5, keep_audio=0.7, decoding=decoding)
+        told = [(drop.kept.tolist(), drop.relevance) for drop in made.trace.drops]
+        yield cls.name, made.text, made.trace.layers, told, made.trace.saliency
+
+
+@pytest.fixture(scope="module")
+def usual(models, files):
+    return {family: list(by_every_method(model, files)) for family, model in models.items()}
+
+
 @both_families
 @pytest.mark.parametrize("kind", DEFAULTS)
-def test_what_torch_makes_tensors_of_by_default_changes_no_answer(models, files, family, kind):
-    model = models[family]
-
-    def answers():
-        model.thinker._grids.clear()  # tables of a grid are made once
-        for cls in BUILT_IN:
-            # These two leave the sound whole, which costs them more of the pictures than this clip has.
-            file = files["no sound" if cls.name in ("dycoke", "fastvid") else "both"]
-            decoding = Decoding(3, temperature=0.7)
-            made = asked(model, file, method=cls.name, keep_video=0.5, keep_audio=0.7, decoding=decoding)
-            told = [(drop.kept.tolist(), drop.relevance) for drop in made.trace.drops]
-            yield cls.name, made.text, made.trace.layers, told, made.trace.saliency
-
-    usual = list(answers())
+def test_what_torch_makes_tensors_of_by_default_changes_no_answer(models, files, usual, family, kind):
     with defaults(kind):
-        others = list(answers())
-    assert str(others) == str(usual)
-    relevances = zip(*([r for *_, told, _ in these for _, r in told] for these in (usual, others)), strict=True)
-    assert all(one is other is None or torch.equal(one, other) for one, other in relevances)
+        others = list(by_every_method(models[family], files))
+    assert str(others) == str(usual[family])
+    pairs = zip(*([r for *_, told, _ in these for _, r in told] for these in (usual[family], others)), strict=True)
+    assert all(one is other is None or torch.equal(one, other) for one, other in pairs)
 
 
 @both_families
