@@ -171,15 +171,16 @@ def _answer(
 
 def _failed(error: Exception, debug: bool) -> dict[str, Any]:
     """Fields of the row of what failed. Raises the error if the device can do nothing any more."""
+    if lacks_memory(error):
+        return {
+            "status": "failed",
+            "reason": " ".join(str(error).split()) or "memory ran out",
+        }  # MemoryError says nothing
     if isinstance(error, getattr(torch, "AcceleratorError", ())):
         raise error
-    if lacks_memory(error):
-        reason = " ".join(str(error).split()) or "memory ran out"  # as MemoryError says nothing
-    else:
-        reason = error_line(error)
-        if debug and not isinstance(error, SeatsError):
-            traceback.print_exception(error)
-    return {"status": "failed", "reason": reason}
+    if debug and not isinstance(error, SeatsError):
+        traceback.print_exception(error)
+    return {"status": "failed", "reason": error_line(error)}
 
 
 def _row(evaluation: Evaluation, work: ClipWork, asked: Asked, setting: Setting, **said: Any) -> Row:

@@ -9,6 +9,13 @@ import torch
 
 from seats.errors import OutOfMemoryError
 
+_WORDS = (
+    "can't allocate memory",
+    "not enough memory: you tried to allocate",
+    "CUDA error: out of memory",  # of the driver, for kernels and their stacks
+    "STATUS_ALLOC_FAILED",  # of cuBLAS and cuDNN
+)
+
 
 @contextmanager
 def shortage_told(what: str, device: torch.device) -> Iterator[None]:
@@ -25,11 +32,7 @@ def shortage_told(what: str, device: torch.device) -> Iterator[None]:
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Whether a device or the machine has no memory left; on a CPU, torch says so in words only, which differ by
-    system."""
+    """Whether a device or the machine has no memory left; but for torch's own allocations on a GPU it says so in words
+    only, which on a CPU differ by system."""
     said = str(error)
-    return (
-        isinstance(error, (torch.OutOfMemoryError, MemoryError))
-        or "can't allocate memory" in said
-        or "not enough memory: you tried to allocate" in said
-    )
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(words in said for words in _WORDS)

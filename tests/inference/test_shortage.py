@@ -1,0 +1,36 @@
+"""Memory that runs out, in the words of whoever finds none."""
+
+import pytest
+import torch
+
+from seats.errors import OutOfMemoryError
+from seats.inference.shortage import lacks_memory, shortage_told
+
+
+def test_torch_on_a_cpu_says_so_in_words():
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60)
+    assert lacks_memory(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    ],
+)
+def test_a_lack_is_told_with_what_to_lower(error):
+    told = pytest.raises(OutOfMemoryError, match="the clip does not fit into cpu: lower --max-frames")
+    with told, shortage_told("the clip does", torch.device("cpu")):
+        raise error
+
+
+@pytest.mark.parametrize("error", [RuntimeError("CUDA error: an illegal memory access"), ValueError("memory")])
+def test_what_else_goes_wrong_stays_what_it_is(error):
+    assert not lacks_memory(error)
+    with pytest.raises(type(error)), shortage_told("the clip does", torch.device("cpu")):
+        raise error
