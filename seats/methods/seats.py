@@ -110,9 +110,8 @@ class Seats(Method):
 
         embeds `[N, D]`, saliency `[N]` or None. window: tokens. share: of a window to keep, in (0, 1].
         """
-        return select_diverse(embeds, saliency, window, share), diverse_macs(
-            len(embeds), embeds.shape[1], window, share
-        )
+        keep = select_diverse(embeds, saliency, window, share)
+        return keep, diverse_macs(len(embeds), embeds.shape[1], window, share)
 
     def prune(self, state: AfterLayer, ratio: float) -> Selection:
         """Stage II at one drop layer. ratio: share of the video and audio tokens there to keep, in (0, 1]."""
