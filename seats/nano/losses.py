@@ -117,17 +117,18 @@ def encoder_loss(
 def _object_loss(
     heads: FactHeads, video: torch.Tensor, labels: torch.Tensor, embeddings: torch.Tensor
 ) -> list[torch.Tensor]:
-    """The shape, read off the mean of an object's tokens in one second: at first a clearer signal than each token."""
+    """The shape, read off the mean of an object's tokens in one second: at first a clearer signal than each token. It
+    counts twice."""
     shapes = labels[..., FACT_NAMES.index("shape")].long()
     colours = labels[..., FACT_NAMES.index("colour")].long()
     place = torch.arange(shapes.numel()).view_as(shapes) // VIDEO_TOKENS_PER_SECOND
     shown = shapes > 0
-    keys, member = torch.unique((place * 256 + shapes * 16 + colours)[shown], return_inverse=True)
-    if not len(keys):
+    if not shown.any():
         return []
-    total = video.new_zeros(len(keys), video.shape[-1]).index_add(0, member, video[shown])
+    seen, member = torch.stack([place, shapes, colours], -1)[shown].unique(dim=0, return_inverse=True)
+    total = video.new_zeros(len(seen), video.shape[-1]).index_add(0, member, video[shown])
     pooled = total / torch.bincount(member)[:, None]
-    return [F.cross_entropy(heads("shape", pooled, embeddings), keys % 256 // 16)] * 2
+    return [F.cross_entropy(heads("shape", pooled, embeddings), seen[:, 1])] * 2
 
 
 def _balanced(
