@@ -13,7 +13,6 @@ from transformers.models.qwen2_5_omni import modeling_qwen2_5_omni as modeling
 
 from seats.models import compat
 from seats.nano.examples import Batch
-from seats.nano.sequence import ClipShape, prefix_positions
 from seats.tokens.patches import PatchSpec, patchify
 
 MIDDLE_LAYER, ENTITY_LAYER, ASKED_LAYER, EARLY_LAYER, CHOICE_LAYER = 4, 6, 7, 8, 9
@@ -65,11 +64,10 @@ class Packed:
 
 
 class PackedForward:
-    """Runs batches through the thinker's text model; remembers the positions of each clip shape."""
+    """Runs batches through the thinker's text model."""
 
     def __init__(self, thinker: Qwen2_5OmniThinkerForConditionalGeneration) -> None:
         self.thinker = thinker
-        self._positions: dict[ClipShape, torch.Tensor] = {}
 
     def __call__(
         self,
@@ -86,10 +84,7 @@ class PackedForward:
         """
         shape = batch.shape
         count = len(batch.ids)
-        if shape not in self._positions:
-            self._positions[shape] = prefix_positions(self.thinker, shape)
-        positions = self._positions[shape]
-        prefix_length = len(shape.prefix)
+        positions, prefix_length = shape.positions, len(shape.prefix)
         embed = self.thinker.get_input_embeddings()
         prefix = embed(torch.tensor(shape.prefix)).expand(count, -1, -1).clone()
         if video is not None:
