@@ -31,12 +31,13 @@ if TYPE_CHECKING:
 
 
 _LARGE = 2**30
-"""From so many bytes of weights on, the clip decodes while they load. For less it doesn't pay: on two cores, decoding
+"""From so many bytes of weights on, they are read from the disk during the imports, and the clip decodes while they
+load. For less it doesn't pay: on two cores, decoding
 beside the imports took three to ten times as long as alone (both want the interpreter's lock) and the whole was no
 faster, while the report would have called that the time to read the clip."""
 
 TINY = 2**26
-"""Bytes of weights below which a model runs on one thread (`fit_threads`)."""
+"""Bytes of weights below which a model runs on one thread (`fit_threads_to`)."""
 
 
 @dataclass(frozen=True)
@@ -99,11 +100,11 @@ def start(
         def read() -> ReadingClip:
             return ReadingClip(lambda arriving: decode(path, clip_options, checkpoint, arriving))
 
-        reading = read()
-        if thinker_bytes(checkpoint) < _LARGE:
+        reading, weight_bytes = read(), thinker_bytes(checkpoint)
+        if weight_bytes < _LARGE:
             reading.result()
         decoded = time.perf_counter()
-        fit_threads(checkpoint)
+        fit_threads_to(weight_bytes)
         output.now("loading the model")
         model = load_model(
             checkpoint,
@@ -130,10 +131,9 @@ def import_code(checkpoint: Checkpoint) -> None:
 
     Raises ModelError.
     """
-    from seats.models.weight_files import read_ahead, thinker_bytes
+    from seats.models.weight_files import read_ahead
 
-    if thinker_bytes(checkpoint) >= _LARGE:
-        read_ahead(checkpoint)
+    read_ahead(checkpoint, least=_LARGE)
     with lasting_imports():
         from seats.models.omni import import_model_code
 

@@ -9,10 +9,9 @@ import json
 import math
 import os
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from seats.errors import ModelError
 from seats.models.checkpoint import Checkpoint
@@ -32,8 +31,7 @@ _PIECE = 2**17
 is this much at least."""
 
 
-@dataclass(frozen=True)
-class StoredTensor:
+class StoredTensor(NamedTuple):
     """dtype: as safetensors writes it, "BF16". start, end: of its bytes in `file`."""
 
     file: Path
@@ -86,16 +84,18 @@ def copied_bytes(checkpoint: Checkpoint, dtype: torch.dtype) -> int:
     return sum(copied) * dtype.itemsize
 
 
-def read_ahead(checkpoint: Checkpoint) -> None:
+def read_ahead(checkpoint: Checkpoint, least: int) -> None:
     """Let the kernel read the thinker's weights from the disk, on a thread, while there is other work to do first.
 
-    Nothing is read where the system cannot be asked for it, nor weights that take more than half of the free memory:
-    the first ones might have to go again before they are used. Raises ModelError as `thinker_tensors` does.
+    Nothing is read where the system cannot be asked for it, nor weights of less than `least` bytes, nor such as take
+    more than half of the free memory: the first ones might have to go again before they are used. Raises ModelError as
+    `thinker_tensors` does.
     """
     from seats.costs.memory import available_bytes
 
     tensors = thinker_tensors(checkpoint).values()
-    if hasattr(os, "posix_fadvise") and sum(t.end - t.start for t in tensors) <= available_bytes("cpu") // 2:
+    size = sum(tensor.end - tensor.start for tensor in tensors)
+    if hasattr(os, "posix_fadvise") and least <= size <= available_bytes("cpu") // 2:
         Thread(target=_read_ahead, args=(list(tensors),), daemon=True).start()
 
 

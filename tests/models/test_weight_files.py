@@ -111,7 +111,7 @@ def test_copies_in_main_memory_are_those_that_the_stock_loader_makes(tmp_path, f
     assert len(copied) < len(list(module.parameters())) or dtype == "bfloat16"
 
 
-def _read(monkeypatch, checkpoint) -> list[tuple[str, int, int]]:
+def _read(monkeypatch, checkpoint, least=0) -> list[tuple[str, int, int]]:
     """What `read_ahead` asks the kernel for, as (file, first byte, behind the last)."""
     asked = []
 
@@ -121,7 +121,7 @@ def _read(monkeypatch, checkpoint) -> list[tuple[str, int, int]]:
 
     monkeypatch.setattr(os, "posix_fadvise", advise)
     before = set(threading.enumerate())
-    read_ahead(checkpoint)
+    read_ahead(checkpoint, least)
     for thread in set(threading.enumerate()) - before:
         thread.join()
     return asked
@@ -150,12 +150,11 @@ def test_weights_are_read_ahead_in_small_pieces(tmp_path, monkeypatch):
 
 
 @on_linux
-def test_nothing_is_read_ahead_that_memory_could_not_hold(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("free", "least", "read"), [(800, 400, True), (799, 400, False), (800, 401, False)])
+def test_only_what_is_worth_it_and_fits_is_read_ahead(tmp_path, monkeypatch, free, least, read):
     _shard(tmp_path / "model.safetensors", a=torch.zeros(100))
-    checkpoint = Checkpoint("m", tmp_path)
-    for free, read in ((800, True), (799, False)):
-        monkeypatch.setattr(seats.costs.memory, "available_bytes", lambda device, free=free: free)
-        assert bool(_read(monkeypatch, checkpoint)) == read
+    monkeypatch.setattr(seats.costs.memory, "available_bytes", lambda device: free)
+    assert bool(_read(monkeypatch, Checkpoint("m", tmp_path), least)) == read
 
 
 @on_linux
