@@ -11,7 +11,7 @@ _CHUNK_BYTES = 2 * 2**20
 _DEVICE_CHUNKS = 64
 
 
-def column_mass(q: Tensor, k: Tensor, window: int, scale: float | None = None) -> Tensor:
+def column_mass(q: Tensor, k: Tensor, window: int) -> Tensor:
     """Attention every token receives from its window: sum over the window's queries of the mean over heads.
 
     Softmax is over the keys of the same window, without a mask, in float32; the mass of a window of n tokens
@@ -21,7 +21,6 @@ def column_mass(q: Tensor, k: Tensor, window: int, scale: float | None = None) -
     Args:
         q, k: [n, H, d] queries and keys of one block, with rotary positions applied, any float type.
         window: tokens per window, at least 1; the last one may be shorter.
-        scale: factor on the scores, d ** -0.5 if None.
 
     Returns:
         [n] float32.
@@ -33,8 +32,8 @@ def column_mass(q: Tensor, k: Tensor, window: int, scale: float | None = None) -
         raise ValueError(f"q {tuple(q.shape)} and k {tuple(k.shape)} must both be [n, H, d]")
     if window < 1:
         raise ValueError(f"window of {window} tokens: at least 1 is needed")
-    n, heads, _ = q.shape
-    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    n, heads, dim = q.shape
+    scale = dim**-0.5
     if n and triton_kernels.usable(q):
         from seats.selection.column_mass_triton import column_mass_sum, supports
 
