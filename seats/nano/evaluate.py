@@ -11,7 +11,7 @@ from seats.nano.facts import ASKED_FACTS, ENTITY_FACTS
 from seats.nano.losses import ENCODER_AUDIO_FACTS, ENCODER_VIDEO_FACTS, FactHeads, prefix_labels
 from seats.nano.packing import PackedForward, encode_audio, encode_video, word_embeddings
 from seats.nano.questions import Question
-from seats.nano.world import Split, describe_clip
+from seats.nano.world import describe_clip
 
 
 @dataclass
@@ -59,15 +59,13 @@ class Accuracy:
         return {kind: round(self.right[kind] / self.asked[kind], 3) for kind in sorted(self.asked)}
 
 
-def held_out_batches(
-    split: Split = "validation", lengths: tuple[int, ...] = (4, 5, 6, 7, 8, 9, 10), clips: int = 8, questions: int = 16
-) -> list[Batch]:
-    """Crowded clips of a held-out split, one batch for each length in seconds."""
+def held_out_batches(lengths: tuple[int, ...] = (4, 5, 6, 7, 8, 9, 10), clips: int = 8) -> list[Batch]:
+    """Crowded clips of the validation split with up to 16 questions each, one batch for each length in seconds."""
     batches = []
     for place, seconds in enumerate(lengths):
-        rng = random.Random(f"{split}/{place}")
-        described = [describe_clip(split, place * clips + number, seconds) for number in range(clips)]
-        batches.append(make_batch(described, questions, rng))
+        rng = random.Random(f"validation/{place}")
+        described = [describe_clip("validation", place * clips + number, seconds) for number in range(clips)]
+        batches.append(make_batch(described, 16, rng))
     return batches
 
 
