@@ -50,7 +50,6 @@ class Packed:
     and `EARLY_LAYER`.
     choice_scores `[B, Q, L]`: attention scores of each question's token, in one head of `CHOICE_LAYER`, to the tokens
     of its own question up to itself; the others are −inf.
-    kept `[B, n]`: which positions of the prefix were read.
     final: `[B, Q, D]` last states, normalised.
     """
 
@@ -59,7 +58,6 @@ class Packed:
     asked_states: torch.Tensor
     early_states: torch.Tensor
     choice_scores: torch.Tensor
-    kept: torch.Tensor
     final: torch.Tensor
 
 
@@ -111,7 +109,6 @@ class PackedForward:
             asked_states=after[ASKED_LAYER][:, n:],
             early_states=after[EARLY_LAYER][:, n:],
             choice_scores=_choice_scores(model.layers[CHOICE_LAYER - 1], after[CHOICE_LAYER - 1], rotary, slots),
-            kept=kept,
             final=model.norm(after[-1][:, n:]),
         )
 
