@@ -7,7 +7,6 @@ import resource
 import signal
 import threading
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,6 @@ from seats.batch.jobs import Asked, Finished, Job, Made, Said, Started
 from seats.batch.local import LocalEngine, devices_for
 from seats.batch.settings import Setup
 from seats.errors import ModelError, SettingsError
-from seats.models.checkpoint import Checkpoint
 from tests.media.make import write_clip
 
 ASKED = (Asked("1", "what ?"), Asked("2", "who ?"))
@@ -60,7 +58,7 @@ def test_lost_workers_cost_no_row(setup: Setup, jobs: list[Job]) -> None:
                 made[event.job.clip, event.asked.id] += 1
                 broken = event.job.clip in (jobs[5].clip, jobs[10].clip)  # with however many questions
                 assert event.row["status"] == ("error" if broken else "ok"), event.row
-                if kills < (len(made) >= 5) + (len(made) >= 13) and (pid := blameless(engine)):
+                if not kills and len(made) >= 5 and (pid := blameless(engine)):
                     os.kill(pid, signal.SIGKILL)
                     kills += 1
             elif isinstance(event, Finished):
@@ -69,7 +67,7 @@ def test_lost_workers_cost_no_row(setup: Setup, jobs: list[Job]) -> None:
             elif isinstance(event, Said):
                 said.append(event.text)
         pids = [worker.child.process.pid for worker in engine._workers]
-    assert kills == 2
+    assert kills == 1
     assert made == Counter({(job.clip, asked.id): 1 for job in jobs for asked in ASKED})
     assert finished == Counter({job.clip: 1 for job in jobs})
     assert said[0] == "a worker was lost (SIGKILL); starting another"
@@ -127,13 +125,9 @@ def test_stopping(setup: Setup, jobs: list[Job]) -> None:
 
 
 @pytest.mark.slow
-def test_what_a_worker_refuses_is_raised_here(setup: Setup, jobs: list[Job], tmp_path: Path) -> None:
-    for model, device, error in (
-        (setup.model, "warp", SettingsError),
-        (replace(setup.model, checkpoint=Checkpoint("gone", tmp_path)), "cpu", ModelError),
-    ):
-        with LocalEngine(replace(setup, model=model), [device]) as engine, pytest.raises(error):
-            list(engine.events(jobs, threading.Event()))
+def test_what_a_worker_refuses_is_raised_here(setup: Setup, jobs: list[Job]) -> None:
+    with LocalEngine(setup, ["warp"]) as engine, pytest.raises(SettingsError, match="warp"):
+        list(engine.events(jobs, threading.Event()))
 
 
 @pytest.mark.slow
@@ -154,9 +148,9 @@ def test_what_nobody_foresaw_in_a_worker_is_shown_and_ends_the_batch(
     setup: Setup, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     start_broken_workers(monkeypatch)
-    monkeypatch.setattr("seats.batch.ledger._LOST_IN_A_ROW", 2)
+    monkeypatch.setattr("seats.batch.ledger._LOST_IN_A_ROW", 1)
     jobs = [Job("hole.mp4", ASKED)]
-    with LocalEngine(setup, ["cpu"]) as engine, pytest.raises(ModelError, match=r"2 times in a row \(exit code 1\)"):
+    with LocalEngine(setup, ["cpu"]) as engine, pytest.raises(ModelError, match=r"1 times in a row \(exit code 1\)"):
         list(engine.events(jobs, threading.Event()))
     assert "IndexError: list index out of range" in capfd.readouterr().err
 

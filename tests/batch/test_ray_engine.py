@@ -26,6 +26,7 @@ from tests.media.make import write_clip
 
 ray = pytest.importorskip("ray")
 ASKED = (Asked("1", "what ?"), Asked("2", "who ?"))
+LOST = "a Ray actor was lost; its clips go to others, and another is asked for"
 
 
 @pytest.fixture(scope="module")
@@ -51,48 +52,69 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+class SecondWorker(RayWorker):
+    """Only the first to come loads its model; the next one dies of it, those after it load."""
+
+    def load(self, setup: Setup, folder: str) -> int:
+        marks = Path(setup.model.checkpoint.folder).parent / "marks"
+        marks.mkdir(exist_ok=True)
+        for n in range(9):
+            try:
+                (marks / str(n)).touch(exist_ok=False)
+            except FileExistsError:
+                continue
+            if n == 1:
+                while len(list(marks.iterdir())) < 3:  # until the first is at work
+                    time.sleep(0.05)
+                os.kill(os.getpid(), signal.SIGKILL)
+            break
+        slots = super().load(setup, folder)
+        (marks / f"loaded {n}").touch()
+        return slots
+
+
 @pytest.mark.slow
-def test_rows_by_a_cluster(
-    setup: Setup, address: str, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_rows_by_a_cluster_that_loses_an_actor_while_it_loads(
+    setup: Setup, address: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    monkeypatch.setattr("seats.batch.ray_engine.RayWorker", SecondWorker)
     monkeypatch.chdir(folder)
     jobs = [Job(f"{n}.mp4", ASKED) for n in range(12)]
     made: Counter[tuple[str, str]] = Counter()
     finished: Counter[str] = Counter()
     said: list[str] = []
-    killed = None
+    stop = threading.Event()
     with RayEngine(setup, 2, address) as engine:
-        for event in engine.events(jobs, threading.Event()):
+        for event in engine.events(jobs, stop):
             if isinstance(event, Made):
+                if not made:  # the loss is told before all are done
+                    ray.wait([actor.ready for actor in engine._actors if not actor.slots], timeout=100)
                 made[event.job.clip, event.asked.id] += 1
                 broken = event.job.clip in (jobs[5].clip, jobs[10].clip)  # with however many questions
                 assert event.row["status"] == ("error" if broken else "ok"), event.row
-                if killed is None and len(made) >= 4:
-                    killed = next(a for a in engine._actors if a.tickets)
-                    pid = ray.get(killed.handle.__ray_call__.remote(lambda _: os.getpid()))
-                    os.kill(pid, signal.SIGKILL)
             elif isinstance(event, Finished):
                 finished[event.job.clip] += 1
                 assert event.complete
             elif isinstance(event, Said):
                 said.append(event.text)
-    assert killed is not None
-    assert said == ["a Ray actor was lost; its clips go to others, and another is asked for"]
-    assert made == Counter({(job.clip, asked.id): 1 for job in jobs for asked in ASKED})
-    assert finished == Counter({job.clip: 1 for job in jobs})
+        assert made == Counter({(job.clip, asked.id): 1 for job in jobs for asked in ASKED})
+        assert finished == Counter({job.clip: 1 for job in jobs})
+        assert said == [LOST]
 
-    stop = threading.Event()
-    rows = 0
-    with RayEngine(setup, 1, address) as engine:
+        rows = 0
         for event in engine.events(jobs, stop):
-            if isinstance(event, Made):  # an actor may say something first
+            if isinstance(event, Made):
                 rows += 1
                 stop.set()
     assert 1 <= rows < 24
 
+
+@pytest.mark.slow
+def test_a_model_that_cannot_be_loaded_is_told(setup: Setup, address: str, tmp_path: Path) -> None:
     gone = replace(setup, model=replace(setup.model, checkpoint=Checkpoint("gone", tmp_path)))
     with RayEngine(gone, 1, address) as engine, pytest.raises(ModelError):
-        list(engine.events(jobs, threading.Event()))
+        list(engine.events([Job("a.mp4", ASKED)], threading.Event()))
 
 
 class DeadlyWorker(RayWorker):
@@ -122,56 +144,23 @@ def test_a_clip_that_kills_its_actor_costs_only_itself(
     deadly.write_bytes((folder / "0.mp4").read_bytes())
     paths = [folder / "0.mp4", deadly, folder / "1.mp4", folder / "2.mp4"]
     rows: dict[tuple[str, str], str] = {}
+    finished: Counter[str] = Counter()
+    said: list[str] = []
     with RayEngine(setup, 1, address) as engine:
         for event in engine.events([Job(str(path), ASKED) for path in paths], threading.Event()):
             if isinstance(event, Made):
                 assert (event.job.clip, event.asked.id) not in rows
                 rows[event.job.clip, event.asked.id] = event.row["error"]["message"] if "error" in event.row else "ok"
+            elif isinstance(event, Finished):
+                finished[event.job.clip] += 1
+                assert event.complete
+            elif isinstance(event, Said):
+                said.append(event.text)
     assert {clip for (clip, _), said in rows.items() if said == "ok"} == {str(path) for path in paths if path != deadly}
     assert len(rows) == 8
     assert "the worker was lost over it 3 times" in rows[str(deadly), "1"]
-
-
-class SecondWorker(RayWorker):
-    """Only the first to come loads its model; the next one dies of it, those after it load."""
-
-    def load(self, setup: Setup, folder: str) -> int:
-        marks = Path(setup.model.checkpoint.folder).parent / "marks"
-        marks.mkdir(exist_ok=True)
-        for n in range(9):
-            try:
-                (marks / str(n)).touch(exist_ok=False)
-            except FileExistsError:
-                continue
-            if n == 1:
-                while len(list(marks.iterdir())) < 3:  # until the first is at work
-                    time.sleep(0.05)
-                os.kill(os.getpid(), signal.SIGKILL)
-            break
-        slots = super().load(setup, folder)
-        (marks / f"loaded {n}").touch()
-        return slots
-
-
-@pytest.mark.slow
-def test_an_actor_lost_while_it_loads_is_replaced_where_another_works(
-    setup: Setup, address: str, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    monkeypatch.setattr("seats.batch.ray_engine.RayWorker", SecondWorker)
-    jobs = [Job(str(folder / f"{n}.mp4"), ASKED) for n in (0, 1, 2, 3, 4, 6, 7, 8, 9)]
-    made: Counter[str] = Counter()
-    said: list[str] = []
-    with RayEngine(setup, 2, address) as engine:
-        for event in engine.events(jobs, threading.Event()):
-            if isinstance(event, Made):
-                assert event.row["status"] == "ok", event.row
-                made[event.job.clip] += 1
-                time.sleep(0.3)  # the loss is told before all are done
-            elif isinstance(event, Said):
-                said.append(event.text)
-    assert made == Counter({job.clip: 2 for job in jobs})
-    assert "a Ray actor was lost; its clips go to others, and another is asked for" in said
+    assert finished == Counter(map(str, paths))
+    assert said == [LOST] * 3
 
 
 def test_relative_paths_mean_something_only_where_the_folder_is(
