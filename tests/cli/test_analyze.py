@@ -5,10 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from seats.inference.answer import Question, answer
+from seats.inference.generate import Decoding
+from seats.media import load_clip
+from seats.models.checkpoint import find_checkpoint
+from seats.models.omni import load_model
 from tests.checkpoints import save_tiny_checkpoint
 from tests.cli.conftest import Ran
 
@@ -17,16 +23,17 @@ LAYERS = 8
 SHORT = ("--max-new-tokens", "2", "--max-frames", "4")
 
 
-@pytest.fixture
-def benchmark(run: Run, clips: Path, tiny: Path, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def benchmark(clips: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two questions on each of two clips, the right answer being the tiny model's own with all tokens."""
+    model = load_model(find_checkpoint(str(tiny)), device="cpu")
     lines = []
-    for clip in ("both.mp4", "mute.mp4"):
+    for name in ("both.mp4", "mute.mp4"):
+        clip = load_clip(clips / name, sampling=replace(model.sampling, max_frames=4))
         for question in ("what is in the clip ?", "which one ?"):
-            ran = run("ask", clips / clip, question, "--model", tiny, "--method", "full", "--json", *SHORT)
-            row = {"clip": str(clips / clip), "question": question, "answer": json.loads(ran.out)["answer"]}
-            lines.append(json.dumps(row))
-    path = tmp_path / "set.jsonl"
+            made = answer(model, clip, Question(question, method="full", decoding=Decoding(2)))
+            lines.append(json.dumps({"clip": str(clips / name), "question": question, "answer": made.text}))
+    path = tmp_path_factory.mktemp("benchmark") / "set.jsonl"
     path.write_text("\n".join(lines))
     return path
 
@@ -119,11 +126,10 @@ def test_the_plot_is_a_picture(analyze: Run, tmp_path: Path) -> None:
 
 def test_saving_writes_settings_that_ask_uses(run: Run, clips: Path, tmp_path: Path, benchmark: Path) -> None:
     folder = save_tiny_checkpoint(tmp_path / "own", "qwen2.5-omni")
-    for number in range(40):  # enough questions to show that the answers depend on the clips
-        row = json.loads(benchmark.read_text().splitlines()[number % 2])
-        with benchmark.open("a") as file:
-            file.write("\n" + json.dumps(row))
-    ran = run("analyze", benchmark, "--model", folder, "--every", "4", *SHORT, "--save", "--json")
+    lines = benchmark.read_text().splitlines()
+    longer = tmp_path / "longer.jsonl"  # enough questions to show that the answers depend on the clips
+    longer.write_text("\n".join([*lines, *20 * lines[:2]]))
+    ran = run("analyze", longer, "--model", folder, "--every", "4", *SHORT, "--save", "--json")
     assert ran.code == 0, ran.err
     proposal = json.loads(ran.out)["proposal"]
     assert proposal is not None
