@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 _LARGE = 2**30
 """From so many bytes of weights on, they are read from the disk during the imports, and the clip decodes while they
-load. For less it doesn't pay: on two cores, decoding
-beside the imports took three to ten times as long as alone (both want the interpreter's lock) and the whole was no
-faster, while the report would have called that the time to read the clip."""
+load. For less it doesn't pay: on two cores, decoding beside the imports took three to ten times as long as alone (both
+want the interpreter's lock) and the whole was no faster, while the report would have called that the time to read the
+clip."""
 
 TINY = 2**26
 """Bytes of weights below which a model runs on one thread (`fit_threads_to`)."""
