@@ -80,14 +80,6 @@ class Tour:
         assert plan["tokens"]["video"]["full"] == answer["tokens"]["video"]["full"]
         assert plan["tokens"]["audio"]["full"] == answer["tokens"]["audio"]["full"]
 
-    def tour_chat(self) -> None:
-        typed = f"{QUESTION}\n/keep 25%\n{QUESTION}\n"
-        said = self.seats("chat", "samples/simple.mp4", "--model", "seats-nano", "--json", typed=typed)
-        first, second = map(json.loads, said.splitlines())
-        assert first["answer"] == "ring"
-        assert first["latency_ms"]["decode_clip"] > 0
-        assert second["latency_ms"]["decode_clip"] == second["latency_ms"]["encode_video"] == 0
-
     def tour_view(self) -> None:
         self.seats("view", "samples/simple.mp4", QUESTION, "--out", "map.html", "--model", "seats-nano")
         page = (self.folder / "map.html").read_text(encoding="utf-8")
