@@ -39,7 +39,7 @@ _HEALTHY = {
     "opus.mkv": {"sound_codec": "libopus"},
     "mp3.mkv": {"sound_codec": "libmp3lame", "sound_rate": 8_000},
     "flac.mkv": {"sound_codec": "flac"},
-    "opus.webm": {"codec": "libvpx", "sound_codec": "libopus"},
+    "opus.webm": {"codec": "libvpx", "sound_codec": "libopus", "options": {"deadline": "realtime", "cpu-used": "8"}},
     "aac.flv": {"sound_rate": 44_100},
     "mp3.avi": {"codec": "mpeg4", "sound_codec": "libmp3lame"},
     "one-a-second.mkv": {"frames": 8, "rate": 1},
