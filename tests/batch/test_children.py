@@ -118,7 +118,8 @@ def test_a_child_that_is_let_go_ends_by_itself_and_not_of_what_stops_its_parent(
     assert child.process.returncode == 0
 
 
-def test_a_child_that_does_not_go_is_ended() -> None:
+def test_a_child_that_does_not_go_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seats.batch.children._ORDERLY_S", 1.0)
     child = Child.start("tests.batch.idle_child", quiet=True)
     assert child.connection.recv() == "here"
     os.kill(child.process.pid, signal.SIGSTOP)

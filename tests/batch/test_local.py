@@ -138,7 +138,7 @@ def test_a_decoder_that_does_not_start_stops_the_batch_and_blames_no_clip(
         "import os, sys\nif 'decoding_child' in sys.orig_argv[-1]:\n    os._exit(9)\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr("seats.batch.ledger._LOST_IN_A_ROW", 2)
+    monkeypatch.setattr("seats.batch.ledger._LOST_IN_A_ROW", 1)
     with LocalEngine(setup, ["cpu"]) as engine, pytest.raises(ModelError, match="decoder cannot be started"):
         assert not [event for event in engine.events(jobs, threading.Event()) if isinstance(event, Made)]
 

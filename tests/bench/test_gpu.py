@@ -166,7 +166,7 @@ def test_a_part_ends_with_the_budget(tmp_path, monkeypatch):
     command = ("-c", "import os, time; print(os.environ['SEATS_TIME_LIMIT'], flush=True); time.sleep(60)")
     monkeypatch.setattr(gpu, "parts", lambda _: [gpu.Part("long", command, 1, document=False)])
     began = time.monotonic()
-    assert gpu.main(["run", "--budget", "5", "--dry", "--out", str(tmp_path)]) == 1
+    assert gpu.main(["run", "--budget", "2.5", "--dry", "--out", str(tmp_path)]) == 1
     assert time.monotonic() - began < 30
     record = json.loads((tmp_path / "gpu-long.json").read_text())
     assert record["exit_code"] == 124
@@ -278,6 +278,7 @@ def test_a_gpu_that_answers_nothing_is_told_for_every_part(tmp_path, capsys, mon
 
 def test_a_part_that_hangs_leaves_time_for_the_others(tmp_path, monkeypatch):
     monkeypatch.setattr(gpu, "parts", lambda _: [gpu.Part("long", ("-c", "import time; time.sleep(60)"), 1)])
+    monkeypatch.setattr(gpu, "PATIENCE", 1)
     began = time.monotonic()
     assert gpu.main(["run", "--budget", "500", "--dry", "--out", str(tmp_path)]) == 1
     assert time.monotonic() - began < 30
