@@ -55,13 +55,13 @@ class Tour:
             getattr(self, name)()
             print(f"{name.removeprefix('tour_').replace('_', ' ')}: {time.monotonic() - began:.1f} s", file=sys.stderr)
 
-    def seats(self, *arguments: str, typed: str | None = None) -> str:
+    def seats(self, *arguments: str) -> str:
         """Standard output of a command that must succeed."""
-        return self._output([*self.seats_command, *arguments], typed)
+        return self._output([*self.seats_command, *arguments])
 
-    def _output(self, command: list[str], typed: str | None = None) -> str:
+    def _output(self, command: list[str]) -> str:
         ran = subprocess.run(
-            command, cwd=self.folder, env=self.environment, input=typed, capture_output=True, text=True, timeout=280
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=280
         )
         assert ran.returncode == 0, f"{command}: {ran.stderr[-2000:]}"
         return ran.stdout
