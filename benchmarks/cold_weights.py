@@ -4,7 +4,8 @@
 
 Makes a checkpoint of a model's true dimensions with random weights in DISK (9.4 GB with the 3B; it stays there for the
 next call). Each run is a process of its own that imports the model's code, loads the thinker, and copies each weight
-once, as on the way to a GPU. Before each the files are dropped from the kernel's cache (Linux). A round is one run
+once, as on the way to a GPU. Before each the files are read and dropped from the kernel's cache (Linux): memory that
+was not used for a while is slow to get in a virtual machine, and must be so for both or neither. A round is one run
 without and one with `read_ahead`. One JSON document on standard output.
 """
 
@@ -54,7 +55,9 @@ def main() -> None:
 
 def run(checkpoint: Checkpoint, way: str) -> dict[str, float]:
     for file in checkpoint.weight_files:
-        with file.open("rb") as opened:
+        with file.open("rb", buffering=0) as opened:
+            while opened.read(2**24):
+                pass
             os.fsync(opened.fileno())  # what is not written yet would not be dropped
             os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     child = [sys.executable, __file__, "--folder", checkpoint.folder.parent, "--model", checkpoint.name, "--child", way]
