@@ -16,6 +16,11 @@ def kind_of(device: torch.device | str) -> str:
     return str(device).partition(":")[0]
 
 
+def host_sees(x: torch.Tensor) -> bool:
+    """Whether looking at values of `x` costs no waiting for another device."""
+    return x.device.type == "cpu"
+
+
 def moved(x: torch.Tensor, device: torch.device) -> torch.Tensor:
     """`x` on `device`, without waiting for what a GPU does before.
 

@@ -6,12 +6,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from seats.inference import engine
+from seats.selection import budget
+from seats.tokens import layout
+
 _READS = ("cpu", "tolist", "item", "nonzero", "__bool__", "__int__", "__float__", "__index__", "__contains__")
 _VALUE_DEPENDENT = ("_local_scalar_dense", "nonzero", "unique", "masked_select", "equal", "bincount", "is_nonzero")
+
+
+def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch, hidden: type[torch.Tensor] = torch.Tensor) -> None:
+    """From now on the host sees no values of tensors of this kind without waiting for them."""
+    for module in (engine, budget, layout):
+        monkeypatch.setattr(module, "host_sees", lambda x: not isinstance(x, hidden))
 
 
 class Waits:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NoReturn
@@ -12,7 +13,7 @@ from transformers import DynamicCache
 from transformers.modeling_outputs import MoeModelOutputWithPast
 
 from seats.costs.timers import StepTimer
-from seats.devices import in_full_precision, usual_device
+from seats.devices import host_sees, in_full_precision, usual_device
 from seats.errors import ModelError, SettingsError
 from seats.inference.prepared import Prepared
 from seats.inference.refusals import check_selection
@@ -21,7 +22,7 @@ from seats.methods.base import AfterLayer, BeforeLLM, Method, Selection
 from seats.models import compat
 from seats.models.thinker import Thinker
 from seats.tokens.counts import Counts
-from seats.tokens.layout import Modality, TokenLayout, positions_of
+from seats.tokens.layout import Modality, TokenLayout, count_modalities, positions_of
 
 KvPolicy = Literal["keep", "drop"]
 
@@ -61,13 +62,13 @@ class Record:
     def look_at(self, hidden: torch.Tensor) -> None:
         """Note whether all of `hidden` is finite; where the host does not see it, for `check_finite` to say later."""
         self._sums.append(hidden.sum(dtype=torch.float32))
-        if _host_sees(hidden):
+        if host_sees(hidden):
             self.check_finite()
 
     def check_finite(self) -> None:
         """Raise ModelError if something looked at since the last check was not finite. Waits for the device."""
         sums, self._sums = self._sums, []
-        if sums and not torch.stack(sums).isfinite().all():
+        if sums and not all(map(math.isfinite, torch.stack(sums).tolist())):
             raise ModelError(
                 "hidden states are not finite: load the model in bfloat16 or float32; if it is, its weights are damaged"
             )
@@ -104,8 +105,8 @@ class _Alive:
             deepstack = tuple(features[rows] for features in deepstack)
         return replace(
             self,
-            hidden=self.hidden[:, index],
-            rotary=(self.rotary[0][:, index], self.rotary[1][:, index]),
+            hidden=self.hidden.index_select(1, index),
+            rotary=(self.rotary[0].index_select(1, index), self.rotary[1].index_select(1, index)),
             layout=self.layout.select(index, counts),
             visual=visual,
             deepstack=deepstack,
@@ -349,20 +350,15 @@ class _Cuts:
                 layer.keys, layer.values = layer.keys[:, :, stays], layer.values[:, :, stays]
 
 
-def _host_sees(tensor: torch.Tensor) -> bool:
-    """Whether looking at values costs no waiting."""
-    return tensor.device.type == "cpu"
-
-
 def _counted(keep: torch.Tensor, alive: _Alive, said: Counts | None) -> Counts:
     """What `keep` leaves of each modality: as the method said, else one copy from the device.
 
     Raises ValueError where it is not what the method said and the host can see it.
     """
-    if said is not None and not _host_sees(keep):
-        return said
-    kept = [(keep & alive.layout.is_modality(kind)).sum() for kind in Modality]
-    counts = Counts(*torch.stack(kept).tolist())
-    if said is not None and said != counts:
+    modality = alive.layout.modality
+    if not host_sees(keep):
+        return said or count_modalities(torch.where(keep, modality, -1))
+    counts = Counts(*torch.bincount(modality[keep], minlength=len(Modality)).tolist())
+    if said not in (None, counts):
         raise ValueError(f"a method said it keeps {said}, but its mask keeps {counts}")
     return counts

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seats.devices import moved
+from seats.devices import host_sees, moved
 from seats.errors import ModelError, SettingsError
 from seats.selection import triton_kernels
 from seats.selection.counts import keep_count
@@ -71,22 +71,25 @@ def choose_relevant(
     keys, sizes, sums = groups.statistics()
     av = keys != _TEXT_KEY
     keys, sizes, sums = keys[av], sizes[av], sums[av]
-    if (keys < 0).any():
+    if not len(keys):
+        return Chosen(text, 0, 0)
+    if keys[0] < 0:
         raise ValueError("every video and audio token needs a window of at least 0")
     if not np.isfinite(sums).all():
         raise ModelError("relevance scores are not finite: load the model in bfloat16 or float32")
 
-    windows, position = np.unique(keys // 2, return_inverse=True)
-    size, total = np.zeros((2, len(windows)), dtype=np.int64), np.zeros((2, len(windows)), dtype=np.float32)
-    size[keys % 2, position] = sizes
-    total[keys % 2, position] = sums
+    window_of, kind = keys // 2, keys % 2
+    position = np.cumsum(_changes(window_of)) - 1
+    size, total = np.zeros((2, position[-1] + 1), dtype=np.int64), np.zeros((2, position[-1] + 1), dtype=np.float32)
+    size[kind, position] = sizes
+    total[kind, position] = sums
     budget = [keep_count(int(n.sum()), keep) for n, keep in zip(size, (video_keep, audio_keep), strict=True)]
     if 0 in budget:
         return Chosen(top_mask(scores.masked_fill(text, -torch.inf), max(budget)) | text, *budget)
     mean = total / np.maximum(size, 1)
     counts = np.stack(keep_counts(size[0], size[1], mean[0], mean[1], budget[0], budget[1], temperature))
     video, audio = (int(kept.sum()) for kept in counts)
-    return Chosen(groups.top(counts[keys % 2, position]) | text, video, audio)
+    return Chosen(groups.top(counts[kind, position]) | text, video, audio)
 
 
 def keep_counts(
@@ -156,15 +159,15 @@ def paired_runs(modality: Tensor) -> Tensor:
     then, and no pair shifts. Where text parts sound from pictures nothing is interleaved, and the windows are those of
     `run_windows`.
     """
-
-    def before(x: Tensor) -> Tensor:
-        return torch.cat([x.new_zeros(min(1, len(x))), x[:-1]])
-
-    in_clip, video = modality != TEXT, modality == VIDEO
-    parts = in_clip & ~before(in_clip)
-    begins = (video & ~before(video)) | parts
+    previous = torch.cat([modality.new_zeros(1), modality])[:-1]
+    in_clip = modality != TEXT
+    parts = in_clip & (previous == TEXT)
+    begins = parts | ((modality == VIDEO) & (previous != VIDEO))
     paired = torch.where(in_clip, begins.cumsum(0) - 1, -1)
-    return torch.where(parts.sum() > 1, run_windows(modality), paired)
+    apart = parts.sum() > 1
+    if host_sees(apart) and not apart:
+        return paired
+    return torch.where(apart, run_windows(modality), paired)
 
 
 def remove_late(modality: Tensor) -> Tensor:
@@ -209,37 +212,42 @@ class _Ranks:
 
 
 class _Groups:
-    """Tokens sorted by group, then by falling score; groups are the distinct keys, in rising order."""
+    """Tokens sorted by group, then by falling score; groups are the distinct keys, in rising order. On the host: for so
+    few numbers a tensor operation costs more than it computes."""
 
     def __init__(self, scores: Tensor, key: Tensor) -> None:
-        by_score = torch.argsort(scores, descending=True, stable=True)
-        self._order = by_score[torch.argsort(key[by_score], stable=True)]
-        self._key, self._scores = key[self._order], scores[self._order]
-        index = torch.arange(len(key), device=key.device)
-        first = torch.ones_like(self._key, dtype=torch.bool)
-        first[1:] = self._key[1:] != self._key[:-1]
-        self._group = torch.cumsum(first, 0) - 1
-        self._rank = index - torch.cummax(torch.where(first, index, 0), 0).values
+        self._device = key.device
+        keys, self._scores = _on_host(scores, key)
+        self._order = np.lexsort((-self._scores, keys))
+        self._key = keys[self._order]
+        self._first = np.flatnonzero(_changes(self._key))
+        self._sizes = np.diff(self._first, append=len(keys))
 
     def statistics(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Key, number of tokens and sum of scores of each group, in one copy from the device."""
-        # A GPU adds in any order, which a sum in double does not show in float32; MPS has no double.
-        dtype = torch.float32 if self._scores.device.type == "mps" else torch.float64
-        per_token = torch.stack(
-            [self._key.to(dtype), torch.ones_like(self._scores, dtype=dtype), self._scores.to(dtype)]
-        )
-        table = torch.zeros_like(per_token)
-        table[1:].index_add_(1, self._group, per_token[1:])
-        table[0].index_copy_(0, self._group, per_token[0])
-        keys, sizes, sums = table.cpu().numpy()
-        used = sizes > 0
-        return keys[used].astype(np.int64), sizes[used].astype(np.int64), sums[used]
+        """Key, number of tokens and sum of scores of each group, in rising order of the keys."""
+        sums = np.add.reduceat(self._scores[self._order], self._first)
+        return self._key[self._first].astype(np.int64), self._sizes, sums
 
     def top(self, counts: np.ndarray) -> Tensor:
         """[S] bool: the `counts[g]` first tokens of group g; groups past the end of `counts` keep none."""
-        limit = moved(torch.from_numpy(np.append(counts, 0)), self._rank.device)
-        kept = self._rank < limit[self._group.clamp(max=len(counts))]
-        return torch.zeros_like(kept).scatter_(0, self._order, kept)
+        limit = np.zeros_like(self._sizes)
+        limit[: len(counts)] = counts
+        rank = np.arange(len(self._order)) - np.repeat(self._first, self._sizes)
+        kept = np.empty(len(rank), dtype=bool)
+        kept[self._order] = rank < np.repeat(limit, self._sizes)
+        return moved(torch.from_numpy(kept), self._device)
+
+
+def _on_host(scores: Tensor, key: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Keys and scores as double, whose sums do not show in float32 in which order they were made; one copy."""
+    dtype = torch.float32 if key.device.type == "mps" else torch.float64  # MPS has no double
+    keys, values = torch.stack([key.to(dtype), scores.to(dtype)]).cpu().numpy().astype(np.float64, copy=False)
+    return keys, values
+
+
+def _changes(values: np.ndarray) -> np.ndarray:
+    """[n] bool: where `values` differ from the one before; the first one does."""
+    return np.append(True, values[1:] != values[:-1])
 
 
 def _softmax(relevance: np.ndarray, temperature: float) -> np.ndarray:

@@ -98,11 +98,9 @@ def _padded(x: Tensor, length: int) -> Tensor:
 def _farthest_first(distance: Tensor, count: int) -> Tensor:
     """[W, count] picks per window, in order. Overwrites the diagonal of `distance` ([W, n, n])."""
     num_windows, size, _ = distance.shape
-    windows = torch.arange(num_windows, device=distance.device)
     # A column's smallest entry is normally the token itself, so the second smallest is its nearest neighbour.
     nearest = _second_smallest(distance)
-    picks = torch.empty(num_windows, count, dtype=torch.long, device=distance.device)
-    picks[:, 0] = nearest.argmax(1)
+    pick = nearest.argmax(1)
     # Once chosen, a token is at -inf from itself: exact duplicates, whose distance rounding can make
     # negative, still come before it, so that every pick is a new token.
     distance.diagonal(dim1=1, dim2=2).fill_(-torch.inf)
@@ -110,13 +108,17 @@ def _farthest_first(distance: Tensor, count: int) -> Tensor:
         from seats.selection.farthest_triton import LONGEST, fill_picks
 
         if size <= LONGEST:
-            fill_picks(distance, picks)
-            return picks
-    score = torch.full_like(nearest, torch.inf)
-    for step in range(1, count):
-        torch.minimum(score, distance[windows, picks[:, step - 1]], out=score)
-        picks[:, step] = score.argmax(1)
-    return picks
+            filled = pick.new_empty(num_windows, count)
+            filled[:, 0] = pick
+            fill_picks(distance, filled)
+            return filled
+    rows, first = distance.view(-1, size), torch.arange(0, num_windows * size, size, device=distance.device)
+    picks, score = [pick], torch.full_like(nearest, torch.inf)
+    for _ in range(1, count):
+        torch.minimum(score, rows.index_select(0, first + pick), out=score)
+        pick = score.argmax(1)
+        picks.append(pick)
+    return torch.stack(picks, dim=1)
 
 
 def _second_smallest(distance: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from enum import IntEnum
 
 import torch
 
-from seats.devices import moved
+from seats.devices import host_sees, moved
 from seats.tokens.counts import Counts
 
 
@@ -59,7 +59,8 @@ class TokenLayout:
         survivors, where the caller knows them."""
         question = None if self.known is None else self.known.question
         known = None if counts is None else Known(counts, question=question)
-        return TokenLayout(**{name: getattr(self, name)[keep] for name in _TENSORS}, known=known)
+        index = keep.nonzero()[:, 0] if keep.dtype == torch.bool else keep
+        return TokenLayout(**{name: getattr(self, name).index_select(0, index) for name in _TENSORS}, known=known)
 
     def to(self, device: torch.device | str) -> TokenLayout:
         """The same layout on another device."""
@@ -105,16 +106,19 @@ _TENSORS = ("modality", "window", "row", "grid", "time_s", "origin")
 
 
 def count_modalities(modality: torch.Tensor) -> Counts:
-    """Tokens of each kind in int8 `[S]`; one copy from the device."""
-    return Counts(*torch.stack([(modality == int(kind)).sum() for kind in Modality]).tolist())
+    """Tokens of each kind in int8 `[S]`, where other values are none; one copy from the device."""
+    kinds = torch.arange(len(Modality), dtype=modality.dtype, device=modality.device)
+    return Counts(*(modality == kinds[:, None]).sum(1).tolist())
 
 
 def positions_of(mask: torch.Tensor, count: int) -> torch.Tensor:
     """Positions int64 `[count]` where `mask` (bool `[S]`) holds, in order.
 
-    count: how many those are; of more, those past it are left out, and missing ones are 0. Unlike `nonzero`, which must
-    ask the device for it, nothing here waits.
+    count: how many those are, which saves asking the device. Nothing here waits for it; where the host does not see
+    `mask`, of more than `count` those past it are left out, and missing ones are 0.
     """
+    if host_sees(mask):
+        return mask.nonzero()[:, 0]
     place = torch.where(mask, mask.cumsum(0) - 1, count)  # whatever is not wanted goes to one place past the end
     place = place.clamp_(max=count)  # a place beyond that would end all use of a GPU
     order = torch.arange(len(mask), device=mask.device)

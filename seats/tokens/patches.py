@@ -47,15 +47,17 @@ def patchify(
     rows = grid[1] * grid[2]
     # The stock processor folds the 1/255 of the pixel range into mean and deviation.
     scale = torch.tensor([spec.mean, spec.std], dtype=torch.float32).mul(255.0)
-    mean, std = moved(scale.view(2, -1, 1, 1), frames.device)
+    mean, std = moved(scale.repeat_interleave(tp * p * p, dim=1), frames.device)
     patches = torch.empty(grid[0] * rows, channels * tp * p * p, dtype=dtype, device=frames.device)
-
-    def ordered(block: torch.Tensor) -> torch.Tensor:  # on its own, so that a block is let go before the next is made
-        pixels = (block.float() - mean) / std
-        shape = (-1, tp, channels, grid[1] // m, m, p, grid[2] // m, m, p)
-        return pixels.view(shape).permute(0, 3, 6, 4, 7, 2, 1, 5, 8).reshape(-1, patches.shape[1])
-
+    shape = (-1, tp, channels, grid[1] // m, m, p, grid[2] // m, m, p)
     for first in range(0, grid[0], block_grids):
         last = min(first + block_grids, grid[0])
-        patches[first * rows : last * rows] = ordered(frames[first * tp : last * tp])
+        # Put in order while a colour is one byte, not four.
+        block = frames[first * tp : last * tp].reshape(shape).permute(0, 3, 6, 4, 7, 2, 1, 5, 8)
+        block = block.reshape(-1, patches.shape[1])
+        ours = patches[first * rows : last * rows]
+        if dtype == torch.float32:
+            torch.sub(block, mean, out=ours).div_(std)
+        else:
+            ours.copy_((block - mean).div_(std))
     return patches, grid

@@ -11,7 +11,6 @@ import torch
 
 from seats.costs.timers import StepTimer
 from seats.errors import MediaError, ModelError, OutOfMemoryError, SettingsError
-from seats.inference import engine
 from seats.inference import generate as generate_module
 from seats.inference.encode import build_prompt, encode_clip
 from seats.inference.generate import Decoding, generate
@@ -22,6 +21,7 @@ from seats.tokens.layout import Modality
 from tests.checkpoints import save_tiny_checkpoint
 from tests.inference.clips import clip_of, stock_inputs
 from tests.tiny import FAMILIES, IDS, tiny_thinker
+from tests.waits import as_on_a_gpu
 
 both_families = pytest.mark.parametrize("family", FAMILIES)
 CLIPS = {
@@ -387,6 +387,6 @@ def test_numbers_that_overflowed_are_said_of_one_token(models, monkeypatch):
     model = models["qwen2.5-omni"]
     prompt = prompt_of(model, clip_of(model.patches.token_side), Full())
     prompt = replace(prompt, embeds=torch.full_like(prompt.embeds, torch.inf))
-    monkeypatch.setattr(engine, "_host_sees", lambda _: False)  # as on a GPU
+    as_on_a_gpu(monkeypatch)
     with pytest.raises(ModelError, match="not finite"):
         ask(model, prompt, Full(), Decoding(max_new_tokens=1))

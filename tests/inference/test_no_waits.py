@@ -16,6 +16,7 @@ import torch
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
     DynamicOutputShapeException,
+    FakeTensor,
     FakeTensorMode,
     unset_fake_temporarily,
 )
@@ -25,7 +26,6 @@ from seats.bench.build import random_thinker
 from seats.bench.presets import Preset
 from seats.bench.subject import Subject
 from seats.bench.workload import Load, media_load, token_load
-from seats.inference import engine
 from seats.keep import Setting
 from seats.models import window_attention
 from seats.models.families import Family, GridTables
@@ -35,6 +35,7 @@ from seats.tokens.layout import TokenLayout
 from seats.tokens.sequence import Sequence
 from tests.bench.small import small_preset
 from tests.tiny import FAMILIES
+from tests.waits import as_on_a_gpu
 
 WINDOWS = 4
 
@@ -75,7 +76,7 @@ def without_values(monkeypatch: pytest.MonkeyPatch) -> FakeTensorMode:
         monkeypatch.setattr(Family, name, on_the_host(getattr(Family, name)))
     for name in ("sequence_of", "log_mel"):
         monkeypatch.setattr(module, name, on_the_host(getattr(module, name)))
-    monkeypatch.setattr(engine, "_host_sees", lambda _: False)
+    as_on_a_gpu(monkeypatch, FakeTensor)
     # As on a GPU: its kernel takes windows of any lengths, which on a CPU are looked at.
     monkeypatch.setattr(window_attention, "_takes_varlen", lambda _: True)
     monkeypatch.setattr(window_attention, "_varlen", lambda: lambda q, *_args, **_more: torch.empty_like(q))
@@ -87,13 +88,13 @@ def copies(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Lengths of what Stage II looked at, each time with the one copy that it needs."""
     lengths: list[int] = []
 
-    def statistics(self: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        lengths.append(len(self._key))
-        share = np.full(2 * WINDOWS, (len(self._key) - 30) // (2 * WINDOWS))
-        keys = np.append(np.arange(2 * WINDOWS), budget._TEXT_KEY)
-        return keys, np.append(share, len(self._key) - share.sum()), np.linspace(1e-3, 2e-3, len(keys))
+    def on_host(scores: torch.Tensor, key: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+        lengths.append(len(key))
+        each = (len(key) - 30) // (2 * WINDOWS)
+        keys = np.repeat(np.arange(2 * WINDOWS), each)
+        return np.append(keys, np.full(len(key) - len(keys), budget._TEXT_KEY)), np.linspace(1e-3, 2e-3, len(key))
 
-    monkeypatch.setattr(budget._Groups, "statistics", statistics)
+    monkeypatch.setattr(budget, "_on_host", on_host)
     return lengths
 
 

@@ -9,7 +9,7 @@ from seats.inference.prepared import Prepared
 from seats.methods import Full, Seats
 from tests.inference.prompts import SEATS, prepared_by_hand
 from tests.tiny import FAMILIES, tiny_inputs
-from tests.waits import watched
+from tests.waits import as_on_a_gpu, watched
 
 DROPS = 3
 
@@ -18,7 +18,7 @@ def waits_of_a_prefill(thinker, family, method, kv, monkeypatch):
     """What the engine, the method and relevance read; the decoder layers are stock code and left out."""
     inputs = tiny_inputs(family, grid=(6, 6, 8), mel_frames=630)
     embeds, positions, layout, saliency, deepstack = prepared_by_hand(thinker, family, inputs, method)
-    monkeypatch.setattr(engine, "_host_sees", lambda _: False)  # as on a GPU
+    as_on_a_gpu(monkeypatch)
     stock_layer = engine.Engine._run
     prepared = Prepared(layout.to("cpu"), saliency, deepstack)
     with torch.no_grad(), attach(thinker, method, kv=kv, prepared=prepared) as on:
