@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from seats.plan.scene import Selected
     from seats.tokens.counts import Counts
 
-_GRIDS_A_BLOCK = 16  # of `seats.tokens.patches.patchify`
+_GRIDS_A_BLOCK = 4  # of `seats.tokens.patches.patchify`
 _FRAMES_A_BLOCK = 30_000  # of `seats.tokens.mel.log_mel`
 _BYTES_A_FRAME = 4030  # samples, windowed frame and spectrum of one mel frame; measured
 _CHUNK = 2 * 2**20  # of `seats.selection.saliency`, on the host
@@ -186,10 +186,11 @@ class _Formulas:
         return vision.hidden_size // vision.num_heads
 
     def _patchify(self) -> int:
-        """The patches of a part, and two float32 copies of a block's pixels."""
+        """The patches of a part, a block's values as bytes, and where the patches are of 16 bits as float32, too."""
         assert self.s.grid is not None
         grids = self.part // (self.s.grid[1] * self.s.grid[2])
-        return int(self.part_values * (self.b + 8 * min(_GRIDS_A_BLOCK, grids) / grids))
+        block = min(_GRIDS_A_BLOCK, grids) / grids
+        return int(self.part_values * (self.b + (1 if self.b == 4 else 5) * block))
 
     def _vision(self) -> int:
         """The worst of a block's rotary step, its attention and its MLP, and of the signals read at the end, of the
@@ -202,7 +203,7 @@ class _Formulas:
         probed = s.kept.wants.of_video
         # Held: input, normed input, queries, keys, values. The rotated pair is made in float32 where no kernel does it.
         rotary = n * dim * (7 * b if self.fused else 5 * b + wide + 16)
-        mlp = n * b * (2 * dim + (3 if self.gated else 2) * vision.intermediate_size)
+        mlp = n * b * (3 * dim + (3 if self.gated else 2) * vision.intermediate_size)
         mlp += n * dim * b * (2 if self.gated else 3) * probed
         values = 1 if self.gated else 3  # one tensor holds queries, keys and values of Qwen3-Omni
         attention = n * dim * b * (4 + values + self._windowed() + 2 * (probed and self.gated))

@@ -29,13 +29,13 @@ class PatchSpec:
 
 
 def patchify(
-    frames: torch.Tensor, spec: PatchSpec, dtype: torch.dtype = torch.float32, block_grids: int = 16
+    frames: torch.Tensor, spec: PatchSpec, dtype: torch.dtype = torch.float32, block_grids: int = 4
 ) -> tuple[torch.Tensor, tuple[int, int, int]]:
     """Normalised patches and their grid, as transformers' `Qwen2VLVideoProcessor` makes them.
 
     frames: uint8 `[F, 3, H, W]`, H and W multiples of `token_side`; an incomplete last group of
     `temporal_patch_size` frames is filled by repeating the last frame. dtype: of the result; computed in float32.
-    block_grids: temporal grids worked on at a time, which bounds the float32 copies.
+    block_grids: temporal grids worked on at a time, which bounds the copies, and lets a CPU find them in its cache.
     Returns `[T * Hp * Wp, 3 * temporal_patch_size * patch_size ** 2]` on the frames' device, the four patches of a
     merged token next to each other, and (T, Hp, Wp) in patches.
     """
@@ -57,7 +57,7 @@ def patchify(
         block = block.reshape(-1, patches.shape[1])
         ours = patches[first * rows : last * rows]
         if dtype == torch.float32:
-            torch.sub(block, mean, out=ours).div_(std)
+            ours.copy_(block).sub_(mean).div_(std)
         else:
-            ours.copy_((block - mean).div_(std))
+            ours.copy_(block.float().sub_(mean).div_(std))
     return patches, grid

@@ -99,10 +99,11 @@ def test_the_dtype_asked_for_is_the_rounded_result():
     assert torch.equal(patchify(frames, PatchSpec(), torch.bfloat16)[0], patchify(frames, PatchSpec())[0].bfloat16())
 
 
-def test_a_block_is_let_go_before_the_next_is_made():
-    """Beside the patches there are two float32 copies of one block, as a plan counts them."""
+@pytest.mark.parametrize(("dtype", "block"), [(torch.float32, 1), (torch.bfloat16, 5)])
+def test_memory_is_what_a_plan_counts(dtype, block):
+    """Beside the patches one block's values as bytes, in 16 bits as float32, too."""
     frames = torch.zeros(80, 3, 56, 84, dtype=torch.uint8)
-    patchify(frames, PatchSpec())
+    patchify(frames, PatchSpec(), dtype)
     with allocations() as taken:
-        patchify(frames, PatchSpec(), block_grids=10)
-    assert taken.peak <= 1.01 * frames.numel() * (4 + 8 * 10 / 40)
+        patchify(frames, PatchSpec(), dtype, block_grids=10)
+    assert taken.peak == pytest.approx(frames.numel() * (dtype.itemsize + block * 10 / 40), rel=0.01)
