@@ -13,8 +13,10 @@ import sys
 def main() -> None:
     """Run the command line and end the process."""
     try:
+        from seats.allocator import keep_freed_memory
         from seats_cli.app import finished
 
+        keep_freed_memory()
         code = finished(run(sys.argv[1:]))
     except KeyboardInterrupt:
         code = 130

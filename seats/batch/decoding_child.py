@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
+from seats.allocator import give_back_freed_memory
 from seats.batch.children import watch
 from seats.batch.rows import error_line
 from seats.batch.settings import ClipSettings
@@ -123,18 +122,7 @@ def _give_back() -> None:
     and the threads that FFmpeg starts for each clip leave what they freed in pools of glibc's of their own.
     """
     gc.collect()
-    if _trim is not None:
-        _trim(0)
-
-
-def _find_trim() -> Callable[[int], int] | None:
-    try:
-        return ctypes.CDLL(None).malloc_trim
-    except (OSError, AttributeError, TypeError):  # another C library
-        return None
-
-
-_trim = _find_trim()
+    give_back_freed_memory()
 
 
 def _within_limit(path: str, settings: ClipSettings) -> tuple[FrameSampling, dict[str, int] | None]:

@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+from seats.allocator import keep_freed_memory
 from seats.batch.decoding import Decoded, Decoder
 from seats.batch.jobs import Asked, Event, Finished, Job, Made, Started
 from seats.batch.rows import Context, Row, error_row, ok_row
@@ -60,6 +61,7 @@ class Worker:
         self._idle: queue.SimpleQueue[Decoder] = queue.SimpleQueue()
         for decoder in self._decoders:
             self._idle.put(decoder)
+        keep_freed_memory()
         # one thread for the model: each thread that ran it would start a pool of its own on the CPU
         threads = setup.model.threads
         self._model_thread = ThreadPoolExecutor(1, "seats-model", initializer=_use_threads, initargs=(threads,))

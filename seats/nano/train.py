@@ -5,12 +5,10 @@ minutes, so `--resume` goes on where a run stopped.
 """
 
 import argparse
-import ctypes
 import json
 import logging
 import math
 import os
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +18,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from seats.allocator import keep_freed_memory
 from seats.models import compat
 from seats.models.window_attention import use_window_attention
 from seats.nano.config import HIDDEN, build_thinker
@@ -234,15 +233,6 @@ def _yield_to_training(_worker: int) -> None:
         os.nice(19)
 
 
-def _keep_freed_memory() -> None:
-    """Let glibc keep freed blocks: getting them anew from the system at each step can cost as much as the step."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        m_trim_threshold, m_mmap_max = -1, -4
-        mallopt(m_mmap_max, 0)
-        mallopt(m_trim_threshold, 2**31 - 1)
-
-
 def _setting(text: str) -> tuple[str, float]:
     name, _, value = text.partition("=")
     return name, int(value) if value.isdigit() else float(value)
@@ -263,7 +253,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     torch.set_num_threads(options.threads)
-    _keep_freed_memory()
+    keep_freed_memory(without_limit=True)
     checkpoint = options.out / "checkpoint.pt"
     if options.resume and not checkpoint.exists():
         parser.error(f"{checkpoint} is not there: leave out --resume to begin, or check --out")
