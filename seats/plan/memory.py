@@ -252,8 +252,12 @@ class _Formulas:
         rows = max(1, _CHUNK // (4 * window))
         at_once = min(entries, max(1, rows // window))
         queries = min(rows, window)
-        part = at_once * (2 * queries * window + 2 * window * dim // heads) * 4
-        return part + 2 * whole * dim * self.b + 4 * n * heads
+        chunks = -(-entries // at_once) * -(-window // queries)
+        # Of 16 bits keys and queries are made float32; the last chunk's scores still stand where the next queries are.
+        copies = 2 if self.b < 4 else 1 if chunks > 1 else 0
+        part = at_once * (2 * queries * window + copies * window * dim // heads) * 4
+        ordered = 2 * whole * dim * self.b if whole > window else 0  # the heads of a single window need no copy
+        return part + ordered + 4 * n * heads
 
     def _mel(self) -> int:
         """The spectrogram, a block of seconds at a time, and the blocks put together."""
