@@ -34,21 +34,25 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     said = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        clip = make_clip(Path(folder) / "clip.mp4", said.seconds)
-        rounds = [{"kept": run(clip, {}), "default": run(clip, LEFT_ALONE)} for _ in range(said.rounds)]
+        print(json.dumps(measured(said.seconds, said.rounds, Path(folder))))
+
+
+def measured(seconds: float, rounds: int, folder: Path) -> dict[str, Any]:
+    """All rounds with a clip of so many seconds, and how many times as long it takes by default."""
+    clip = make_clip(folder / "clip.mp4", seconds)
+    made = [{"kept": run(clip, {}), "default": run(clip, LEFT_ALONE)} for _ in range(rounds)]
     ratios = {
-        label: [one["default"]["first_token_ms"][label] / one["kept"]["first_token_ms"][label] for one in rounds]
-        for label in rounds[0]["kept"]["first_token_ms"]
+        label: [one["default"]["first_token_ms"][label] / one["kept"]["first_token_ms"][label] for one in made]
+        for label in made[0]["kept"]["first_token_ms"]
     }
-    result = {
-        "clip_s": said.seconds,
+    return {
+        "clip_s": seconds,
         "times_as_long_by_default": {
             label: {"median": statistics.median(found), "low": min(found), "high": max(found)}
             for label, found in ratios.items()
         },
-        "rounds": rounds,
+        "rounds": made,
     }
-    print(json.dumps(result))
 
 
 def run(clip: Path, env: dict[str, str]) -> dict[str, Any]:
