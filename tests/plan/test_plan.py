@@ -20,7 +20,7 @@ from seats.tokens.sequence import SequenceRule, build_sequence
 from tests.checkpoints import save_tiny_checkpoint
 
 
-@pytest.mark.parametrize("number", [1, 5, 8])
+@pytest.mark.parametrize("number", [0, 1, 2, 5, 8])
 def test_a_plan_is_what_the_run_takes(number, tmp_path):
     case = CASES[number]
     if case.model != "seats-nano":
@@ -140,7 +140,7 @@ def _holds(one):
         assert flops["planned"] == flops["real"]
     assert flops["relative_error"] == pytest.approx(0, abs=2e-3)
     assert memory["weights_planned"] == memory["weights_real"]
-    assert abs(memory["activations_error"]) < 0.1
+    assert abs(memory["activations_error"]) < 0.05
 
 
 def test_planning_needs_no_torch():
