@@ -19,8 +19,8 @@ _READS = ("cpu", "tolist", "item", "nonzero", "__bool__", "__int__", "__float__"
 _VALUE_DEPENDENT = ("_local_scalar_dense", "nonzero", "unique", "masked_select", "equal", "bincount", "is_nonzero")
 
 
-def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch, hidden: type[torch.Tensor] = torch.Tensor) -> None:
-    """From now on the host sees no values of tensors of this kind without waiting for them."""
+def hide_values(monkeypatch: pytest.MonkeyPatch, hidden: type[torch.Tensor] = torch.Tensor) -> None:
+    """From now on the host sees no values of tensors of this kind without waiting, as on a GPU."""
     for module in (engine, budget, layout):
         monkeypatch.setattr(module, "host_sees", lambda x: not isinstance(x, hidden))
 

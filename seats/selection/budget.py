@@ -80,7 +80,8 @@ def choose_relevant(
 
     window_of, kind = keys // 2, keys % 2
     position = np.cumsum(_changes(window_of)) - 1
-    size, total = np.zeros((2, position[-1] + 1), dtype=np.int64), np.zeros((2, position[-1] + 1), dtype=np.float32)
+    both = 2, position[-1] + 1
+    size, total = np.zeros(both, dtype=np.int64), np.zeros(both, dtype=np.float32)
     size[kind, position] = sizes
     total[kind, position] = sums
     budget = [keep_count(int(n.sum()), keep) for n, keep in zip(size, (video_keep, audio_keep), strict=True)]

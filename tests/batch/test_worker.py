@@ -54,6 +54,13 @@ def rows_of(events: list[Event]) -> list[Row]:
     return [event.row for event in events if isinstance(event, Made)]
 
 
+def test_freed_memory_is_kept(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(module, "keep_freed_memory", lambda: asked.append(True))
+    Worker(setup).stop()
+    assert asked == [True]
+
+
 def test_rows_are_what_ask_says(worker: Worker, setup: Setup, clip: str) -> None:
     events = run(worker, clip)
     assert [type(event) for event in events] == [Started, Made, Made, Made, Finished]

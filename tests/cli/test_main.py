@@ -120,6 +120,15 @@ def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert said.splitlines()[-1] == "error: unexpected ZeroDivisionError: division by zero"
 
 
+def test_freed_memory_is_kept(shell: Run) -> None:
+    code = (
+        "import seats.allocator\n"
+        "seats.allocator.keep_freed_memory = lambda: print('kept', flush=True)\n"
+        "from seats_cli.main import main\nmain()\n"
+    )
+    assert shell("--version", code=code).out.splitlines()[0] == "kept"
+
+
 def test_interrupted(clips: Path) -> None:
     code = (
         "import sys, time, seats_cli.startup as startup\n"

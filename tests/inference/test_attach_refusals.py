@@ -18,7 +18,7 @@ from seats.tokens.counts import Counts
 from tests.inference.prompts import SEATS
 from tests.inference.test_attach import fingerprint
 from tests.tiny import FAMILIES, tiny_inputs, tiny_thinker
-from tests.waits import as_on_a_gpu
+from tests.waits import hide_values
 
 both_families = pytest.mark.parametrize("family", FAMILIES)
 
@@ -378,7 +378,7 @@ def test_numbers_that_overflowed_are_said(family, where, name, sees, new_tokens,
             compat.text_model(thinker).layers[2].self_attn.o_proj.weight[0, 0] = float("inf")
     method = method_class(name).for_model(ModelShape(family, 8, {}), Retention(0.5, 0.7), 0)
     if not sees:
-        as_on_a_gpu(monkeypatch)
+        hide_values(monkeypatch)
     with pytest.raises(ModelError, match="not finite: load the model in bfloat16"), attach(thinker, method):
         thinker.generate(**inputs, max_new_tokens=new_tokens)
 

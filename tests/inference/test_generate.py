@@ -21,7 +21,7 @@ from seats.tokens.layout import Modality
 from tests.checkpoints import save_tiny_checkpoint
 from tests.inference.clips import clip_of, stock_inputs
 from tests.tiny import FAMILIES, IDS, tiny_thinker
-from tests.waits import as_on_a_gpu
+from tests.waits import hide_values
 
 both_families = pytest.mark.parametrize("family", FAMILIES)
 CLIPS = {
@@ -387,6 +387,6 @@ def test_numbers_that_overflowed_are_said_of_one_token(models, monkeypatch):
     model = models["qwen2.5-omni"]
     prompt = prompt_of(model, clip_of(model.patches.token_side), Full())
     prompt = replace(prompt, embeds=torch.full_like(prompt.embeds, torch.inf))
-    as_on_a_gpu(monkeypatch)
+    hide_values(monkeypatch)
     with pytest.raises(ModelError, match="not finite"):
         ask(model, prompt, Full(), Decoding(max_new_tokens=1))

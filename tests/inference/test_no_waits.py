@@ -35,7 +35,7 @@ from seats.tokens.layout import TokenLayout
 from seats.tokens.sequence import Sequence
 from tests.bench.small import small_preset
 from tests.tiny import FAMILIES
-from tests.waits import as_on_a_gpu
+from tests.waits import hide_values
 
 WINDOWS = 4
 
@@ -76,7 +76,7 @@ def without_values(monkeypatch: pytest.MonkeyPatch) -> FakeTensorMode:
         monkeypatch.setattr(Family, name, on_the_host(getattr(Family, name)))
     for name in ("sequence_of", "log_mel"):
         monkeypatch.setattr(module, name, on_the_host(getattr(module, name)))
-    as_on_a_gpu(monkeypatch, FakeTensor)
+    hide_values(monkeypatch, FakeTensor)
     # As on a GPU: its kernel takes windows of any lengths, which on a CPU are looked at.
     monkeypatch.setattr(window_attention, "_takes_varlen", lambda _: True)
     monkeypatch.setattr(window_attention, "_varlen", lambda: lambda q, *_args, **_more: torch.empty_like(q))

@@ -6,10 +6,11 @@ import torch
 from seats.inference import engine
 from seats.inference.attach import attach
 from seats.inference.prepared import Prepared
-from seats.methods import Full, Seats
-from tests.inference.prompts import SEATS, prepared_by_hand
+from seats.methods import Full, ModelShape, Retention, Seats, method_class
+from seats.methods.registry import BUILT_IN
+from tests.inference.prompts import CLIPS, SEATS, assert_same, prepared_by_hand, run
 from tests.tiny import FAMILIES, tiny_inputs
-from tests.waits import as_on_a_gpu, watched
+from tests.waits import hide_values, watched
 
 DROPS = 3
 
@@ -18,7 +19,7 @@ def waits_of_a_prefill(thinker, family, method, kv, monkeypatch):
     """What the engine, the method and relevance read; the decoder layers are stock code and left out."""
     inputs = tiny_inputs(family, grid=(6, 6, 8), mel_frames=630)
     embeds, positions, layout, saliency, deepstack = prepared_by_hand(thinker, family, inputs, method)
-    as_on_a_gpu(monkeypatch)
+    hide_values(monkeypatch)
     stock_layer = engine.Engine._run
     prepared = Prepared(layout.to("cpu"), saliency, deepstack)
     with torch.no_grad(), attach(thinker, method, kv=kv, prepared=prepared) as on:
@@ -62,6 +63,26 @@ def test_the_host_knows_what_a_stock_prompt_is_made_of(thinkers, family):
     assert known[0].counts == on.trace.full
     assert known[0].tokens_per_grid == on.trace.layout.tokens_per_grid() > 0
     assert known[0].question == on.trace.layout.question() > 0
+
+
+@pytest.mark.parametrize("clip", CLIPS)
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("name", [cls.name for cls in BUILT_IN])
+def test_what_the_host_does_not_see_is_chosen_alike(thinkers, family, name, clip, monkeypatch):
+    """Where it sees values, as on a CPU, positions, counts and windows are found in another way."""
+    inputs = tiny_inputs(family, **{"grid": (16, 6, 8)} | CLIPS[clip])  # enough video for methods that spare the sound
+    method = method_class(name).for_model(ModelShape(family, 8, {}), Retention(0.5, 0.6), seed=0)
+
+    def answered():
+        with attach(thinkers[family], method) as attached:
+            return run(thinkers[family], inputs, 4), attached.trace
+
+    seen, trace = answered()
+    hide_values(monkeypatch)
+    unseen, other = answered()
+    assert_same(unseen, seen)
+    assert other.layers == trace.layers
+    assert [drop.kept.tolist() for drop in other.drops] == [drop.kept.tolist() for drop in trace.drops]
 
 
 def test_counts_that_a_method_tells_wrong_are_noticed_on_the_host(thinkers):

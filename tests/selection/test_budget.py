@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from seats.errors import ModelError, SettingsError
 from seats.selection import budget
 from seats.selection.budget import choose_relevant, keep_counts, paired_runs, remove_late, run_windows
+from tests.waits import hide_values
 
 
 def mask_of(*arguments):
@@ -283,6 +284,15 @@ def test_paired_runs_are_the_published_ones_of_what_begins_with_video(seed):
     for kind in (1, 2):
         assert same_partition(ours[modality == kind], published[modality == kind])
     assert torch.equal(ours, published)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_paired_runs_are_the_same_where_the_host_does_not_see_them(seed, monkeypatch):
+    generator = torch.Generator().manual_seed(seed)
+    modality = torch.randint(0 if seed % 2 else 1, 3, (seed,), generator=generator).to(torch.int8)
+    seen = paired_runs(modality)
+    hide_values(monkeypatch)
+    assert torch.equal(paired_runs(modality), seen)
 
 
 @pytest.mark.parametrize("order", [(1, 2), (2, 1)])

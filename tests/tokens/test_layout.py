@@ -6,7 +6,7 @@ import torch
 from seats.tokens.counts import Counts
 from seats.tokens.layout import Modality, TokenLayout, count_modalities, positions_of
 from tests.methods.layouts import layout_of
-from tests.waits import as_on_a_gpu
+from tests.waits import hide_values
 
 CLIPS = {"both": ((3, 2, 5), 60), "one grid": ((1, 2, 5), 60), "no sound": ((3, 2, 5), 0), "no picture": (None, 60)}
 
@@ -59,7 +59,7 @@ def test_a_clip_at_the_very_end_is_followed_by_a_question_of_one():
 def test_positions_are_those_of_nonzero_wherever_the_mask_is(share, monkeypatch):
     mask = torch.rand(50, generator=torch.Generator().manual_seed(0)) < share
     seen = positions_of(mask, int(mask.sum()))
-    as_on_a_gpu(monkeypatch)
+    hide_values(monkeypatch)
     assert torch.equal(positions_of(mask, len(seen)), seen)
     assert torch.equal(seen, mask.nonzero()[:, 0])
 
@@ -67,5 +67,5 @@ def test_positions_are_those_of_nonzero_wherever_the_mask_is(share, monkeypatch)
 @pytest.mark.parametrize(("count", "expected"), [(1, [1]), (3, [1, 3, 0])])
 def test_positions_of_another_number_than_was_said(count, expected, monkeypatch):
     """As where numbers overflowed; on a GPU, a place out of range would fail everything after it."""
-    as_on_a_gpu(monkeypatch)
+    hide_values(monkeypatch)
     assert positions_of(torch.tensor([False, True, False, True]), count).tolist() == expected
