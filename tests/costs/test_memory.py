@@ -132,11 +132,12 @@ def test_available_under_cgroup_version_1(tmp_path):
 def test_available_falls_when_memory_is_taken():
     def taken() -> int:
         before = available_bytes("cpu")
-        held = np.ones(400 * 2**20, dtype=np.uint8)
+        held = np.ones(2**30, dtype=np.uint8)
         assert held[-1] == 1
         return before - available_bytes(torch.device("cpu"))
 
-    # Other processes take and give back memory at the same time.
+    # Other processes take and give back memory at the same time, and Linux keeps hundreds of MiB that were freed
+    # beside what it calls available, for whoever asks next.
     assert statistics.median(taken() for _ in range(5)) > 100 * 2**20
 
 
