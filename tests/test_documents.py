@@ -10,6 +10,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
 
+import av
 import pytest
 import typer
 
@@ -28,6 +29,9 @@ DOCUMENTS = sorted(
         ROOT / "seats/nano/weights/README.md",
     )
     if path.exists()
+)
+shown_with_pyav_18 = pytest.mark.skipif(
+    not av.__version__.startswith("18."), reason="FFmpeg 9 leaves out the last 16 ms of sound of the sample"
 )
 
 
@@ -77,6 +81,7 @@ def test_the_python_of_the_api_page_and_the_readme_runs(
 
 
 @pytest.mark.slow
+@shown_with_pyav_18
 def test_the_first_python_of_the_readme_prints_what_its_box_shows(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -175,6 +180,7 @@ def test_the_changelog_names_every_command() -> None:
 
 
 @pytest.mark.slow
+@shown_with_pyav_18
 def test_the_answer_that_the_readme_shows_is_the_one_there_is(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
