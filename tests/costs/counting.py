@@ -22,8 +22,8 @@ def counted(run: Callable[[], Any]) -> int:
 
 
 def _bmm_flops(left: torch.Size, right: torch.Size, *_out_dtype: Any, out_shape: Any = None, **_others: Any) -> int:
-    """As torch has it, but for outer products. Those are the rotary angles, which torch computes element by element
-    since 2.13, without a matrix product that could be counted."""
+    """As torch has it, but for outer products. Those are the rotary angles, which torch 2.13 computes element by
+    element, and 2.11 as a matrix product that would be counted."""
     batch, rows, inner = left
     return 0 if inner == 1 < rows else 2 * batch * rows * inner * right[2]
 
