@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Lock
@@ -192,9 +193,10 @@ def import_model_code(checkpoint: Checkpoint) -> None:
     try:
         getattr(transformers, family.thinker_class)
     except Exception as error:  # of whatever it imports: a torchvision for another torch, say
-        raise ModelError(
-            f"transformers cannot import the model's code ({_one_line(_root(error))}): mend or remove that package"
-        ) from error
+        cure = "mend or remove that package"
+        if sys.flags.optimize > 1:  # transformers reads its own docstrings
+            cure = "run Python with docstrings, without -OO or PYTHONOPTIMIZE=2"
+        raise ModelError(f"transformers cannot import the model's code ({_one_line(_root(error))}): {cure}") from error
 
 
 def device_named(device: str) -> torch.device:
