@@ -52,7 +52,7 @@ def question_attention(thinker, number, hidden, rotary, layout, layer_of_weights
     k = attention.k_proj(x).view(len(x), -1, attention.head_dim)
     if hasattr(attention, "q_norm"):
         q, k = attention.q_norm(q), attention.k_norm(k)
-    cos, sin = rotary[0][0][:, None], rotary[1][0][:, None]
+    cos, sin = rotary[0][0], rotary[1][0]
     q, k = rotate(q, cos[first:], sin[first:]).float(), rotate(k, cos, sin).float()
     k = k.repeat_interleave(q.shape[1] // k.shape[1], 1)
     scores = torch.einsum("qhd,khd->hqk", q, k) * attention.scaling

@@ -89,7 +89,7 @@ class Family(ABC):
 
         group = encoder.config.spatial_merge_size**2
         q, k = (_heads(x, encoder.config.num_heads) for x in self._vision_queries_and_keys(captured))
-        q, k = (rotate(x, captured["cos"][:, None], captured["sin"][:, None]) for x in (q, k))
+        q, k = (rotate(x, captured["cos"], captured["sin"]) for x in (q, k))
         saliency = None
         if wants.video_grids is not None:
             window = wants.video_grids * grid[1] * grid[2]
@@ -296,7 +296,7 @@ def _of_type(model_type: Any) -> Family | None:
 
 
 def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    """Rotary embedding of `x` `[n, H, d]` in float32, returned in x's dtype. cos, sin: `[n, 1, d]`."""
+    """Rotary embedding of `x` `[n, H, d]` in float32, returned in x's dtype. cos, sin: `[n, d]`."""
     import torch
 
     from seats.selection import triton_kernels
@@ -304,11 +304,11 @@ def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tenso
     if triton_kernels.usable(x):
         from seats.models.fused_triton import rotate as rotate_in_a_kernel
 
-        return rotate_in_a_kernel(x, cos[:, 0], sin[:, 0])
+        return rotate_in_a_kernel(x, cos, sin)
     wide = x.float()
     first, second = wide.chunk(2, dim=-1)
     turned = torch.cat([-second, first], dim=-1)
-    return (wide * cos.float() + turned * sin.float()).to(x.dtype)
+    return (wide * cos[:, None].float() + turned * sin[:, None].float()).to(x.dtype)
 
 
 def _all_moved(tables: dict[str, Any], device: torch.device) -> dict[str, Any]:

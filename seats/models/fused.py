@@ -3,8 +3,8 @@
 On a GPU of today the encoders' matrix products take half of their time or less: the rest goes to steps that only read
 and write memory. What is done about it, on the modules of a loaded thinker:
 
-- an RMSNorm is one kernel instead of eight, rotary positions one each for queries and keys instead of ten, the gate of
-  an MLP one instead of two;
+- an RMSNorm is one kernel instead of eight, rotary positions one or two instead of ten, the gate of an MLP one instead
+  of two;
 - a vision block of Qwen2.5-Omni adds its attention's result and norms the sum in one kernel, makes the inner rows of
   its MLP in one (both products and the gate), and adds to the residual stream inside the last product;
 - attention in Qwen2.5-Omni's vision windows of 64 patches is one kernel together with its rotary positions;
@@ -148,7 +148,7 @@ def _vision_attention(
     if (kernel := _window_kernel(q, max_seqlen)) is not None:
         out = kernel(q, k, v, cos, sin, cu_seqlens, max_seqlen, attention.scaling)
     else:
-        q, k = rotate(q, cos[:, None], sin[:, None]), rotate(k, cos[:, None], sin[:, None])
+        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         q, k, v = (x.transpose(0, 1)[None] for x in (q, k, v))
         out, _weights = windowed_attention(
             attention, q, k, v, None, attention.scaling, cu_seq_lens_q=cu_seqlens, max_length_q=max_seqlen
@@ -210,24 +210,30 @@ def _text_attention(
     **others: Any,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Attention of one decoder layer. hidden_states: `[1, S, D]`, position_embeddings: `[1, S, d]` each."""
-    if hidden_states.shape[0] != 1 or position_embeddings is None or attention.config._attn_implementation == "eager":
+    kind = attention.config._attn_implementation
+    if hidden_states.shape[0] != 1 or position_embeddings is None or kind == "eager":
         return type(attention).forward(
             attention, hidden_states, attention_mask=attention_mask, position_embeddings=position_embeddings, **others,
         )  # fmt: skip
-    shape = (hidden_states.shape[1], -1, attention.head_dim)
-    q, k, v = (x.view(shape) for x in _projected(attention, hidden_states[0]))
+    new = hidden_states.shape[1]
+    heads = _projected(attention, hidden_states[0]).view(new, -1, attention.head_dim)
+    key_heads = heads.shape[1] // (attention.num_key_value_groups + 2)
+    turned, v = heads.split_with_sizes([heads.shape[1] - key_heads, key_heads], 1)
+    sizes = [turned.shape[1] - key_heads, key_heads]
+    cos, sin = position_embeddings[0][0], position_embeddings[1][0]
     if hasattr(attention, "q_norm"):
-        q, k = attention.q_norm(q), attention.k_norm(k)
-    cos, sin = (table[0][:, None] for table in position_embeddings)
-    q, k, v = (x.transpose(0, 1)[None] for x in (rotate(q, cos, sin), rotate(k, cos, sin), v))
+        q, k = turned.split_with_sizes(sizes, 1)
+        q, k = rotate(attention.q_norm(q), cos, sin), rotate(attention.k_norm(k), cos, sin)
+    else:
+        q, k = rotate(turned, cos, sin).split_with_sizes(sizes, 1)
+    q, k, v = (x.transpose(0, 1).unsqueeze(0) for x in (q, k, v))
     if (cache := others.pop(compat.CACHE, None)) is not None:
         k, v = cache.update(k, v, attention.layer_idx, kwargs=others)
-    attend = ALL_ATTENTION_FUNCTIONS[attention.config._attn_implementation]
-    out, weights = attend(
+    out, weights = ALL_ATTENTION_FUNCTIONS[kind](
         attention, q, k, v, attention_mask, dropout=0.0, scaling=attention.scaling,
         sliding_window=attention.sliding_window, **others,
     )  # fmt: skip
-    return attention.o_proj(out.reshape(1, hidden_states.shape[1], -1)), weights
+    return attention.o_proj(out.reshape(1, new, -1)), weights
 
 
 def _join(attention: Any) -> None:
@@ -243,18 +249,18 @@ def _join(attention: Any) -> None:
         linear.weight = nn.Parameter(part, requires_grad=False)
         if bias is not None:
             linear.bias = nn.Parameter(bias.split(sizes)[index], requires_grad=False)
-    attention._seats_joint = weight, bias, sizes, [linear.weight.data_ptr() for linear in linears]
+    attention._seats_joint = weight, bias, [linear.weight.data_ptr() for linear in linears]
 
 
-def _projected(attention: Any, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Queries, keys and values of x `[S, D]`: `[S, H * d]` and twice `[S, KVH * d]`, perhaps parts of one tensor."""
+def _projected(attention: Any, x: torch.Tensor) -> torch.Tensor:
+    """Queries, keys and values of x `[S, D]`, one after the other: `[S, (H + 2 * KVH) * d]`."""
     linears = (attention.q_proj, attention.k_proj, attention.v_proj)
-    joint: tuple[Any, ...] = getattr(attention, "_seats_joint", (None, None, (), ()))
-    weight, bias, sizes, places = joint
+    joint: tuple[Any, ...] = getattr(attention, "_seats_joint", (None, None, ()))
+    weight, bias, places = joint
     # Someone may have put other modules or weights there since, or moved them.
     if [linear.weight.data_ptr() for linear in linears if type(linear) is nn.Linear] != places:
-        return tuple(linear(x) for linear in linears)
-    return F.linear(x, weight, bias).split(sizes, -1)
+        return torch.cat([linear(x) for linear in linears], -1)
+    return F.linear(x, weight, bias)
 
 
 def _align(mlp: Any) -> None:

@@ -252,7 +252,7 @@ def _queries_and_keys(
     k = attention.k_proj(x).view(x.shape[0], -1, attention.head_dim)
     if hasattr(attention, "q_norm"):
         q, k = attention.q_norm(q), attention.k_norm(k)
-    cos, sin = rotary[0][0][:, None], rotary[1][0][:, None]
+    cos, sin = rotary[0][0], rotary[1][0]
     return rotate(q, cos[-queries:], sin[-queries:]), rotate(k, cos, sin)
 
 

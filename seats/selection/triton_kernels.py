@@ -18,6 +18,7 @@ def usable(x: Tensor) -> bool:
     return (x.is_cuda or interpreted()) and (_installed() if interpreted() else starts())
 
 
+@cache
 def interpreted() -> bool:
     """Whether kernels run in Triton's interpreter on the CPU, for tests."""
     return os.environ.get("TRITON_INTERPRET") == "1"
