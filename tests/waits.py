@@ -63,7 +63,7 @@ def watched() -> Iterator[Waits]:
     class Operations(TorchDispatchMode):
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             name = func.name().split("::")[1].split(".")[0]
-            if any(word in name for word in _VALUE_DEPENDENT):
+            if any(word in name for word in _VALUE_DEPENDENT) and name != "nonzero_static":
                 waits.note(name)
             if name.startswith(("index", "_index_put")) and len(args) > 1 and isinstance(args[1], (list, tuple)):
                 masks = [x for x in args[1] if x is not None and x.dtype in (torch.bool, torch.uint8)]

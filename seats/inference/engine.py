@@ -88,10 +88,15 @@ class _Alive:
     """The tokens still there, all tensors of the same length S."""
 
     hidden: torch.Tensor  # [1, S, D]
-    rotary: tuple[torch.Tensor, torch.Tensor]  # [1, S, d]
+    tables: torch.Tensor  # [2, 1, S, d]: cos and sin of the rotary positions
     layout: TokenLayout
     visual: torch.Tensor | None  # bool [S]: tokens that DeepStack adds to
     deepstack: tuple[torch.Tensor, ...]
+
+    @property
+    def rotary(self) -> tuple[torch.Tensor, torch.Tensor]:
+        cos, sin = self.tables
+        return cos, sin
 
     def select(self, index: torch.Tensor, counts: Counts) -> _Alive:
         """Those at positions `index` int64 `[K]`, which are `counts`."""
@@ -103,14 +108,8 @@ class _Alive:
             visual = visual[index]
             rows = rows[positions_of(visual, left)]
             deepstack = tuple(features[rows] for features in deepstack)
-        return replace(
-            self,
-            hidden=self.hidden.index_select(1, index),
-            rotary=(self.rotary[0].index_select(1, index), self.rotary[1].index_select(1, index)),
-            layout=self.layout.select(index, counts),
-            visual=visual,
-            deepstack=deepstack,
-        )
+        hidden, tables = self.hidden.index_select(1, index), self.tables.index_select(2, index)
+        return _Alive(hidden, tables, self.layout.select(index, counts), visual, deepstack)
 
     def add_deepstack(self) -> None:
         """Add to the output of the next of the first decoder layers what belongs there, and forget it."""
@@ -241,7 +240,7 @@ class Engine:
 
         with self.timer.step("prefill"):
             record.look_at(embeds)
-            rotary = self.thinker.text.rotary_emb(embeds, positions)
+            tables = torch.stack(self.thinker.text.rotary_emb(embeds, positions))
         with self.timer.step("selection"):
             with in_full_precision(embeds.device):
                 chosen = self.method.before_llm(BeforeLLM(embeds[0], layout, prepared.saliency, prepared.keys))
@@ -249,16 +248,17 @@ class Engine:
             if chosen is not None and chosen.embeds is not None:
                 embeds = chosen.embeds[None].to(embeds.dtype)
             cuts = _Cuts()
-            alive = _Alive(embeds, rotary, layout, visual, deepstack)
+            alive = _Alive(embeds, tables, layout, visual, deepstack)
             alive = self._drop(alive, chosen, 0, cuts, record)
 
         done, last, moments = 0, len(self.thinker.layers), set(self.method.layers)
         for moment in sorted(moments | {last}):
             # Layers between two moments are timed as one: every measurement is work for the device, too.
             with self.timer.step("prefill"):
+                rotary = alive.rotary
                 for number in range(done + 1, moment + 1):
                     trace.layers.append(record.counts)
-                    alive.hidden = self._run(self.thinker.layers[number - 1], alive.hidden, None, alive.rotary, cache)
+                    alive.hidden = self._run(self.thinker.layers[number - 1], alive.hidden, None, rotary, cache)
                     alive.add_deepstack()
                 record.look_at(alive.hidden)
             if moment in moments:

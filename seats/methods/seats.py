@@ -117,7 +117,7 @@ class Seats(Method):
         """Stage II at one drop layer. ratio: share of the video and audio tokens there to keep, in (0, 1]."""
         layout = state.layout
         # As published, of what is left: where Stage I took a window's pictures, its sound belongs to the one before.
-        windows = paired_runs(layout.modality)
+        windows = paired_runs(layout.modality, layout.parted())
         chosen = choose_relevant(state.relevance(), layout.modality, windows, ratio, ratio, self.temperature)
         return Selection(chosen.keep, counts=Counts(layout.counts().text, chosen.video, chosen.audio))
 

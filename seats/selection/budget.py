@@ -3,6 +3,7 @@
 Budgets are a few numbers per window, worked out on the host in numpy; tokens are ranked on their device.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,73 +69,68 @@ def choose_relevant(
         return Chosen(text, 0, 0)
     key = torch.where(text, _TEXT_KEY, window * 2 + (modality == AUDIO))
     groups = _ranked(scores, key)
-    keys, sizes, sums = groups.statistics()
-    av = keys != _TEXT_KEY
-    keys, sizes, sums = keys[av], sizes[av], sums[av]
-    if not len(keys):
+    # From here on a GPU has nothing to do until the mask is there: every step counts, however few the numbers.
+    keys, wanted, sums = groups.statistics()
+    in_clip = len(keys) - int(keys[-1] == _TEXT_KEY)
+    if not in_clip:
         return Chosen(text, 0, 0)
     if keys[0] < 0:
         raise ValueError("every video and audio token needs a window of at least 0")
-    if not np.isfinite(sums).all():
+    if not math.isfinite(sums[:in_clip].sum()):
         raise ModelError("relevance scores are not finite: load the model in bfloat16 or float32")
 
-    window_of, kind = keys // 2, keys % 2
-    position = np.cumsum(_changes(window_of)) - 1
-    both = 2, position[-1] + 1
-    size, total = np.zeros(both, dtype=np.int64), np.zeros(both, dtype=np.float32)
-    size[kind, position] = sizes
-    total[kind, position] = sums
-    budget = [keep_count(int(n.sum()), keep) for n, keep in zip(size, (video_keep, audio_keep), strict=True)]
+    keys = keys[:in_clip]
+    window_of = keys >> 1
+    place = np.zeros(in_clip, dtype=np.int64)
+    np.cumsum(window_of[1:] != window_of[:-1], out=place[1:])
+    windows = int(place[-1]) + 1
+    place += (keys & 1) * windows
+    size, total = np.zeros((2, windows), dtype=np.int64), np.zeros((2, windows), dtype=np.float32)
+    size.ravel()[place] = wanted[:in_clip]
+    total.ravel()[place] = sums[:in_clip]
+    video, audio = size.sum(1).tolist()
+    budget = keep_count(video, video_keep), keep_count(audio, audio_keep)
     if 0 in budget:
         return Chosen(top_mask(scores.masked_fill(text, -torch.inf), max(budget)) | text, *budget)
-    mean = total / np.maximum(size, 1)
-    counts = np.stack(keep_counts(size[0], size[1], mean[0], mean[1], budget[0], budget[1], temperature))
-    video, audio = (int(kept.sum()) for kept in counts)
-    return Chosen(groups.top(counts[kind, position]) | text, video, audio)
+    counts = keep_counts(size, total / np.maximum(size, 1), budget, temperature)
+    wanted[:in_clip] = counts.ravel()[place]  # and all text
+    return Chosen(groups.top(wanted), *counts.sum(1).tolist())
 
 
-def keep_counts(
-    video: np.ndarray,
-    audio: np.ndarray,
-    video_relevance: np.ndarray,
-    audio_relevance: np.ndarray,
-    video_budget: int,
-    audio_budget: int,
-    temperature: float,
-) -> tuple[np.ndarray, np.ndarray]:
+def keep_counts(size: np.ndarray, relevance: np.ndarray, budget: tuple[int, int], temperature: float) -> np.ndarray:
     """Video and audio tokens to keep of each window.
 
-    Windows share `video_budget + audio_budget` by a softmax of their mean relevance, then each window's share
-    is split between its modalities. Every modality present in a window keeps at least one token, so the sum
-    can exceed the budget by the number of such floors.
+    Windows share the whole budget by a softmax of their mean relevance, then each window's share is split between its
+    modalities. Every modality present in a window keeps at least one token, so the sum can exceed the budget by the
+    number of such floors.
 
     Args:
-        video, audio: [W] int, tokens of each window; no window has neither.
-        video_relevance, audio_relevance: [W] float, mean relevance of those tokens, 0 where there are none.
-        video_budget, audio_budget: tokens to keep in all, at most the sums of `video` and `audio`.
+        size: [2, W] int, video and audio tokens of each window; no window has neither.
+        relevance: [2, W] float, mean relevance of those tokens, 0 where there are none.
+        budget: video and audio tokens to keep in all, at most the sums of `size`.
         temperature: of the softmax, above 0.
 
     Returns:
-        Two [W] int64 arrays, at most `video` and `audio`; of a single window, the two budgets.
+        [2, W] int64, at most `size`; of a single window, the two budgets.
     """
-    capacity = video + audio
-    video_weight, audio_weight = (_softmax(x, temperature) for x in (video_relevance, audio_relevance))
+    video, audio = size
+    capacity, tokens = video + audio, sum(budget)
     # float32 as published: where window shares are equal, halves must round the same way.
-    weight = (video_weight + audio_weight) / np.float32(2)
-    wanted = np.rint(weight * np.float32(video_budget + audio_budget)).astype(np.int64)
-    budget = _repair(np.minimum(capacity, np.maximum(1, wanted)), capacity, video_budget + audio_budget)
+    weight = _softmax(relevance, temperature)
+    wanted = np.rint((weight[0] + weight[1]) / np.float32(2) * np.float32(tokens)).astype(np.int64)
+    share = _repair(np.minimum(capacity, np.maximum(1, wanted)), capacity, tokens)
 
-    video_part, audio_part = video_weight * np.float32(video_budget), audio_weight * np.float32(audio_budget)
-    share = video_part / (video_part + audio_part + np.float32(1e-12))
-    keep_video = np.minimum(video, np.rint(budget.astype(np.float32) * share).astype(np.int64))
-    keep_audio = np.minimum(audio, budget - keep_video)
-    keep_video = np.minimum(video, budget - keep_audio)  # what audio could not use
+    part = weight * np.array(budget, dtype=np.float32)[:, None]
+    of_video = part[0] / (part[0] + part[1] + np.float32(1e-12))
+    keep = np.empty((2, len(share)), dtype=np.int64)
+    np.minimum(video, np.rint(share.astype(np.float32) * of_video).astype(np.int64), out=keep[0])
+    np.minimum(audio, share - keep[0], out=keep[1])
+    np.minimum(video, share - keep[1], out=keep[0])  # what audio could not use
 
     # Neither of two modalities in a window loses its last token.
-    both, most = (video > 0) & (audio > 0), np.maximum(1, budget - 1)
-    keep_video = np.where(both, np.clip(keep_video, 1, most), keep_video)
-    keep_audio = np.where(both, np.clip(keep_audio, 1, most), keep_audio)
-    return keep_video, keep_audio
+    least = np.minimum(video, audio) > 0
+    most = np.where(least, np.maximum(1, share - 1), share)
+    return np.minimum(np.maximum(keep, least), most)
 
 
 def run_windows(modality: Tensor) -> Tensor:
@@ -152,23 +148,25 @@ def run_windows(modality: Tensor) -> Tensor:
     return window
 
 
-def paired_runs(modality: Tensor) -> Tensor:
+def paired_runs(modality: Tensor, parted: bool | None = None) -> Tensor:
     """Windows of an interleaved sequence as it is now: a run of video and the audio up to the next one.
 
-    `modality`: [S] int8 (0 text, 1 video, 2 audio). Returns [S] long, -1 for text. The same windows as those of
-    `run_windows` but where the interleaved part no longer begins with video: the first audio is a window of its own
-    then, and no pair shifts. Where text parts sound from pictures nothing is interleaved, and the windows are those of
-    `run_windows`.
+    `modality`: [S] int8 (0 text, 1 video, 2 audio). parted: whether text parts the clip's tokens, None if the caller
+    does not know. Returns [S] long, -1 for text. The same windows as those of `run_windows` but where the interleaved
+    part no longer begins with video: the first audio is a window of its own then, and no pair shifts. Where text parts
+    sound from pictures nothing is interleaved, and the windows are those of `run_windows`.
     """
     previous = torch.cat([modality.new_zeros(1), modality])[:-1]
     in_clip = modality != TEXT
     parts = in_clip & (previous == TEXT)
     begins = parts | ((modality == VIDEO) & (previous != VIDEO))
     paired = torch.where(in_clip, begins.cumsum(0) - 1, -1)
-    apart = parts.sum() > 1
-    if host_sees(apart) and not apart:
+    if parted is False:
         return paired
-    return torch.where(apart, run_windows(modality), paired)
+    several = parts.sum() > 1
+    if host_sees(several) and not several:
+        return paired
+    return torch.where(several, run_windows(modality), paired)
 
 
 def remove_late(modality: Tensor) -> Tensor:
@@ -192,22 +190,22 @@ class _Ranks:
     def __init__(self, scores: Tensor, key: Tensor) -> None:
         from seats.selection.ranks_triton import rank_in_groups
 
-        self._rank, self._first, table = rank_in_groups(scores, key)
-        self._table = torch.cat([key.to(table.dtype)[None], table])
+        self._rank, self._first, self._table = rank_in_groups(scores, key)
         self._leads = np.zeros(0, dtype=np.int64)
 
     def statistics(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Key, number of tokens and sum of scores of each group, in rising order of the keys; one copy from the
         device."""
-        keys, sizes, sums = self._table.cpu().numpy()
-        leads = np.flatnonzero(sizes)
-        self._leads = leads[np.argsort(keys[leads])]
-        return keys[self._leads].astype(np.int64), sizes[self._leads].astype(np.int64), sums[self._leads]
+        table = self._table.cpu().numpy()
+        leads = table[1].nonzero()[0]
+        self._leads = leads = leads[table[0, leads].argsort()]
+        keys, sizes, sums = table[:, leads]
+        return keys.astype(np.int64), sizes.astype(np.int64), sums
 
     def top(self, counts: np.ndarray) -> Tensor:
-        """[S] bool: the `counts[g]` first tokens of group g; groups past the end of `counts` keep none."""
+        """[S] bool: the `counts[g]` first tokens of each group g."""
         limit = np.zeros(len(self._rank), dtype=np.int32)
-        limit[self._leads[: len(counts)]] = counts
+        limit[self._leads] = counts
         there = moved(torch.from_numpy(limit), self._rank.device)
         return self._rank < there[self._first]
 
@@ -227,15 +225,13 @@ class _Groups:
     def statistics(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Key, number of tokens and sum of scores of each group, in rising order of the keys."""
         sums = np.add.reduceat(self._scores[self._order], self._first)
-        return self._key[self._first].astype(np.int64), self._sizes, sums
+        return self._key[self._first].astype(np.int64), self._sizes.copy(), sums
 
     def top(self, counts: np.ndarray) -> Tensor:
-        """[S] bool: the `counts[g]` first tokens of group g; groups past the end of `counts` keep none."""
-        limit = np.zeros_like(self._sizes)
-        limit[: len(counts)] = counts
-        rank = np.arange(len(self._order)) - np.repeat(self._first, self._sizes)
-        kept = np.empty(len(rank), dtype=bool)
-        kept[self._order] = rank < np.repeat(limit, self._sizes)
+        """[S] bool: the `counts[g]` first tokens of each group g."""
+        end = np.repeat(self._first + counts, self._sizes)
+        kept = np.empty(len(end), dtype=bool)
+        kept[self._order] = np.arange(len(end)) < end
         return moved(torch.from_numpy(kept), self._device)
 
 
@@ -252,10 +248,11 @@ def _changes(values: np.ndarray) -> np.ndarray:
 
 
 def _softmax(relevance: np.ndarray, temperature: float) -> np.ndarray:
+    """Over the windows of each modality: `[2, W]`."""
     # Beyond these, quotients would overflow in float32, and one window, or none, is preferred all the same.
     scaled = relevance.astype(np.float32) / np.float32(min(max(temperature, _COLDEST), _HOTTEST))
-    exponent = np.exp(scaled - scaled.max())
-    return exponent / exponent.sum()
+    exponent = np.exp(scaled - scaled.max(1, keepdims=True))
+    return exponent / exponent.sum(1, keepdims=True)
 
 
 def _repair(budget: np.ndarray, capacity: np.ndarray, total: int) -> np.ndarray:

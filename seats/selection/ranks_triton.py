@@ -19,13 +19,13 @@ def rank_in_groups(scores: Tensor, key: Tensor) -> tuple[Tensor, Tensor, Tensor]
     """Where each token stands in its group: those with the same key.
 
     scores: [S], any float type; key: [S] int64. Returns rank: int32 [S], how many tokens of the group have a higher
-    score, or the same and a lower index; first: int32 [S], the lowest index in the group; table: float64 [2, S], at
-    each group's first token its size and the sum of its scores, 0 elsewhere.
+    score, or the same and a lower index; first: int32 [S], the lowest index in the group; table: float64 [3, S], the
+    keys, and at each group's first token its size and the sum of its scores, 0 elsewhere.
     """
     n = len(key)
     # Each in memory of its own: where it begins is compiled in, and must not depend on the prompt's length.
     rank, first = (torch.empty(n, dtype=torch.int32, device=key.device) for _ in range(2))
-    table = torch.empty(2, n, dtype=torch.float64, device=key.device)
+    table = torch.empty(3, n, dtype=torch.float64, device=key.device)
     grid = (triton.cdiv(n, _ROWS),)
     with torch.cuda.device_of(key):  # kernels start on the current GPU, whosever the tensors are
         _ranks[grid](scores.contiguous(), key.contiguous(), rank, first, table, n, ROWS=_ROWS, COLUMNS=_COLUMNS)
@@ -54,5 +54,6 @@ def _ranks(scores, key, rank, first, table, n, ROWS: tl.constexpr, COLUMNS: tl.c
     tl.store(rank + row, before, mask=row < n)
     tl.store(first + row, lowest, mask=row < n)
     leads = lowest == row
-    tl.store(table + row, tl.where(leads, size, 0).to(tl.float64), mask=row < n)
-    tl.store(table + n + row, tl.where(leads, total, 0.0), mask=row < n)
+    tl.store(table + row, my_key.to(tl.float64), mask=row < n)
+    tl.store(table + n + row, tl.where(leads, size, 0).to(tl.float64), mask=row < n)
+    tl.store(table + 2 * n + row, tl.where(leads, total, 0.0), mask=row < n)

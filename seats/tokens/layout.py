@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 import torch
+import torch.nn.functional as F
 
 from seats.devices import host_sees, moved
 from seats.tokens.counts import Counts
@@ -22,11 +23,13 @@ class Modality(IntEnum):
 @dataclass(frozen=True)
 class Known:
     """What the host knows of a layout. tokens_per_grid: video tokens of a temporal grid, None after a selection.
-    question: text tokens behind the last video or audio token, which no selection takes away."""
+    question: text tokens behind the last video or audio token, which no selection takes away. parted: whether text
+    parts the clip's tokens; None where it did before a selection, which may have taken a whole part."""
 
     counts: Counts
     tokens_per_grid: int | None = None
     question: int | None = None
+    parted: bool | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,16 +60,20 @@ class TokenLayout:
     def select(self, keep: torch.Tensor, counts: Counts | None = None) -> TokenLayout:
         """The layout of the surviving tokens. `keep`: bool `[S]` mask or int64 `[K]` sorted indices. counts: of the
         survivors, where the caller knows them."""
-        question = None if self.known is None else self.known.question
-        known = None if counts is None else Known(counts, question=question)
+        known = None
+        if counts is not None:
+            before = self.known or Known(counts)
+            known = Known(counts, question=before.question, parted=False if before.parted is False else None)
         index = keep.nonzero()[:, 0] if keep.dtype == torch.bool else keep
-        return TokenLayout(**{name: getattr(self, name).index_select(0, index) for name in _TENSORS}, known=known)
+        return _Part(self, index, known)
 
     def to(self, device: torch.device | str) -> TokenLayout:
         """The same layout on another device."""
         known = self.known
         if known is None and self.modality.device.type == "cpu":
-            known = Known(self.counts(), self.tokens_per_grid(), self.question())
+            in_clip = F.pad(self.modality != int(Modality.TEXT), (1, 0))
+            begins = in_clip[1:] & ~in_clip[:-1]
+            known = Known(self.counts(), self.tokens_per_grid(), self.question(), bool(begins.sum() > 1))
         return TokenLayout(**{name: moved(getattr(self, name), torch.device(device)) for name in _TENSORS}, known=known)
 
     def is_modality(self, modality: Modality) -> torch.Tensor:
@@ -92,6 +99,10 @@ class TokenLayout:
         clip = (self.modality != int(Modality.TEXT)).nonzero()
         return max(1, len(self) - 1 - int(clip[-1])) if len(clip) else len(self)
 
+    def parted(self) -> bool | None:
+        """Whether text parts the clip's tokens, None where the host does not know."""
+        return None if self.known is None else self.known.parted
+
     def video_grids(self) -> torch.Tensor:
         """Positions int64 `[T, G]` of the video tokens by temporal grid, `[0, 0]` without video; all must be there."""
         where = self.positions(Modality.VIDEO)
@@ -100,6 +111,24 @@ class TokenLayout:
     def counts(self) -> Counts:
         """Tokens per modality; one copy from the device where the host does not know them."""
         return self.known.counts if self.known is not None else count_modalities(self.modality)
+
+
+class _Part(TokenLayout):
+    """Of a layout, the tokens at some positions. What nobody asks for is not looked up: on a GPU, looking up takes as
+    long for few tokens as for many."""
+
+    def __init__(self, whole: TokenLayout, index: torch.Tensor, known: Known | None) -> None:
+        self.__dict__.update(_whole=whole, _index=index, known=known)
+
+    def __getattr__(self, name: str) -> torch.Tensor:
+        if name not in _TENSORS:
+            raise AttributeError(name)
+        found: torch.Tensor = getattr(self._whole, name).index_select(0, self._index)
+        self.__dict__[name] = found
+        return found
+
+    def __len__(self) -> int:
+        return len(self._index)
 
 
 _TENSORS = ("modality", "window", "row", "grid", "time_s", "origin")
@@ -117,9 +146,6 @@ def positions_of(mask: torch.Tensor, count: int) -> torch.Tensor:
     count: how many those are, which saves asking the device. Nothing here waits for it; where the host does not see
     `mask`, of more than `count` those past it are left out, and missing ones are 0.
     """
-    if host_sees(mask):
+    if host_sees(mask) or mask.device.type == "mps":  # for which torch 2.9 has no nonzero_static
         return mask.nonzero()[:, 0]
-    place = torch.where(mask, mask.cumsum(0) - 1, count)  # whatever is not wanted goes to one place past the end
-    place = place.clamp_(max=count)  # a place beyond that would end all use of a GPU
-    order = torch.arange(len(mask), device=mask.device)
-    return order.new_zeros(count + 1).scatter_(0, place, order)[:count]
+    return torch.nonzero_static(mask, size=count, fill_value=0)[:, 0]

@@ -1,5 +1,8 @@
 """What a layout counts and finds, the same whether the host knows it beforehand or looks at the tokens."""
 
+from copy import copy
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -48,6 +51,38 @@ def test_a_selection_leaves_the_question(beforehand):
         assert kept.positions(Modality.VIDEO).tolist() == kept.is_modality(Modality.VIDEO).nonzero()[:, 0].tolist()
     nothing_left = layout.select(layout.is_modality(Modality.TEXT), Counts(counts.text, 0, 0))
     assert nothing_left.question() == (4 if beforehand else counts.text)
+
+
+@pytest.mark.parametrize(("sound", "parted"), [(2, False), (0, True)])
+def test_text_between_pictures_and_sound(sound, parted):
+    """A selection can take a whole part, but never makes one."""
+    between = torch.tensor([0, 1, 1, sound, 2, 2, 0], dtype=torch.int8)
+    layout = replace(layout_of("qwen2.5-omni", (1, 1, 1), 1), modality=between)
+    assert layout.parted() is None
+    layout = layout.to("cpu")
+    assert layout.parted() is parted
+    kept = layout.select(torch.tensor([0, 1, 3, 6]), Counts(2, 1, 1))
+    assert kept.parted() is (None if parted else False)
+    assert layout.select(torch.tensor([0, 1, 3, 6])).parted() is None
+
+
+def test_what_a_selection_leaves_is_looked_up_when_asked_for(monkeypatch):
+    layout = layout_of("qwen2.5-omni", (3, 2, 5), 60)
+    looked_up = []
+    index_select = torch.Tensor.index_select
+    monkeypatch.setattr(torch.Tensor, "index_select", lambda x, *a: looked_up.append(x) or index_select(x, *a))
+    first, second = torch.arange(0, len(layout), 2), torch.arange(0, len(layout) // 2, 3)
+    kept = layout.select(first).select(second)
+    assert looked_up == []
+    assert len(kept) == len(second)
+    for name in ("modality", "window", "row", "grid", "time_s", "origin"):
+        assert torch.equal(getattr(kept, name), getattr(layout, name)[first][second])
+        looked_up.clear()
+        assert getattr(kept, name) is getattr(kept, name)
+        assert looked_up == []
+    assert torch.equal(copy(kept).to("cpu").origin, kept.origin)
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = kept.nothing
 
 
 def test_a_clip_at_the_very_end_is_followed_by_a_question_of_one():
