@@ -15,6 +15,7 @@ from transformers.modeling_outputs import MoeModelOutputWithPast
 from seats.costs.timers import StepTimer
 from seats.devices import host_sees, in_full_precision, usual_device
 from seats.errors import ModelError, SettingsError
+from seats.inference.growing_cache import let_grow
 from seats.inference.prepared import Prepared
 from seats.inference.refusals import check_selection
 from seats.inference.trace import Drop, Scored, Trace
@@ -235,20 +236,22 @@ class Engine:
             raise ValueError(f"prepared is of {len(layout)} tokens, the prompt has {embeds.shape[1]}")
         if prepared.deepstack:
             visual, deepstack = layout.is_modality(Modality.VIDEO), prepared.deepstack
+        let_grow(cache)
         trace = Trace(layout.counts(), layout, saliency=prepared.saliency)
         record = self.attached._record = Record(trace)
 
         with self.timer.step("prefill"):
             record.look_at(embeds)
-            tables = torch.stack(self.thinker.text.rotary_emb(embeds, positions))
+            tables = self.thinker.text.rotary_emb(embeds, positions)
+            alive = _Alive(embeds, torch.stack(tables), layout, visual, deepstack)
+            del tables
         with self.timer.step("selection"):
             with in_full_precision(embeds.device):
                 chosen = self.method.before_llm(BeforeLLM(embeds[0], layout, prepared.saliency, prepared.keys))
             check_selection(chosen, self.method, embeds[0])
             if chosen is not None and chosen.embeds is not None:
-                embeds = chosen.embeds[None].to(embeds.dtype)
+                alive.hidden = chosen.embeds[None].to(embeds.dtype)
             cuts = _Cuts()
-            alive = _Alive(embeds, tables, layout, visual, deepstack)
             alive = self._drop(alive, chosen, 0, cuts, record)
 
         done, last, moments = 0, len(self.thinker.layers), set(self.method.layers)

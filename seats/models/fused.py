@@ -215,25 +215,33 @@ def _text_attention(
         return type(attention).forward(
             attention, hidden_states, attention_mask=attention_mask, position_embeddings=position_embeddings, **others,
         )  # fmt: skip
-    new = hidden_states.shape[1]
-    heads = _projected(attention, hidden_states[0]).view(new, -1, attention.head_dim)
-    key_heads = heads.shape[1] // (attention.num_key_value_groups + 2)
-    turned, v = heads.split_with_sizes([heads.shape[1] - key_heads, key_heads], 1)
-    sizes = [turned.shape[1] - key_heads, key_heads]
-    cos, sin = position_embeddings[0][0], position_embeddings[1][0]
-    if hasattr(attention, "q_norm"):
-        q, k = turned.split_with_sizes(sizes, 1)
-        q, k = rotate(attention.q_norm(q), cos, sin), rotate(attention.k_norm(k), cos, sin)
-    else:
-        q, k = rotate(turned, cos, sin).split_with_sizes(sizes, 1)
-    q, k, v = (x.transpose(0, 1).unsqueeze(0) for x in (q, k, v))
+    q, k, v = _turned_heads(attention, hidden_states[0], position_embeddings)
     if (cache := others.pop(compat.CACHE, None)) is not None:
         k, v = cache.update(k, v, attention.layer_idx, kwargs=others)
     out, weights = ALL_ATTENTION_FUNCTIONS[kind](
         attention, q, k, v, attention_mask, dropout=0.0, scaling=attention.scaling,
         sliding_window=attention.sliding_window, **others,
     )  # fmt: skip
-    return attention.o_proj(out.reshape(1, new, -1)), weights
+    return attention.o_proj(out.reshape(1, out.shape[1], -1)), weights
+
+
+def _turned_heads(
+    attention: Any, x: torch.Tensor, tables: tuple[torch.Tensor, torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Queries `[1, H, S, d]`, keys and values `[1, KVH, S, d]` of x `[S, D]`, the first two in their rotary positions.
+    tables: cos and sin `[1, S, d]`."""
+    heads = _projected(attention, x).view(len(x), -1, attention.head_dim)
+    key_heads = heads.shape[1] // (attention.num_key_value_groups + 2)
+    turning, v = heads.split_with_sizes([heads.shape[1] - key_heads, key_heads], 1)
+    sizes = [turning.shape[1] - key_heads, key_heads]
+    cos, sin = tables[0][0], tables[1][0]
+    if hasattr(attention, "q_norm"):
+        q, k = turning.split_with_sizes(sizes, 1)
+        q, k = rotate(attention.q_norm(q), cos, sin), rotate(attention.k_norm(k), cos, sin)
+    else:
+        q, k = rotate(turning, cos, sin).split_with_sizes(sizes, 1)
+    q, k, v = (x.transpose(0, 1).unsqueeze(0) for x in (q, k, v))
+    return q, k, v
 
 
 def _join(attention: Any) -> None:

@@ -31,6 +31,7 @@ _BYTES_A_FRAME = 4030  # samples, windowed frame and spectrum of one mel frame; 
 _CHUNK = 2 * 2**20  # of `seats.selection.saliency`, on the host
 _PATCHES_AT_ONCE = 32_768  # of `seats.models.thinker`
 _ROWS_AT_ONCE = 16_384  # of `seats.models.fused`
+_ROOM = 256  # of `seats.inference.growing_cache`
 _LAYOUT = 53  # bytes a token of a `TokenLayout`
 _POSITIONS = 40  # bytes a token of ids, positions and attention mask
 
@@ -77,6 +78,17 @@ class MemoryPlan:
     def peak(self) -> int:
         """The same with the decoded clip, where that lies in the same memory."""
         return self.activations + (self.clip if self.on_host else 0)
+
+
+def room_for(new: int, *, cut: bool) -> int:
+    """Tokens that a layer of the cache has memory for behind those of the prompt, after `new` tokens of an answer.
+
+    cut: whether dropped tokens have left the layer, which leaves no room in it.
+    """
+    room = 0 if cut else _ROOM
+    while room < new:  # it moves to where there is room for the next token and as much again
+        room += 1 + _ROOM
+    return room
 
 
 def stage_one_bytes(tokens: int, window: int, dim: int, dtype_bytes: int, *, on_gpu: bool = False) -> int:
@@ -327,7 +339,7 @@ class _Formulas:
         cached = 0
         for layer, tokens in enumerate(self.s.kept.layers):
             n = tokens.total
-            cached += n
+            cached += n + _ROOM
             cache = kv_cache_bytes(text, [cached], b)
             tables = 2 * n * dim * b
             features = self.deep * tokens.video * hidden * b if layer < self.deep else 0
@@ -352,9 +364,11 @@ class _Formulas:
         return n * (4 * hidden + router + busiest * (2 * hidden + 4 * text.moe_intermediate_size))
 
     def _decode(self) -> int:
-        """The cache after the longest answer, one layer of it twice while a token is appended, and the scores."""
+        """The cache after the longest answer, one layer's keys or values twice while they get more room, and the
+        scores."""
         text, new = self.config.text_config, self.s.ask.answer_tokens - 1
-        ends = [tokens + new for tokens in self.s.cache]
-        twice = kv_cache_bytes(text, [max(ends)], self.b) // 2
+        cut = self.s.ask.kv == "drop"
+        ends = [tokens + room_for(new, cut=cut) for tokens in self.s.cache]
+        twice = kv_cache_bytes(text, [max(ends)], self.b) // 2 if cut or new > _ROOM else 0
         scores = text.vocab_size * (self.b + 3 * 4)
         return self._prompt() - self.s.full.total * self._width() + kv_cache_bytes(text, ends, self.b) + twice + scores

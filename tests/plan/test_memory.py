@@ -9,10 +9,11 @@ import torch
 
 from seats.costs.allocations import allocations
 from seats.costs.memory import kv_cache_bytes
+from seats.inference.growing_cache import ROOM, GrowingLayer
 from seats.methods import BeforeLLM, ModelShape, Retention, Seats, method_class
 from seats.methods.divprune import DivPrune, DivPruneOm
 from seats.models.families import FAMILIES
-from seats.plan.memory import farthest_bytes, merging_bytes, stage_one_bytes
+from seats.plan.memory import farthest_bytes, merging_bytes, room_for, stage_one_bytes
 from seats.plan.model import planned_model
 from seats.plan.plan import Ask, make_plan
 from seats.plan.scene import Scene
@@ -114,4 +115,19 @@ def test_a_longer_answer_takes_a_longer_cache():
     more = kv_cache_bytes(model.config.text_config, [1000] * model.num_layers, 2)
     assert short.cache_end == short.cache == long.cache
     assert long.cache_end - long.cache == more
-    assert long.steps["decode"] - short.steps["decode"] >= more
+    # The prefill leaves room for some tokens of an answer.
+    room = kv_cache_bytes(model.config.text_config, [ROOM] * model.num_layers, 2)
+    assert long.steps["decode"] - short.steps["decode"] >= more - room
+
+
+@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize("new", [0, 1, 256, 257, 258, 600])
+def test_layers_of_the_cache_have_the_room_that_is_planned(new, cut):
+    layer, token = GrowingLayer(), torch.zeros(1, 2, 1, 4)
+    layer.update(*[token.expand(-1, -1, 30, -1)] * 2)
+    if cut:
+        layer.keys, layer.values = layer.keys[:, :, [0, 5, 7]], layer.values[:, :, [0, 5, 7]]
+    held = layer.get_seq_length()
+    for _ in range(new):
+        layer.update(token, token)
+    assert layer.keys.untyped_storage().nbytes() // token.untyped_storage().nbytes() - held == room_for(new, cut=cut)
