@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -206,6 +207,18 @@ def speedups() -> str:
     return table(rows)
 
 
+def writing() -> str:
+    """Milliseconds a token of the answer, and how many times as long it takes where the cache is copied for each."""
+    rows = [["clip", "method", "cache with room, ms a token", "copied for each, ms", "times as long"]]
+    for its in record("growing-cache")["rows"]:
+        ms = (median(one[way] for one in its["rounds_ms"]) for way in ("room", "stock"))
+        method = f"`{its['method']}`" + (" 10 %" if its["method"] == "seats" else "")
+        rows.append(
+            [f"{its['clip_s']:g} s", method, *(f"{x:.1f}" for x in ms), times(its["times_as_long_in_stock_code"])]
+        )
+    return table(rows)
+
+
 def gpu(folder: Path = FOLDER) -> str:
     """Selection + prefill of `seats` on a GPU by model and retention, and the figures that matter of every part."""
     files = [path for path in sorted(folder.glob("gpu-*.json")) if not path.stem.endswith(FAILED)]
@@ -235,6 +248,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "reading": reading,
     "lengths": lengths,
     "speedups": speedups,
+    "writing": writing,
     "gpu": gpu,
 }
 
