@@ -242,9 +242,10 @@ class Engine:
 
         with self.timer.step("prefill"):
             record.look_at(embeds)
-            tables = self.thinker.text.rotary_emb(embeds, positions)
-            alive = _Alive(embeds, torch.stack(tables), layout, visual, deepstack)
-            del tables
+            # No name for the tables of all tokens: they would stay for the whole prefill.
+            alive = _Alive(
+                embeds, torch.stack(self.thinker.text.rotary_emb(embeds, positions)), layout, visual, deepstack
+            )
         with self.timer.step("selection"):
             with in_full_precision(embeds.device):
                 chosen = self.method.before_llm(BeforeLLM(embeds[0], layout, prepared.saliency, prepared.keys))

@@ -14,7 +14,7 @@ all layers."""
 
 
 def let_grow(cache: DynamicCache) -> None:
-    """Give an empty cache layers with room. Those of other kinds stay, and so does a cache that is kept elsewhere."""
+    """Give an empty cache layers with room. Those of other kinds stay, and so do those of an offloaded cache."""
     if cache.offloading:
         return
     empty = [type(layer) is DynamicLayer and not layer.is_initialized for layer in cache.layers]

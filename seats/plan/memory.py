@@ -86,9 +86,8 @@ def room_for(new: int, *, cut: bool) -> int:
     cut: whether dropped tokens have left the layer, which leaves no room in it.
     """
     room = 0 if cut else _ROOM
-    while room < new:  # it moves to where there is room for the next token and as much again
-        room += 1 + _ROOM
-    return room
+    moves = -(-max(0, new - room) // (1 + _ROOM))  # each to where the next token and as much again have room
+    return room + moves * (1 + _ROOM)
 
 
 def stage_one_bytes(tokens: int, window: int, dim: int, dtype_bytes: int, *, on_gpu: bool = False) -> int:
@@ -368,7 +367,8 @@ class _Formulas:
         scores."""
         text, new = self.config.text_config, self.s.ask.answer_tokens - 1
         cut = self.s.ask.kv == "drop"
-        ends = [tokens + room_for(new, cut=cut) for tokens in self.s.cache]
+        room = room_for(new, cut=cut)
+        ends = [tokens + room for tokens in self.s.cache]
         twice = kv_cache_bytes(text, [max(ends)], self.b) // 2 if cut or new > _ROOM else 0
         scores = text.vocab_size * (self.b + 3 * 4)
         return self._prompt() - self.s.full.total * self._width() + kv_cache_bytes(text, ends, self.b) + twice + scores

@@ -70,7 +70,7 @@ def choose_relevant(
     key = torch.where(text, _TEXT_KEY, window * 2 + (modality == AUDIO))
     groups = _ranked(scores, key)
     # From here on a GPU has nothing to do until the mask is there: every step counts, however few the numbers.
-    keys, wanted, sums = groups.statistics()
+    keys, sizes, sums = groups.statistics()
     in_clip = len(keys) - int(keys[-1] == _TEXT_KEY)
     if not in_clip:
         return Chosen(text, 0, 0)
@@ -81,20 +81,20 @@ def choose_relevant(
 
     keys = keys[:in_clip]
     window_of = keys >> 1
-    place = np.zeros(in_clip, dtype=np.int64)
+    place = np.zeros(in_clip, dtype=np.int64)  # of each group in [2, W], flattened
     np.cumsum(window_of[1:] != window_of[:-1], out=place[1:])
     windows = int(place[-1]) + 1
     place += (keys & 1) * windows
     size, total = np.zeros((2, windows), dtype=np.int64), np.zeros((2, windows), dtype=np.float32)
-    size.ravel()[place] = wanted[:in_clip]
+    size.ravel()[place] = sizes[:in_clip]
     total.ravel()[place] = sums[:in_clip]
     video, audio = size.sum(1).tolist()
     budget = keep_count(video, video_keep), keep_count(audio, audio_keep)
     if 0 in budget:
         return Chosen(top_mask(scores.masked_fill(text, -torch.inf), max(budget)) | text, *budget)
     counts = keep_counts(size, total / np.maximum(size, 1), budget, temperature)
-    wanted[:in_clip] = counts.ravel()[place]  # and all text
-    return Chosen(groups.top(wanted), *counts.sum(1).tolist())
+    kept = np.concatenate([counts.ravel()[place], sizes[in_clip:]])  # all text stays
+    return Chosen(groups.top(kept), *counts.sum(1).tolist())
 
 
 def keep_counts(size: np.ndarray, relevance: np.ndarray, budget: tuple[int, int], temperature: float) -> np.ndarray:
@@ -225,7 +225,7 @@ class _Groups:
     def statistics(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Key, number of tokens and sum of scores of each group, in rising order of the keys."""
         sums = np.add.reduceat(self._scores[self._order], self._first)
-        return self._key[self._first].astype(np.int64), self._sizes.copy(), sums
+        return self._key[self._first].astype(np.int64), self._sizes, sums
 
     def top(self, counts: np.ndarray) -> Tensor:
         """[S] bool: the `counts[g]` first tokens of each group g."""

@@ -71,9 +71,7 @@ class TokenLayout:
         """The same layout on another device."""
         known = self.known
         if known is None and self.modality.device.type == "cpu":
-            in_clip = F.pad(self.modality != int(Modality.TEXT), (1, 0))
-            begins = in_clip[1:] & ~in_clip[:-1]
-            known = Known(self.counts(), self.tokens_per_grid(), self.question(), bool(begins.sum() > 1))
+            known = Known(self.counts(), self.tokens_per_grid(), self.question(), _parts(self.modality) > 1)
         return TokenLayout(**{name: moved(getattr(self, name), torch.device(device)) for name in _TENSORS}, known=known)
 
     def is_modality(self, modality: Modality) -> torch.Tensor:
@@ -132,6 +130,12 @@ class _Part(TokenLayout):
 
 
 _TENSORS = ("modality", "window", "row", "grid", "time_s", "origin")
+
+
+def _parts(modality: torch.Tensor) -> int:
+    """Runs of video and audio tokens with text around them in int8 `[S]`, on the CPU."""
+    in_clip = F.pad(modality != int(Modality.TEXT), (1, 0))
+    return int((in_clip[1:] & ~in_clip[:-1]).sum())
 
 
 def count_modalities(modality: torch.Tensor) -> Counts:

@@ -117,12 +117,12 @@ def test_only_empty_layers_of_the_usual_kind_get_room():
     assert type(cache.layers[3]) is GrowingLayer
 
 
-def test_a_cache_kept_elsewhere_stays_as_it_is():
-    class Elsewhere(DynamicCache):
+def test_an_offloaded_cache_stays_as_it_is():
+    class Offloaded(DynamicCache):  # a real one needs an accelerator
         offloading = property(lambda _: True, lambda _, __: None)
         prefetch_stream = None
 
-    cache = Elsewhere()
+    cache = Offloaded()
     let_grow(cache)
     assert cache.layer_class_to_replicate is DynamicLayer
 
