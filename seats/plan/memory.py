@@ -37,7 +37,7 @@ _POSITIONS = 40  # bytes a token of ids, positions and attention mask
 
 
 @dataclass(frozen=True)
-class Setting:
+class MemoryInputs:
     """All that memory depends on. cache: tokens in each layer's cache at the end of the prefill."""
 
     model: PlannedModel
@@ -120,35 +120,35 @@ def merging_bytes(macs: int, full: Counts, dim: int, dtype_bytes: int) -> int:
     return distances + (3 * 4 + 2 * dtype_bytes) * (full.video + full.audio) * dim
 
 
-def memory_plan(setting: Setting) -> MemoryPlan:
+def memory_plan(inputs: MemoryInputs) -> MemoryPlan:
     """Memory of one answer, beside the weights."""
-    return _Formulas(setting).plan()
+    return _Formulas(inputs).plan()
 
 
 class _Formulas:
     """Bytes of each step, and the sizes that several formulas share."""
 
-    def __init__(self, setting: Setting) -> None:
-        self.s = setting
-        model = setting.model
+    def __init__(self, inputs: MemoryInputs) -> None:
+        self.inputs = inputs
+        model = inputs.model
         self.config, self.family = model.config, model.family
         self.gated = model.family.name == "qwen2.5-omni"
         # Layers of the vision encoder whose output goes to a decoder layer of its own.
         self.deep = 0 if self.gated else len(self.config.vision_config.deepstack_visual_indexes)
-        self.b = setting.ask.dtype_bytes
-        self.on_gpu = setting.ask.device.startswith("cuda")
-        self.pixels = setting.part.frames * 3 * setting.part.height * setting.part.width
+        self.b = inputs.ask.dtype_bytes
+        self.on_gpu = inputs.ask.device.startswith("cuda")
+        self.pixels = inputs.part.frames * 3 * inputs.part.height * inputs.part.width
         vision = self.config.vision_config
         self.fused = self.on_gpu and self.b < 4  # `seats.models.fused`
-        self.patches = math.prod(setting.grid) if setting.grid else 0
+        self.patches = math.prod(inputs.grid) if inputs.grid else 0
         self.part = self._part()
         self.part_values = self.part * vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
 
     def plan(self) -> MemoryPlan:
-        s = self.s
+        inputs = self.inputs
         steps = {}
         kept = 0
-        if s.grid is not None:
+        if inputs.grid is not None:
             kept += self._video_out()
             # Features of the parts before the last whole one wait for it.
             before = kept * (self.patches // self.part - 1) * self.part // self.patches
@@ -157,40 +157,40 @@ class _Formulas:
             steps["prepare_video"] = pixels + self._patchify() + before
             together = 2 * kept if self.part < self.patches else 0
             steps["encode_video"] = max(self.part_values * self.b + self._vision() + before, together)
-        if s.mel_frames:
+        if inputs.mel_frames:
             if not self.on_gpu:
                 steps["prepare_audio"] = kept + self._mel()
             steps["encode_audio"] = kept + self._audio()
-            kept += s.full.audio * self._width() + (4 * s.full.audio if s.kept.wants.audio else 0)
+            kept += inputs.full.audio * self._width() + (4 * inputs.full.audio if inputs.kept.wants.audio else 0)
         steps["prefill"] = kept + self._prefill()
         steps["decode"] = kept + self._decode()
         text = self.config.text_config
-        cache = kv_cache_bytes(text, s.cache, self.b)
-        new = s.ask.answer_tokens - 1
+        cache = kv_cache_bytes(text, inputs.cache, self.b)
+        new = inputs.ask.answer_tokens - 1
         return MemoryPlan(
             steps=steps,
             cache=cache,
-            cache_end=kv_cache_bytes(text, [tokens + new for tokens in s.cache], self.b),
-            clip=self.pixels + 4 * s.part.samples,
+            cache_end=kv_cache_bytes(text, [tokens + new for tokens in inputs.cache], self.b),
+            clip=self.pixels + 4 * inputs.part.samples,
             on_host=not self.on_gpu,
         )
 
     def _part(self) -> int:
         """Patches of the largest part that the vision encoder works on at a time."""
-        if self.s.grid is None:
+        if self.inputs.grid is None:
             return 0
-        area = self.s.grid[1] * self.s.grid[2]
-        window = self.s.kept.wants.video_grids or 1
+        area = self.inputs.grid[1] * self.inputs.grid[2]
+        window = self.inputs.kept.wants.video_grids or 1
         return min(self.patches, area * max(window, _PATCHES_AT_ONCE // area // window * window))
 
     def _width(self) -> int:
-        return self.s.model.hidden * self.b
+        return self.inputs.model.hidden * self.b
 
     def _video_out(self) -> int:
         """Features of the video that wait for the question."""
-        wants = self.s.kept.wants
+        wants = self.inputs.kept.wants
         signals = (4 * (wants.video_grids is not None)) + (4 * self._head() * wants.keys)
-        return self.s.full.video * ((1 + self.deep) * self._width() + signals)
+        return self.inputs.full.video * ((1 + self.deep) * self._width() + signals)
 
     def _head(self) -> int:
         vision = self.config.vision_config
@@ -198,20 +198,20 @@ class _Formulas:
 
     def _patchify(self) -> int:
         """The patches of a part, a block's values as bytes, and where the patches are of 16 bits as float32, too."""
-        assert self.s.grid is not None
-        grids = self.part // (self.s.grid[1] * self.s.grid[2])
+        assert self.inputs.grid is not None
+        grids = self.part // (self.inputs.grid[1] * self.inputs.grid[2])
         block = min(_GRIDS_A_BLOCK, grids) / grids
         return int(self.part_values * (self.b + (1 if self.b == 4 else 5) * block))
 
     def _vision(self) -> int:
         """The worst of a block's rotary step, its attention and its MLP, and of the signals read at the end, of the
         largest part."""
-        vision, b, s = self.config.vision_config, self.b, self.s
+        vision, b, inputs = self.config.vision_config, self.b, self.inputs
         dim, n = vision.hidden_size, self.part
         tokens = n // vision.spatial_merge_size**2
         tables = 2 * n * self._head() * 4
         wide = 8 if b < 4 else 0  # float32 copies of queries and keys
-        probed = s.kept.wants.of_video
+        probed = inputs.kept.wants.of_video
         # Held: input, normed input, queries, keys, values. The rotated pair is made in float32 where no kernel does it.
         rotary = n * dim * (7 * b if self.fused else 5 * b + wide + 16)
         mlp = n * b * (3 * dim + (3 if self.gated else 2) * vision.intermediate_size)
@@ -229,11 +229,11 @@ class _Formulas:
         """Tensors as large as the queries that attention makes: its result, and copies of windows of unequal size."""
         if self.on_gpu:
             return 1 + (not self.gated)
-        if not self.gated or self.s.grid is None:
+        if not self.gated or self.inputs.grid is None:
             return 2.0
         vision = self.config.vision_config
         side = vision.window_size // vision.spatial_merge_size // vision.patch_size
-        rows, columns = (cut(length // vision.spatial_merge_size, side) for length in self.s.grid[1:])
+        rows, columns = (cut(length // vision.spatial_merge_size, side) for length in self.inputs.grid[1:])
         windows = Counter(height * width for height in rows for width in columns)  # how many there are of each size
         if len(windows) == 1:
             return 2.0
@@ -242,7 +242,7 @@ class _Formulas:
 
     def _vision_signals(self, deep: int) -> int:
         """Saliency of the last block: its queries and keys rotated, then attention a bounded part at a time."""
-        vision, n, wants, grid = self.config.vision_config, self.part, self.s.kept.wants, self.s.grid
+        vision, n, wants, grid = self.config.vision_config, self.part, self.inputs.kept.wants, self.inputs.grid
         assert grid is not None
         dim = vision.hidden_size
         tokens = n // vision.spatial_merge_size**2
@@ -272,26 +272,26 @@ class _Formulas:
 
     def _mel(self) -> int:
         """The spectrogram, a block of seconds at a time, and the blocks put together."""
-        frames = self.s.mel_frames
+        frames = self.inputs.mel_frames
         bins = self.config.audio_config.num_mel_bins
         block = min(frames, _FRAMES_A_BLOCK)
-        hop = self.s.model.hop
+        hop = self.inputs.model.hop
         waiting = 4 * (frames - block) * (hop + bins)  # samples and spectrogram of the blocks not being worked on
         return max(waiting + block * _BYTES_A_FRAME, 4 * frames * (hop + 3 * bins))
 
     def _audio(self) -> int:
         """Convolutions, or a layer at its worst."""
-        audio, b, frames = self.config.audio_config, self.b, self.s.mel_frames
+        audio, b, frames = self.config.audio_config, self.b, self.inputs.mel_frames
         chunks = cut(frames, 2 * audio.n_window)
         longest, count = max(chunks), len(chunks)
         mel = 4 * audio.num_mel_bins * frames
         padded = audio.num_mel_bins * count * longest * (4 + (b if b < 4 else 0))
         encoded = sum(audio_windows(audio, frames, self.family))
         dim, inner = audio.d_model, audio.encoder_ffn_dim
-        probed = 2 * self.s.kept.wants.of_audio
+        probed = 2 * self.inputs.kept.wants.of_audio
         attention = encoded * dim * b * (7 + probed)
         mlp = encoded * b * ((2 + probed) * dim + 2 * inner)
-        signals = self._audio_signals(encoded) if self.s.kept.wants.of_audio else 0
+        signals = self._audio_signals(encoded) if self.inputs.kept.wants.of_audio else 0
         if self.gated:
             convolved = 2 * count * longest * dim * b
             before = count * halved(longest) * dim * b
@@ -308,8 +308,8 @@ class _Formulas:
 
     def _audio_signals(self, encoded: int) -> int:
         """Saliency of the last layer on so many encoder frames."""
-        audio, wants = self.config.audio_config, self.s.kept.wants
-        held = encoded * audio.d_model * self.b * 3 + self.s.full.audio * self._width()
+        audio, wants = self.config.audio_config, self.inputs.kept.wants
+        held = encoded * audio.d_model * self.b * 3 + self.inputs.full.audio * self._width()
         if not wants.audio or self.on_gpu:
             return held
         window = self.family.saliency_audio_frames if wants.audio == "blocks" else encoded
@@ -317,12 +317,12 @@ class _Formulas:
 
     def _prompt(self) -> int:
         """Embeddings of the prompt and what is known of its tokens; `generate` copies the embeddings."""
-        tokens = self.s.full.total
+        tokens = self.inputs.full.total
         return tokens * (2 * self._width() + _LAYOUT * (2 if self.on_gpu else 1) + _POSITIONS)
 
     def _stage_one(self) -> int:
         """The selection before the LLM."""
-        kept, full, hidden = self.s.kept, self.s.full, self.s.model.hidden
+        kept, full, hidden = self.inputs.kept, self.inputs.full, self.inputs.model.hidden
         if kept.diverse:
             return max(stage_one_bytes(*of, hidden, self.b, on_gpu=self.on_gpu) for of in kept.diverse)
         if kept.farthest:
@@ -336,7 +336,7 @@ class _Formulas:
         width, keys = text.num_attention_heads * dim, text.num_key_value_heads * dim
         worst = self._stage_one()
         cached = 0
-        for layer, tokens in enumerate(self.s.kept.layers):
+        for layer, tokens in enumerate(self.inputs.kept.layers):
             n = tokens.total
             cached += n + _ROOM
             cache = kv_cache_bytes(text, [cached], b)
@@ -365,10 +365,16 @@ class _Formulas:
     def _decode(self) -> int:
         """The cache after the longest answer, one layer's keys or values twice while they get more room, and the
         scores."""
-        text, new = self.config.text_config, self.s.ask.answer_tokens - 1
-        cut = self.s.ask.kv == "drop"
+        text, new = self.config.text_config, self.inputs.ask.answer_tokens - 1
+        cut = self.inputs.ask.kv == "drop"
         room = room_for(new, cut=cut)
-        ends = [tokens + room for tokens in self.s.cache]
+        ends = [tokens + room for tokens in self.inputs.cache]
         twice = kv_cache_bytes(text, [max(ends)], self.b) // 2 if cut or new > _ROOM else 0
         scores = text.vocab_size * (self.b + 3 * 4)
-        return self._prompt() - self.s.full.total * self._width() + kv_cache_bytes(text, ends, self.b) + twice + scores
+        return (
+            self._prompt()
+            - self.inputs.full.total * self._width()
+            + kv_cache_bytes(text, ends, self.b)
+            + twice
+            + scores
+        )

@@ -13,7 +13,7 @@ from seats.errors import MediaError, SettingsError
 from seats.keep import shares
 from seats.media import FrameSampling
 from seats.plan.clip import ClipFacts, Part, take
-from seats.plan.memory import MemoryPlan, Setting, memory_plan
+from seats.plan.memory import MemoryInputs, MemoryPlan, memory_plan
 from seats.plan.model import PlannedModel
 from seats.plan.prompt import QUESTION, text_tokens
 from seats.plan.scene import Scene, Scored, Selected
@@ -143,8 +143,8 @@ def make_plan(model: PlannedModel, clip: ClipFacts, ask: Ask) -> Plan:
         cache = cache_tokens(kept, ask.kv)
         trace = _Trace(full, list(kept.layers), cache, list(kept.scored), kept.macs, ask.answer_tokens - 1)
         report = flops_report(model.config, trace, workload, kept.wants, model.family)  # type: ignore[arg-type]
-        setting = Setting(model, part, grid, mel_frames, kept, cache, full, ask)
-        return Run(kept, report.run, memory_plan(setting))
+        inputs = MemoryInputs(model, part, grid, mel_frames, kept, cache, full, ask)
+        return Run(kept, report.run, memory_plan(inputs))
 
     return Plan(
         model=model,

@@ -9,16 +9,16 @@ from pathlib import Path
 
 from seats.report.collect import GroupCollector
 from seats.report.compare import Outcomes, PairTable, compare, digest
+from seats.report.configuration import Configuration, labels
 from seats.report.failures import FailureCollector
 from seats.report.results import Faults, Results, ResultsError
 from seats.report.rows import Answered, Row
-from seats.report.setting import Setting, labels
 from seats.report.summary import Against, Comparison, FileReport, Missing, Report, Unread
 from seats.report.text import quoted
 
 _MOST_GROUPS = 40
 _MOST_NOTES = 20
-_REST = Setting({"name": "various models"}, {"name": "various methods"})
+_REST = Configuration({"name": "various models"}, {"name": "various methods"})
 
 
 def report(
@@ -74,7 +74,7 @@ class _Reader:
             else:
                 failures.add(row, row.outcome)
         groups = list(self.groups.values())
-        named = labels([group.collector.setting for group in groups])
+        named = labels([group.collector.configuration for group in groups])
         return FileReport(
             path=quoted(str(self.path)),
             ok=sum(group.collector.rows for group in groups),
@@ -108,12 +108,12 @@ class _Reader:
             group.pairs.add(row, answered)
 
     def _group(self, answered: Answered) -> _Gathered:
-        setting = Setting.of(answered)
-        key = setting.key
+        configuration = Configuration.of(answered)
+        key = configuration.key
         if key not in self.groups:
             if len(self.groups) >= _MOST_GROUPS:
-                setting, key = _REST, _REST.key
-            self.groups.setdefault(key, _Gathered(GroupCollector(setting, self.slowest), PairTable()))
+                configuration, key = _REST, _REST.key
+            self.groups.setdefault(key, _Gathered(GroupCollector(configuration, self.slowest), PairTable()))
         return self.groups[key]
 
 

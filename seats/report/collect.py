@@ -9,8 +9,8 @@ from collections import Counter, defaultdict
 from seats.costs.flops import PARTS
 from seats.evaluation.statistics import Accuracy
 from seats.report.compare import digest
+from seats.report.configuration import Configuration, Label
 from seats.report.rows import MODALITIES, Answered, Row
-from seats.report.setting import Label, Setting
 from seats.report.spread import Values, histogram
 from seats.report.summary import (
     PARTS_OF_TOTAL,
@@ -34,8 +34,8 @@ _MOST_REASONS = 8
 class GroupCollector:
     """Takes rows one at a time; keeps numbers, and the texts of the `slowest` rows only."""
 
-    def __init__(self, setting: Setting, slowest: int) -> None:
-        self.setting = setting
+    def __init__(self, configuration: Configuration, slowest: int) -> None:
+        self.configuration = configuration
         self.rows = 0
         self._finish: Counter[str] = Counter()
         self._retried = 0
@@ -129,8 +129,8 @@ class GroupCollector:
         return Group(
             label=label.full,
             short_label=label.short,
-            model=self.setting.model,
-            method=self.setting.method,
+            model=self.configuration.model,
+            method=self.configuration.method,
             rows=self.rows,
             retried=self._retried,
             accuracy=self._accuracy(),

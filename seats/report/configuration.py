@@ -15,20 +15,20 @@ _MOST_KEYS, _LONGEST_LIST = 24, 64
 
 
 @dataclass(frozen=True)
-class Setting:
+class Configuration:
     """model: name, dtype, device, attention. method: name and its settings. Plain, short values only."""
 
     model: dict[str, Any]
     method: dict[str, Any]
 
     @classmethod
-    def of(cls, row: Answered) -> Setting:
-        """The setting a row was made with."""
+    def of(cls, row: Answered) -> Configuration:
+        """The configuration a row was made with."""
         return cls(_short(row.model), _short(row.method))
 
     @property
     def key(self) -> str:
-        """Equal for equal settings."""
+        """Equal for equal configurations."""
         return json.dumps([self.model, self.method], sort_keys=True)
 
     @property
@@ -51,30 +51,30 @@ class Setting:
 
 @dataclass(frozen=True)
 class Label:
-    """full: everything that matters. short: what tells the setting from the others beside it."""
+    """full: everything that matters. short: what tells the configuration from the others beside it."""
 
     full: str
     short: str
 
 
-def labels(settings: Sequence[Setting]) -> list[Label]:
-    """A label for each setting, no two alike."""
-    pieces = [setting.pieces for setting in settings]
+def labels(configurations: Sequence[Configuration]) -> list[Label]:
+    """A label for each configuration, no two alike."""
+    pieces = [configuration.pieces for configuration in configurations]
     differ = [len(set(column)) > 1 for column in zip(*pieces, strict=True)]
     made = []
-    for setting, mine in zip(settings, pieces, strict=True):
-        twins = [other for other, theirs in zip(settings, pieces, strict=True) if theirs == mine]
-        more = [f"{name} {value}" for name, value in _telling(setting, twins)]
+    for configuration, mine in zip(configurations, pieces, strict=True):
+        twins = [other for other, theirs in zip(configurations, pieces, strict=True) if theirs == mine]
+        more = [f"{name} {value}" for name, value in _telling(configuration, twins)]
         short = [piece for piece, telling in zip(mine, differ, strict=True) if telling] or [mine[-1]]
         made.append(Label(*(" · ".join(filter(None, [*some, *more])) for some in (mine, short))))
     return made
 
 
-def _telling(setting: Setting, twins: list[Setting]) -> list[tuple[str, Any]]:
-    """The values in which a setting differs from others whose pieces are the same."""
+def _telling(configuration: Configuration, twins: list[Configuration]) -> list[tuple[str, Any]]:
+    """The values in which a configuration differs from others whose pieces are the same."""
     found = []
     for part in ("model", "method"):
-        mine = getattr(setting, part)
+        mine = getattr(configuration, part)
         for name in sorted({name for twin in twins for name in getattr(twin, part)}):
             if any(getattr(twin, part).get(name) != mine.get(name) for twin in twins):
                 value = mine.get(name, "not set")
@@ -83,7 +83,7 @@ def _telling(setting: Setting, twins: list[Setting]) -> list[tuple[str, Any]]:
 
 
 def _short(values: dict[str, Any]) -> dict[str, Any]:
-    """The values that a setting can have, cut to sizes that a setting has."""
+    """The values that a configuration can have, cut to sizes that a configuration has."""
     kept: dict[str, Any] = {}
     for name, value in list(values.items())[:_MOST_KEYS]:
         plain = _plain(value)
