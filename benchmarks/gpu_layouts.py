@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -66,9 +67,10 @@ def encoder_parts(thinker: Thinker, patches: torch.Tensor, grid: tuple[int, int,
     time: three rounds in turns, the median and all three.
 
     patches: `[T * Hp * Wp, C]`, on the device; grid: (T, Hp, Wp) in patches."""
-    device, usual = thinker.device, thinkers.PATCHES_AT_ONCE
+    device, usual = thinker.device, (thinkers.PATCHES_AT_ONCE, thinkers._GRIDS_KNOWN)
     taken: dict[int, list[float]] = {size: [] for size in PARTS}
     peak: dict[int, int] = {}
+    thinkers._GRIDS_KNOWN = 2 * len(PARTS)  # or every size makes its tables anew, which a GPU waits for
     try:
         for warm in (False, True, True, True):
             for size in PARTS:
@@ -82,7 +84,7 @@ def encoder_parts(thinker: Thinker, patches: torch.Tensor, grid: tuple[int, int,
                 if warm:
                     taken[size].append(1e3 * seconds)
     finally:
-        thinkers.PATCHES_AT_ONCE = usual
+        thinkers.PATCHES_AT_ONCE, thinkers._GRIDS_KNOWN = usual
     return [
         {"patches": size, "ms": statistics.median(ms), "rounds_ms": ms, "peak_bytes": peak.get(size)}
         for size, ms in taken.items()
@@ -154,8 +156,9 @@ def layouts(preset: Preset, lengths: dict[str, list[int]], device: torch.device,
 
 def row_counts(preset: Preset, lengths: list[int], device: torch.device, dtype: torch.dtype) -> list[dict]:
     """Milliseconds of a decoder layer's products at these lengths and at multiples of 128 rows around them, by both of
-    torch's libraries where there are two: medians of ten. A GPU computes in tiles, as many at a time as it has
-    multiprocessors; where a few rows more begin a new round of tiles, two products may be faster than one."""
+    torch's libraries where there are two: medians of ten, None where a library cannot do it. A GPU computes in tiles,
+    as many at a time as it has multiprocessors; where a few rows more begin a new round of tiles, two products may be
+    faster than one."""
     libraries = ("cublas", "cublaslt") if device.type == "cuda" else (None,)
     told = []
     for length in lengths:
@@ -165,12 +168,10 @@ def row_counts(preset: Preset, lengths: list[int], device: torch.device, dtype: 
             for rows in around:
                 x = torch.randn(rows, wide, device=device, dtype=dtype)
                 for library in libraries:
-                    if library:
-                        torch.backends.cuda.preferred_blas_library(library)
-                    ms = 1e3 * time_of(lambda x=x, weight=weight: F.linear(x, weight), device)  # type: ignore[misc]
+                    ms = None
+                    with _preferred(library), suppress(RuntimeError):
+                        ms = 1e3 * time_of(lambda x=x, weight=weight: F.linear(x, weight), device)  # type: ignore[misc]
                     told.append({"near": length, "product": name, "rows": rows, "library": library, "ms": ms})
-    if device.type == "cuda":
-        torch.backends.cuda.preferred_blas_library("default")
     return told
 
 
@@ -205,11 +206,24 @@ def _weights(out: int, wide: int, device: torch.device, dtype: torch.dtype) -> t
     return torch.randn(out, wide, device=device, dtype=dtype), torch.randn(out, device=device, dtype=dtype)
 
 
+@contextmanager
+def _preferred(library: str | None) -> Iterator[None]:
+    """Products by one of torch's libraries for CUDA; as ever for None."""
+    if library:
+        torch.backends.cuda.preferred_blas_library(library)
+    try:
+        yield
+    finally:
+        if library:
+            torch.backends.cuda.preferred_blas_library("default")
+
+
 def _each(runs: dict[str, Callable[[], Any]], device: torch.device) -> dict[str, float]:
     return {f"{name.replace(' ', '_')}_ms": 1e3 * time_of(run, device) for name, run in runs.items()}
 
 
 def time_once(run: Callable[[], Any], device: torch.device) -> float:
+    """Seconds until all of a run is done, what the host takes to begin and to notice the end included."""
     synchronise(device)
     began = time.perf_counter()
     run()
@@ -218,4 +232,18 @@ def time_once(run: Callable[[], Any], device: torch.device) -> float:
 
 
 def time_of(run: Callable[[], Any], device: torch.device) -> float:
-    return statistics.median([time_once(run, device) for _ in range(_REPEATS + 2)][2:])
+    """Seconds of a run, median of ten after two more. On a GPU by its own clock, while it is busy before, so that
+    nothing of the host counts, and with nothing in its cache, as weights are met by a model."""
+    if device.type != "cuda":
+        return statistics.median([time_once(run, device) for _ in range(_REPEATS + 2)][2:])
+    other = torch.empty(2**30, dtype=torch.uint8, device=device)  # many times the cache; written in some 0.3 ms
+    marks = []
+    for _ in range(_REPEATS + 2):
+        other.zero_()
+        began, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        began.record()
+        run()
+        ended.record()
+        marks.append((began, ended))
+    synchronise(device)
+    return statistics.median([began.elapsed_time(ended) for began, ended in marks][2:]) / 1e3

@@ -1,0 +1,27 @@
+"""What is tried otherwise on a GPU is measured alike."""
+
+import torch
+
+from benchmarks import gpu_layouts
+from seats.bench.build import random_thinker
+from seats.bench.presets import find_preset
+from seats.models import thinker as thinkers
+
+
+def test_sizes_tried_in_turns_make_their_tables_once(monkeypatch):
+    preset = find_preset("small")
+    thinker = random_thinker(preset, torch.device("cpu"), torch.float32)
+    vision = thinker.vision.config
+    grid = (32, 4, 4)
+    patches = torch.zeros(512, vision.in_channels * vision.temporal_patch_size * vision.patch_size**2)
+    monkeypatch.setattr(gpu_layouts, "PARTS", (16, 32, 48, 64, 128, 256))
+    made = []
+    tables = thinker.family.grid_tables
+    monkeypatch.setattr(type(thinker.family), "grid_tables", lambda _, *of: made.append(of[1]) or tables(*of))
+
+    told = gpu_layouts.encoder_parts(thinker, patches, grid)
+
+    assert [one["patches"] for one in told] == list(gpu_layouts.PARTS)
+    assert made
+    assert len(made) == len(set(made))
+    assert (thinkers.PATCHES_AT_ONCE, thinkers._GRIDS_KNOWN) == (32_768, 4)
