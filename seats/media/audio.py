@@ -26,8 +26,8 @@ DRIFT_S = 0.04
 _ROUNDING_S = 0.005
 # Decoders need some sound before the place asked about (MP3's bit reservoir, Opus' 80 ms).
 _PREROLL_S = 1.0
-# A longer pause within the sound is said, seconds.
-_LONG_GAP_S = 10.0
+# A longer pause before or within the sound is said, seconds.
+_LONG_GAP_S = 1.0
 # The mix of channels that is quieter than them by this factor of power (40 dB) is told, by one frame in so many.
 _CANCELLED, _LISTENED = 1e-4, 8
 _SAMPLES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
