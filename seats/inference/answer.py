@@ -17,6 +17,7 @@ from seats.inference.engine import KvPolicy
 from seats.inference.generate import Decoding, Generation, generate
 from seats.inference.trace import Trace
 from seats.inference.turns import turn_of
+from seats.keep import over_target, shares
 from seats.media import Clip, ReadingClip
 from seats.methods import Full, Method, ModelShape, retention_for, set_up
 from seats.models.omni import OmniModel, Turn
@@ -212,8 +213,19 @@ def answer_encoded(
         peak_device_bytes=peak,
         kv_cache_bytes=kv_cache_bytes(config, cache_tokens, model.thinker.dtype.itemsize),
         time_scale=prompt.sequence.time_scale,
-        notes=(*encoded.clip.notes, *encoded.notes, *_time_note(prompt.sequence.time_scale, question.decoding)),
+        notes=(
+            *encoded.clip.notes,
+            *encoded.notes,
+            *_time_note(prompt.sequence.time_scale, question.decoding),
+            *_target_note(question, model, made.trace),
+        ),
     )
+
+
+def _target_note(question: Question, model: OmniModel, trace: Trace) -> tuple[str, ...]:
+    video, audio = trace.full.video, trace.full.audio
+    pair = shares(model.shape.family, question.keep, question.keep_video, question.keep_audio)
+    return over_target(question.method, (trace.retention("overall") or 0.0) * (video + audio), video, audio, pair)
 
 
 def _time_note(scale: float, decoding: Decoding) -> tuple[str, ...]:

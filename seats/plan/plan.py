@@ -10,7 +10,7 @@ import numpy as np
 
 from seats.costs.flops import FlopsParts, Workload, flops_report
 from seats.errors import MediaError, SettingsError
-from seats.keep import shares
+from seats.keep import over_target, shares
 from seats.media import FrameSampling
 from seats.plan.clip import ClipFacts, Part, take
 from seats.plan.memory import MemoryInputs, MemoryPlan, memory_plan
@@ -135,6 +135,9 @@ def make_plan(model: PlannedModel, clip: ClipFacts, ask: Ask) -> Plan:
     notes += _compressed(model, latest, text.total, ask.answer_tokens)
     pair = shares(model.family.name, ask.keep, ask.keep_video, ask.keep_audio)
     selected = select(ask.method, scene, *pair)
+    if selected.exact:
+        mean = sum(counts.video + counts.audio for counts in selected.layers) / len(selected.layers)
+        notes += over_target(ask.method, mean, video, audio, pair)
     everything = select("full", scene, 1.0, 1.0)
     weights = count_weights(model)
     workload = Workload(grid, mel_frames)

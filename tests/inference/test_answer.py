@@ -367,6 +367,16 @@ def test_sound_that_was_left_out_is_in_the_notes(models, tmp_path):
     assert any("too short for a single token" in note for note in asked(models["qwen2.5-omni"], path).notes)
 
 
+def test_more_tokens_than_asked_for_are_in_the_notes(models, files):
+    made = asked(models["qwen2.5-omni"], files["no sound"], method="dycoke", keep=60)
+    kept, target = made.trace.retention("overall"), made.method.video
+    assert kept > 1.1 * target
+    told = f"dycoke keeps {100 * kept:.0f} % of this clip's video and audio tokens, {100 * target:.0f} % were asked for"
+    assert told in made.notes
+    exact = asked(models["qwen2.5-omni"], files["no sound"], method="random", keep=60)
+    assert not any("asked for" in note for note in exact.notes)
+
+
 def test_the_public_names(models, files):
     """What the README shows works from the package's top."""
     model = models["qwen3-omni"]

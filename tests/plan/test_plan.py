@@ -111,6 +111,13 @@ def test_selection_saves_most_behind_the_encoders():
     assert full.flops_reduction == full.llm_reduction == 1
 
 
+def test_more_tokens_than_asked_for_are_said():
+    part = Ask(method="dycoke", keep=60.0, end_s=0.5)
+    plan = make_plan(planned_model("qwen2.5-omni-7b"), two_minutes(), part)
+    assert any(note.startswith("dycoke keeps ") and "were asked for" in note for note in plan.notes)
+    assert make_plan(planned_model("qwen2.5-omni-7b"), two_minutes(), replace(part, method="seats")).notes == ()
+
+
 def test_a_part_too_short_for_a_token_is_refused():
     sound_alone = replace(two_minutes(), pictures=None)
     with pytest.raises(MediaError, match="nothing to look at or listen to"):
