@@ -119,7 +119,7 @@ def _listed(base: str, content: bytes, where: str) -> Found:
 def _in_folder(folder: str, recursive: bool, needed: bool) -> Found:
     found = Found(folder)
     others: Counter[str] = Counter()
-    linked, inner, hidden = 0, 0, 0
+    linked, inner, hidden, hidden_files = 0, 0, 0, 0
 
     def note(error: OSError) -> None:
         found.remarks.append(f"{error.filename}: cannot be looked into ({error.strerror})")
@@ -131,8 +131,10 @@ def _in_folder(folder: str, recursive: bool, needed: bool) -> Found:
         inner += len(folders)
         for name in files:
             suffix = os.path.splitext(name)[1].lower()
-            if name.startswith(".") or suffix not in MEDIA:
-                others["hidden" if name.startswith(".") else suffix or "no extension"] += 1
+            if name.startswith("."):
+                hidden_files += 1
+            elif suffix not in MEDIA:
+                others[suffix or "no extension"] += 1
             else:
                 found.names.append(os.path.relpath(os.path.join(place, name), folder))
         if not recursive:
@@ -144,6 +146,8 @@ def _in_folder(folder: str, recursive: bool, needed: bool) -> Found:
         kinds = ", ".join(f"{count} {kind}" for kind, count in others.most_common(5))
         skipped = _are(others.total(), "file")
         found.remarks.append(f"{skipped} skipped, not video or sound by extension ({kinds}); a list takes any file")
+    if hidden_files:
+        found.remarks.append(f"{_are(hidden_files, 'hidden file')} skipped; a list takes any file")
     if inner and not recursive:
         found.remarks.append(f"{_are(inner, 'folder', ' in it')} not entered; --recursive does that")
     elif linked:

@@ -12,6 +12,7 @@ from seats.checks import check_kind, check_number, check_text, set_checked
 from seats.costs.flops import FlopsReport, flops_report
 from seats.costs.memory import kv_cache_bytes, peak_device_bytes, reset_peak_device_bytes
 from seats.costs.timers import StepTimer
+from seats.errors import SettingsError
 from seats.inference.encode import EncodedClip, Prompt, build_prompt, encode_clip
 from seats.inference.engine import KvPolicy
 from seats.inference.generate import Decoding, Generation, generate
@@ -153,11 +154,12 @@ def check_asked(model: Any, clip: Any) -> None:
 
 
 def as_question(question: Any) -> Question:
-    """A question, or one of its text alone. Raises SettingsError for anything else."""
-    if isinstance(question, str):
-        return Question(question)
-    check_kind("the question", question, Question, "a seats.Question or text")
-    return question
+    """A question, or one of its text alone. Raises SettingsError for anything else, and for one without words."""
+    asked = Question(question) if isinstance(question, str) else question
+    check_kind("the question", asked, Question, "a seats.Question or text")
+    if not asked.text.strip():
+        raise SettingsError("the question is empty")
+    return asked
 
 
 def answer_encoded(

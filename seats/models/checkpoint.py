@@ -75,8 +75,12 @@ class Checkpoint:
     @cached_property
     def seats_settings(self) -> dict[str, Any]:
         """The folder's own `seats.json`, empty where there is none: what SEATS uses in this model (`stage_settings`),
-        and `single_turn`."""
-        return self._json(OWN_SETTINGS)
+        and `single_turn`. Raises ModelError where that is neither true nor false."""
+        said = self._json(OWN_SETTINGS)
+        if not isinstance(said.get(SINGLE_TURN, False), bool):
+            wrong = f"{SINGLE_TURN} is {said[SINGLE_TURN]!r}; it must be true or false"
+            raise ModelError(f"{self.folder / OWN_SETTINGS}: {wrong}")
+        return said
 
     @property
     def stage_settings(self) -> dict[str, Any]:
@@ -88,11 +92,8 @@ class Checkpoint:
 
     @property
     def single_turn(self) -> bool:
-        """Whether the model knows prompts of one question only. Raises ModelError for neither true nor false."""
-        said = self.seats_settings.get(SINGLE_TURN, False)
-        if not isinstance(said, bool):
-            raise ModelError(f"{self.folder / OWN_SETTINGS}: {SINGLE_TURN} is {said!r}; it must be true or false")
-        return said
+        """Whether the model knows prompts of one question only."""
+        return bool(self.seats_settings.get(SINGLE_TURN, False))
 
     @cached_property
     def feature_extractor(self) -> dict[str, Any]:

@@ -27,9 +27,11 @@ def test_folder(folder: Path) -> None:
     found = find_clips(str(folder))
     assert sorted(found.names) == sorted([*ODD, "b.mp4"])
     assert found.names == sorted(found.names, key=os.fsencode)
-    for said in ("2 files are skipped", "1 .txt", "1 hidden"):
-        assert said in found.remarks[0]
-    assert "1 folder in it is not entered; --recursive" in found.remarks[1]
+    assert found.remarks[:2] == [
+        "1 file is skipped, not video or sound by extension (1 .txt); a list takes any file",
+        "1 hidden file is skipped; a list takes any file",
+    ]
+    assert "1 folder in it is not entered; --recursive" in found.remarks[2]
     assert found.path("b.mp4") == str(folder / "b.mp4")
 
 

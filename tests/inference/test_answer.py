@@ -383,8 +383,15 @@ def test_more_tokens_than_asked_for_are_in_the_notes(models, files):
     assert not any("asked for" in note for note in exact.notes)
 
 
+@pytest.mark.parametrize("question", ["", " \n", Question("")])
+def test_a_question_without_words_is_refused(models, files, question):
+    with pytest.raises(SettingsError, match="the question is empty"):
+        seats.answer(models["qwen2.5-omni"], load_clip(files["both"]), question)
+
+
 def test_the_public_names(models, files):
-    """What the README shows works from the package's top."""
+    """What the README shows works from the package's top, and is found there."""
+    assert set(seats.__all__) <= set(dir(seats))
     model = models["qwen3-omni"]
     pieces = []
     made = seats.answer(

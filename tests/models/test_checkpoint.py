@@ -206,6 +206,8 @@ def test_whether_a_model_takes_single_questions_is_no_setting_of_a_method(tmp_pa
     assert find_checkpoint(BUILT_IN).single_turn
     with pytest.raises(ModelError, match="must be true or false") as caught:
         _ = write(tmp_path, seats={"single_turn": "yes"}).single_turn
+    with pytest.raises(ModelError, match="single_turn"):  # a plan asks for these alone
+        _ = write(tmp_path, seats={"single_turn": "yes"}).stage_settings
     one_line(caught)
 
 
