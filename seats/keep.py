@@ -5,9 +5,30 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from seats.errors import SettingsError
 
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+METHODS = (
+    "seats",
+    "seats+",
+    "full",
+    "random",
+    "saliency",
+    "fastv",
+    "fastv-om",
+    "visionzip",
+    "visionzip-om",
+    "divprune",
+    "divprune-om",
+    "dycoke",
+    "fastvid",
+    "omnizip",
+)
+"""Names of the built-in methods."""
 ENTRY_POINT_GROUP = "seats.methods"
 """Where other packages offer their methods."""
 # (video, audio) retention in percent for each published operating point (arXiv 2605.20035).
@@ -35,6 +56,27 @@ class Setting:
         if self.keep is None:
             return self.method
         return method_label(self.method, self.keep, self.keep_video, self.keep_audio)
+
+
+def added_methods() -> dict[str, EntryPoint]:
+    """What other packages offer, by name, of which nothing is imported; the first of a name counts."""
+    from importlib.metadata import entry_points  # seldom needed, and slower than all else here
+
+    found: dict[str, EntryPoint] = {}
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
+        found.setdefault(entry.name, entry)
+    return found
+
+
+def method_names() -> list[str]:
+    """All methods' names, the built-in ones first; imports nothing of the packages that add some."""
+    return list(dict.fromkeys([*METHODS, *added_methods()]))
+
+
+def check_method(name: str) -> None:
+    """Raise SettingsError that lists the valid names where no method is called `name`."""
+    if name not in METHODS and name not in (known := method_names()):
+        raise SettingsError(f"unknown method {name!r}: choose one of {', '.join(sorted(known))}")
 
 
 def operating_points(family: str) -> dict[int, tuple[int, int]]:

@@ -18,9 +18,8 @@ from seats.errors import SeatsError, SettingsError
 from seats.files import printable_path, replacing
 from seats.inference.answer import Answer
 from seats.inference.conversation import Conversation
-from seats.keep import method_label
+from seats.keep import method_label, method_names
 from seats.methods import method_class, retention_for
-from seats.methods.registry import method_names
 from seats.units import counted, milliseconds, seconds
 from seats_cli.command import error_line as print_error
 from seats_cli.command import print_traceback, unexpected

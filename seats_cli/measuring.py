@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from seats_cli.command import error_line
-from seats_cli.options import choice, keep_of, option, parse_percent, parse_positive
+from seats_cli.options import choice, keep_of, option, parse_method, parse_percent, parse_positive
 from seats_cli.output import Output
 from seats_cli.usage import FAILED
 
@@ -29,7 +29,13 @@ class ComparedOptions:
 
     method: Annotated[
         list[str] | None,
-        option("--method", panel=_PANEL, text="A method (default seats); repeat to compare several.", metavar="NAME"),
+        option(
+            "--method",
+            panel=_PANEL,
+            text="A method (default seats); repeat to compare several.",
+            metavar="NAME",
+            parser=parse_method,
+        ),
     ] = None
     keep: Annotated[
         list[float] | None,

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from seats.errors import SettingsError
+from seats.keep import METHODS, check_method
 from seats_cli.text import short
 
 
@@ -28,6 +30,15 @@ def parse_question(value: Any) -> str:
     if not words.strip():
         raise typer.BadParameter("the question is empty: put it in quotes")
     return words
+
+
+def parse_method(value: Any) -> str:
+    """Name of a method."""
+    try:
+        check_method(str(value))
+    except SettingsError as error:
+        raise typer.BadParameter(str(error)) from None
+    return str(value)
 
 
 def parse_percent(value: Any) -> float:
@@ -157,9 +168,8 @@ CLIP: Any = typer.Argument(help="A video or sound file.", metavar="CLIP", show_d
 QUESTION: Any = typer.Argument(
     help="What to ask, in quotes.", metavar="QUESTION", show_default=False, parser=parse_question
 )
-METHODS_TEXT = (
-    "seats (default), seats+, full for all tokens, random, saliency, fastv, fastv-om, visionzip, visionzip-om, "
-    "divprune, divprune-om, dycoke, fastvid, omnizip"
+METHODS_TEXT = ", ".join(
+    {"seats": "seats (default)", "full": "full for all tokens"}.get(name, name) for name in METHODS
 )
 _MODEL, _TOKENS, _CLIP, _ANSWER, _OUTPUT = "Model", "Token selection", "Clip", "Answer", "Output"
 
@@ -222,6 +232,7 @@ class TokenOptions:
             panel=_TOKENS,
             text=f"{METHODS_TEXT}, or one that another package adds.",
             metavar="NAME",
+            parser=parse_method,
         ),
     ] = "seats"
     keep: Annotated[

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 
 from seats.checks import check_kind, check_text
 from seats.errors import SettingsError
-from seats.keep import ENTRY_POINT_GROUP, shares
+from seats.keep import added_methods, check_method, method_names, shares
 from seats.methods.base import Method, ModelShape, Retention
 from seats.methods.divprune import DivPrune, DivPruneOm
 from seats.methods.dycoke import DyCoke
@@ -39,11 +39,6 @@ BUILT_IN: tuple[type[Method], ...] = (
 _BUILT_IN: dict[str, type[Method]] = {cls.name: cls for cls in BUILT_IN}
 
 
-def method_names() -> list[str]:
-    """All methods' names, the built-in ones first; imports nothing of the packages that add some."""
-    return list(dict.fromkeys([*_BUILT_IN, *_added()]))
-
-
 def method_classes() -> dict[str, type[Method]]:
     """All methods by name: the built-in ones, and those that installed packages offer as `seats.methods`.
 
@@ -60,10 +55,8 @@ def method_class(name: str) -> type[Method]:
     check_text("the method", name)
     if name in _BUILT_IN:
         return _BUILT_IN[name]
-    added = _added()
-    if name not in added:
-        raise SettingsError(f"unknown method {name!r}: choose one of {', '.join(sorted(method_names()))}")
-    return _imported(added[name])
+    check_method(name)
+    return _imported(added_methods()[name])
 
 
 def set_up(name: str, shape: ModelShape, retention: Retention, seed: int) -> Method:
@@ -73,14 +66,6 @@ def set_up(name: str, shape: ModelShape, retention: Retention, seed: int) -> Met
     made = cls.for_model(shape, retention, seed)
     check_kind(f"what {cls.__name__}.for_model returns", made, Method, "a seats.Method")
     return made
-
-
-def _added() -> dict[str, EntryPoint]:
-    """What other packages offer; the first of a name counts."""
-    found: dict[str, EntryPoint] = {}
-    for entry in entry_points(group=ENTRY_POINT_GROUP):
-        found.setdefault(entry.name, entry)
-    return found
 
 
 def _imported(entry: EntryPoint) -> type[Method]:

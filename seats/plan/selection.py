@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.metadata import entry_points
 
 from seats.errors import SettingsError
-from seats.keep import ENTRY_POINT_GROUP
+from seats.keep import check_method
 from seats.models.signals import EncoderWants
 from seats.plan.scene import Scene, Scored, Selected
 from seats.plan.stages import seats, seats_plus
@@ -41,12 +40,11 @@ def select(method: str, scene: Scene, video: float, audio: float) -> Selected:
     Raises SettingsError for a method that is unknown, or cannot reach the target.
     """
     if method not in _RULES:
-        if method in {entry.name for entry in entry_points(group=ENTRY_POINT_GROUP)}:
-            raise SettingsError(
-                f"method {method!r} comes from another package, and what it keeps is known only when it runs: plan "
-                f"with --method full, or run it, as in seats ask --method {method}, which reports what it kept"
-            )
-        raise SettingsError(f"cannot plan for method {method!r}: choose one of {', '.join(sorted(_RULES))}")
+        check_method(method)
+        raise SettingsError(
+            f"method {method!r} comes from another package, and what it keeps is known only when it runs: plan with "
+            f"--method full, or run it, as in seats ask --method {method}, which reports what it kept"
+        )
     for what, share in (("video", video), ("audio", audio)):
         if not 0 < share <= 1:
             raise SettingsError(f"cannot keep {100 * share:g} % of the {what} tokens: choose 0 < share <= 100 %")

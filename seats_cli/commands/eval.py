@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -34,6 +34,7 @@ from seats_cli.options import (
     choice,
     keep_of,
     option,
+    parse_method,
     parse_percent,
     share,
 )
@@ -57,6 +58,10 @@ _LONG = 1000
 """Answers from which on a run without --out gets told of it."""
 
 
+def _parse_method_or_all(value: Any) -> str:
+    return value if value == "all" else parse_method(value)
+
+
 @dataclass(frozen=True)
 class EvalOptions:
     """What is compared, on how much of the set, and where the results go."""
@@ -68,6 +73,7 @@ class EvalOptions:
             panel=_PANEL,
             text="A method (default seats); repeat to compare several. all: every method, full among them.",
             metavar="NAME",
+            parser=_parse_method_or_all,
         ),
     ] = None
     keep: Annotated[

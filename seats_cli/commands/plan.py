@@ -19,6 +19,7 @@ from seats_cli.options import (
     SelectionOptions,
     flag,
     option,
+    parse_method,
     parse_question,
 )
 from seats_cli.output import Output
@@ -37,7 +38,7 @@ class PlannedOptions(SelectionOptions):
 
     method: Annotated[
         str,
-        option("--method", panel="Token selection", text=f"{METHODS_TEXT}.", metavar="NAME"),
+        option("--method", panel="Token selection", text=f"{METHODS_TEXT}.", metavar="NAME", parser=parse_method),
     ] = "seats"
     compare: Annotated[bool, flag("--compare", panel="Token selection", text="Full tokens have to fit, too.")] = False
 

@@ -23,6 +23,7 @@ from seats_cli.options import (
     SelectionOptions,
     TokenOptions,
     option,
+    parse_method,
 )
 from seats_cli.output import Output
 from seats_cli.page_file import check_page, shown, write_page
@@ -50,6 +51,7 @@ class ViewedOptions(TokenOptions):
             panel="Token selection",
             text="A method (default seats); give it twice to compare two side by side.",
             metavar="NAME",
+            parser=parse_method,
         ),
     ] = None  # type: ignore[assignment]
 

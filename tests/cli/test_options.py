@@ -7,6 +7,7 @@ import pytest
 import typer
 
 from seats.media import FrameSampling
+from seats_cli.main import run
 from seats_cli.options import (
     AnswerOptions,
     ClipOptions,
@@ -15,6 +16,7 @@ from seats_cli.options import (
     SelectionOptions,
     choice,
     option,
+    parse_method,
     parse_percent,
     parse_pixels,
     parse_positive,
@@ -66,6 +68,20 @@ def test_pixels(text: str, pixels: int) -> None:
 def test_no_pixels(text: str) -> None:
     with pytest.raises(typer.BadParameter):
         parse_pixels(text)
+
+
+def test_method() -> None:
+    assert parse_method("seats+") == "seats+"
+    with pytest.raises(typer.BadParameter, match=r"unknown method 'sheats': choose one of divprune.*seats\+"):
+        parse_method("sheats")
+
+
+@pytest.mark.parametrize("command", [["ask", "no.mp4", "x"], ["eval", "no.jsonl"], ["bench"], ["view", "no.mp4", "x"]])
+def test_a_wrong_method_is_told_before_anything_is_loaded(command, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("SEATS_METHOD", "sheats")
+    assert run(command) == 2
+    assert "unknown method 'sheats'" in (said := capsys.readouterr().err)
+    assert "(from SEATS_METHOD in the environment); see seats" in said
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "fast"])

@@ -302,9 +302,9 @@ def test_a_broken_clip_is_found_before_a_model_is_fetched(
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("bench", "--model", "small", "--method", "no-such"),
-        ("profile", "CLIP", "--random-weights", "--model", "small", "--method", "no-such"),
-        ("eval", "SET", "--model", "seats-nano", "--method", "no-such"),
+        ("bench", "--model", "small", "--device", "no-such"),
+        ("profile", "CLIP", "--random-weights", "--model", "small", "--device", "no-such"),
+        ("eval", "SET", "--model", "seats-nano", "--device", "no-such"),
         ("analyze", "SET", "--model", "seats-nano", "--limit", "1", "--every", "100"),
     ],
 )

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from seats.errors import SettingsError
+from seats.keep import ENTRY_POINT_GROUP, METHODS, method_names
 from seats.methods import (
     Full,
     ModelShape,
@@ -21,7 +22,7 @@ from seats.methods import (
     retention_for,
     set_up,
 )
-from seats.methods.registry import BUILT_IN, method_names
+from seats.methods.registry import BUILT_IN
 from seats.models.signals import EncoderWants
 
 PUBLISHED = {
@@ -94,6 +95,10 @@ def test_what_a_method_s_class_hands_out_is_a_method(monkeypatch, made, said):
     assert str(caught.value) == f"what Mine.for_model returns is {said}; it must be a seats.Method"
 
 
+def test_the_names_that_need_no_torch_are_those_of_the_methods():
+    assert [cls.name for cls in BUILT_IN] == list(METHODS)
+
+
 def test_an_unknown_method_lists_the_known_ones():
     with pytest.raises(SettingsError, match=r"unknown method 'sheats': choose one of .*full.*random.*seats"):
         method_class("sheats")
@@ -103,15 +108,15 @@ def test_methods_of_other_packages(monkeypatch):
     """Offered as entry points; a built-in name cannot be taken over."""
     monkeypatch.setitem(sys.modules, "their_package", SimpleNamespace(Theirs=Random))
     offered = [
-        EntryPoint("theirs", "their_package:Theirs", registry.ENTRY_POINT_GROUP),
-        EntryPoint("seats", "their_package:Theirs", registry.ENTRY_POINT_GROUP),
+        EntryPoint("theirs", "their_package:Theirs", ENTRY_POINT_GROUP),
+        EntryPoint("seats", "their_package:Theirs", ENTRY_POINT_GROUP),
     ]
 
     def entry_points(group):
         assert group == "seats.methods"
         return offered
 
-    monkeypatch.setattr(registry, "entry_points", entry_points)
+    monkeypatch.setattr("importlib.metadata.entry_points", entry_points)
     assert method_class("theirs") is Random
     assert method_class("seats") is Seats
     with pytest.raises(SettingsError, match="theirs"):
@@ -120,8 +125,8 @@ def test_methods_of_other_packages(monkeypatch):
 
 def test_of_two_packages_the_first_counts(monkeypatch):
     monkeypatch.setitem(sys.modules, "their_package", SimpleNamespace(One=Random, Two=Full))
-    offered = [EntryPoint("theirs", f"their_package:{name}", registry.ENTRY_POINT_GROUP) for name in ("One", "Two")]
-    monkeypatch.setattr(registry, "entry_points", lambda group: offered)
+    offered = [EntryPoint("theirs", f"their_package:{name}", ENTRY_POINT_GROUP) for name in ("One", "Two")]
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: offered)
     assert method_class("theirs") is Random
 
 

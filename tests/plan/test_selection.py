@@ -134,7 +134,7 @@ def test_an_unknown_method_is_named():
 
 def test_a_method_of_another_package_is_told_from_an_unknown_one(tmp_path, monkeypatch):
     """Its counts are its code's secret, which needs torch and is not imported here."""
-    from seats.methods.registry import ENTRY_POINT_GROUP
+    from seats.keep import ENTRY_POINT_GROUP
 
     info = tmp_path / "my_package-1.0.dist-info"
     info.mkdir()
