@@ -93,6 +93,10 @@ def _group(group: Group, ascii_only: bool) -> Iterator[RenderableType]:
     for table in tables:
         yield ""
         yield table
+    if group.shared:
+        rows = counted(group.shared, "row")
+        yield ""
+        yield Text(f"FLOPs count the encoders also in {rows} for whose clip they had run before; times do not")
 
 
 def _facts(group: Group) -> Iterator[Text | str]:
@@ -109,11 +113,11 @@ def _facts(group: Group) -> Iterator[Text | str]:
         if group.accuracy.caution:
             yield Text(group.accuracy.caution, style="yellow")
     for basis, speedup in group.speedup.items():
-        prefill, first = speedup.prefill, speedup.first_token
+        prefill, first = speedup.prefill_in_all, speedup.first_token_in_all
         said = ""
-        if prefill:
-            said = f"prefill {times(prefill.median)} (middle 90 %: {times(prefill.p05)} to {times(prefill.p95)})"
-        said += f"{', ' if said else ''}first token {times(first.median)}" if first else ""
+        if prefill and (each := speedup.prefill):
+            said = f"prefill {times(prefill)} (middle 90 % of rows: {times(each.p05)} to {times(each.p95)})"
+        said += f"{', ' if said else ''}first token {times(first)}" if first else ""
         yield Text(f"{said} faster, {basis} in {speedup.rows:,}", style="green" if basis == "measured" else "yellow")
     names = {"prompt_tokens_per_s": "prompt tokens/s", "output_tokens_per_s": "output tokens/s"}
     for name, rate in group.rates.items():

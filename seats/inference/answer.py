@@ -69,7 +69,7 @@ class Question:
 @dataclass(frozen=True)
 class Speedup:
     """Full tokens over this run, for selection + prefill and for the time to the first token. spread: lowest and
-    highest ratio of the prefill over the rounds measured, None for an estimate (ratio of FLOPs, not of times)."""
+    highest ratio of the prefill over the rounds measured, None for an estimate (full tokens at this prefill's rate)."""
 
     prefill: float
     first_token: float

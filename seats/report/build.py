@@ -102,13 +102,13 @@ class _Reader:
         for note in answered.notes[:_MOST_NOTES]:
             said = quoted(note, 200)
             self._notes[said if said in self._notes or len(self._notes) < _MOST_NOTES else "other notes"] += 1
-        group = self._group(answered)
+        group = self._group(row, answered)
         group.collector.add(row, answered)
         if self.paired:
             group.pairs.add(row, answered)
 
-    def _group(self, answered: Answered) -> _Gathered:
-        configuration = Configuration.of(answered)
+    def _group(self, row: Row, answered: Answered) -> _Gathered:
+        configuration = Configuration.of(row, answered)
         key = configuration.key
         if key not in self.groups:
             if len(self.groups) >= _MOST_GROUPS:
@@ -129,14 +129,20 @@ def _unread(faults: Faults) -> Unread:
 
 
 def _against(ours: _Reader, file: FileReport, theirs: _Reader, other: FileReport) -> Against:
-    """Each group of the file against the other file's only group, or the one of the same settings."""
+    """Each group of the file against the other file's only group, or the one of the same configuration, or the only one
+    of the same model and method."""
     labels_there = {key: group.label for key, group in zip(theirs.groups, other.groups, strict=True)}
     only = next(iter(theirs.groups)) if len(theirs.groups) == 1 else None
+    told = Counter(group.collector.configuration.told for group in theirs.groups.values())
+    alike = {group.collector.configuration.told: key for key, group in theirs.groups.items()}
     unpaired: list[str] = []
     used: set[str] = set()
     comparisons: list[Comparison] = []
     for (key, mine), group in zip(ours.groups.items(), file.groups, strict=True):
         match = only or key
+        same = mine.collector.configuration.told
+        if match not in theirs.groups and told[same] == 1:
+            match = alike[same]
         if match not in theirs.groups:
             unpaired.append(group.label)
             continue

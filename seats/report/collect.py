@@ -38,7 +38,7 @@ class GroupCollector:
         self.configuration = configuration
         self.rows = 0
         self._finish: Counter[str] = Counter()
-        self._retried = 0
+        self._retried = self._shared = 0
         self._right, self._clips = bytearray(), array("Q")
         self._steps = {name: Values() for name in (*PARTS_OF_TOTAL, "first_token", "per_output_token", "total")}
         self._step_sums: defaultdict[str, float] = defaultdict(float)
@@ -49,7 +49,7 @@ class GroupCollector:
         self._flops_per_row = Values()
         self._parts = {name: _CostValues() for name in PARTS}
         self._rates = {name: _RateSums() for name in ("prompt_tokens_per_s", "output_tokens_per_s")}
-        self._speedup = {basis: (Values(), Values()) for basis in ("measured", "estimated")}
+        self._speedup = {basis: (_RatioSums(), _RatioSums()) for basis in ("measured", "estimated")}
         self._peak = Values()
         self._most_slow = slowest
         self._slowest: list[tuple[float, int, SlowRow]] = []
@@ -60,6 +60,7 @@ class GroupCollector:
         reason = quoted(answered.finish_reason, 40) or "not said"
         self._finish[reason if reason in self._finish or len(self._finish) < _MOST_REASONS else "other"] += 1
         self._retried += answered.retried
+        self._shared += not any(answered.latency[name] for name in ("decode_clip", "encode_video", "encode_audio"))
         if answered.right is not None:
             self._right.append(answered.right)
             # A clip is what its file holds, wherever it lies.
@@ -121,8 +122,10 @@ class GroupCollector:
         # Full tokens against themselves say nothing.
         if answered.speedup_basis is not None and answered.method.get("name") != "full":
             prefill, first_token = self._speedup[answered.speedup_basis]
-            prefill.add(answered.prefill_speedup)
-            first_token.add(answered.first_token_speedup)
+            latency = answered.latency
+            ours = None if latency["prefill"] is None else latency["prefill"] + (latency["selection"] or 0.0)
+            prefill.add(answered.prefill_speedup, ours)
+            first_token.add(answered.first_token_speedup, latency["first_token"])
 
     def group(self, label: Label) -> Group:
         """What was gathered."""
@@ -133,6 +136,7 @@ class GroupCollector:
             method=self.configuration.method,
             rows=self.rows,
             retried=self._retried,
+            shared=self._shared,
             accuracy=self._accuracy(),
             finish_reasons=dict(self._finish.most_common()),
             latency=self._latency(),
@@ -148,9 +152,15 @@ class GroupCollector:
             ),
             rates={name: rate for name, sums in self._rates.items() if (rate := sums.rate()) is not None},
             speedup={
-                basis: Speedup(max(len(prefill.numbers), len(first.numbers)), prefill.spread(), first.spread())
+                basis: Speedup(
+                    rows=max(len(prefill.each.numbers), len(first.each.numbers)),
+                    prefill=prefill.each.spread(),
+                    first_token=first.each.spread(),
+                    prefill_in_all=prefill.in_all(),
+                    first_token_in_all=first.in_all(),
+                )
                 for basis, (prefill, first) in self._speedup.items()
-                if prefill.numbers or first.numbers
+                if prefill.each.numbers or first.each.numbers
             },
             peak_bytes=self._peak.spread(),
             slowest=tuple(slow for *_, slow in sorted(self._slowest, key=lambda item: item[:2], reverse=True)),
@@ -234,6 +244,23 @@ class _CostValues:
         full, run = self.full.spread(), self.run.spread()
         comparable = full is not None and run is not None and full.count == run.count and run.total and full.total
         return Cost(full, run, full.total / run.total if comparable else None)  # type: ignore[union-attr]
+
+
+class _RatioSums:
+    """Ratios of other times to these, and of their sums."""
+
+    def __init__(self) -> None:
+        self.each = Values()
+        self._other_ms = self._ms = 0.0
+
+    def add(self, ratio: float | None, ms: float | None) -> None:
+        self.each.add(ratio)
+        if ratio is not None and ms is not None:
+            self._other_ms += ratio * ms
+            self._ms += ms
+
+    def in_all(self) -> float | None:
+        return self._other_ms / self._ms if self._ms else None
 
 
 class _RateSums:

@@ -1,4 +1,4 @@
-"""What was run: model and method of a row, and names by which a report tells several of them apart."""
+"""What was run: model, method and settings of a row, and names by which a report tells several of them apart."""
 
 from __future__ import annotations
 
@@ -8,27 +8,37 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from seats.report.rows import Answered
+from seats.report.rows import Answered, Row
 from seats.report.text import quoted
 
 _MOST_KEYS, _LONGEST_LIST = 24, 64
+_DIGITS = 8
+"""Of a digest of settings, so many tell it from others."""
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """model: name, dtype, device, attention. method: name and its settings. Plain, short values only."""
+    """model: name, dtype, device, attention. method: name and its settings. settings: a digest of these and of all else
+    but clip and question, such as frames and length of the answer; empty in rows that have none. Plain, short values
+    only."""
 
     model: dict[str, Any]
     method: dict[str, Any]
+    settings: str = ""
 
     @classmethod
-    def of(cls, row: Answered) -> Configuration:
+    def of(cls, row: Row, answered: Answered) -> Configuration:
         """The configuration a row was made with."""
-        return cls(_short(row.model), _short(row.method))
+        return cls(_short(answered.model), _short(answered.method), quoted(row.settings, 80))
 
     @property
     def key(self) -> str:
         """Equal for equal configurations."""
+        return json.dumps([self.model, self.method, self.settings], sort_keys=True)
+
+    @property
+    def told(self) -> str:
+        """Equal where model and method are, as far as rows tell of them."""
         return json.dumps([self.model, self.method], sort_keys=True)
 
     @property
@@ -65,6 +75,8 @@ def labels(configurations: Sequence[Configuration]) -> list[Label]:
     for configuration, mine in zip(configurations, pieces, strict=True):
         twins = [other for other, theirs in zip(configurations, pieces, strict=True) if theirs == mine]
         more = [f"{name} {value}" for name, value in _telling(configuration, twins)]
+        if sum(twin.told == configuration.told for twin in twins) > 1:
+            more.append(f"settings {configuration.settings[:_DIGITS] or 'not said'}")
         short = [piece for piece, telling in zip(mine, differ, strict=True) if telling] or [mine[-1]]
         made.append(Label(*(" · ".join(filter(None, [*some, *more])) for some in (mine, short))))
     return made

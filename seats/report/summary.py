@@ -77,11 +77,15 @@ class Rate:
 
 @dataclass(frozen=True)
 class Speedup:
-    """Full tokens over this method, of rows whose figures have one basis (measured or estimated)."""
+    """Full tokens over this method, of rows whose figures have one basis (measured or estimated). prefill, first_token:
+    ratios of single rows. prefill_in_all, first_token_in_all: of the rows' times together; of several questions about a
+    clip only the first pays for reading it, for the encoders and for the saliency."""
 
     rows: int
     prefill: Spread | None
     first_token: Spread | None
+    prefill_in_all: float | None
+    first_token_in_all: float | None
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,8 @@ class SlowRow:
 
 @dataclass(frozen=True)
 class Group:
-    """All rows of one model and method. retried: those made with a smaller budget after the device's memory ran out.
+    """All rows of one configuration. retried: those made with a smaller budget after the device's memory ran out.
+    shared: those whose clip had been read and encoded for an earlier row, but whose FLOPs count the encoders.
     accuracy: over the rows whose right answer is known, None if there are none."""
 
     label: str
@@ -124,6 +129,7 @@ class Group:
     method: dict[str, Any]
     rows: int
     retried: int
+    shared: int
     accuracy: Share | None
     finish_reasons: dict[str, int]
     latency: dict[str, Step]

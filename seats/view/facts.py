@@ -60,7 +60,7 @@ def tiles(seen: TokenMap) -> list[tuple[str, str, str]]:
             "selection + prefill",
             f"{times(gain.prefill)} faster, {gain.basis}"
             if gain.basis == "measured"
-            else f"{times(gain.prefill)} fewer FLOPs there",
+            else f"{times(answer.flops.llm_reduction)} fewer FLOPs there",
         )
     return [(percent(trace.retention("overall")), "of the clip’s tokens, layer average", kept), costs, speed]
 

@@ -33,7 +33,7 @@ def test_report_is_the_result(run: Run, results: Path) -> None:
         "the last line is half written",
         "1 line broken left out: line 6",
         "seats-nano · float32 · cpu · seats (video 6%, audio 35%)",
-        "prefill 4.00× (middle 90 %: 4.00× to 4.00×), first token 2.00× faster, estimated in 4",  # noqa: RUF001
+        "prefill 4.00× (middle 90 % of rows: 4.00× to 4.00×), first token 2.00× faster, estimated in 4",  # noqa: RUF001
         "MediaError <clip>: cut off after <n> s",
     ):
         assert said in " ".join(ran.out.split()), said  # a long folder's name breaks the line elsewhere

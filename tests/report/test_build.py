@@ -113,8 +113,40 @@ def test_measured_and_estimated_stay_apart(tmp_path: Path) -> None:
     assert speedup["estimated"].prefill.median == 4.0  # type: ignore[union-attr]
 
 
+def test_speedups_of_all_rows_weigh_each_by_its_time(tmp_path: Path) -> None:
+    """Of two questions about a clip the second pays neither for reading it nor for the encoders."""
+    first = ok_row(0)
+    steps = {**first["latency_ms"], "decode_clip": 500.0, "selection": 20.0, "prefill": 30.0, "first_token": 900.0}
+    shared = {"decode_clip": None, "encode_video": None, "encode_audio": None, "selection": 10.0, "first_token": 100.0}
+    gains = ({"prefill": 2.0, "first_token": 1.1}, {"prefill": 4.0, "first_token": 3.0})
+    rows = [
+        ok_row(number, latency_ms={**steps, **changed}, speedup={**first["speedup"], **gain})
+        for number, (changed, gain) in enumerate(zip(({}, shared), gains, strict=True))
+    ]
+    group = only_group(report(write(tmp_path / "r.jsonl", *rows)))
+    found = group.speedup["estimated"]
+    assert found.prefill_in_all == pytest.approx((2 * 50 + 4 * 40) / 90)
+    assert found.first_token_in_all == pytest.approx((1.1 * 900 + 3 * 100) / 1000)
+    assert group.shared == 1
+
+
 def test_full_tokens_have_no_speedup_over_themselves(tmp_path: Path) -> None:
     assert only_group(report(write(tmp_path / "r.jsonl", full_row()))).speedup == {}
+
+
+def test_settings_are_reported_apart(tmp_path: Path) -> None:
+    """The same questions with more frames, say: counted together, each would count twice."""
+    one, other = (
+        [ok_row(number, settings=settings, right=True) for number in range(2)] for settings in ("a" * 64, "b" * 64)
+    )
+    made = report(write(tmp_path / "r.jsonl", *one, *other, ok_row(2)))
+    assert [(group.short_label[-17:], group.rows) for group in made.file.groups] == [
+        ("settings aaaaaaaa", 2),
+        ("settings bbbbbbbb", 2),
+        ("settings not said", 1),
+    ]
+    assert made.file.groups[0].accuracy.total == 2  # type: ignore[union-attr]
+    assert only_group(report(write(tmp_path / "one.jsonl", *one))).short_label == "seats (video 6%, audio 35%)"
 
 
 def test_models_and_methods_are_reported_apart(tmp_path: Path) -> None:
