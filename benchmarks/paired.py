@@ -19,11 +19,14 @@ from seats.evaluation.statistics import compare
 
 
 def rows_by_label(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
-    """Answered rows by the setting's name and the question's digest; a question's last row counts."""
+    """Answered rows by the setting's name and the question's digest. Exits where a name stands for several settings."""
     found: dict[str, dict[str, dict[str, Any]]] = {}
+    settings: dict[str, str] = {}
     for line in filter(str.strip, path.read_text(encoding="utf-8").split("\n")):
         row = json.loads(line)
         if row["status"] == "answered":
+            if settings.setdefault(row["label"], row["setting"]) != row["setting"]:
+                sys.exit(f"{path} has rows of {row['label']} that were asked otherwise, such as with another --kv")
             found.setdefault(row["label"], {})[row["question"]] = row
     return found
 

@@ -51,6 +51,7 @@ def tables(document: dict[str, Any]) -> Group:
     times = [(name, _at("latency_ms", key, _median)) for key, name in _STEPS.items()]
     times.append(("first token from the file", _at("from_file_ms", "first_token", _median)))
     faster = [(name, _at("speedup", key, _with_spread)) for key, name in _RATIOS.items()]
+    peak = "peak memory" if document["machine"]["device"] != "cpu" else "the process's peak so far"
     costs: list[tuple[str, Cell]] = [
         ("FLOPs", _at("flops", "selection_and_prefill", flops)),
         ("fewer", _at("flops", "reduction", lambda value: f"{value:.2f}×")),
@@ -59,7 +60,7 @@ def tables(document: dict[str, Any]) -> Group:
         ("prefill's rate", _at("rate_share", "prefill", _percent)),
         ("selecting, of full prefill", _at("selection_share_of_full_prefill", "median", _percent)),
         ("cache", _at("memory_bytes", "kv_cache", size)),
-        ("peak memory", _at("memory_bytes", "peak_device", size)),
+        (peak, _at("memory_bytes", "peak_device", size)),
     ]
     return Group(
         _table("time, median", times, shown),

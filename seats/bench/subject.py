@@ -132,6 +132,7 @@ class Subject:
         trace = handle.trace if handle is not None else None
         flops = None
         if method is not None and trace is not None:
+            trace.decoded_tokens = self.new_tokens  # what is timed, without the warm-up
             config, given = self.thinker.config, self.load.encoder_input
             flops = flops_report(config, trace, given, method.wants, self.preset.family)
         return Run(

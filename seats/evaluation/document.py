@@ -15,9 +15,9 @@ SCHEMA = "seats.eval/1"
 def document(results: Results, *, list_wrong: bool = False) -> dict[str, Any]:
     """Plain values: shares in [0, 1], times in ms, FLOPs as 2 x multiply-adds; null where there is nothing to say.
 
-    Per setting `status` is "answered" (all questions), "partial" (accuracy is of `questions.answered` only) or
-    "unreachable" or "failed" (of none). keep_percent is null where keep_video and keep_audio leave it nothing to say.
-    list_wrong: also list the questions answered wrong.
+    Per setting `status` is "answered" (all questions), "partial" (all figures are of `questions.answered` only) or
+    "unreachable" or "failed" (of none). settings: of the method, such as the seed of its draws. keep_percent is null
+    where keep_video and keep_audio leave it nothing to say. list_wrong: also list the questions answered wrong.
     """
     return {
         "schema": SCHEMA,
@@ -44,6 +44,7 @@ def _setting(result: SettingResult, list_wrong: bool) -> dict[str, Any]:
         "method": setting.method,
         "keep_percent": setting.keep if None in (setting.keep_video, setting.keep_audio) else None,
         "label": setting.label,
+        "settings": {name: value for name, value in result.method.items() if name != "name"},
         "status": _status(result),
         "reason": result.reason or None,
         "questions": {

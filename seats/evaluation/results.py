@@ -6,6 +6,7 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from seats.evaluation.qa import ALL, UNTYPED, QAItem
 from seats.evaluation.rows import Row
@@ -33,8 +34,8 @@ class SettingResult:
     accuracy: on the answered questions, per type in the order of the names, and of all under "all"; empty without any.
     versus_full: None for full itself, without it, and where no question was answered by both. llm_flops: median, from
     the encoders' output to the first answer token. llm_flops_share: of what all tokens would cost, over all questions
-    together. prefill_ms: median of selection + prefill. video, audio, overall: mean retention over the questions whose
-    clip has it, averaged over the layers, in [0, 1].
+    together. prefill_ms: median of selection + prefill, without reading the saliency. video, audio, overall: mean
+    retention over the questions whose clip has it, averaged over the layers, in [0, 1]. method: its settings.
     """
 
     setting: Setting
@@ -52,6 +53,7 @@ class SettingResult:
     video: float | None = None
     audio: float | None = None
     overall: float | None = None
+    method: dict[str, Any] = field(default_factory=dict)
     wrong: tuple[Wrong, ...] = ()
 
     @property
@@ -145,6 +147,7 @@ def _setting(
         video=_mean(row.video for row in done),
         audio=_mean(row.audio for row in done),
         overall=_mean(row.overall for row in done),
+        method=evaluation.compared.methods[setting].settings(),
         wrong=tuple(Wrong(item, row.answer) for item, _, row, right in answered if not right),
     )
 

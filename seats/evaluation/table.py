@@ -88,9 +88,8 @@ def notes(results: Results, level: int = 0) -> list[str]:
     lines = [f"{', '.join(labels)} unreachable: {reason}" for reason, labels in reasons.items()]
     for r in results.settings:
         if r.partial:
-            lines.append(
-                f"* {r.setting.label}: accuracy is of {r.answered:,} of {counted(r.asked, 'question')}{_missing(r)}"
-            )
+            part = f"{r.answered:,} of {counted(r.asked, 'question')}"
+            lines.append(f"* {r.setting.label}: all its figures are of {part}{_missing(r)}")
         elif r.failed:
             whole = "all " if 1 < r.failed == r.asked else ""
             lines.append(f"{r.setting.label}: {whole}{counted(r.failed, 'question')} failed")
@@ -99,7 +98,7 @@ def notes(results: Results, level: int = 0) -> list[str]:
     of_cost = {
         "flops": "LLM FLOPs: selection + prefill, of what all tokens would cost in %",
         "flops share": "FLOPs: of the LLM's selection + prefill, of what all tokens would cost",
-        "prefill": "prefill: selection + prefill, median",
+        "prefill": "prefill: selection + prefill, median, without the saliency, which is read once for all methods",
     }
     costs = [said for name, said in of_cost.items() if name in shown]
     return [*lines, "; ".join(costs)] if costs else lines

@@ -152,12 +152,12 @@ def test_a_table_breaks_no_word_and_loses_no_column_in_a_pipe(monkeypatch, capsy
         "memory_bytes": {"kv_cache": 2**30, "peak_device": 2**34},
     }
     monkeypatch.delenv("COLUMNS")
-    OutputConsole().print(tables({"rows": [row]}))
+    OutputConsole().print(tables({"machine": {"device": "cuda"}, "rows": [row]}))
     piped = capsys.readouterr().out
     for heading in ("selection + prefill", "first token from the file", "selecting, of full prefill", "peak memory"):
         assert heading in piped
     monkeypatch.setenv("COLUMNS", "100")
-    OutputConsole().print(tables({"rows": [row]}))
+    OutputConsole().print(tables({"machine": {"device": "cuda"}, "rows": [row]}))
     narrow = capsys.readouterr().out
     assert max(map(len, narrow.splitlines())) <= 100
     words = set(narrow.split())
@@ -175,7 +175,7 @@ def test_a_long_label_takes_no_room_from_figures(monkeypatch, capsys):
     spread = {"median": 123.4, "low": 123.4, "high": 123.4}
     row = {"label": "visionzip-om video 30% audio 50%", "error": None, "latency_ms": {"prefill": spread}}
     monkeypatch.setenv("COLUMNS", "40")
-    OutputConsole().print(tables({"rows": [row]}))
+    OutputConsole().print(tables({"machine": {"device": "cuda"}, "rows": [row]}))
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 40
     assert "\u2026" not in out

@@ -212,7 +212,7 @@ def test_a_clip_that_cannot_be_read_is_a_partial_failure(evaluate: Run, question
     assert "failed: " in ran.err
     assert "text.mp4" in ran.err
     assert "1 answer failed" in ran.err
-    assert "* random 10%: accuracy is of 3 of 4 questions; 1 failed" in ran.out
+    assert "* random 10%: all its figures are of 3 of 4 questions; 1 failed" in ran.out
 
 
 def test_what_is_wrong_is_said_before_the_model_is_loaded(

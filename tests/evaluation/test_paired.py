@@ -11,11 +11,21 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "paired.py"
 
 @pytest.mark.skipif(not SCRIPT.exists(), reason="benchmarks are in the repository only")
 def test_rows_end_at_a_line_feed_only(tmp_path):
-    row = {"status": "answered", "label": "seats 10%", "question": "q", "answer": "a\u2028b\x85"}
+    row = {"status": "answered", "label": "seats 10%", "setting": "s", "question": "q", "answer": "a\u2028b\x85"}
     file = tmp_path / "rows.jsonl"
     file.write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
 
     assert runpy.run_path(str(SCRIPT))["rows_by_label"](file) == {"seats 10%": {"q": row}}
+
+
+@pytest.mark.skipif(not SCRIPT.exists(), reason="benchmarks are in the repository only")
+def test_a_name_of_several_settings_is_refused(tmp_path):
+    """With another --kv a method has the same name."""
+    row = {"status": "answered", "label": "seats 10%", "question": "q"}
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row | {"setting": setting}) + "\n" for setting in "ab"))
+    with pytest.raises(SystemExit, match="rows of seats 10% that were asked otherwise"):
+        runpy.run_path(str(SCRIPT))["rows_by_label"](file)
 
 
 @pytest.mark.skipif(not SCRIPT.exists(), reason="benchmarks are in the repository only")

@@ -56,7 +56,7 @@ def test_notes_tell_what_is_missing_and_why():
     said = notes(FOUND)
     assert "fastv 10% unreachable: fastv 10 won't do" in said
     (partial,) = [line for line in said if line.startswith("*")]
-    assert "accuracy is of 10 of 20 questions" in partial
+    assert "all its figures are of 10 of 20 questions" in partial
     assert "cannot serve 2 clips (b: no)" in partial
     assert any("Newcombe" in line and "bootstrap" in line for line in said)
     assert "with 4 clips, intervals are too narrow" in said
