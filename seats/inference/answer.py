@@ -59,6 +59,7 @@ class Question:
         check_kind("history", self.history, (tuple, list), "a tuple of seats.Turn")
         for turn in self.history:
             check_kind("a part of history", turn, Turn, "a seats.Turn")
+        object.__setattr__(self, "history", tuple(self.history))
 
     def method_for(self, shape: ModelShape) -> Method:
         """The method set up for a model. Raises SettingsError."""

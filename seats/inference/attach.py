@@ -19,7 +19,7 @@ from seats.inference.engine import Attachment, Engine, KvPolicy
 from seats.inference.prepared import Prepared, watched
 from seats.inference.refusals import check_method, check_places, refuse_candidates
 from seats.methods.base import Method
-from seats.models.thinker import Thinker
+from seats.models.thinker import Thinker, uncompiled
 
 
 @contextmanager
@@ -66,6 +66,7 @@ def attach(
     watching = nullcontext(lambda: prepared) if prepared is not None else watched(wrapped, method.wants)
     with (
         _one_user(wrapped.text),
+        uncompiled((wrapped.module, wrapped.text)),
         watching as prompts,
         _attention_of_any_length(wrapped.device),
         _replaced(wrapped.module, "_get_candidate_generator", refuse_candidates),

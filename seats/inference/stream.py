@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -18,6 +19,8 @@ from seats.models.omni import OmniModel
 
 # One thread a model: streams take turns, none of the application's own threads waits, and torch's pool is made once.
 _threads: WeakKeyDictionary[object, ThreadPoolExecutor] = WeakKeyDictionary()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_threads.clear)  # there are no threads in it
 _LOOK_S = 0.05
 """How often a stream that waits for its turn looks whether it has been left."""
 

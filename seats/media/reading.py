@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from copy import copy
 from threading import Condition, Thread
 from typing import TYPE_CHECKING
+
+from seats.errors import SeatsError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -123,6 +126,8 @@ class ReadingClip:
     def result(self) -> Clip:
         """Wait for the whole clip. Raises what reading it raised: MediaError, SettingsError."""
         self._thread.join()
+        if isinstance(self._error, SeatsError):
+            raise copy(self._error)  # the one that is kept would keep all that those who ask have in hand
         if self._error is not None:
             raise self._error
         assert self._clip is not None

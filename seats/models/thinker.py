@@ -203,6 +203,7 @@ class Thinker:
             return
         attention = self.vision.blocks[-1].attn
         with (
+            uncompiled(self.vision.modules()),
             _capture(self.family.vision_projections(self.vision), captured),
             attention.register_forward_pre_hook(keep_rotary, with_kwargs=True),
         ):
@@ -212,7 +213,10 @@ class Thinker:
     def audio_probe(self, enabled: bool = True) -> Iterator[dict[str, torch.Tensor]]:
         """Catch the outputs of the last audio layer's query and key projections."""
         captured: dict[str, torch.Tensor] = {}
-        with _capture(self.family.audio_projections(self.audio) if enabled else {}, captured):
+        if not enabled:
+            yield captured
+            return
+        with uncompiled(self.audio.modules()), _capture(self.family.audio_projections(self.audio), captured):
             yield captured
 
     def relevance(self, layer: int, hidden: torch.Tensor, rotary: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
@@ -268,6 +272,20 @@ def _in_chunks(mel: torch.Tensor, size: int) -> torch.Tensor:
     bins, frames = mel.shape
     size = min(size, frames)
     return F.pad(mel, (0, -frames % size)).view(bins, -1, size).transpose(0, 1)
+
+
+@contextmanager
+def uncompiled(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Run these as if `module.compile()` had not been called: compiled code passes by the hooks that catch signals, and
+    cannot take tokens out of a prompt."""
+    compiled = [(module, impl) for module in modules if (impl := module._compiled_call_impl) is not None]
+    for module, _ in compiled:
+        module._compiled_call_impl = None
+    try:
+        yield
+    finally:
+        for module, impl in compiled:
+            module._compiled_call_impl = impl
 
 
 @contextmanager

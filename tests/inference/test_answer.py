@@ -383,6 +383,14 @@ def test_more_tokens_than_asked_for_are_in_the_notes(models, files):
     assert not any("asked for" in note for note in exact.notes)
 
 
+def test_a_question_keeps_its_history_when_a_list_goes_on():
+    turns = [seats.Turn("Who?", "Red.")]
+    question = Question("And now?", history=turns)
+    turns.append("no turn")
+    assert question.history == (seats.Turn("Who?", "Red."),)
+    assert hash(question) == hash(Question("And now?", history=tuple(question.history)))
+
+
 @pytest.mark.parametrize("question", ["", " \n", Question("")])
 def test_a_question_without_words_is_refused(models, files, question):
     with pytest.raises(SettingsError, match="the question is empty"):

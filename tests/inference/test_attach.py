@@ -254,3 +254,24 @@ class TestSeveralPrompts:
         torch.testing.assert_close(attached.trace.saliency, saliency)
         assert (saliency[layout.is_modality(Modality.TEXT)] == 0).all()
         assert (saliency[~layout.is_modality(Modality.TEXT)] > 0).all()
+
+
+@both_families
+@pytest.mark.parametrize("part", ["thinker", "decoder", "vision encoder", "audio encoder", "layers of encoders"])
+def test_a_compiled_model_keeps_the_same_tokens(family, part):
+    """Compiled code passes the hooks by that read the encoders, and must not trace the forward that drops tokens."""
+    thinker, inputs = tiny_thinker(family), tiny_inputs(family)
+    with attach(thinker, SEATS) as eager:
+        ids = run(thinker, inputs)
+    vision, audio = compat.vision_encoder(thinker), compat.audio_encoder(thinker)
+    parts = {"thinker": [thinker], "decoder": [compat.text_model(thinker)], "vision encoder": [vision]}
+    modules = {**parts, "audio encoder": [audio], "layers of encoders": [*vision.blocks, *audio.layers]}[part]
+    for module in modules:
+        module.compile(backend="eager")
+    compiled = [module._compiled_call_impl for module in modules]
+    with attach(thinker, SEATS) as attached:
+        assert_same(run(thinker, inputs), ids)
+    assert attached.trace.saliency.sum() > 0
+    assert torch.equal(attached.trace.saliency, eager.trace.saliency)
+    assert [drop.kept.tolist() for drop in attached.trace.drops] == [drop.kept.tolist() for drop in eager.trace.drops]
+    assert [module._compiled_call_impl for module in modules] == compiled

@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import os
+import subprocess
 import sys
 import threading
 import time
@@ -308,3 +310,27 @@ def test_a_conversation_streams_too(model, clip):
     talk = seats.Conversation(model, clip)
     stream = talk.stream("Which shape appears as the hum is heard?")
     assert "".join(asyncio.run(taken(stream))) == stream.answer.text == talk.last.text
+
+
+FORKED = """
+import asyncio, os, sys
+import seats
+model = seats.load_model(seats.find_checkpoint("seats-nano"))
+clip = seats.load_clip(sys.argv[1], sampling=model.sampling)
+async def ask():
+    return "".join([piece async for piece in seats.stream(model, clip, "Which shape appears as the hum is heard?")])
+print(asyncio.run(ask()), flush=True)
+if not (child := os.fork()):
+    print(asyncio.run(asyncio.wait_for(ask(), 60)), flush=True)
+    os._exit(0)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_stream_in_a_forked_process_answers():
+    """The thread of an earlier stream is not in it."""
+    command = [sys.executable, "-W", "ignore", "-c", FORKED, str(CLIP)]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (ran.returncode, ran.stdout.split()) == (0, ["circle", "circle"]), ran.stderr

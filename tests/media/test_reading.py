@@ -1,7 +1,9 @@
 """Frames of a clip that is still being read: the right ones, in order, and an end in every case."""
 
+import gc
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -117,3 +119,23 @@ def test_the_user_may_come_late(path):
     while not reading.done:
         time.sleep(0.01)
     assert sum(len(part) for _, part in reading.arriving.parts(_two)) == len(reading.result().video.pixels)
+
+
+def test_an_error_keeps_nothing_of_those_who_asked(tmp_path):
+    class Held:
+        pass
+
+    def ask():
+        held = Held()
+        held_by_a_model.append(weakref.ref(held))
+        reading.result()
+
+    reading, held_by_a_model, seen = read_clip(tmp_path / "no.mp4"), [], []
+    for _ in range(2):
+        with pytest.raises(MediaError, match="no such file") as caught:
+            ask()
+        seen.append(len(caught.traceback))
+        del caught
+    gc.collect()
+    assert [held() for held in held_by_a_model] == [None, None]
+    assert seen[0] == seen[1]
