@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any, NoReturn
 
 import torch
@@ -41,16 +42,20 @@ def check_selection(chosen: Any, method: Method, hidden: torch.Tensor) -> None:
         return
     fits = (
         isinstance(chosen, Selection)
-        and isinstance(chosen.keep, torch.Tensor)
+        and _like(chosen.keep, hidden.shape[:1], hidden.device)
         and chosen.keep.dtype == torch.bool
-        and chosen.keep.shape == hidden.shape[:1]
-        and (chosen.embeds is None or chosen.embeds.shape == hidden.shape)
+        and (chosen.embeds is None or _like(chosen.embeds, hidden.shape, hidden.device))
+        and isinstance(chosen.macs, Integral)
     )
     if not fits:
         raise ValueError(
             f"{method.name} must return None or a Selection with keep: bool [{len(hidden)}] and, if it merges, embeds: "
-            f"{list(hidden.shape)}"
+            f"{list(hidden.shape)}, both tensors on {hidden.device}; macs: a whole number"
         )
+
+
+def _like(value: Any, shape: torch.Size, device: torch.device) -> bool:
+    return isinstance(value, torch.Tensor) and value.shape == shape and value.device == device
 
 
 def refuse_candidates(*_: Any, **__: Any) -> NoReturn:

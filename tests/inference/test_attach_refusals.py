@@ -234,8 +234,21 @@ class Nonsense(Full):
         Selection(torch.ones(3, dtype=torch.bool)),
         Selection(torch.ones(129)),
         Selection(torch.ones(129, dtype=torch.bool), torch.zeros(3, 48)),
+        Selection(torch.ones(129, dtype=torch.bool), torch.zeros(129, 48).numpy()),
+        Selection(torch.ones(129, dtype=torch.bool, device="meta")),
+        Selection([True] * 129),
+        Selection(torch.ones(129, dtype=torch.bool), macs=None),
     ],
-    ids=["a mask", "too short", "no bool", "too few embeddings"],
+    ids=[
+        "a mask",
+        "too short",
+        "no bool",
+        "too few embeddings",
+        "an array",
+        "another device",
+        "a list",
+        "no whole number",
+    ],
 )
 def test_what_is_no_selection(thinkers, monkeypatch, made, before):
     monkeypatch.setattr(Nonsense, "made", made)
