@@ -102,7 +102,7 @@ def rich(tmp_path: Path) -> Page:
 
 def test_says_what_the_report_says(rich: Page) -> None:
     for said in (
-        "9 answered · 1 failed · 2 combinations of model and method · against there.jsonl",
+        "9 answered · 1 failed · 2 combinations of model, method and settings · against there.jsonl",
         "1 broken line left out: line 10.",
         "The last line is half written",
         "1 row without a usable latency_ms, first in line 11.",
