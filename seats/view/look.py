@@ -42,6 +42,10 @@ def look(
     timer = StepTimer(model.thinker.device)
     encoded = encode_clip(model, clip, {*(method.wants for method in methods), _SALIENCY}, timer)
     steps = timer.ms()
+    if len(questions) > 1:  # or the first of those that are compared would pay for what a first prefill costs
+        for question in questions:
+            once = replace(question, decoding=replace(question.decoding, max_new_tokens=1))
+            answer_encoded(model, encoded, once, StepTimer(model.thinker.device))
     maps = []
     for question in questions:
         own = StepTimer(model.thinker.device)

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from seats.costs.timers import StepTimer
-from seats.inference.answer import answer
+from seats.inference.answer import answer, answer_encoded
 from seats.inference.encode import encode_clip
 from seats.methods import ModelShape
 from seats.models.omni import OmniModel
+from seats.view import look as look_module
 from seats.view.look import _layers_to_watch, _watched_relevance, look, look_encoded
 from seats.view.token_map import TokenMap, scored_by_method
 from tests.inference.clips import clip_of
@@ -34,6 +35,19 @@ def test_each_answer_has_the_time_of_the_encoders_that_ran_once(model: OmniModel
         times = {seen.answer.latency_ms[step] for seen in maps}
         assert len(times) == 1
         assert min(times) > 0
+
+
+@pytest.mark.parametrize("names", [["seats"], ["seats", "full"]])
+def test_those_that_are_compared_are_warmed_up(model: OmniModel, names: list[str], monkeypatch) -> None:
+    run = []
+
+    def answered(model, encoded, asked, *timer, **more):
+        run.append((asked.method, asked.decoding.max_new_tokens == 1))
+        return answer_encoded(model, encoded, asked, *timer, **more)
+
+    monkeypatch.setattr(look_module, "answer_encoded", answered)
+    look(model, clip_of(28), [question(name) for name in names])
+    assert run == [(name, True) for name in names if len(names) > 1] + [(name, False) for name in names]
 
 
 def test_a_second_pass_drops_what_the_method_drops(model: OmniModel) -> None:
