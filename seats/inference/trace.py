@@ -57,11 +57,11 @@ class Trace:
 
     def retention(self, modality: str) -> float | None:
         """Share of a modality's tokens alive, averaged over the decoder layers ("video", "audio" or "overall" for
-        both together); None if the clip has none."""
+        both together); None if the clip has none, or the prompt failed before the first layer."""
 
         def count(counts: Counts) -> int:
             return counts.video + counts.audio if modality == "overall" else getattr(counts, modality)
 
-        if not count(self.full):
+        if not count(self.full) or not self.layers:
             return None
         return sum(map(count, self.layers)) / (len(self.layers) * count(self.full))

@@ -256,8 +256,9 @@ def test_what_is_no_selection(thinkers, monkeypatch, made, before):
     thinker, inputs = thinkers["qwen2.5-omni"], tiny_inputs("qwen2.5-omni")
     assert inputs["input_ids"].shape[1] == 129
     said = r"full must return None or a Selection with keep: bool \[129\] and, if it merges, embeds: \[129, 48\]"
-    with pytest.raises(ValueError, match=said), attach(thinker, Nonsense()):
+    with pytest.raises(ValueError, match=said), attach(thinker, Nonsense()) as attached:
         thinker.generate(**inputs, max_new_tokens=1)
+    assert (attached.trace.retention("video") is None) == before  # no layer has run
 
 
 @pytest.mark.parametrize("method", ["seats", None, Seats], ids=["a name", "none", "a class"])
