@@ -127,7 +127,9 @@ class ReadingClip:
         """Wait for the whole clip. Raises what reading it raised: MediaError, SettingsError."""
         self._thread.join()
         if isinstance(self._error, SeatsError):
-            raise copy(self._error)  # the one that is kept would keep all that those who ask have in hand
+            # The one that is kept would go on to keep all that those who ask have in hand.
+            told = copy(self._error).with_traceback(self._error.__traceback__)
+            raise told from self._error.__cause__
         if self._error is not None:
             raise self._error
         assert self._clip is not None

@@ -134,8 +134,9 @@ def test_an_error_keeps_nothing_of_those_who_asked(tmp_path):
     for _ in range(2):
         with pytest.raises(MediaError, match="no such file") as caught:
             ask()
-        seen.append(len(caught.traceback))
+        seen.append([entry.name for entry in caught.traceback])
         del caught
     gc.collect()
     assert [held() for held in held_by_a_model] == [None, None]
     assert seen[0] == seen[1]
+    assert "load_clip" in seen[0]  # where it went wrong
