@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from seats.keep import METHODS
 from seats.media import FrameSampling
 from seats.models.checkpoint import Checkpoint
 from seats.plan.clip import read_clip
@@ -13,7 +14,6 @@ from seats.plan.model import of_checkpoint
 from seats.plan.plan import Ask
 from seats.plan.prompt import text_tokens
 from seats.plan.search import check_weights, fit
-from seats.plan.selection import METHODS
 
 DEAREST = ("full", "seats", "visionzip-om", "omnizip")
 """Methods beside which no other takes more memory: full tokens in the decoder, the others in the encoders, which they

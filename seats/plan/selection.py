@@ -197,7 +197,6 @@ _RULES: dict[str, Callable[[Scene, float, float], Selected]] = {
     "fastvid": _fastvid,
     "omnizip": _omnizip,
 }
-METHODS = tuple(_RULES)
 
 
 def _both(scene: Scene, video: float, audio: float) -> tuple[tuple[float, int], tuple[float, int]]:

@@ -133,15 +133,15 @@ def _against(ours: _Reader, file: FileReport, theirs: _Reader, other: FileReport
     of the same model and method."""
     labels_there = {key: group.label for key, group in zip(theirs.groups, other.groups, strict=True)}
     only = next(iter(theirs.groups)) if len(theirs.groups) == 1 else None
-    told = Counter(group.collector.configuration.told for group in theirs.groups.values())
-    alike = {group.collector.configuration.told: key for key, group in theirs.groups.items()}
+    several = Counter(group.collector.configuration.model_and_method for group in theirs.groups.values())
+    alike = {group.collector.configuration.model_and_method: key for key, group in theirs.groups.items()}
     unpaired: list[str] = []
     used: set[str] = set()
     comparisons: list[Comparison] = []
     for (key, mine), group in zip(ours.groups.items(), file.groups, strict=True):
         match = only or key
-        same = mine.collector.configuration.told
-        if match not in theirs.groups and told[same] == 1:
+        same = mine.collector.configuration.model_and_method
+        if match not in theirs.groups and several[same] == 1:
             match = alike[same]
         if match not in theirs.groups:
             unpaired.append(group.label)

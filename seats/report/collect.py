@@ -247,20 +247,20 @@ class _CostValues:
 
 
 class _RatioSums:
-    """Ratios of other times to these, and of their sums."""
+    """How many times as long full tokens take as a method: row by row, and all rows together."""
 
     def __init__(self) -> None:
         self.each = Values()
-        self._other_ms = self._ms = 0.0
+        self._full_ms = self._ms = 0.0
 
     def add(self, ratio: float | None, ms: float | None) -> None:
         self.each.add(ratio)
         if ratio is not None and ms is not None:
-            self._other_ms += ratio * ms
+            self._full_ms += ratio * ms
             self._ms += ms
 
     def in_all(self) -> float | None:
-        return self._other_ms / self._ms if self._ms else None
+        return self._full_ms / self._ms if self._ms else None
 
 
 class _RateSums:

@@ -37,8 +37,8 @@ class Configuration:
         return json.dumps([self.model, self.method, self.settings], sort_keys=True)
 
     @property
-    def told(self) -> str:
-        """Equal where model and method are, as far as rows tell of them."""
+    def model_and_method(self) -> str:
+        """Equal where these are, whatever the other settings."""
         return json.dumps([self.model, self.method], sort_keys=True)
 
     @property
@@ -75,7 +75,7 @@ def labels(configurations: Sequence[Configuration]) -> list[Label]:
     for configuration, mine in zip(configurations, pieces, strict=True):
         twins = [other for other, theirs in zip(configurations, pieces, strict=True) if theirs == mine]
         more = [f"{name} {value}" for name, value in _telling(configuration, twins)]
-        if sum(twin.told == configuration.told for twin in twins) > 1:
+        if sum(twin.model_and_method == configuration.model_and_method for twin in twins) > 1:
             more.append(f"settings {configuration.settings[:_DIGITS] or 'not said'}")
         short = [piece for piece, telling in zip(mine, differ, strict=True) if telling] or [mine[-1]]
         made.append(Label(*(" · ".join(filter(None, [*some, *more])) for some in (mine, short))))

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from seats.keep import METHODS
 from seats.models.checkpoint import find_checkpoint
 from seats.plan.clip import read_clip
 from seats.plan.limit import DEAREST
 from seats.plan.model import of_checkpoint, planned_model
 from seats.plan.plan import Ask, make_plan
-from seats.plan.selection import METHODS
 from seats_cli.options import AnswerOptions, ClipOptions, ModelOptions, SelectionOptions
 from seats_cli.planning import Fit, Place
 from tests.cli.conftest import Ran

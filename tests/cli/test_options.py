@@ -90,15 +90,6 @@ def test_not_positive(text: str) -> None:
         parse_positive(text)
 
 
-def test_the_help_names_every_method_of_this_package() -> None:
-    """They stand in the text, since asking the registry would import torch for a help page."""
-    from seats.methods.registry import BUILT_IN
-    from seats_cli.options import METHODS_TEXT
-
-    named = re.findall(r"[a-z][a-z+-]*[a-z+]", METHODS_TEXT)
-    assert {method.name for method in BUILT_IN} <= set(named)
-
-
 def test_help_names_the_defaults_that_there_are() -> None:
     said, real = {}, {}
     for group in (ModelOptions, SelectionOptions, ClipOptions, AnswerOptions, OutputOptions):
