@@ -143,7 +143,7 @@ def check_reach(method: str, family: str, video: float, audio: float, most: floa
         if share > most + 1e-9:
             limit = f"{math.floor(1000 * most + 1e-9) / 10:g}"  # down, so that what is named can be had
             raise SettingsError(
-                f"{method} cannot keep {100 * share:.3g} % of the {what} tokens, {limit} % is the most here: choose at "
+                f"{method} cannot keep {100 * share:.4g} % of the {what} tokens, {limit} % is the most here: choose at "
                 f"most --keep {most_keep(family, most)}%, or --keep-{what} {limit}% where you give that, or "
                 "--method full for all"
             )

@@ -47,7 +47,7 @@ class Seats(Method):
         for what, ratio in (("video", self.video), ("audio", self.audio)):
             if not 0 < ratio * self.pre_llm_scale <= 1 + 1e-9:
                 raise SettingsError(
-                    f"{self.name} cannot keep {100 * ratio:.3g} % of the {what} tokens: choose more than 0 and at most "
+                    f"{self.name} cannot keep {100 * ratio:.4g} % of the {what} tokens: choose more than 0 and at most "
                     f"{100 / self.pre_llm_scale:.1f} % of them"
                 )
 

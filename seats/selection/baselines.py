@@ -3,6 +3,8 @@ them alike. Where the rules come from, the methods in `seats.methods` say."""
 
 from __future__ import annotations
 
+import math
+
 from seats.errors import SettingsError
 
 FASTV_LAYER = 2
@@ -15,6 +17,11 @@ ANCHORS = 0.05
 """Share of the audio tokens into which OmniZip merges others."""
 LEAST_DROP, MOST_DROP = 0.35, 0.75
 """Share of a window's video that OmniZip drops."""
+
+
+def _percent_up(share: float) -> str:
+    """A least share in percent, rounded up to a tenth, so that what is named can be had."""
+    return f"{math.ceil(1000 * share - 1e-9) / 10:g}"
 
 
 def random_count(n: int, ratio: float) -> int:
@@ -32,8 +39,8 @@ def check_fastv(name: str, num_layers: int, video: float, audio: float) -> None:
     for what, ratio in (("video", video), ("audio", audio)):
         if ratio <= least:
             raise SettingsError(
-                f"{name} cannot keep {100 * ratio:.3g} % of the {what} tokens: its first {FASTV_LAYER} of {num_layers} "
-                f"layers see all, so choose --keep-{what} above {100 * least:.1f} %, or a higher --keep"
+                f"{name} cannot keep {100 * ratio:.4g} % of the {what} tokens: its first {FASTV_LAYER} of {num_layers} "
+                f"layers see all, so choose --keep-{what} above {_percent_up(least)} %, or a higher --keep"
             )
 
 
@@ -46,7 +53,7 @@ def check_visionzip(name: str, what: str, ratio: float) -> None:
     """Raise SettingsError for a target in (0, 1] that VisionZip, called `name`, cannot reach. what: video or audio."""
     if ratio < CONTEXTUAL - 1e-9:
         raise SettingsError(
-            f"{name} cannot keep {100 * ratio:.3g} % of the {what} tokens: it merges the rest into {CONTEXTUAL:.0%} of "
+            f"{name} cannot keep {100 * ratio:.4g} % of the {what} tokens: it merges the rest into {CONTEXTUAL:.0%} of "
             f"them, so choose --keep-{what} {CONTEXTUAL:.0%} to 100%, or a higher --keep"
         )
 
@@ -72,7 +79,7 @@ def dycoke_grid(video: float, size: int) -> int:
     """
     if video < LEAST_VIDEO - 1e-9:
         raise SettingsError(
-            f"dycoke cannot keep {100 * video:.1f} % of the video tokens, what this clip's target leaves beside whole "
+            f"dycoke cannot keep {100 * video:.4g} % of the video tokens, what this clip's target leaves beside whole "
             f"audio: it keeps one grid of four, so raise --keep until that is {LEAST_VIDEO:.0%}"
         )
     dropped = 4 / 3 * (1 - video)
@@ -91,8 +98,8 @@ def fastvid_grid(video: float, size: int) -> int:
     """
     if (budget := int(video * size)) < 1:
         raise SettingsError(
-            f"fastvid cannot keep {100 * video:.1f} % of the video tokens, what this clip's target leaves beside its "
-            f"audio: a grid has {size}, so raise --keep until that is {100 / size:.1f} %"
+            f"fastvid cannot keep {100 * video:.4g} % of the video tokens, what this clip's target leaves beside its "
+            f"audio: a grid has {size}, so raise --keep until that is {_percent_up(1 / size)} %"
         )
     return budget
 
@@ -103,7 +110,7 @@ def check_omnizip(video: float, audio: float) -> None:
     for what, ratio, low, high in ranges:
         if not low - 1e-9 <= ratio <= high + 1e-9:
             raise SettingsError(
-                f"omnizip cannot keep {100 * ratio:.3g} % of the {what} tokens: choose --keep-{what} {low:.0%} to "
+                f"omnizip cannot keep {100 * ratio:.4g} % of the {what} tokens: choose --keep-{what} {low:.0%} to "
                 f"{high:.0%}, or a {'higher' if ratio < low else 'lower'} --keep"
             )
 

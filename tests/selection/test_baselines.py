@@ -1,5 +1,7 @@
 """Counts of the baselines, by hand."""
 
+import re
+
 import pytest
 
 from seats.errors import SettingsError
@@ -8,6 +10,7 @@ from seats.selection.baselines import (
     dycoke_compared,
     dycoke_grid,
     fastv_share,
+    fastvid_grid,
     omnizip_audio,
     visionzip_counts,
 )
@@ -46,6 +49,23 @@ def test_fastv_needs_a_layer_behind_the_one_it_drops_after(layers):
     with pytest.raises(SettingsError, match=f"^fastv drops after layer 2, but the model has {layers}: choose another"):
         check_fastv("fastv", layers, 1.0, 1.0)
     check_fastv("fastv", 3, 0.7, 1.0)
+
+
+def test_what_a_refusal_names_can_be_had():
+    for refused, accepts in (
+        (lambda: fastvid_grid(0.06, 16), lambda share: fastvid_grid(share, 16)),  # 6.25 %
+        (lambda: fastvid_grid(0.03, 30), lambda share: fastvid_grid(share, 30)),
+        (lambda: check_fastv("fastv", 28, 0.07, 1.0), lambda share: check_fastv("fastv", 28, share, 1.0)),  # 7.14 %
+    ):
+        with pytest.raises(SettingsError) as caught:
+            refused()
+        named = float(re.findall(r"([\d.]+) %", str(caught.value))[-1])
+        accepts(named / 100)
+
+
+def test_a_refusal_does_not_round_a_share_to_the_limit_that_it_misses():
+    with pytest.raises(SettingsError, match=r"cannot keep 24.97 % of .* until that is 25%"):
+        dycoke_grid(0.2497, 100)
 
 
 @pytest.mark.parametrize(("n", "ratio", "counts"), [(100, 0.65, (60, 5)), (10, 1.0, (10, 0)), (3, 0.05, (0, 0))])
