@@ -36,6 +36,13 @@ def in_full_precision(device: torch.device) -> AbstractContextManager[Any]:
     return torch.autocast(device.type, enabled=False)
 
 
+def is_lost(error: BaseException) -> bool:
+    """Whether a device says with this error that it can do nothing any more."""
+    import torch
+
+    return isinstance(error, getattr(torch, "AcceleratorError", ()))  # since torch 2.10
+
+
 @contextmanager
 def usual_device() -> Iterator[None]:
     """Within, what is made without naming a device is on the CPU, as code here and in transformers takes for granted,

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-from seats.batch.children import Child
 from seats.batch.decoding_child import MEMORY_EXIT, Failed, Identified, Loaded, Request
 from seats.batch.settings import ClipSettings
 from seats.batch.shared import receive_clip
+from seats.children import Child
 from seats.errors import MediaError, SeatsError
 from seats.media import Clip
 from seats.media.container import Deadline
@@ -23,6 +23,8 @@ _OUTGREW = f"exit code {MEMORY_EXIT}"
 _KILLED = "SIGKILL"
 _GRACE_S = 2.0
 """The child knows the time limit too and says better what was slow; it is ended when it cannot."""
+_LONGEST_WAIT_S = 86_400.0
+"""The system counts a wait in milliseconds of 31 bits."""
 
 
 class DecoderError(SeatsError):
@@ -74,7 +76,10 @@ class Decoder:
             child.connection.send(Request(path, settings))
             deadline = time.monotonic() + settings.timeout_s + _GRACE_S
             while True:
-                if not child.connection.poll(max(0.0, deadline - time.monotonic())):
+                left = deadline - time.monotonic()
+                if not child.connection.poll(min(max(0.0, left), _LONGEST_WAIT_S)):
+                    if left > _LONGEST_WAIT_S:
+                        continue
                     ended = "slow"
                     break
                 reply = child.connection.recv()

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 from seats.allocator import give_back_freed_memory
-from seats.batch.children import watch
 from seats.batch.rows import error_line
 from seats.batch.settings import ClipSettings
 from seats.batch.shared import pack
+from seats.children import watch
 from seats.costs.memory import peak_device_bytes
 from seats.errors import MediaError, SeatsError
 from seats.imports import lasting_imports
@@ -75,9 +75,9 @@ def main(connection: Connection) -> None:
 def _serve(connection: Connection, request: Request) -> None:
     path, settings = request.path, request.settings
     try:
+        before = stat_of(path)
         content = content_of(path)
         connection.send(Identified(content))
-        before = stat_of(path)
         sampling, lowered = _within_limit(path, settings)
         began = time.perf_counter()
         clip = load_clip(

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait
 from typing import Any
 
-from seats.batch.children import Child
 from seats.batch.jobs import Event, Finished, Job, Made, Said, Started
 from seats.batch.ledger import Ledger, Ticket
 from seats.batch.local_child import DECODER_EXIT, DEVICE_EXIT, Numbered, Ready, Refused, Stop
 from seats.batch.settings import Setup
+from seats.children import Child
 from seats.errors import ModelError
 from seats.plan.gpu import gpu_driver_here
 

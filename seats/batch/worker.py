@@ -26,6 +26,7 @@ from seats.batch.rows import Context, Row, error_row, ok_row
 from seats.batch.settings import ClipSettings, Setup, planned_ask, question_of
 from seats.costs.memory import reset_peak_device_bytes
 from seats.costs.timers import StepTimer
+from seats.devices import is_lost
 from seats.errors import OutOfMemoryError, SeatsError
 from seats.inference.answer import answer_encoded
 from seats.inference.encode import encode_clip
@@ -209,7 +210,7 @@ class Worker:
             return OutOfMemoryError(
                 f"the clip does not fit into {self._device}: lower --max-frames, --max-pixels or --keep ({said[:200]})"
             )
-        if isinstance(error, getattr(torch, "AcceleratorError", ())):
+        if is_lost(error):
             raise DeviceError(said) from None
         if not isinstance(error, SeatsError):
             self._show("".join(traceback.format_exception(error)))

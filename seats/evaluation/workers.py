@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 
+from seats.children import Child
 from seats.errors import SeatsError
 from seats.evaluation.rows import Row
 from seats.evaluation.run import ClipWork, Evaluation, Load, answer_clip
@@ -30,66 +29,65 @@ def answer_all(
         for clip in work:
             yield from answer_clip(model, evaluation, clip, load)
         return
-    context = multiprocessing.get_context("spawn")
-    waiting, processes = deque(work), []
-    pipes: dict[Connection, str] = {}
+    waiting, children = deque(work), list[Child]()
+    names: dict[Connection, str] = {}
     try:
         for number in range(min(workers, len(work))):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(theirs, evaluation, start), name=f"worker {number + 1}")
-            process.daemon = True
-            process.start()
-            theirs.close()
-            processes.append(process)
-            pipes[ours] = process.name
-            with _alive(process.name):
-                ours.send(waiting.popleft())
-        while pipes:
-            for pipe in wait(list(pipes)):
-                assert isinstance(pipe, Connection)
-                with _alive(pipes[pipe]):
-                    said = pipe.recv()
+            children.append(_start_child())
+            connection, name = children[-1].connection, f"worker {number + 1}"
+            names[connection] = name
+            with _alive(name):
+                connection.send((evaluation, start))
+                connection.send(waiting.popleft())
+        while names:
+            for ready in wait(list(names)):
+                assert isinstance(ready, Connection)
+                connection = ready
+                with _alive(names[connection]):
+                    said = connection.recv()
                 if isinstance(said, Row):
                     yield said
                 elif isinstance(said, BaseException):
                     raise said
                 elif waiting:
-                    with _alive(pipes[pipe]):
-                        pipe.send(waiting.popleft())
-                else:
-                    with suppress(ConnectionError):  # it has nothing left to do
-                        pipe.send(None)
-                    pipe.close()
-                    del pipes[pipe]
+                    with _alive(names[connection]):
+                        connection.send(waiting.popleft())
+                else:  # it has nothing left to do
+                    connection.close()
+                    del names[connection]
     finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.join()
+        for child in children:
+            child.kill()
+
+
+def main(connection: Connection) -> None:
+    """In a worker: answer the clips that come, until the connection ends; after each clip send None."""
+    evaluation, start = connection.recv()
+    try:
+        model, load = start()
+        while True:
+            for row in answer_clip(model, evaluation, connection.recv(), load):
+                connection.send(row)
+            connection.send(None)
+    except (EOFError, ConnectionError):  # the parent has gone, or wants this one gone
+        raise
+    except SeatsError as error:
+        connection.send(error)
+    except Exception as error:
+        connection.send(RuntimeError(f"{type(error).__name__} in a worker: {error}"))
+
+
+def _start_child() -> Child:
+    try:
+        return Child.start("seats.evaluation.workers", quiet=False)
+    except OSError as error:  # so many processes or open files, or no memory for one more
+        raise SeatsError(f"a worker cannot be started ({error.strerror}); try fewer --workers") from error
 
 
 @contextmanager
 def _alive(worker: str) -> Iterator[None]:
-    """Raises SeatsError where the other end of a pipe is gone."""
+    """Raises SeatsError where the other end of a connection is gone."""
     try:
         yield
     except (EOFError, ConnectionError) as error:
         raise SeatsError(f"{worker} ended unexpectedly, perhaps for lack of memory; try fewer --workers") from error
-
-
-def _serve(pipe: Connection, evaluation: Evaluation, start: Callable[[], Opened]) -> None:
-    """Answer the clips that come, until None comes; after each clip send None."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it and ends the workers
-    with suppress(BrokenPipeError):  # the parent has gone
-        try:
-            model, load = start()
-            while (clip := pipe.recv()) is not None:
-                for row in answer_clip(model, evaluation, clip, load):
-                    pipe.send(row)
-                pipe.send(None)
-        except EOFError:
-            return
-        except SeatsError as error:
-            pipe.send(error)
-        except Exception as error:
-            pipe.send(RuntimeError(f"{type(error).__name__} in a worker: {error}"))

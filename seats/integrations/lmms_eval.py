@@ -22,7 +22,8 @@ from tqdm import tqdm
 
 from seats.batch.rows import ERROR, OK, error_line, to_line
 from seats.costs.timers import StepTimer
-from seats.errors import MediaError, SeatsError, SettingsError
+from seats.devices import is_lost
+from seats.errors import MediaError, SettingsError
 from seats.files import printable_path
 from seats.inference.answer import Answer, Question, answer_encoded
 from seats.inference.encode import encode_clip
@@ -205,7 +206,9 @@ class Seats(lmms):
         try:
             clip, decode_ms = loading.result()
             encoded = encode_clip(self.model, clip, [self.wants], timer)
-        except (SeatsError, torch.OutOfMemoryError) as error:
+        except Exception as error:
+            if is_lost(error):
+                raise
             yield from ((args, error) for args in asked)
             return
         for args in asked:
@@ -213,7 +216,9 @@ class Seats(lmms):
             said: Answer | BaseException
             try:
                 said = answer_encoded(self.model, encoded, question, timer, decode_ms=decode_ms)
-            except (SeatsError, torch.OutOfMemoryError) as error:
+            except Exception as error:
+                if is_lost(error):
+                    raise
                 said = error
             yield args, said
             timer, decode_ms = StepTimer(self.device), None

@@ -71,8 +71,8 @@ def stat_of(path: str) -> str | None:
 
 
 def being_written(path: str) -> MediaError:
-    """The error for a file that changed while it was read."""
-    return MediaError(f"{path}: changed while it was read; run the batch again when it is complete")
+    """The error for a file that changed between a first look at it and its decoding."""
+    return MediaError(f"{path}: changed while it was read; run this again when the file is complete")
 
 
 def _said(info: os.stat_result) -> str:

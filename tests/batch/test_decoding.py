@@ -19,12 +19,12 @@ import pytest
 import torch
 
 from seats.batch import decoding, decoding_child
-from seats.batch.children import Child
 from seats.batch.decoding import Decoder, DecoderError
 from seats.batch.decoding_child import Request
 from seats.batch.settings import ClipSettings
+from seats.children import Child
 from seats.media import Clip, FrameSampling, load_clip
-from seats.media.content import content_of
+from seats.media.content import Content, content_of
 from tests.media.make import tone, write_clip
 
 START = Child.start
@@ -121,6 +121,31 @@ def test_a_clip_that_changes_while_it_is_decoded_fails(
     connection: Any = SimpleNamespace(send=sent.append)
     decoding_child._serve(connection, Request(str(path), SETTINGS))
     assert "changed while it was read" in str(sent[-1].error)
+
+
+def test_a_clip_replaced_once_its_content_is_known_fails(
+    clip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(Path(clip).read_bytes())
+
+    def then_replaced(name: str) -> Content:
+        found = content_of(name)
+        (tmp_path / "b.mp4").write_bytes(path.read_bytes())
+        (tmp_path / "b.mp4").replace(path)
+        return found
+
+    monkeypatch.setattr(decoding_child, "content_of", then_replaced)
+    sent: list[Any] = []
+    connection: Any = SimpleNamespace(send=sent.append)
+    decoding_child._serve(connection, Request(str(path), SETTINGS))
+    assert "changed while it was read" in str(sent[-1].error)
+
+
+def test_a_time_limit_of_years(decoder: Decoder, clip: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert decoder.decode(clip, replace(SETTINGS, timeout_s=1e10)).error is None
+    monkeypatch.setattr(decoding, "_LONGEST_WAIT_S", 0.001)  # and a wait that comes to its end is gone on with
+    assert decoder.decode(clip, replace(SETTINGS, timeout_s=1e10)).error is None
 
 
 def test_a_child_that_ended_between_clips_is_replaced(decoder: Decoder, clip: str) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from seats.batch.children import Child
 from seats.batch.jobs import Asked, Finished, Job, Made, Said, Started
 from seats.batch.local import LocalEngine, devices_for
 from seats.batch.settings import Setup
+from seats.children import Child
 from seats.errors import ModelError, SettingsError
 from tests.media.make import write_clip
 

@@ -1,3 +1,8 @@
+import os
+import signal
+import subprocess
+import sys
+import time
 from functools import partial
 from multiprocessing import Pipe
 from pathlib import Path
@@ -14,6 +19,7 @@ from seats.media import load_clip
 from seats.models.checkpoint import find_checkpoint
 from seats.models.omni import load_model, model_shape
 from tests.checkpoints import save_tiny_checkpoint
+from tests.test_children import ended_within
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 ITEMS = [QAItem(name, SAMPLES / name, "what ?", ("?",)) for name in ("simple.mp4", "silent.mp4", "sound-only.m4a")]
@@ -76,6 +82,42 @@ def test_what_goes_wrong_in_a_worker_is_raised_here(folder, begin, error, says):
     one = plan(ITEMS[:1], evaluation, {}).work  # for which one process of the two is started
     with pytest.raises(error, match=says):
         list(answer_all(one, evaluation, begin, 2))
+
+
+def start_and_hang(pids):
+    import time
+
+    with pids.open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    time.sleep(1e6)
+
+
+PARENT = """
+import sys
+from pathlib import Path
+from functools import partial
+from tests.evaluation.test_workers import ITEMS, answer_all, plan, ready, start_and_hang
+
+evaluation = ready(sys.argv[1])
+list(answer_all(plan(ITEMS, evaluation, {}).work, evaluation, partial(start_and_hang, Path(sys.argv[2])), 2))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_with_what_started_them_whatever_they_do(folder, tmp_path, number):
+    pids = tmp_path / "pids"
+    pids.touch()
+    command = [sys.executable, "-c", PARENT, folder, str(pids)]
+    with subprocess.Popen(command, cwd=Path(__file__).parents[2]) as parent:
+        until = time.monotonic() + 60
+        while len(found := pids.read_text().split()) < 2:
+            assert time.monotonic() < until
+            assert parent.poll() is None
+            time.sleep(0.05)
+        parent.send_signal(number)
+        assert all(ended_within(int(pid), 5) for pid in found)
 
 
 def test_nothing_to_do_starts_nothing(folder):

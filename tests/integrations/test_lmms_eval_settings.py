@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import Future
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 import seats
 
@@ -89,3 +91,11 @@ def test_what_was_looked_at_before_is_what_the_model_takes(lmms_eval):
 def test_results_whose_name_lmms_eval_reads_as_a_number(lmms_eval, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert lmms_eval.Seats(results=2024).results == Path("2024")
+
+
+def test_an_error_that_nobody_foresaw_costs_its_clip_alone(lmms_eval):
+    loading: Future = Future()
+    loading.set_exception(ValueError("odd"))
+    model = SimpleNamespace(device=torch.device("cpu"))
+    said = list(lmms_eval.Seats._answers(model, loading, [("what ?",), ("where ?",)]))
+    assert [str(error) for _, error in said] == ["odd", "odd"]

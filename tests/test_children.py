@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from seats.batch.children import Child
+from seats.children import Child
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc, or signals as Linux counts them")
 PARENT = """
 import sys, threading
 from seats.batch import decoding
-from seats.batch.children import Child
+from seats.children import Child
 from seats.batch.settings import ClipSettings
 from seats.media import FrameSampling
 
@@ -55,7 +55,7 @@ def ended_within(pid: int, seconds: float) -> bool:
 def test_none_outlives_a_parent_that_was_killed(tmp_path: Path, name: str) -> None:
     clip = tmp_path / name
     clip.write_bytes(b"something")
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[1]
     command = [sys.executable, "-c", PARENT, str(clip)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as parent:
         assert parent.stdout is not None
@@ -68,8 +68,8 @@ def test_none_outlives_a_parent_that_was_killed(tmp_path: Path, name: str) -> No
 
 @linux
 def test_a_child_ends_with_its_parent_also_where_the_kernel_does_not_see_to_it() -> None:
-    command = [sys.executable, "-c", "from tests.batch.test_children import start_and_wait; start_and_wait()"]
-    root = Path(__file__).parents[2]
+    command = [sys.executable, "-c", "from tests.test_children import start_and_wait; start_and_wait()"]
+    root = Path(__file__).parents[1]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
@@ -79,7 +79,7 @@ def test_a_child_ends_with_its_parent_also_where_the_kernel_does_not_see_to_it()
 
 
 def start_and_wait() -> None:
-    child = Child.start("tests.batch.unwatched_child", quiet=True)
+    child = Child.start("tests.unwatched_child", quiet=True)
     child.connection.recv()
     print(child.process.pid, flush=True)
     sys.stdin.read()
@@ -110,7 +110,7 @@ def test_how_a_child_ended(command: str, ending: str) -> None:
 
 
 def test_a_child_that_is_let_go_ends_by_itself_and_not_of_what_stops_its_parent() -> None:
-    child = Child.start("tests.batch.idle_child", quiet=True)
+    child = Child.start("tests.idle_child", quiet=True)
     assert child.connection.recv() == "here"
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         os.kill(child.process.pid, number)
@@ -119,8 +119,8 @@ def test_a_child_that_is_let_go_ends_by_itself_and_not_of_what_stops_its_parent(
 
 
 def test_a_child_that_does_not_go_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("seats.batch.children._ORDERLY_S", 1.0)
-    child = Child.start("tests.batch.idle_child", quiet=True)
+    monkeypatch.setattr("seats.children._ORDERLY_S", 1.0)
+    child = Child.start("tests.idle_child", quiet=True)
     assert child.connection.recv() == "here"
     os.kill(child.process.pid, signal.SIGSTOP)
     child.close()

@@ -40,7 +40,7 @@ class Child:
         ours, theirs = socket.socketpair()
         code = (
             f"import sys; sys.path[:] = {sys.path!r}\n"
-            f"from seats.batch.children import child_main; child_main({module!r}, {theirs.fileno()}, {os.getpid()})"
+            f"from seats.children import child_main; child_main({module!r}, {theirs.fileno()}, {os.getpid()})"
         )
         with theirs:
             process = _starter.submit(
