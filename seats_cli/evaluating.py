@@ -16,7 +16,6 @@ from seats.files import exists
 from seats.units import counted
 from seats_cli.options import ClipOptions, ModelOptions, option
 from seats_cli.output import Output
-from seats_cli.planning import FitOptions
 from seats_cli.usage import WrongUsage
 
 if TYPE_CHECKING:
@@ -84,21 +83,15 @@ def check_clips_stay(places: Sequence[tuple[str, Path]], items: Iterable[QAItem]
 
 
 def evaluation_of(
-    compared: Compared,
-    asking: Asking,
-    checkpoint: Checkpoint,
-    model: ModelOptions,
-    part: ClipOptions,
-    memory: FitOptions,
+    compared: Compared, asking: Asking, checkpoint: Checkpoint, model: ModelOptions, part: ClipOptions
 ) -> Evaluation:
-    """With everything in its digests that answers depend on."""
+    """With everything in its digests that answers depend on; what a memory limit lowers differs by clip, and is in the
+    questions' digests."""
     from seats.evaluation.identity import model_identity
     from seats.evaluation.run import Evaluation
 
     identity = model_identity(checkpoint, model.device, model.dtype, model.quantize)
     chosen = {name: value for name, value in asdict(part).items() if value and name != "timeout"}
-    if memory.max_vram is not None:  # answers about clips read for a limit are others
-        chosen["max_vram"] = memory.max_vram
     return Evaluation.of(compared, asking, {"name": checkpoint.name, **identity}, chosen)
 
 

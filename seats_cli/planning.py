@@ -15,6 +15,8 @@ from seats_cli.options import AnswerOptions, ClipOptions, ModelOptions, Selectio
 from seats_cli.usage import WrongUsage
 
 if TYPE_CHECKING:
+    from seats.evaluation.qa import QAItem
+    from seats.keep import Setting
     from seats.models.checkpoint import Checkpoint
     from seats.plan.clip import ClipFacts
     from seats.plan.document import Room
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from seats.plan.model import PlannedModel
     from seats.plan.plan import Ask, Plan
     from seats_cli.output import Output
-_ANY_KEEP = 35.0  # every method that is planned for a set reaches it, and what it needs at most is the same at any
 
 
 def parse_memory(value: Any) -> int:
@@ -80,7 +81,7 @@ def place_for(device: str, limit: int | None, model: str | None) -> Place:
     from seats.plan.gpu import present_gpus
 
     kind, _, index = device.partition(":")
-    if kind not in ("auto", "cpu", "cuda", "mps") or (index and not index.isdigit()):
+    if kind not in ("auto", "cpu", "cuda", "mps") or (index and not (index.isascii() and index.isdecimal())):
         raise WrongUsage(f"unknown device {device!r}: choose auto, cpu, cuda, cuda:N or mps")
     if kind in ("cpu", "mps"):
         return Place(kind, None)
@@ -230,25 +231,29 @@ def fitting(
 
 
 def fitted_parts(
-    questions: Mapping[Path, Sequence[str]],
+    items: Sequence[QAItem],
     limit: int | None,
     checkpoint: Checkpoint,
     options: ModelOptions,
     part: ClipOptions,
     answering: AnswerOptions,
     output: Output,
-    methods: Sequence[str],
+    settings: Sequence[Setting],
 ) -> dict[Path, ClipOptions]:
-    """For each clip of a question set, how it is read so that `methods` fit into a limit; says how many that changes.
+    """For each clip of a question set, how it is read so that every question about it fits into a limit with
+    `settings`; says how many clips that changes.
 
     Without a limit all are read as `part` says. A clip that cannot be read keeps its options: reading it will say why.
     Raises OutOfMemoryError where nothing fits.
     """
-    if limit is None or not questions:
+    questions: dict[Path, list[str]] = {}
+    for item in items:
+        questions.setdefault(item.clip, []).append(item.prompt)
+    if limit is None:
         return dict.fromkeys(questions, part)
     from seats.plan.limit import longest
 
-    selections = [SelectionOptions(method, keep=_ANY_KEEP) for method in methods]
+    selections = [SelectionOptions(setting.method, keep=setting.keep or 100.0) for setting in settings]
     parts: dict[Path, ClipOptions] = {}
     for path, asked in questions.items():
         text = longest(asked, checkpoint, answering.system)
@@ -262,12 +267,25 @@ def fitted_parts(
             raise OutOfMemoryError(f"{path.name}: {error}") from None
         except MediaError:
             parts[path] = part
-    lowered = sum(fitted != part for fitted in parts.values())
+    changed = len(lowered(parts, part))
     output.say(
-        f"--max-vram {size(limit)}: {lowered} of {len(parts)} clips are read with fewer frames or pixels, alike for "
+        f"--max-vram {size(limit)}: {changed} of {len(parts)} clips are read with fewer frames or pixels, alike for "
         "all that is compared; the accuracy is that of clips so read"
     )
     return parts
+
+
+def lowered(parts: Mapping[Path, ClipOptions], part: ClipOptions) -> dict[Path, dict[str, int]]:
+    """Frames and pixels of the clips that `fitted_parts` does not read as `part` says."""
+    changed = {path: fitted for path, fitted in parts.items() if fitted != part}
+    return {
+        path: {
+            name: value
+            for name, value in (("max_frames", fitted.max_frames), ("max_pixels", fitted.max_pixels))
+            if value is not None
+        }
+        for path, fitted in changed.items()
+    }
 
 
 def _real_place(device: str) -> Place:

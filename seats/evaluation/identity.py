@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from seats.errors import MediaError
@@ -62,9 +63,12 @@ def asking_identity(asking: Asking) -> dict[str, Any]:
     }
 
 
-def question_digest(item: QAItem, clip: str) -> str:
-    """Of a question about a clip's content: prompt and options, not the right answer, which can be corrected later."""
-    return digest([clip, item.prompt, item.options])
+def question_digest(item: QAItem, clip: str, lowered: Mapping[str, int] = MappingProxyType({})) -> str:
+    """Of a question about a clip's content: prompt and options, not the right answer, which can be corrected later.
+
+    lowered: frames and pixels of the clip, where a memory limit asked for fewer.
+    """
+    return digest([clip, item.prompt, item.options, *([dict(lowered)] if lowered else [])])
 
 
 def setting_digest(method: Method, fixed: Mapping[str, Any]) -> str:

@@ -6,13 +6,13 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
-
-import torch
 
 from seats.batch.rows import error_line
 from seats.costs.flops import flops_report
 from seats.costs.timers import StepTimer
+from seats.devices import is_lost
 from seats.errors import SeatsError, SettingsError
 from seats.evaluation.identity import asking_identity, clip_digest, question_digest, setting_digest
 from seats.evaluation.qa import QAItem
@@ -24,6 +24,7 @@ from seats.inference.generate import generate
 from seats.inference.shortage import lacks_memory
 from seats.keep import Setting
 from seats.media import Clip
+from seats.media.content import being_written, stat_of
 from seats.models.omni import OmniModel
 from seats.models.signals import EncoderWants
 
@@ -64,10 +65,13 @@ class Asked:
 
 @dataclass(frozen=True)
 class ClipWork:
-    """What is still to be asked about one clip. digest: of its content."""
+    """What is still to be asked about one clip. digest: of its content; stat: what the file system said of it before
+    that was read. lowered: frames and pixels, where a memory limit asks for fewer."""
 
     clip: Path
     digest: str
+    stat: str | None
+    lowered: Mapping[str, int]
     asked: tuple[Asked, ...]
 
     @property
@@ -88,15 +92,26 @@ class Plan:
         return sum(work.answers for work in self.work)
 
 
-def plan(items: Sequence[QAItem], evaluation: Evaluation, done: Mapping[tuple[str, str], Row]) -> Plan:
-    """What there is to do: everything but rows that are there and haven't failed."""
+def plan(
+    items: Sequence[QAItem],
+    evaluation: Evaluation,
+    done: Mapping[tuple[str, str], Row],
+    lowered: Mapping[Path, Mapping[str, int]] = MappingProxyType({}),
+) -> Plan:
+    """What there is to do: everything but rows that are there and haven't failed.
+
+    lowered: of clips that a memory limit has read with fewer frames or pixels, how many. A question about such a clip
+    is another than about the clip as it is.
+    """
     clips: dict[Path, str] = {}
+    stats: dict[Path, str | None] = {}
     questions, by_clip = [], dict[Path, list[Asked]]()
     planned: set[tuple[str, str]] = set()
     for item in items:
         if item.clip not in clips:
+            stats[item.clip] = stat_of(str(item.clip))
             clips[item.clip] = clip_digest(item.clip)
-        question = question_digest(item, clips[item.clip])
+        question = question_digest(item, clips[item.clip], lowered.get(item.clip, {}))
         questions.append((item, question, clips[item.clip]))
         settings = []
         for setting, digest in evaluation.digests.items():
@@ -106,21 +121,26 @@ def plan(items: Sequence[QAItem], evaluation: Evaluation, done: Mapping[tuple[st
                 settings.append(setting)
         if settings:
             by_clip.setdefault(item.clip, []).append(Asked(item, question, tuple(settings)))
-    work = (ClipWork(clip, clips[clip], tuple(asked)) for clip, asked in by_clip.items())
+    work = (
+        ClipWork(clip, clips[clip], stats[clip], lowered.get(clip, {}), tuple(asked)) for clip, asked in by_clip.items()
+    )
     return Plan(tuple(questions), tuple(work))
 
 
 def answer_clip(model: OmniModel, evaluation: Evaluation, work: ClipWork, load: Load) -> Iterator[Row]:
     """Rows of one clip, which is decoded and encoded once for all questions and settings.
 
-    load: decodes a clip. A clip or question that fails, in whatever way, gives rows that say so; only a device that can
-    do nothing any more ends it.
+    load: decodes a clip. A clip or question that fails, in whatever way, gives rows that say so, and so does a clip
+    that is no longer the one that was planned for; only a device that can do nothing any more ends it.
     """
     methods = evaluation.compared.methods
     wants = {methods[setting].wants for asked in work.asked for setting in asked.settings}
     encoded, failed = None, dict[str, Any]()
     try:
-        encoded = encode_clip(model, load(work.clip), wants, StepTimer(model.thinker.device))
+        clip = load(work.clip)
+        if stat_of(str(work.clip)) != work.stat:
+            raise being_written(str(work.clip))
+        encoded = encode_clip(model, clip, wants, StepTimer(model.thinker.device))
     except Exception as error:
         failed = _failed(error, evaluation.debug)
     for asked in work.asked:
@@ -176,7 +196,7 @@ def _failed(error: Exception, debug: bool) -> dict[str, Any]:
             "status": "failed",
             "reason": " ".join(str(error).split()) or "memory ran out",
         }  # MemoryError says nothing
-    if isinstance(error, getattr(torch, "AcceleratorError", ())):
+    if is_lost(error):
         raise error
     if debug and not isinstance(error, SeatsError):
         traceback.print_exception(error)
@@ -187,6 +207,7 @@ def _row(evaluation: Evaluation, work: ClipWork, asked: Asked, setting: Setting,
     item = asked.item
     about = {
         "clip": work.digest,
+        **({"lowered": dict(work.lowered)} if work.lowered else {}),
         "prompt": item.prompt,
         "method": evaluation.compared.methods[setting].settings(),
         **evaluation.about,

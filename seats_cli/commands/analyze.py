@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seats.files import printable_path
+from seats.keep import Setting
 from seats.units import counted
 from seats_cli.command import command
 from seats_cli.evaluating import (
@@ -37,7 +38,7 @@ from seats_cli.options import (
 )
 from seats_cli.output import Output
 from seats_cli.places import check_own, check_places
-from seats_cli.planning import FitOptions, fitted_parts
+from seats_cli.planning import FitOptions, fitted_parts, lowered
 from seats_cli.startup import checkpoint_for, decode, fit_threads, import_code
 from seats_cli.usage import SOME_FAILED, WrongUsage
 
@@ -142,16 +143,16 @@ def analyze(
     check_clips_stay(_places(wanted), items)
     with out.working("starting"):
         import_code(checkpoint)
-        removals, evaluation = _evaluation(wanted, model, part, memory, checkpoint)
+        removals, evaluation = _evaluation(wanted, model, part, checkpoint)
         evaluation = replace(evaluation, debug=output.debug)
         with row_file(wanted.out, out) as file:
             from seats.evaluation.run import plan
 
             out.now("reading the clips")
-            planned = plan(items, evaluation, file.rows if file else {})
-            asked = {work.clip: [one.item.prompt for one in work.asked] for work in planned.work}
             answering = AnswerOptions(wanted.system, wanted.max_new_tokens)
-            parts = fitted_parts(asked, memory.max_vram, checkpoint, model, part, answering, out, ("full",))
+            full = [Setting("full", None)]  # every removal begins with them
+            parts = fitted_parts(items, memory.max_vram, checkpoint, model, part, answering, out, full)
+            planned = plan(items, evaluation, file.rows if file else {}, lowered(parts, part))
             rows = _answer(planned, evaluation, checkpoint, model, parts, file, out)
     analysis = _analysis(benchmark, checkpoint, removals, evaluation, planned, rows, wanted.tolerance / 100)
     _report(analysis, wanted, output, out)
@@ -194,7 +195,7 @@ def _questions(benchmark: str, wanted: AnalyzeOptions, out: Output) -> list[QAIt
 
 
 def _evaluation(
-    wanted: AnalyzeOptions, model: ModelOptions, part: ClipOptions, memory: FitOptions, checkpoint: Checkpoint
+    wanted: AnalyzeOptions, model: ModelOptions, part: ClipOptions, checkpoint: Checkpoint
 ) -> tuple[Removals, Evaluation]:
     from seats.evaluation.layers import Removals
     from seats.evaluation.settings import Asking
@@ -204,7 +205,7 @@ def _evaluation(
     # The cache of the layers before a removal stays whole, so that it means the same for the answer's every token.
     asking = Asking("keep", wanted.system, Decoding(wanted.max_new_tokens))
     removals = Removals.every(model_shape(checkpoint).num_layers, wanted.every)
-    return removals, evaluation_of(removals.compared(), asking, checkpoint, model, part, memory)
+    return removals, evaluation_of(removals.compared(), asking, checkpoint, model, part)
 
 
 def _answer(

@@ -40,7 +40,7 @@ from seats_cli.options import (
 )
 from seats_cli.output import Output
 from seats_cli.places import check_own, check_places
-from seats_cli.planning import FitOptions, fitted_parts
+from seats_cli.planning import FitOptions, fitted_parts, lowered
 from seats_cli.startup import checkpoint_for, decode, fit_threads, import_code
 from seats_cli.usage import SOME_FAILED, WrongUsage
 
@@ -166,16 +166,15 @@ def eval(  # noqa: A001  (the command's name)
     checkpoint = checkpoint_for(model, out, memory.max_vram)
     with out.working("starting"):
         import_code(checkpoint)
-        evaluation = replace(_evaluation(compared, model, part, answering, memory, checkpoint), debug=output.debug)
+        evaluation = replace(_evaluation(compared, model, part, answering, checkpoint), debug=output.debug)
         with row_file(compared.out, out) as file:
             from seats.evaluation.run import plan
 
             out.now("reading the clips")
-            planned = plan(items, evaluation, file.rows if file else {})
             from seats.plan.limit import DEAREST
 
-            asked = {work.clip: [one.item.prompt for one in work.asked] for work in planned.work}
-            parts = fitted_parts(asked, memory.max_vram, checkpoint, model, part, answering, out, DEAREST)
+            parts = fitted_parts(items, memory.max_vram, checkpoint, model, part, answering, out, DEAREST)
+            planned = plan(items, evaluation, file.rows if file else {}, lowered(parts, part))
             rows = _answer(planned, evaluation, checkpoint, compared, model, parts, file, out)
     from seats.evaluation.results import results
 
@@ -230,7 +229,6 @@ def _evaluation(
     model: ModelOptions,
     part: ClipOptions,
     answering: AnswerOptions,
-    memory: FitOptions,
     checkpoint: Checkpoint,
 ) -> Evaluation:
     """Methods set up for the model, before anything is decoded or loaded."""
@@ -243,7 +241,7 @@ def _evaluation(
     own = (share(compared.keep_video), share(compared.keep_audio))
     settings = settings_of(compared.method or ["seats"], compared.keep or [10.0], *own)
     ready = set_up(settings, asking, model_shape(checkpoint))
-    return evaluation_of(ready, asking, checkpoint, model, part, memory)
+    return evaluation_of(ready, asking, checkpoint, model, part)
 
 
 def _answer(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,9 +119,46 @@ def test_sets_are_read_alike_for_all_and_say_so(
     assert "all answers are" in again.err
     assert len(out.read_text().splitlines()) == len(rows)
     workers = ("--workers", "2") if command == "eval" else ()
-    free = run(*asked, *workers)  # other answers, as other frames are seen
+    free = run(*asked, *workers)  # other answers where other frames are seen
     assert free.code == 0, free.err
-    assert len(out.read_text().splitlines()) == 2 * len(rows)
+    more = [json.loads(line) for line in out.read_text().splitlines()[len(rows) :]]
+    assert {Path(row["clip"]).name for row in more} == {"long.mp4"}
+    assert len(more) == len(rows) / 2
+
+
+@pytest.mark.slow
+def test_a_question_that_comes_later_may_want_fewer_frames_of_all(
+    run: Run, folder: Path, tiny: Path, tmp_path: Path
+) -> None:
+    model = of_checkpoint(find_checkpoint(str(tiny)))
+    clip, texts = folder / "short.mp4", ("what ?", "what " * 200)
+    low, high = (make_plan(model, read_clip(clip), Ask(text, method="full")).needed_bytes for text in texts)
+    assert low < 0.9 * high
+    limit = f"{high // 1024 - 50}K"
+    rows = [{"clip": str(clip), "question": text, "answer": "red"} for text in texts]
+    questions, out = tmp_path / "set.jsonl", tmp_path / "rows.jsonl"
+    questions.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked = ("eval", questions, "--model", tiny, "--method", "full", "--max-new-tokens", "2", "--max-vram", limit)
+    first = run(*asked, "--out", out, "--limit", "1")
+    assert "0 of 1 clips are read" in first.err
+    both = run(*asked, "--out", out)
+    assert "1 of 1 clips are read" in both.err
+    found = [json.loads(line) for line in out.read_text().splitlines()]
+    whole, fewer, _ = found  # the first question once more, about what the second one leaves room for
+    assert whole["id"] == fewer["id"]
+    assert fewer["tokens"] < whole["tokens"]
+    assert fewer["about"]["lowered"]
+
+
+@pytest.mark.slow
+def test_a_model_whose_late_layer_is_early_has_a_limit_too(run: Run, folder: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(find_checkpoint("seats-nano").folder, own)
+    (own / "seats.json").write_text(json.dumps({"drop_layers": [2], "late_layer": 4, "removal_free_after": 3}))
+    questions = _set(folder, tmp_path / "set.jsonl")
+    asked = ("eval", questions, "--model", own, "--method", "full", "--max-new-tokens", "2", "--limit", "1")
+    ran = run(*asked, "--max-vram", "2G")
+    assert ran.code == 0, ran.err
 
 
 @pytest.mark.slow
@@ -148,7 +186,7 @@ def test_no_method_takes_more_than_the_dearest(name: str, device: str, clip: str
     def peak(method: str, keep: float) -> int:
         return make_plan(model, facts, Ask(method=method, keep=keep, device=device, dtype_bytes=2)).run.memory.peak
 
-    most = max(peak(method, 35) for method in DEAREST)
+    most = max(peak(setting.method, setting.keep or 100) for setting in DEAREST)
     planned = 0
     for method in METHODS:
         for keep in (10.0, 25.0, 35.0, 60.0):

@@ -247,6 +247,7 @@ def test_an_impossible_limit_is_one_line(run: Run, clips: Path, tiny: Path) -> N
         ("cuda:1", None, "second", "Qwen/Qwen2.5-Omni-7B"),
         ("cuda:2", None, "there are 2 GPUs", None),
         ("cuda:x", None, "unknown device", None),
+        ("cuda:²", None, "unknown device", None),
     ],
 )
 def test_the_gpu_that_is_named_is_planned_for(

@@ -33,8 +33,11 @@ def test_a_question_is_known_by_clip_text_and_options_alone():
         question_digest(replace(ITEM, question="Why?"), "clip"),
         question_digest(replace(ITEM, options=("red", "blue"), answers=("A",)), "clip"),
         question_digest(replace(ITEM, question="What?\nA. red\nB. blue\nAnswer with the letter."), "clip"),
+        question_digest(ITEM, "clip", {"max_frames": 8}),
+        question_digest(ITEM, "clip", {"max_frames": 6}),
     ]
-    assert len({digest, *others}) == 5
+    assert len({digest, *others}) == 7
+    assert digest == question_digest(ITEM, "clip", {})
 
 
 def test_a_model_is_known_by_its_files_and_how_it_runs(tmp_path):

@@ -124,6 +124,29 @@ def test_what_a_method_cannot_serve_is_not_asked_again(model):
         assert plan([item(1)], ready, {row.key: row}).answers == left
 
 
+def test_a_question_about_a_clip_read_with_fewer_frames_is_another(model):
+    ready = evaluation(model, ("full",))
+    done = {row.key: row for row in run(model, [item(1)], ready)}
+    fewer = plan([item(1)], ready, done, {CLIP: {"max_frames": 4}})
+    assert fewer.answers == 1
+    (work,) = fewer.work
+    (row,) = answer_clip(model, ready, work, lambda path: load_clip(path, sampling=model.sampling, end_s=2.0))
+    assert row.about["lowered"] == {"max_frames": 4}
+    assert plan([item(1)], ready, {row.key: row}, {CLIP: {"max_frames": 4}}).answers == 0
+    assert plan([item(1)], ready, {row.key: row}, {CLIP: {"max_frames": 2}}).answers == 1
+
+
+def test_a_clip_replaced_after_planning_is_not_answered_for_the_other(model, tmp_path):
+    clip = tmp_path / "a.mp4"
+    shutil.copy(CLIP, clip)
+    ready = evaluation(model, ("full",))
+    (work,) = plan([item(1, clip)], ready, {}).work
+    shutil.copy(OTHER, clip)
+    (row,) = answer_clip(model, ready, work, lambda path: load_clip(path, sampling=model.sampling, end_s=2.0))
+    assert row.status == "failed"
+    assert "changed while it was read; run this again" in row.reason
+
+
 def test_the_same_question_twice_is_asked_once(model):
     ready = evaluation(model, ("full",))
     planned = plan([item(1), QAItem("x", CLIP, "what 1", ("other",))], ready, {})
