@@ -16,6 +16,7 @@ from seats.errors import SettingsError
 from seats.inference.encode import EncodedClip, Prompt, build_prompt, encode_clip
 from seats.inference.engine import KvPolicy
 from seats.inference.generate import Decoding, Generation, generate
+from seats.inference.shortage import shortage_told
 from seats.inference.trace import Trace
 from seats.inference.turns import turn_of
 from seats.keep import over_target, shares
@@ -182,7 +183,7 @@ def answer_encoded(
     the report names the method itself.
     """
     method = question.method_for(model.shape)
-    with timer.step("prepare"):
+    with timer.step("prepare"), shortage_told("the clip's prompt does", model.thinker.device):
         reserve = question.decoding.max_new_tokens
         prompt = build_prompt(model, encoded, question.text, question.system, reserve, method.wants, question.history)
     made = generate(model, prompt, running or method, question.decoding, timer, question.kv, on_text)

@@ -185,8 +185,7 @@ class _Frames:
             self.notes.append(
                 f"the video's colours are stored in an unusual way (matrix {matrix}) and may be read wrong"
             )
-        transfer = _HDR_TRANSFERS.get(getattr(frame, "color_trc", 0))  # PyAV 15 does not say it
-        if transfer:
+        if transfer := _HDR_TRANSFERS.get(frame.color_trc):
             self.notes.append(f"the video is HDR ({transfer}); its colours are read without tone mapping")
         return pixels
 

@@ -73,7 +73,7 @@ def test_a_table_and_the_proposal_on_standard_output(analyze: Run) -> None:
     assert ran.code == 0, ran.err
     assert "4 questions about 2 clips" in " ".join(ran.out.split())  # a title may take several lines
     assert "8 (full)" in ran.out
-    assert ("no borders" in ran.out) or ('"late_layer"' in ran.out)
+    assert '"late_layer"' in ran.out
     assert "with 2 clips, intervals are too narrow" in " ".join(ran.out.split())
     assert max(len(line) for line in ran.out.splitlines() if re.match(r" *(layer\b|\d)", line)) <= 80
 

@@ -12,7 +12,7 @@ import torch
 import seats
 from seats.costs.flops import flops_report
 from seats.costs.timers import StepTimer
-from seats.errors import SettingsError
+from seats.errors import OutOfMemoryError, SettingsError
 from seats.inference import answer as answer_module
 from seats.inference.answer import Question, answer
 from seats.inference.encode import encode_clip
@@ -464,3 +464,14 @@ def test_another_question_may_be_asked_in_the_middle_of_an_answer(models, files)
             found.append(answer(model, clip, inner).text)
 
     assert [answer(model, clip, outer, on_text=on_text).text, *found] == expected
+
+
+def test_a_device_that_the_prompt_fills_is_told_in_one_line(models, files, monkeypatch):
+    model = models["qwen2.5-omni"]
+
+    def fail(*_args, **_kwargs):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\n many lines")
+
+    monkeypatch.setattr("seats.inference.answer.build_prompt", fail)
+    with pytest.raises(OutOfMemoryError, match=r"^the clip's prompt does not fit into cpu: lower --max-frames"):
+        answer(model, load_clip(files["both"], sampling=model.sampling), "what ?")

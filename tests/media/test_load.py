@@ -1,6 +1,5 @@
 """What a user meets: ranges, missing streams, and every kind of broken file."""
 
-import contextlib
 import os
 import signal
 import socket
@@ -269,11 +268,10 @@ def test_random_damage_never_crashes_or_hangs(clips, plain_clip, seed, capfd):
         data[at : at + 40] = rng.bytes(40)
     path = clips / f"damaged{seed}.mp4"
     path.write_bytes(data)
-    with contextlib.suppress(MediaError):
-        clip = load_clip(path, timeout_s=30)
-        assert clip.video is None or len(clip.video.pixels) % 2 == 0
-        assert clip.video is None or len(clip.video.times) == len(clip.video.pixels)
-        assert clip.audio is None or clip.audio.seconds < 13
+    clip = load_clip(path, timeout_s=30)  # of these seeds none makes it unreadable
+    assert len(clip.video.pixels) % 2 == 0
+    assert len(clip.video.times) == len(clip.video.pixels)
+    assert clip.audio is None or clip.audio.seconds < 13
     assert capfd.readouterr() == ("", "")
 
 

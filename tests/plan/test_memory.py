@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
 
 import pytest
@@ -12,20 +13,38 @@ from seats.costs.memory import kv_cache_bytes
 from seats.inference.growing_cache import ROOM, GrowingLayer
 from seats.methods import BeforeLLM, ModelShape, Retention, Seats, method_class
 from seats.methods.divprune import DivPrune, DivPruneOm
+from seats.models import fused, thinker
 from seats.models.families import FAMILIES
+from seats.plan import memory
 from seats.plan.memory import farthest_bytes, merging_bytes, room_for, stage_one_bytes
 from seats.plan.model import planned_model
 from seats.plan.plan import Ask, make_plan
 from seats.plan.scene import Scene
 from seats.plan.selection import select
 from seats.plan.typical import two_minutes
-from seats.selection import counts
+from seats.selection import counts, saliency
 from seats.tokens.layout import Modality
+from seats.tokens.mel import log_mel
+from seats.tokens.patches import patchify
 from seats.tokens.sequence import build_sequence
 from tests.tiny import tiny_config
 
 SHARES = (0.1, 0.3)
 SEATS = Seats(*SHARES, num_layers=28, drop_layers=(16, 18, 20), late_layer=24)
+
+
+def test_a_plan_knows_the_sizes_that_the_code_works_in():
+    """They are written there a second time, as a plan imports no torch."""
+
+    def default(function, name):
+        return inspect.signature(function).parameters[name].default
+
+    assert default(patchify, "block_grids") == memory._GRIDS_A_BLOCK
+    assert default(log_mel, "block_frames") == memory._FRAMES_A_BLOCK
+    assert saliency._CHUNK_BYTES == memory._CHUNK
+    assert thinker.PATCHES_AT_ONCE == memory._PATCHES_AT_ONCE
+    assert fused.ROWS_AT_ONCE == memory._ROWS_AT_ONCE
+    assert ROOM == memory._ROOM
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
