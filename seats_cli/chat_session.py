@@ -130,7 +130,7 @@ class Session:
             answer = self._conversation.ask(
                 question_of(text, self.selection, self.answering), on_text=out.stream, on_end=out.end_stream
             )
-        row = {"id": str(self._asked), "status": OK, **answer_document(answer), "history": earlier}
+        row = {"id": str(self._asked), "status": OK, **answer_document(answer, self.fit), "history": earlier}
         self._answers.append(row)
         if self.options.json:
             self.out.row(row)

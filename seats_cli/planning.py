@@ -46,8 +46,25 @@ class FitOptions:
         option(
             "--max-vram",
             panel="Model",
-            text="Memory to stay within, such as 24G: frames and pixels are lowered until it fits, and standard error "
-            "says to what.",
+            text="Memory to stay within, such as 24G: pixels, then frames are lowered until it fits, and standard "
+            "error says to what.",
+            metavar="SIZE",
+            parser=parse_memory,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class RoomOptions:
+    """How much memory a plan is made for."""
+
+    max_vram: Annotated[
+        int | None,
+        option(
+            "--max-vram",
+            panel="Model",
+            text="Memory to fit into, such as 24G (default: what is free here). Where it is too little, the nearest "
+            "settings that fit are named.",
             metavar="SIZE",
             parser=parse_memory,
         ),
@@ -167,7 +184,8 @@ def clip_for(path: Path, part: ClipOptions) -> ClipFacts:
 class Fit:
     """`--max-vram`: lowers the frames and pixels of a clip until every question and method fits, and says so.
 
-    limit: bytes. Where a method was added by another package, full tokens are planned for it.
+    limit: bytes. Where a method was added by another package, full tokens are planned for it. lowered: after a call,
+    how finely the clip is read, as rows of a batch say it; None where nothing had to be lowered.
     """
 
     def __init__(
@@ -182,6 +200,7 @@ class Fit:
     ) -> None:
         self.path, self.limit, self.questions, self.selections = path, limit, questions, selections
         self.options, self.answering, self.say = options, answering, say
+        self.lowered: dict[str, int] | None = None
 
     def __call__(self, checkpoint: Checkpoint, part: ClipOptions) -> ClipOptions:
         """The part of the clip as it is to be read. Raises OutOfMemoryError where nothing fits."""
@@ -192,6 +211,13 @@ class Fit:
         self._clip, self._part = clip_for(self.path, part), part
         asks = [ask for text in self.questions for each in self.selections for ask in self._asks(text, each)]
         chosen, plans = fit(self._model, self._clip, asks, self.limit)
+        sampling = chosen.sampling(self._model.sampling)
+        if sampling != asks[0].sampling(self._model.sampling):
+            self.lowered = {
+                "limit_bytes": self.limit,
+                "max_frames": sampling.max_frames,
+                "max_pixels": sampling.max_pixels,
+            }
         self.say(_chosen_line(chosen, plans, self.limit))
         self._part = replace(part, max_frames=chosen.max_frames, max_pixels=chosen.max_pixels)
         return self._part

@@ -155,7 +155,8 @@ def _in_folder(folder: str, recursive: bool, needed: bool) -> Found:
     if hidden and recursive:
         found.remarks.append(f"{_are(hidden, 'hidden folder')} not entered")
     if not found.names:
-        raise MediaError("; ".join([f"{folder}: holds no clips", *found.remarks]))
+        why = found.remarks or ["give a folder of video or sound files"]
+        raise MediaError("; ".join([f"{folder}: holds no clips", *why]))
     return found
 
 

@@ -79,8 +79,8 @@ def dycoke_grid(video: float, size: int) -> int:
     """
     if video < LEAST_VIDEO - 1e-9:
         raise SettingsError(
-            f"dycoke cannot keep {100 * video:.4g} % of the video tokens, what this clip's target leaves beside whole "
-            f"audio: it keeps one grid of four, so raise --keep until that is {LEAST_VIDEO:.0%}"
+            f"dycoke cannot keep {100 * video:.4g} % of the video tokens, all that the target leaves them in this "
+            f"clip: it keeps one grid of four, {LEAST_VIDEO:.0%}, so choose a higher --keep"
         )
     dropped = 4 / 3 * (1 - video)
     return int((1 - dropped) * size + 1e-9)
@@ -98,8 +98,8 @@ def fastvid_grid(video: float, size: int) -> int:
     """
     if (budget := int(video * size)) < 1:
         raise SettingsError(
-            f"fastvid cannot keep {100 * video:.4g} % of the video tokens, what this clip's target leaves beside its "
-            f"audio: a grid has {size}, so raise --keep until that is {_percent_up(1 / size)} %"
+            f"fastvid cannot keep {100 * video:.4g} % of the video tokens, all that the target leaves them in this "
+            f"clip: it keeps one of the {size} in a grid, {_percent_up(1 / size)} %, so choose a higher --keep"
         )
     return budget
 

@@ -24,6 +24,7 @@ from seats_cli.startup import start
 
 if TYPE_CHECKING:
     from seats.inference.answer import Answer
+    from seats_cli.planning import Fit
 
 ORDER = 10
 
@@ -50,13 +51,14 @@ def ask(
     """
     out = Output(output)
     out.say_without_effect(context, [selection.method])
+    fit = fitting(clip, memory.max_vram, [question], [selection], model, answering, out)
     started = start(
         clip,
         part,
         model,
         out,
         check=lambda shape: question_of(question, selection, answering).method_for(shape),
-        fit=fitting(clip, memory.max_vram, [question], [selection], model, answering, out),
+        fit=fit,
         whole=False,
         question=question,
         limit=memory.max_vram,
@@ -72,20 +74,23 @@ def ask(
             on_end=out.end_stream,
         )
     if output.json:
-        out.document(answer_document(answered))
+        out.document(answer_document(answered, fit))
     if not output.quiet and (not output.json or output.verbose):
         from seats_cli.summary import Summary
 
         out.show(Summary(answered, part, startup_ms=started.startup_ms, verbose=output.verbose))
 
 
-def answer_document(answered: Answer) -> dict[str, Any]:
-    """`answer_json`, with bytes of the clip's path that are not UTF-8 as backslash escapes, as in a batch's rows."""
+def answer_document(answered: Answer, fit: Fit | None) -> dict[str, Any]:
+    """`answer_json`, as in a batch's rows: bytes of the clip's path that are not UTF-8 are backslash escapes, and
+    "max_vram" is there where the memory limit had the clip read less finely."""
     from seats.files import printable_path
     from seats.inference.report import answer_json
 
     document = answer_json(answered)
     document["clip"]["path"] = printable_path(document["clip"]["path"])
+    if fit is not None and fit.lowered is not None:
+        document["max_vram"] = fit.lowered
     return document
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, replace
 from glob import glob
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -43,6 +43,15 @@ if TYPE_CHECKING:
 ORDER = 30
 SCHEMA = "seats.batch/1"
 _BATCH = "Batch"
+_LEAST_DECODE_MEMORY = 64 * 2**20
+
+
+def _decode_memory(value: Any) -> int:
+    """Bytes for decoding. With too few the libraries crash before they can say why, and clips get the blame."""
+    memory = parse_memory(value)
+    if memory < _LEAST_DECODE_MEMORY:
+        raise typer.BadParameter(f"{value} is too little to decode anything: give at least 64M")
+    return memory
 
 
 @dataclass(frozen=True)
@@ -110,9 +119,9 @@ class BatchOptions:
         option(
             "--decode-memory",
             panel=_BATCH,
-            text="Maximum memory for decoding a clip (default 4G).",
+            text="Maximum memory for decoding a clip (default 4G, at least 64M).",
             metavar="SIZE",
-            parser=parse_memory,
+            parser=_decode_memory,
         ),
     ] = None
     engine: Annotated[

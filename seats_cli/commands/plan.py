@@ -23,7 +23,7 @@ from seats_cli.options import (
     parse_question,
 )
 from seats_cli.output import Output
-from seats_cli.planning import FitOptions, ask_for, clip_for, model_for, place_for
+from seats_cli.planning import RoomOptions, ask_for, clip_for, model_for, place_for
 from seats_cli.startup import check_clip
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def plan(
     selection: PlannedOptions,
     part: ClipOptions,
     answering: AnswerOptions,
-    memory: FitOptions,
+    memory: RoomOptions,
     output: OutputOptions,
     context: typer.Context,
     question: Annotated[

@@ -123,13 +123,14 @@ def view(
     def questions() -> list[Any]:
         return [question_of(question, each, answering) for each in chosen]
 
+    fit = fitting(clip, memory.max_vram, [question], chosen, model, answering, out)
     started = start(
         clip,
         part,
         model,
         out,
         check=lambda shape: [each.method_for(shape) for each in _checked(questions(), files)],
-        fit=fitting(clip, memory.max_vram, [question], chosen, model, answering, out),
+        fit=fit,
         question=question,
         limit=memory.max_vram,
     )
@@ -148,7 +149,7 @@ def view(
         from seats.files import printable_path
 
         paths = {kind: printable_path(str(path)) for kind, path in written.items()}
-        answers = [answer_document(seen.answer) for seen in maps]
+        answers = [answer_document(seen.answer, fit) for seen in maps]
         out.document({"schema": SCHEMA, "files": paths, "answers": answers})
     else:
         for path in written.values():

@@ -256,7 +256,8 @@ def test_one_line_for_what_cannot_be(run: Run, clips: Path, tmp_path: Path, opti
         (2, "no shard 5/4", (clips, "what ?", "--shard", "5/4")),
         (2, "value for '--decode-memory': '4' is not a size", (clips, "what ?", "--decode-memory", "4")),
         (1, "no such folder", (clips / "nowhere", "what ?")),
-        (1, "holds no clips", (tmp_path, "what ?")),
+        (1, "holds no clips; give a folder of video or sound files", (tmp_path, "what ?")),
+        (2, "10M is too little to decode anything: give at least 64M", (tmp_path, "what ?", "--decode-memory", "10M")),
         (
             2,
             "q.csv: cannot be read as a file of questions (No such file or directory); check the path",

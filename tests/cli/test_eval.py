@@ -130,7 +130,7 @@ def test_json_is_one_document(evaluate: Run) -> None:
     dycoke = next(r for r in said["results"] if r["method"] == "dycoke")
     assert (dycoke["status"], dycoke["unreachable_clips"], dycoke["accuracy"]["all"]["total"]) == ("partial", 1, 1)
     assert dycoke["questions"] == {"asked": 3, "answered": 1, "unreachable": 2, "failed": 0}
-    assert "beside whole audio" in dycoke["reason"]
+    assert "all that the target leaves them" in dycoke["reason"]
     assert {r["status"] for r in said["results"] if r["method"] not in ("dycoke", "fastvid")} == {"answered"}
 
 

@@ -60,6 +60,24 @@ def test_chat_reads_the_clip_for_the_limit(
     assert "nothing had to be lowered" in chat("short.mp4", "what ?\n", "--max-vram", limit).err
 
 
+@pytest.mark.parametrize("command", ["ask", "view"])
+def test_what_was_lowered_is_in_the_json_too(
+    run: Run, folder: Path, tiny: Path, limit: str, tmp_path: Path, command: str
+) -> None:
+    def answer(name: str) -> dict:
+        page = ("--out", tmp_path / f"{name}.html") if command == "view" else ()
+        asked = (command, folder / name, "what ?", "--model", tiny, "--max-new-tokens", "2", "--json", "--quiet", *page)
+        ran = run(*asked, "--max-vram", limit)
+        assert ran.code == 0, ran.err
+        said = json.loads(ran.out)
+        return said if command == "ask" else said["answers"][0]
+
+    lowered = answer("long.mp4")
+    assert lowered["max_vram"].keys() == {"limit_bytes", "max_frames", "max_pixels"}
+    assert _pixels(lowered["clip"]) <= lowered["max_vram"]["max_frames"] * lowered["max_vram"]["max_pixels"]
+    assert "max_vram" not in answer("short.mp4")
+
+
 def test_chat_refuses_what_no_longer_fits_and_goes_on(
     run: Run, folder: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

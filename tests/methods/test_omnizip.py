@@ -175,7 +175,7 @@ def test_an_anchor_lies_halfway_to_what_it_takes_in():
     ("video", "audio", "message"),
     [
         (0.2, 0.55, "keep 20 % of the video tokens: choose --keep-video 25% to 65%, or a higher --keep"),
-        (0.676923, 0.8, "keep 67.7 % of the video tokens: choose --keep-video 25% to 65%, or a lower --keep"),
+        (0.676923, 0.8, "keep 67.69 % of the video tokens: choose --keep-video 25% to 65%, or a lower --keep"),
         (0.3, 0.01, "keep 1 % of the audio"),
     ],
 )

@@ -64,7 +64,7 @@ def test_what_a_refusal_names_can_be_had():
 
 
 def test_a_refusal_does_not_round_a_share_to_the_limit_that_it_misses():
-    with pytest.raises(SettingsError, match=r"cannot keep 24.97 % of .* until that is 25%"):
+    with pytest.raises(SettingsError, match=r"cannot keep 24.97 % of .* one grid of four, 25%, so choose"):
         dycoke_grid(0.2497, 100)
 
 
