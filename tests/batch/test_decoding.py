@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
 import time
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -140,6 +142,23 @@ def test_a_clip_replaced_once_its_content_is_known_fails(
     connection: Any = SimpleNamespace(send=sent.append)
     decoding_child._serve(connection, Request(str(path), SETTINGS))
     assert "changed while it was read" in str(sent[-1].error)
+
+
+def test_a_clip_that_hangs_on_references_in_a_circle_is_given_back() -> None:
+    class Held:
+        pass
+
+    held = Held()
+    held.itself = held
+    known = weakref.ref(held)
+    gc.disable()
+    try:
+        del held
+        assert known() is not None
+        decoding_child._give_back()
+        assert known() is None
+    finally:
+        gc.enable()
 
 
 def test_a_time_limit_of_years(decoder: Decoder, clip: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -169,6 +169,18 @@ def test_a_question_that_comes_later_may_want_fewer_frames_of_all(
 
 
 @pytest.mark.slow
+def test_a_clip_is_read_so_that_any_method_would_fit(run: Run, folder: Path, tiny: Path, tmp_path: Path) -> None:
+    """Or rows of another method, made later, would be of other frames."""
+    model = of_checkpoint(find_checkpoint(str(tiny)))
+    asks = [Ask("what ?", method=one.method, keep=one.keep or 100.0) for one in DEAREST]
+    full, *others = (make_plan(model, read_clip(folder / "long.mp4"), ask).needed_bytes for ask in asks)
+    assert full < 0.9 * max(others)
+    questions = _set(folder, tmp_path / "set.jsonl")
+    asked = ("eval", questions, "--model", tiny, "--method", "full", "--max-new-tokens", "2", "--limit", "1")
+    assert "1 of 1 clips are read" in run(*asked, "--max-vram", f"{(full + max(others)) // 2048}K").err
+
+
+@pytest.mark.slow
 def test_a_model_whose_late_layer_is_early_has_a_limit_too(run: Run, folder: Path, tmp_path: Path) -> None:
     own = tmp_path / "own"
     shutil.copytree(find_checkpoint("seats-nano").folder, own)
