@@ -138,7 +138,8 @@ def answer_clip(model: OmniModel, evaluation: Evaluation, work: ClipWork, load: 
     encoded, failed = None, dict[str, Any]()
     try:
         clip = load(work.clip)
-        if stat_of(str(work.clip)) != work.stat:
+        # What is said of a file may change by itself, as on a network's disk.
+        if stat_of(str(work.clip)) != work.stat and clip_digest(work.clip) != work.digest:
             raise being_written(str(work.clip))
         encoded = encode_clip(model, clip, wants, StepTimer(model.thinker.device))
     except Exception as error:

@@ -141,6 +141,9 @@ def test_a_clip_replaced_after_planning_is_not_answered_for_the_other(model, tmp
     shutil.copy(CLIP, clip)
     ready = evaluation(model, ("full",))
     (work,) = plan([item(1, clip)], ready, {}).work
+    shutil.copy(CLIP, clip)  # another file, but the same clip
+    (row,) = answer_clip(model, ready, work, lambda path: load_clip(path, sampling=model.sampling, end_s=2.0))
+    assert row.status == "answered"
     shutil.copy(OTHER, clip)
     (row,) = answer_clip(model, ready, work, lambda path: load_clip(path, sampling=model.sampling, end_s=2.0))
     assert row.status == "failed"
