@@ -121,7 +121,7 @@ class _Times:
 
     def begin(self, frame: Any) -> float | None:
         """When the next frame begins; None where the clock has restarted."""
-        if frame.pts is not None:
+        if frame.pts is not None and frame.time_base is not None:  # PyAV knows none of what the decoder held back
             stamp = float(frame.pts * frame.time_base) - self._origin_s
             step = self._clock.step(stamp)
             if step < -FALL_S:

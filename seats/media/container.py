@@ -30,7 +30,7 @@ _TITLES_IN_ANY_CHARACTERS: dict[str, Any] = (
 # Formats whose header has a length for each stream. To the streams of others FFmpeg may give that of the whole file.
 _STREAM_LENGTH_FORMATS = {"mov", "avi"}
 # Formats of whose length FFmpeg gives the last timestamp.
-_ENDS_FORMATS = {"matroska", "nut"}
+_ENDS_FORMATS = {"matroska", "nut", "flv", "wtv"}
 # A truncated mp4 gives one error for each packet that its index promises; a damaged one gives a few.
 _MAX_ERRORS_IN_A_ROW = 100
 # Formats whose seek lands where it says and whose timestamps stay true after it.
@@ -189,9 +189,9 @@ def _first_timestamp(name: str) -> float:
 def duration_of(container: InputContainer) -> float | None:
     """Return the length the header announces, seconds, or None.
 
-    What FFmpeg's libraries give is counted from the first timestamp, but in NUT and in Matroska, where it is what
-    writers put there: most the last timestamp. That is also what ASF (WMV, WMA) says of the file, which they take for
-    the length of each stream.
+    What FFmpeg's libraries give is counted from the first timestamp, but in NUT, FLV, WTV and in Matroska, where it is
+    what writers put there: most the last timestamp. That is also what ASF (WMV, WMA) says of the file, which they take
+    for the length of each stream.
     """
     if not container.duration or container.duration < 0:
         return None

@@ -31,6 +31,9 @@ _FEW_MISSING = 0.05
 # How far rounded timestamps may put the end of the last picture, seconds. More is a different rate, however long the
 # video: pictures and sound would drift apart.
 _ROUNDING_S = 0.005
+# A timestamp so far from 0, seconds, is wrong, however many there are: Ogg Theora that was cut has such before the
+# first keyframe. Behind it floats would not tell two pictures apart.
+_WRONG_S = 1e10
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +137,7 @@ def _read(path: Path, end_s: float, deadline: media.Deadline, *, sought_s: float
             ticks.append(tick)
             keys.append(packet.is_keyframe)
             lengths.append(packet.duration or 0)
-            if packet.dts is not None and not packet.is_discard:
+            if packet.dts is not None and not packet.is_discard and abs(packet.dts * tick_s) < _WRONG_S:
                 restarted = not -FALL_S <= clock.step(packet.dts * tick_s) <= LONGEST_PAUSE_S
                 if restarted:  # with the packet before this one
                     del ticks[latest:], keys[latest:], lengths[latest:]
@@ -152,7 +155,7 @@ def _read(path: Path, end_s: float, deadline: media.Deadline, *, sought_s: float
     timestamped = missing <= _FEW_MISSING * len(ticks)
     wild: list[int] = []
     if timestamped:
-        apart = _apart(packet_ticks, LONGEST_PAUSE_S / tick_s)
+        apart = _apart(packet_ticks, LONGEST_PAUSE_S / tick_s, _WRONG_S / tick_s)
         wild = packet_ticks[apart].tolist()
         packet_ticks[apart] = NO_PICTURE
         shown = np.unique(packet_ticks[packet_ticks != NO_PICTURE])
@@ -175,11 +178,12 @@ def _read(path: Path, end_s: float, deadline: media.Deadline, *, sought_s: float
     )
 
 
-def _apart(ticks: np.ndarray, longest: float) -> np.ndarray:
-    """Return bool `[P]`: which timestamps, int64 `[P]`, lie apart from most by a step of more than `longest`."""
+def _apart(ticks: np.ndarray, longest: float, wrong: float) -> np.ndarray:
+    """Return bool `[P]`: which timestamps, int64 `[P]`, lie apart from most by a step of more than `longest`, or are
+    `wrong` or more by themselves."""
+    apart = (np.abs(ticks.astype(float)) >= wrong) & (ticks != NO_PICTURE)
     order = np.argsort(ticks, kind="stable")
-    order = order[ticks[order] != NO_PICTURE]
-    apart = np.zeros(len(ticks), dtype=bool)
+    order = order[(ticks[order] != NO_PICTURE) & ~apart[order]]
     if len(order):
         # in floats: damaged timestamps differ by more than 64 bits hold
         group = np.cumsum(np.diff(ticks[order].astype(float), prepend=float(ticks[order[0]])) > longest)
@@ -234,11 +238,12 @@ def choose_frames(
     covered = max(covered, typical)  # of a single picture a sliver may lie in the range; its rate stays its own
     count = max(after - first, 1)
     steps, rate = count, count / covered
+    source_fps = count / max(end - max(begin, times[min(first, last)]), typical)
     if count * typical > 0.9 * covered:
-        rate = next((hint for hint in rates if abs(count / hint - covered) < _ROUNDING_S), rate)
-        source_fps = rate
+        hint = next((hint for hint in rates if abs(count / hint - covered) < _ROUNDING_S), None)
+        if hint is not None:
+            rate = source_fps = hint
     else:
-        source_fps = count / (end - max(begin, times[min(first, last)]))
         steps = round(covered / typical)
         rate = steps / covered
     frames = smart_nframes(steps, rate, sampling)

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 # Decoders in FFmpeg that leave out frames nobody refers to when told so, and stay exact.
 _CAN_SKIP = {"h264", "hevc"}
+# Decoders that a keyframe starts anew, as they hold back no picture for another one to go before it. Emptied all the
+# same, FFmpeg's for VP9 ends the process where that keyframe is damaged.
+_NEEDS_NO_FLUSH = {"vp8", "vp9"}
 # A run of unneeded packets this short is decoded: starting the decoder's threads again would cost more.
 _SHORT_RUN = 16
 _RESIZING_THREADS = 8
@@ -261,7 +264,10 @@ def _decode(path: Path, timeline: Timeline, frames: _Frames, deadline: media.Dea
     if leave_out and not frames.done:
         raise _NotExactError
     if first is not None:
-        first_s = float(timeline.times[np.searchsorted(timeline.ticks, first)])
+        at = min(
+            int(np.searchsorted(timeline.ticks, first)), len(timeline.times) - 1
+        )  # damaged, it may be none of them
+        first_s = float(timeline.times[at])
         frames.notes.append(f"the pictures before {first_s:.1f} s cannot be decoded; the first behind them stands in")
     if frames.damaged:
         frames.notes.append(f"{frames.damaged} damaged picture{'s' * (frames.damaged > 1)} skipped or repaired")
@@ -291,8 +297,9 @@ def _needed_frames(
             yield from _decoded(stream, packet, frames)
         elif running:
             running = False
-            yield from _decoded(stream, None, frames)
-            context.flush_buffers()
+            if context.name not in _NEEDS_NO_FLUSH:
+                yield from _decoded(stream, None, frames)
+                context.flush_buffers()
     yield from _decoded(stream, None, frames)
 
 

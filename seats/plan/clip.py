@@ -184,13 +184,16 @@ def take(clip: ClipFacts, sampling: FrameSampling, start_s: float | None = None,
             notes = (*notes, f"there is no sound {span}")
     if not frames and not samples:
         raise MediaError(f"{clip.path}: has neither pictures nor sound there; choose another part")
-    reached = [min(end, one.end_s) for one in (clip.pictures, clip.sound) if one is not None and one.exact]
+    read_until = math.inf if clip.duration_s is None else end
+    reached = [min(read_until, one.end_s) for one in (clip.pictures, clip.sound) if one is not None and one.exact]
     duration = max([*reached, clip.duration_s or 0.0]) or None
     last = end if duration is None else min(end, duration)
     if not math.isfinite(last):
         last = start + max(frames / fps if frames else 0.0, samples / SAMPLE_RATE)
     if clip.promised_s is not None and min(end, clip.promised_s) - clip.reached_s > clip.allowed_s:
         notes, last = (*notes, early_end_note(clip.reached_s, clip.promised_s)), clip.reached_s
+    elif clip.exact and last - clip.reached_s > clip.allowed_s:  # some other stream is the longest
+        last = clip.reached_s
     return Part(start, last, duration, frames, fps, *size, samples, clip.exact, notes, still)
 
 
@@ -242,9 +245,9 @@ def _sound(info: MediaInfo, packets_s: float | None) -> Sound:
     assert audio is not None
     rate = audio.sample_rate or SAMPLE_RATE
     try:
-        begin, end = _ends_of_packets(info.path, rate, media.Deadline(packets_s, info.path))
+        begin, end, exact = _ends_of_packets(info.path, rate, media.Deadline(packets_s, info.path))
         if begin is not None and end is not None:
-            return Sound(rate, audio.codec, end, exact=True, begin_s=begin)
+            return Sound(rate, audio.codec, end, exact=exact, begin_s=begin)
     except MediaError:
         pass
     return Sound(rate, audio.codec, info.duration_s or 0.0, exact=False)
@@ -258,8 +261,9 @@ def _padding(packet: Any) -> int:
     return int.from_bytes(said[4:8], "little")
 
 
-def _ends_of_packets(path: Path, rate: int, deadline: media.Deadline) -> tuple[float | None, float | None]:
-    """When the first sample begins and the last one ends, seconds from the file's start; None without timestamps."""
+def _ends_of_packets(path: Path, rate: int, deadline: media.Deadline) -> tuple[float | None, float | None, bool]:
+    """When the first sample begins and the last one ends, seconds from the file's start, None where nothing says it; and
+    whether packets or header say how long the last packet is."""
     with media.open_media(path, deadline) as container:
         stream = media.audio_streams(container)[0]
         context = stream.codec_context
@@ -267,18 +271,30 @@ def _ends_of_packets(path: Path, rate: int, deadline: media.Deadline) -> tuple[f
         begin: float | None = None
         position: float | None = None
         origin, base = media.start_of(container), float(stream.time_base)
+        announced = media.announced_end(container, [stream])
+        at, pause, length = 0.0, 0.0, 0.0
         for packet in media.packets(container, stream, deadline):
             length = max((packet.duration or 0) * base, frame)
             if frame:  # other codecs' durations are without it
                 length -= _padding(packet) / rate
             if packet.pts is None:
                 if position is not None:
+                    at = position
                     position += length
                 continue
-            at = packet.pts * base - origin
-            # What is announced and what was counted differ by roundings; only a real gap moves the sound.
-            if position is None or abs(at - position) > DRIFT_S:
+            at, before = packet.pts * base - origin, at
+            pause = at - before
+            # What is announced and what was counted differ by roundings; only a real gap moves the sound. A duration
+            # that is the container's alone is rounded itself.
+            if position is None or not frame or abs(at - position) > DRIFT_S:
                 position = at
             position += length
             begin = at if begin is None else begin
-    return begin, position
+    if frame or position is None:
+        return begin, position, True
+    # Of such codecs a container may not say how long a packet is, or take the last one to be like the others.
+    rest = announced - at if announced is not None and announced > at else None
+    likely = length or pause
+    if rest is not None:
+        return begin, at + min(likely or rest, rest), True
+    return begin, at + likely if likely else None, bool(length)

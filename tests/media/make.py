@@ -58,6 +58,7 @@ def write_clip(
     sound: np.ndarray | Sequence[np.ndarray] | None = None,
     sound_rate: int = 48_000,
     sound_codec: str = "aac",
+    sound_bit_rate: int | None = None,
     sound_start_s: float = 0.0,
     container_format: str | None = None,
     container_options: dict[str, str] | None = None,
@@ -89,6 +90,8 @@ def write_clip(
         for each in sounds:
             layout = {1: "mono", 2: "stereo", 3: "2.1", 6: "5.1"}[len(each)]
             audios.append(out.add_stream(sound_codec, rate=sound_rate, layout=layout))
+            if sound_bit_rate is not None:
+                audios[-1].bit_rate = sound_bit_rate
         for number, stream in enumerate(videos):
             base = Fraction(1, 1000) if pts_ms is not None else 1 / Fraction(rate).limit_denominator(1001)
             for index in range(frames):

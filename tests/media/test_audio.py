@@ -437,3 +437,12 @@ def test_the_first_of_several_sounds_is_used(clips):
     clip = load_clip(path)
     assert np.abs(clip.audio.waveform).max() > 0.4
     assert any("2 audio streams" in note for note in clip.notes)
+
+
+def test_opus_whose_last_samples_have_no_time_of_their_own(clips):
+    """Of 8 kbit/s and less the decoder holds some back, and gives them a timestamp in no unit."""
+    sound = tone(3.0)
+    path = write_clip(clips / "low.mkv", sound=sound, sound_codec="libopus", sound_bit_rate=8_000)
+    waveform = load_clip(path).audio.waveform
+    assert len(waveform) == 3 * 16_000
+    assert np.abs(waveform[1_000:-1_000]).mean() == pytest.approx(np.abs(sound).mean(), rel=0.1)

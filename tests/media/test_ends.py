@@ -365,3 +365,23 @@ def test_sound_that_begins_late_is_said(tmp_path):
     begins = [np.argmax(np.abs(each.audio.waveform) > 0.1) / 16_000 for each in (clip, part)]
     assert begins == [pytest.approx(12.0, abs=0.03), pytest.approx(8.0, abs=0.03)]
     assert part.notes == ("no sound in the file between 4.0 s and 12.0 s; silence stands in",)
+
+
+@pytest.mark.parametrize("rate", [2, 5, 25])
+def test_flv_whose_length_is_its_last_timestamp(clips, rate):
+    """With B-frames the first one is not 0."""
+    settings = {"options": {"preset": "medium"}, "sound_rate": 44_100, "sound": tone(6.0, 44_100)}
+    path = write_clip(clips / f"b-frames-{rate}.flv", frames=6 * rate, rate=rate, **settings)
+    clip, part = load_clip(path), take(read_clip(path), FrameSampling())
+    assert not any("ends early" in note for note in (*clip.notes, *part.notes))
+    for said in (clip.end_s, clip.duration_s, part.end_s, part.duration_s):
+        assert said == pytest.approx(6.0, abs=0.15)
+
+
+def test_a_stream_that_is_not_used_and_goes_on(clips):
+    path = write_clip(clips / "longer.mp4", frames=60, rate=10, sound=[tone(6.0), tone(20.0)])
+    clip, part = load_clip(path), take(read_clip(path), FrameSampling())
+    for said in (clip, part):
+        assert said.end_s == pytest.approx(6.0, abs=0.1)
+        assert said.duration_s == pytest.approx(20.0, abs=0.1)
+    assert load_clip(path, end_s=3.0).end_s == 3.0

@@ -1,6 +1,8 @@
 """The frames taken are the right ones."""
 
 import struct
+import subprocess
+import sys
 import threading
 from collections import Counter
 from time import sleep
@@ -13,6 +15,7 @@ import torch
 
 from seats.errors import MediaError
 from seats.media import FrameSampling, load_clip
+from seats.media import container as media
 from seats.media import video as video_module
 from tests.media.make import numbered_picture, numbers, read_number, tone, write_clip, write_damaged
 
@@ -313,3 +316,52 @@ def test_settings_reach_the_frames(plain_clip):
     height, width = video.pixels.shape[2:]
     assert height % 32 == width % 32 == 0
     assert height * width <= 16 * 32 * 32
+
+
+def test_vp9_behind_a_gap_whose_keyframe_is_damaged(clips):
+    """In a process of its own: FFmpeg's decoder ends it where it has been emptied before."""
+    whole = write_clip(clips / "gap.mp4", frames=240, codec="libvpx-vp9", options=_VP9, gop=19)
+    damaged = write_damaged(clips / "gap-damaged.mp4", whole, slice(19, 20))
+    code = (
+        "import sys; from seats.media import FrameSampling, load_clip; "
+        "clip = load_clip(sys.argv[1], sampling=FrameSampling(max_frames=8)); print(len(clip.video.pixels), clip.notes)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, str(damaged)], capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith("8 ")
+    assert "damaged" in ran.stdout
+
+
+def test_timestamps_that_no_clip_has_are_left_out_however_many_they_are(clips, monkeypatch):
+    """As of Ogg Theora that was cut without its keyframe."""
+    real = media.packets
+
+    def cut(container, stream, deadline):
+        for number, packet in enumerate(real(container, stream, deadline)):
+            if number < 30:
+                packet.pts = packet.dts = 2**58 + number
+            yield packet
+
+    monkeypatch.setattr(media, "packets", cut)
+    path = write_clip(clips / "wrong.mkv", frames=50, rate=25, codec="mpeg4", gop=10)
+    for read in (load_clip(path), load_clip(path, sampling=FrameSampling(fps=25))):
+        assert "30 pictures with a wrong timestamp left out" in read.notes
+        assert min(numbers(read.video)) == 30
+        assert max(numbers(read.video)) == 49
+
+
+def test_a_picture_with_a_time_behind_all_that_were_listed(clips, monkeypatch):
+    """As a damaged AV1 gave: all that are wanted are before the first that comes."""
+    path = write_clip(clips / "late.mp4", frames=40, rate=20, codec="mpeg4", gop=40)
+    real = video_module._all_frames
+
+    def late(*args):
+        for number, frame in enumerate(real(*args)):
+            if number >= 30:
+                frame.pts += 10**9
+                yield frame
+
+    monkeypatch.setattr(video_module, "_all_frames", late)
+    monkeypatch.setattr(video_module, "_needed_frames", lambda *_: iter(()))
+    clip = load_clip(path)
+    assert any("cannot be decoded; the first behind them stands in" in note for note in clip.notes)

@@ -113,3 +113,30 @@ def test_a_part_without_sound_or_pictures_is_told_as_by_ask(tmp_path, start, end
     assert [note for note in part.notes if note in told] == told
     assert (part.frames > 0, part.samples > 0) == (clip.video is not None, clip.audio is not None)
     assert part.sound_s == pytest.approx(clip.audio.seconds if clip.audio else 0.0, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "seconds", "rate"),
+    [
+        ("one-block.mka", "alac", 0.4, 8_000),  # a packet that the container says no length of
+        ("alac.mkv", "alac", 11.7, 16_000),
+        ("tta.mkv", "tta", 3.0, 44_100),  # the last is said to be as long as the others
+        ("pcm.mkv", "pcm_s16le", 3.0, 44_100),
+    ],
+)
+def test_sound_whose_packets_have_no_length_or_a_rounded_one(tmp_path, name, codec, seconds, rate):
+    path = write_clip(tmp_path / name, sound=tone(seconds, rate), sound_codec=codec, sound_rate=rate)
+    samples = len(load_clip(path).audio.waveform)
+    assert take(read_clip(path), FrameSampling()).samples == pytest.approx(samples, abs=32)
+    both = write_clip(
+        tmp_path / f"both-{Path(name).stem}.mkv", frames=140, rate=10, sound=tone(seconds, rate), sound_codec=codec,
+        sound_rate=rate,
+    )  # fmt: skip
+    part = take(read_clip(both), FrameSampling())
+    assert part.samples > 0
+    assert not part.exact or part.samples == pytest.approx(samples, abs=32)
+
+
+def test_the_whole_length_is_known_where_no_header_says_it(tmp_path):
+    path = write_clip(tmp_path / "raw.h264", frames=60, rate=10, container_format="h264")
+    assert take(read_clip(path), FrameSampling(), end_s=1.0).duration_s == load_clip(path, end_s=1.0).duration_s
