@@ -10,6 +10,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from seats.selection import triton_kernels
+
 _TILE = 64  # rows of one head that a program of `_rotate` works on
 _BLOCK = 4096  # values that a program of `_gate` works on
 
@@ -27,6 +29,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         _rotate[grid](
             x, cos, sin, out, n * heads,
             HEADS=heads, HALF=dim // 2, ROW=x.stride(0), HEAD=x.stride(1), TILE=_TILE, WIDTH=width, num_warps=4,
+            **triton_kernels.OPTIONS,
         )  # fmt: skip
     return out
 
@@ -36,7 +39,8 @@ def gate(x: Tensor, y: Tensor) -> Tensor:
     x, y = x.contiguous(), y.contiguous()
     out = torch.empty_like(x)
     with torch.cuda.device_of(x):
-        _gate[(triton.cdiv(x.numel(), _BLOCK),)](x, y, out, x.numel(), BLOCK=_BLOCK, num_warps=8)
+        grid = (triton.cdiv(x.numel(), _BLOCK),)
+        _gate[grid](x, y, out, x.numel(), BLOCK=_BLOCK, num_warps=8, **triton_kernels.OPTIONS)
     return out
 
 
@@ -50,8 +54,9 @@ def add_norm(x: Tensor, more: Tensor, weight: Tensor, epsilon: float, after: Ten
     n, width = x.shape
     with torch.cuda.device_of(x):
         _add_norm[(n,)](
-            x, more, weight, after, normed, epsilon, WIDTH=width, BLOCK=triton.next_power_of_2(width), num_warps=4
-        )
+            x, more, weight, after, normed, epsilon, WIDTH=width, BLOCK=triton.next_power_of_2(width), num_warps=4,
+            **triton_kernels.OPTIONS,
+        )  # fmt: skip
     return more, normed
 
 

@@ -37,6 +37,8 @@ def gated_product(x: Tensor, gate: Tensor, gate_bias: Tensor, up: Tensor, up_bia
     rows, depth = x.shape
     columns = len(gate)
     out = torch.empty(rows, columns, dtype=x.dtype, device=x.device)
+    if not rows:
+        return out
     described = [
         TensorDescriptor.from_tensor(x, [_ROWS, _DEPTH]),
         TensorDescriptor.from_tensor(gate, [_COLUMNS, _DEPTH]),
@@ -49,6 +51,7 @@ def gated_product(x: Tensor, gate: Tensor, gate_bias: Tensor, up: Tensor, up_bia
             *described, gate_bias, up_bias, rows,
             COLUMNS=columns, DEPTH=depth, TILE_ROWS=_ROWS, TILE_COLUMNS=_COLUMNS, TILE_DEPTH=_DEPTH, GROUP=_GROUP,
             PRECISION="ieee" if x.dtype == torch.float32 else "tf32", num_warps=8, num_stages=_STAGES,
+            **triton_kernels.OPTIONS,
         )  # fmt: skip
     return out
 

@@ -21,9 +21,10 @@ _HEAD_DIMS = 128
 
 
 def supports(q: Tensor, longest: int | None) -> bool:
-    """Whether the kernel takes queries `[N, H, d]` in windows of at most `longest` tokens."""
+    """Whether the kernel takes queries `[N, H, d]` in windows of at most `longest` tokens. On a smaller GPU what has
+    been turned does not fit into the registers."""
     fits = longest is not None and longest <= LONGEST and q.shape[2] <= _HEAD_DIMS
-    return fits and triton_kernels.takes_type(q)
+    return fits and triton_kernels.takes_type(q) and triton_kernels.is_large(q)
 
 
 def turned_window_attention(
@@ -46,7 +47,7 @@ def turned_window_attention(
             q, k, v, cos, sin, cu_seqlens, out, scale * _LOG2_E,
             HEADS=heads, DIM=dim, ROW=q.stride(0), ROWS=max(16, triton.next_power_of_2(longest)),
             HALF=max(16, triton.next_power_of_2(dim // 2)), WHOLE=max(16, triton.next_power_of_2(dim)),
-            PRECISION="ieee" if q.dtype == torch.float32 else "tf32", num_warps=4,
+            PRECISION="ieee" if q.dtype == torch.float32 else "tf32", num_warps=4, **triton_kernels.OPTIONS,
         )  # fmt: skip
     return out
 

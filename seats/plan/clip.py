@@ -262,8 +262,8 @@ def _padding(packet: Any) -> int:
 
 
 def _ends_of_packets(path: Path, rate: int, deadline: media.Deadline) -> tuple[float | None, float | None, bool]:
-    """When the first sample begins and the last one ends, seconds from the file's start, None where nothing says it; and
-    whether packets or header say how long the last packet is."""
+    """When the first sample begins and the last one ends, seconds from the file's start, None where nothing says it;
+    and whether packets or header say how long the last packet is."""
     with media.open_media(path, deadline) as container:
         stream = media.audio_streams(container)[0]
         context = stream.codec_context

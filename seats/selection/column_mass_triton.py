@@ -31,6 +31,7 @@ def column_mass_sum(q: Tensor, k: Tensor, window: int, scale: float) -> Tensor:
     """
     q, k = q.contiguous(), k.contiguous()
     n, heads, dim = q.shape
+    window = min(window, max(n, 1))
     windows = triton.cdiv(n, window)
     width = max(16, triton.next_power_of_2(dim))
     normaliser = torch.empty(heads, n, dtype=torch.float32, device=q.device)
@@ -38,6 +39,7 @@ def column_mass_sum(q: Tensor, k: Tensor, window: int, scale: float) -> Tensor:
     precision = "ieee" if q.dtype == torch.float32 else "tf32"  # the latter has no meaning for 16 bits
     # A model's heads are compiled in, so that whole rows are loaded at a time; the clip's length is not.
     shared = {"HEADS": heads, "DIM": dim, "QUERIES": _QUERIES, "KEYS": _KEYS, "WIDTH": width, "PRECISION": precision}
+    shared |= triton_kernels.OPTIONS
     with torch.cuda.device_of(q):  # kernels start on the current GPU, whosever the tensors are
         grid = (windows * heads, triton.cdiv(window, _QUERIES))
         _normalisers[grid](q, k, normaliser, n, window, scale * _LOG2_E, **shared)

@@ -9,6 +9,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from seats.selection import triton_kernels
+
 LONGEST = 32768
 """Tokens of a window beyond which a program would not hold them."""
 
@@ -29,7 +31,10 @@ def fill_picks(distance: Tensor, picks: Tensor) -> None:
         raise ValueError(f"windows of {n} tokens: at most {LONGEST}")
     block = triton.next_power_of_2(n)
     with torch.cuda.device_of(distance):  # kernels start on the current GPU, whosever the tensors are
-        _greedy[(windows,)](distance, picks, n, picks.shape[1], BLOCK=block, num_warps=max(1, min(16, block // 128)))
+        _greedy[(windows,)](
+            distance, picks, n, picks.shape[1], BLOCK=block, num_warps=max(1, min(16, block // 128)),
+            **triton_kernels.OPTIONS,
+        )  # fmt: skip
 
 
 @triton.jit(do_not_specialize=["n", "count"])

@@ -10,6 +10,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from seats.selection import triton_kernels
+
 LONGEST = 32768
 """Tokens beyond which sorting is faster."""
 _ROWS, _COLUMNS = 16, 64  # more rows do not fit into the registers, and leave most of a large GPU idle
@@ -18,9 +20,9 @@ _ROWS, _COLUMNS = 16, 64  # more rows do not fit into the registers, and leave m
 def rank_in_groups(scores: Tensor, key: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Where each token stands in its group: those with the same key.
 
-    scores: [S], any float type; key: [S] int64. Returns rank: int32 [S], how many tokens of the group have a higher
-    score, or the same and a lower index; first: int32 [S], the lowest index in the group; table: float64 [3, S], the
-    keys, and at each group's first token its size and the sum of its scores, 0 elsewhere.
+    scores: [S], compared as float32; key: [S] int64. Returns rank: int32 [S], how many tokens of the group have a
+    higher score, or the same and a lower index; first: int32 [S], the lowest index in the group; table: float64 [3, S],
+    the keys, and at each group's first token its size and the sum of its scores, 0 elsewhere.
     """
     n = len(key)
     # Each in memory of its own: where it begins is compiled in, and must not depend on the prompt's length.
@@ -28,7 +30,10 @@ def rank_in_groups(scores: Tensor, key: Tensor) -> tuple[Tensor, Tensor, Tensor]
     table = torch.empty(3, n, dtype=torch.float64, device=key.device)
     grid = (triton.cdiv(n, _ROWS),)
     with torch.cuda.device_of(key):  # kernels start on the current GPU, whosever the tensors are
-        _ranks[grid](scores.contiguous(), key.contiguous(), rank, first, table, n, ROWS=_ROWS, COLUMNS=_COLUMNS)
+        _ranks[grid](
+            scores.contiguous(), key.contiguous(), rank, first, table, n, ROWS=_ROWS, COLUMNS=_COLUMNS,
+            **triton_kernels.OPTIONS,
+        )  # fmt: skip
     return rank, first, table
 
 

@@ -12,10 +12,17 @@ from functools import cache
 import torch
 from torch import Tensor
 
+OPTIONS = {"enable_fp_fusion": True}
+"""Of all kernels: products and sums may be one instruction, Triton's default up to 3.9, which warns where nothing is
+said."""
+
 
 def usable(x: Tensor) -> bool:
-    """Whether kernels run on the device of `x`: CUDA with Triton, or anywhere under Triton's interpreter."""
-    return (x.is_cuda or interpreted()) and (_installed() if interpreted() else starts())
+    """Whether kernels run on the device of `x`: CUDA with Triton, or anywhere under Triton's interpreter. NVIDIA's
+    below compute capability 8 have no matrix units for them."""
+    if interpreted():
+        return _installed()
+    return x.is_cuda and starts() and (torch.version.cuda is None or _capability(x.device) >= (8, 0))
 
 
 @cache
@@ -30,14 +37,17 @@ def takes_type(x: Tensor) -> bool:
     return x.dtype in (torch.bfloat16, torch.float16) or (x.dtype == torch.float32 and interpreted())
 
 
-def has_accelerator(x: Tensor) -> bool:
-    """Whether kernels may use the tensor memory accelerator of the device of `x`: NVIDIA's of compute capability 9 or
-    10, with the large shared memory of data centres. Triton's interpreter has it, too."""
+def is_large(x: Tensor) -> bool:
+    """Whether the device of `x` is an NVIDIA of compute capability 9 or 10: data centres' from Hopper on, whose matrix
+    units take tiles from a large shared memory, so that they leave the registers free. So does Triton's interpreter."""
     if interpreted():
         return True
-    if os.environ.get("SEATS_TRITON") == "no-tma" or torch.version.cuda is None or not x.is_cuda:
-        return False
-    return torch.cuda.get_device_capability(x.device)[0] in (9, 10)
+    return torch.version.cuda is not None and x.is_cuda and _capability(x.device)[0] in (9, 10)
+
+
+def has_accelerator(x: Tensor) -> bool:
+    """Whether kernels may use the tensor memory accelerator of the device of `x`."""
+    return is_large(x) and (interpreted() or os.environ.get("SEATS_TRITON") != "no-tma")
 
 
 @cache
@@ -53,6 +63,11 @@ def starts() -> bool:
     except Exception:  # whatever the compiler, the linker or the driver says: there are tensor versions of all kernels
         return False
     return True
+
+
+@cache
+def _capability(device: torch.device) -> tuple[int, int]:
+    return torch.cuda.get_device_capability(device)
 
 
 @cache

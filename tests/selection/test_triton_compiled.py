@@ -5,6 +5,8 @@ from collections import Counter
 
 import pytest
 
+from seats.selection.triton_kernels import OPTIONS
+
 triton = pytest.importorskip("triton", reason="comes with torch for CUDA; on a CPU: pip install 'triton>=3.9'")
 
 HEADS = {"HEADS": 16, "DIM": 80, "QUERIES": 64, "KEYS": 64, "WIDTH": 128, "PRECISION": "tf32"}
@@ -28,7 +30,7 @@ def instructions(kernel, pointers, numbers, constants, warps, stages=3):
         constexprs=constants,
         attrs={(i,): [["tt.divisibility", 16]] for i in aligned},
     )
-    options = {"num_warps": warps, "num_stages": stages}
+    options = {"num_warps": warps, "num_stages": stages, **OPTIONS}
     text = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options).asm["ptx"]
     return Counter(re.findall(r"\b(?:ld\.global|st\.global|cp\.async\.(?:c[ag]|bulk)|wgmma\.mma_async)[\w.:]*", text))
 

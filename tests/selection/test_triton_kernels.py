@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -113,6 +114,30 @@ def test_choices_at_a_drop_layer_are_the_same(tmp_path, monkeypatch):
     for mine, expected in zip(found, _relevant(), strict=True):
         assert torch.equal(mine, expected)
         assert 0 < mine.sum() < len(mine)
+
+
+@pytest.mark.parametrize(
+    ("capability", "usable", "large"),
+    [
+        ((7, 5), False, False),
+        ((8, 0), True, False),
+        ((8, 9), True, False),
+        ((9, 0), True, True),
+        ((12, 0), True, False),
+    ],
+)
+def test_what_a_gpu_must_be_for_kernels(capability, usable, large, monkeypatch):
+    """Below 8 there are no matrix units for them; between and behind 9 and 10 some do not fit into the registers."""
+    for name, answer in (("interpreted", False), ("starts", True), ("_capability", capability)):
+        monkeypatch.setattr(triton_kernels, name, lambda *_, answer=answer: answer)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.delenv("SEATS_TRITON", raising=False)
+    x = SimpleNamespace(is_cuda=True, device=torch.device("cuda:0"))
+    assert triton_kernels.usable(x) == usable
+    assert triton_kernels.is_large(x) == triton_kernels.has_accelerator(x) == large
+    monkeypatch.setenv("SEATS_TRITON", "no-tma")
+    assert triton_kernels.is_large(x) == large
+    assert not triton_kernels.has_accelerator(x)
 
 
 if __name__ == "__main__":
