@@ -99,11 +99,10 @@ def load_clip(
     promised = missed_end(path, promise, read_until, end, allowed, deadline)
     if promised is not None:
         notes.append(early_end_note(read_until, promised))
-        last = read_until
-    elif last - read_until > allowed:  # some other stream is the longest
-        last = read_until
     elif math.isfinite(end) and end - duration > 0.05:
         notes.append(f"asked up to {end:g} s; the file ends at {duration:.2f} s")
+    if last - read_until > allowed:  # it was cut off, or some other stream is the longest
+        last = read_until
     return Clip(
         path=path,
         start_s=start,

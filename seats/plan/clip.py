@@ -191,8 +191,8 @@ def take(clip: ClipFacts, sampling: FrameSampling, start_s: float | None = None,
     if not math.isfinite(last):
         last = start + max(frames / fps if frames else 0.0, samples / SAMPLE_RATE)
     if clip.promised_s is not None and min(end, clip.promised_s) - clip.reached_s > clip.allowed_s:
-        notes, last = (*notes, early_end_note(clip.reached_s, clip.promised_s)), clip.reached_s
-    elif clip.exact and last - clip.reached_s > clip.allowed_s:  # some other stream is the longest
+        notes = (*notes, early_end_note(clip.reached_s, clip.promised_s))
+    if clip.exact and last - clip.reached_s > clip.allowed_s:  # it was cut off, or some other stream is the longest
         last = clip.reached_s
     return Part(start, last, duration, frames, fps, *size, samples, clip.exact, notes, still)
 

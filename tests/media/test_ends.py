@@ -385,3 +385,6 @@ def test_a_stream_that_is_not_used_and_goes_on(clips):
         assert said.end_s == pytest.approx(6.0, abs=0.1)
         assert said.duration_s == pytest.approx(20.0, abs=0.1)
     assert load_clip(path, end_s=3.0).end_s == 3.0
+    beyond = load_clip(path, end_s=30.0)
+    assert beyond.end_s == clip.end_s
+    assert any("asked up to 30 s; the file ends at 20" in note for note in beyond.notes)
