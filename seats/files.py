@@ -6,6 +6,8 @@ from __future__ import annotations
 import errno
 import os
 import re
+import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,9 +61,11 @@ def replacing(path: Path) -> Iterator[Path]:
         yield path
         return
     real = Path(os.path.realpath(path))
-    beside = name_beside(real)
+    beside = name_beside(real, secrets.token_hex(4))  # which nobody else writes to, or has put there
     try:
         yield beside
+        if real.exists():
+            beside.chmod(stat.S_IMODE(real.stat().st_mode))
         os.replace(beside, real)
     finally:
         beside.unlink(missing_ok=True)
@@ -75,10 +79,11 @@ def is_still(path: Path, handle: int) -> bool:
         return False
 
 
-def name_beside(path: Path) -> Path:
-    """For the file that will take the place of `path`: hidden, in the same folder, and never too long a name."""
+def name_beside(path: Path, mark: str = "") -> Path:
+    """For the file that will take the place of `path`: hidden, in the same folder, and never too long a name. mark:
+    part of the name."""
     name = os.fsencode(path.name)[:200].decode(errors="ignore")
-    return path.with_name(f".{name}.new")
+    return path.with_name(f".{name}.{mark}new")
 
 
 def missing_told(path: Path) -> str:

@@ -74,6 +74,8 @@ def _parse(path: Path) -> dict[str, Any]:
         raise WrongUsage(f"{path} is not UTF-8 text: save it as UTF-8") from error
     except ValueError as error:  # tomllib's own, and numbers that Python takes for an attack
         raise WrongUsage(f"{path} is not valid TOML: {error}") from error
+    except RecursionError as error:
+        raise WrongUsage(f"{path} is not valid settings: it is nested too deeply") from error
     except OSError as error:
         raise WrongUsage(f"{path} cannot be read: {error.strerror}") from error
     return {key.replace("-", "_"): value for key, value in raw.items()}

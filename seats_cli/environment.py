@@ -40,7 +40,8 @@ def prepare() -> None:
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
     columns = os.environ.get("COLUMNS", "1")
-    if not (columns.isdecimal() and int(columns)):  # no width at all: everything would be drawn into nothing
+    # No width at all, into which everything would be drawn, or none that can be.
+    if not (columns.isdecimal() and len(columns) < 10 and int(columns)):
         del os.environ["COLUMNS"]
     if os.environ.get("TERM", "").lower() in ("dumb", "unknown") and _is_terminal(sys.stdout):
         # Rich takes 80 columns for a terminal that it calls dumb, unless both are set.

@@ -86,7 +86,7 @@ class Output:
             yield
             return
         spinner = "dots" if self.console.encoding.startswith("utf") else "line"
-        self._status = self.console.status(what, spinner=spinner)
+        self._status = self.console.status(_plain(what), spinner=spinner)
         self._status.start()
         try:
             yield
@@ -96,7 +96,7 @@ class Output:
     def now(self, what: str) -> None:
         """What the sign of life says from here on."""
         if self._status is not None:
-            self._status.update(what)
+            self._status.update(_plain(what))
 
     def _still(self) -> None:
         if self._status is not None:
@@ -136,3 +136,10 @@ class Output:
         json.dump(value, sys.stdout, ensure_ascii=not plain, allow_nan=False, indent=indent)
         sys.stdout.write("\n")
         sys.stdout.flush()
+
+
+def _plain(what: str) -> Any:
+    """As it is: a file's name in it is no markup of Rich's, and steers no terminal."""
+    from rich.text import Text
+
+    return Text(one_line(what))

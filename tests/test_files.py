@@ -58,3 +58,25 @@ def test_only_what_bears_the_mark_is_taken_for_an_older_file(tmp_path, content, 
         path.write_text(content)
     assert is_own(path) == own
     assert is_own(tmp_path)
+
+
+def test_nothing_of_someone_else_is_written_to_or_taken_for_ours(tmp_path):
+    """Two writers of one file do not meet either: the last one counts."""
+    path = tmp_path / "page.html"
+    (tmp_path / "victim").write_text("theirs")
+    (tmp_path / ".page.html.new").symlink_to("victim")
+    with replacing(path) as first:
+        first.write_text("first")
+        with replacing(path) as second:
+            second.write_text("second")
+        assert path.read_text() == "second"
+    assert path.read_text() == "first"
+    assert (tmp_path / "victim").read_text() == "theirs"
+
+
+def test_who_may_read_a_file_stays(tmp_path):
+    path = tmp_path / "page.html"
+    path.touch(mode=0o600)
+    with replacing(path) as beside:
+        beside.write_text("new")
+    assert path.stat().st_mode & 0o777 == 0o600

@@ -23,6 +23,7 @@ from seats.errors import SeatsError, SettingsError
 from seats.files import is_still, name_beside
 
 _SYNC_EVERY_S = 1.0
+_FOR_APPENDING = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
 _ROW_BEGINS = b'{"id": "'
 
 
@@ -141,10 +142,10 @@ class ResultsFile:
         """Replace rows at a stroke. change: of a line's number and row; None drops it. Lines that are no rows stay."""
         beside = name_beside(self._real)
         try:
+            beside.unlink(missing_ok=True)  # a run that was killed may have left one
             handle = _open_locked(beside)
             try:
                 os.fchmod(handle, stat.S_IMODE(os.fstat(self._handle).st_mode))
-                os.ftruncate(handle, 0)  # a run that was killed may have left one
                 with open(handle, "wb", closefd=False) as out, self.path.open("rb") as file:
                     for number, line in enumerate(file):
                         row = from_line(line)
@@ -203,7 +204,7 @@ def _open_locked(path: Path) -> int:
         with suppress(FileNotFoundError):
             if not stat.S_ISREG(os.stat(path).st_mode):
                 raise SettingsError(f"{path}: is not a regular file; choose another --out")
-        handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
+        handle = os.open(path, _FOR_APPENDING, 0o666)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

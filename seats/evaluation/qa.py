@@ -10,6 +10,7 @@ from typing import Any
 
 from seats.errors import MediaError, SettingsError
 from seats.evaluation.matching import LETTERS, answers_with, named_option, normalised, same_answer, with_options
+from seats.report.text import quoted
 from seats.units import counted
 
 ALL = "all"
@@ -113,6 +114,7 @@ def _item(row: Any, folder: Path, number: int) -> QAItem:
     if not isinstance(type_, str) or type_ == ALL:
         raise ValueError(f"type {type_!r} is no text, or {ALL!r}, which is the name of the total")
     _check_unicode(type_, "type")
+    type_ = quoted(type_)  # it is printed
     said = row.get("answer")
     answers = tuple(_text(answer, "answer") for answer in (said if isinstance(said, list) else [said]))
     if not answers:

@@ -17,6 +17,8 @@ from seats.files import is_still
 
 SCHEMA = "seats.eval-row/1"
 _BEGINNING = json.dumps({"schema": SCHEMA})[:-1].encode()
+_MOST = 1e300
+"""JSON knows whole numbers of any length, and figures are reckoned with as floats."""
 Status = Literal["answered", "unreachable", "failed"]
 
 
@@ -74,7 +76,7 @@ class Row:
             raise ValueError(f"no row of schema {SCHEMA}")
         if said.keys() - _NAMES or _NEEDED - said.keys():
             raise ValueError("a row with other fields")
-        if not all(isinstance(said[name], str) for name in _NEEDED):
+        if not _could_be(said):
             raise ValueError("a row with other values")
         return cls(**said)
 
@@ -82,6 +84,19 @@ class Row:
 _NAMES = {f.name for f in fields(Row)}
 _DEFAULTS = {f.name: f.default for f in fields(Row) if f.default is not MISSING}
 _NEEDED = _NAMES - {*_DEFAULTS, "about"}
+_TEXTS = (*_NEEDED, "reason", "answer", "finish_reason")
+_FIGURES = ("llm_flops", "llm_flops_full", "selection_ms", "prefill_ms", "tokens", "video", "audio", "overall")
+
+
+def _could_be(said: Mapping[str, Any]) -> bool:
+    """Whether the fields of a row have values of their kind."""
+    figures = [said[name] for name in _FIGURES if said.get(name) is not None]
+    return (
+        all(isinstance(said[name], str) for name in _TEXTS if name in said)
+        and all(type(figure) in (int, float) and abs(figure) < _MOST for figure in figures)
+        and isinstance(said.get("right", False), bool)
+        and isinstance(said.get("about", {}), dict)
+    )
 
 
 class RowFile:

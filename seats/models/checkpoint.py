@@ -144,7 +144,9 @@ class Checkpoint:
         shards = said.get("weight_map") or {}
         names = shards.values() if isinstance(shards, dict) else [None]
         # Stock code reads other kinds of files as pickles, and needs the metadata, though nothing in them.
-        sound = all(isinstance(name, str) and name.endswith(".safetensors") for name in names)
+        sound = all(
+            isinstance(name, str) and name.endswith(".safetensors") and Path(name).name == name for name in names
+        )
         if said and not (sound and names and isinstance(said.get("metadata"), dict)):
             raise ModelError(f"{self.folder / index} is damaged: download the checkpoint again")
         files = [self.folder / name for name in sorted(set(names))] or [whole]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from seats.models.checkpoint import Checkpoint
 
+_SMALL = (".json", ".jinja", ".txt", ".model")
 _SAMPLES, _SAMPLE = 16, 2**16
 """Pieces of a file of weights that are read, and bytes of each."""
 
@@ -18,7 +19,7 @@ def fingerprint(checkpoint: Checkpoint) -> str:
     Training changes all of a model's weights, so samples tell models apart in a moment. Raises ModelError.
     """
     weights = checkpoint.weight_files
-    small = [p for p in checkpoint.folder.iterdir() if p.suffix in (".json", ".jinja", ".txt", ".model")]
+    small = [p for p in checkpoint.folder.iterdir() if p.suffix in _SMALL and p.is_file()]
     total = hashlib.sha256()
     for file in sorted([*small, *weights], key=lambda p: p.name):
         total.update(file.name.encode("utf-8", "surrogateescape") + b"\0")

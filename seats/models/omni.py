@@ -101,7 +101,7 @@ class OmniModel:
             text = self.tokenizer.apply_chat_template(
                 messages, chat_template=self.chat_template, tokenize=False, add_generation_prompt=True
             )
-        except (ValueError, TemplateError) as error:  # there is none, or it is broken
+        except (ValueError, RecursionError, TemplateError) as error:  # there is none, or it is broken
             raise ModelError(f"{self.name} has no usable chat template: {_one_line(error)}") from error
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
@@ -284,6 +284,7 @@ def _load_thinker(
             dtype=dtype,
             local_files_only=True,
             use_safetensors=True,
+            attn_implementation="sdpa",  # a config.json may name another, even code on the hub
             ignore_mismatched_sizes=True,  # they are told below, by name
             output_loading_info=True,
             **extra,

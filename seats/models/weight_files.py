@@ -6,7 +6,6 @@ Nothing here imports torch.
 from __future__ import annotations
 
 import json
-import math
 import os
 import struct
 import sys
@@ -14,7 +13,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from seats.errors import ModelError
 from seats.models.checkpoint import Checkpoint
@@ -126,6 +125,20 @@ def _read_ahead(pieces: list[tuple[Path, int, int]]) -> None:
                     start += sent
 
 
+def _stored(file: Path, said: Any, base: int) -> StoredTensor:
+    """A tensor as a header describes it. Raises ValueError for numbers that cannot be, before reckoning with them."""
+    start, end = said["data_offsets"]
+    elements = 1
+    for number in (start, end, *said["shape"]):
+        if type(number) is not int or not 0 <= number < 2**63:
+            raise ValueError(f"{number!r:.40} for a length or a place")
+    for length in [0] if 0 in said["shape"] else said["shape"]:
+        elements *= length
+        if elements > 8 * max(end - start, 0):  # none takes less than a bit
+            raise ValueError("more values than bytes for them")
+    return StoredTensor(file, said["dtype"], elements, base + start, base + end)
+
+
 def _tensors(file: Path) -> dict[str, StoredTensor]:
     """What a safetensors file's header says is in it."""
     try:
@@ -135,16 +148,10 @@ def _tensors(file: Path) -> dict[str, StoredTensor]:
                 raise ValueError(f"header of {length} bytes")
             header = json.loads(opened.read(length))
         base = 8 + length
-        return {
-            name: StoredTensor(
-                file, tensor["dtype"], math.prod(tensor["shape"]), *(base + o for o in tensor["data_offsets"])
-            )
-            for name, tensor in header.items()
-            if name != "__metadata__"
-        }
+        return {name: _stored(file, tensor, base) for name, tensor in header.items() if name != "__metadata__"}
     except FileNotFoundError as error:
         raise ModelError(f"{file} is missing: download the model again") from error
     except PermissionError as error:
         raise ModelError(f"{file} may not be read ({error.strerror}): change its permissions") from error
-    except (OSError, struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, struct.error, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"{file} is not a readable safetensors file: download the model again") from error

@@ -12,6 +12,7 @@ import typer
 
 from seats.files import printable_path
 from seats.keep import Setting
+from seats.report.text import quoted
 from seats.units import counted
 from seats_cli.command import command
 from seats_cli.evaluating import (
@@ -253,7 +254,7 @@ def _analysis(
     found = dependence(removals, evaluation, planned, rows)
     borders = find_borders(found, tolerance)
     proposal = None if borders is None else propose(borders, shape)
-    return Analysis(printable_path(benchmark), checkpoint.name, found, tolerance, borders, proposal)
+    return Analysis(quoted(printable_path(benchmark)), checkpoint.name, found, tolerance, borders, proposal)
 
 
 def _report(analysis: Analysis, wanted: AnalyzeOptions, output: OutputOptions, out: Output) -> None:

@@ -186,6 +186,17 @@ def test_rewriting(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["r.jsonl"]
 
 
+def test_a_rewrite_follows_no_link_that_is_in_its_way(tmp_path: Path) -> None:
+    out = write(tmp_path / "r.jsonl", ROWS)
+    (tmp_path / "victim").write_text("theirs")
+    (tmp_path / ".r.jsonl.new").symlink_to("victim")
+    with ResultsFile(out) as results:
+        results.rewrite(lambda _, row: {**row, "id": "new"})
+    assert (tmp_path / "victim").read_text() == "theirs"
+    assert {row["id"] for row in read(out)} == {"new"}
+    assert not out.is_symlink()
+
+
 def test_a_rewrite_that_breaks_off_leaves_the_old_rows_and_nothing_beside(tmp_path: Path) -> None:
     out = write(tmp_path / "r.jsonl", ROWS)
 

@@ -27,6 +27,11 @@ def test_a_set_is_read_with_clips_beside_it(tmp_path):
     assert [second.is_right(given) for given in ("Thus.", "The answer is so.", "then")] == [True, True, False]
 
 
+def test_a_type_of_question_steers_no_terminal(tmp_path):
+    (item,) = load_qa(write(tmp_path, {**GOOD, "type": "\x1b]0;title\x07ev\u202eil"}))
+    assert item.type == "\ufffd]0;title\ufffdev\ufffdil"
+
+
 def test_a_text_may_hold_line_separators_that_json_does_not_escape(tmp_path):
     odd = "What is\u2028it?\x85Say."
     first, second = load_qa(write(tmp_path, json.dumps({**GOOD, "question": odd}, ensure_ascii=False) + "\r", GOOD))

@@ -108,6 +108,10 @@ def test_a_last_row_that_lacks_only_its_end_stays(tmp_path):
         (ROW.to_line() + b"{}", 2),
         (ROW.to_line().replace(b'"id"', b'"idea"'), 1),
         (ROW.to_line().replace(b'"question": "q1"', b'"question": ["q1"]'), 1),
+        (ROW.to_line()[:-2] + b', "llm_flops": "many"}\n', 1),
+        (ROW.to_line()[:-2] + b', "prefill_ms": [1]}\n', 1),
+        (ROW.to_line()[:-2] + b', "llm_flops_full": 1' + b"0" * 400 + b"}\n", 1),
+        (ROW.to_line()[:-2] + b', "reason": [1]}\n', 1),
     ],
 )
 def test_a_file_of_anything_else_is_left_as_it_is(tmp_path, content, line):

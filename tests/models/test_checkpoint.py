@@ -377,6 +377,8 @@ def test_weight_files(tmp_path):
         {"weight_map": {}},
         {"weight_map": {"a": 1}, "metadata": {}},
         {"weight_map": {"a": "config.json"}, "metadata": {}},  # stock code would read it as a pickle
+        {"weight_map": {"a": "../other/model.safetensors"}, "metadata": {}},
+        {"weight_map": {"a": "/other/model.safetensors"}, "metadata": {}},
         {"weight_map": {"a": "model.safetensors"}},
     ],
 )

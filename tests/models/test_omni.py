@@ -352,7 +352,17 @@ def test_texts_that_the_tokenizer_would_not_take_for_words(saved, family):
     refused("the question holds '\\udcff', which is no character", "what \udcff ?", None, True)
 
 
-@pytest.mark.parametrize("template", [None, "{% for %}", "{{ raise_exception('no') }}"])
+@pytest.mark.parametrize("key", ["attn_implementation", "_attn_implementation"])
+@pytest.mark.parametrize("name", ["someone/kernels@main", "eager", "flash_attention_2"])
+def test_attention_is_never_what_a_checkpoint_names(broken, key, name):
+    """It may be code on the hub."""
+    edit(broken / "config.json", lambda config: config.update({key: name}))
+    assert load(broken).thinker.text.config._attn_implementation == "sdpa"
+
+
+@pytest.mark.parametrize(
+    "template", [None, "{% for %}", "{{ raise_exception('no') }}", "{% if 1 %}" * 3000 + "{% endif %}" * 3000]
+)
 def test_a_chat_template_that_does_not_work(broken, template):
     (broken / "chat_template.jinja").unlink()
     if template is not None:

@@ -166,3 +166,32 @@ def test_a_file_that_goes_meanwhile_is_for_loading_to_name(tmp_path, monkeypatch
     (tmp_path / "model.safetensors").unlink()
     monkeypatch.setattr(weight_files, "thinker_tensors", lambda _: tensors)
     assert _read(monkeypatch, checkpoint) == []
+
+
+@pytest.mark.parametrize(
+    ("shape", "offsets"),
+    [
+        (["aaaaaaaaaa", 2_000_000_000], [0, 4]),
+        ([[0], 200_000_000], [0, 4]),
+        ([2**62] * 2000, [0, 4]),
+        ([1], [4, 0]),
+        ([1], [0.0, 4.0]),
+        ([1.5], [0, 4]),
+        ([True], [0, 4]),
+        ([1], [-4, 4]),
+    ],
+)
+def test_numbers_in_a_header_that_cannot_be_are_refused_at_once(tmp_path, shape, offsets):
+    header = json.dumps({"a": {"dtype": "F32", "shape": shape, "data_offsets": offsets}}).encode()
+    (tmp_path / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+    with pytest.raises(ModelError, match="not a readable safetensors file"):
+        thinker_tensors(Checkpoint("m", tmp_path))
+
+
+def test_a_header_nested_too_deeply_and_an_empty_tensor(tmp_path):
+    header = b'{"a": ' + b"[" * 100_000
+    (tmp_path / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(ModelError, match="not a readable safetensors file"):
+        thinker_tensors(Checkpoint("m", tmp_path))
+    _shard(tmp_path / "model.safetensors", a=torch.zeros(5, 0))
+    assert thinker_tensors(Checkpoint("m", tmp_path))["a"].elements == 0
