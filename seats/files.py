@@ -6,10 +6,9 @@ from __future__ import annotations
 import errno
 import os
 import re
-import secrets
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 MARK = "written by seats"
@@ -61,10 +60,10 @@ def replacing(path: Path) -> Iterator[Path]:
         yield path
         return
     real = Path(os.path.realpath(path))
-    beside = name_beside(real, secrets.token_hex(4))  # which nobody else writes to, or has put there
+    beside = name_beside(real, f"{os.urandom(4).hex()}.")  # which nobody else writes to, or has put there
     try:
         yield beside
-        if real.exists():
+        with suppress(OSError):  # there is none yet, or its disk knows no such thing
             beside.chmod(stat.S_IMODE(real.stat().st_mode))
         os.replace(beside, real)
     finally:
