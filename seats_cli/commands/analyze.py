@@ -12,7 +12,6 @@ import typer
 
 from seats.files import printable_path
 from seats.keep import Setting
-from seats.report.text import quoted
 from seats.units import counted
 from seats_cli.command import command
 from seats_cli.evaluating import (
@@ -249,6 +248,7 @@ def _analysis(
     from seats.evaluation.layer_document import Analysis
     from seats.evaluation.layers import dependence
     from seats.models.omni import model_shape
+    from seats.report.text import quoted
 
     shape = model_shape(checkpoint)
     found = dependence(removals, evaluation, planned, rows)
