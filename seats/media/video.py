@@ -264,10 +264,8 @@ def _decode(path: Path, timeline: Timeline, frames: _Frames, deadline: media.Dea
     if leave_out and not frames.done:
         raise _NotExactError
     if first is not None:
-        at = min(
-            int(np.searchsorted(timeline.ticks, first)), len(timeline.times) - 1
-        )  # damaged, it may be none of them
-        first_s = float(timeline.times[at])
+        at = int(np.searchsorted(timeline.ticks, first))  # of a damaged file it may be behind all of them
+        first_s = float(timeline.times[min(at, len(timeline.times) - 1)])
         frames.notes.append(f"the pictures before {first_s:.1f} s cannot be decoded; the first behind them stands in")
     if frames.damaged:
         frames.notes.append(f"{frames.damaged} damaged picture{'s' * (frames.damaged > 1)} skipped or repaired")

@@ -283,7 +283,7 @@ def _ends_of_packets(path: Path, rate: int, deadline: media.Deadline) -> tuple[f
                     position += length
                 continue
             at, before = packet.pts * base - origin, at
-            pause = at - before
+            pause = 0.0 if begin is None else at - before
             # What is announced and what was counted differ by roundings; only a real gap moves the sound. A duration
             # that is the container's alone is rounded itself.
             if position is None or not frame or abs(at - position) > DRIFT_S:

@@ -106,6 +106,14 @@ def test_errors_are_those_of_load_clip(decoder: Decoder, clip: str, tmp_path: Pa
     assert "lasts 4" in str(decoder.decode(clip, replace(SETTINGS, start_s=60)).error)
 
 
+def _last_reply(path: Path) -> Any:
+    """What the child says last of a file, in this process."""
+    sent: list[Any] = []
+    connection: Any = SimpleNamespace(send=sent.append)
+    decoding_child._serve(connection, Request(str(path), SETTINGS))
+    return sent[-1]
+
+
 def test_a_clip_that_changes_while_it_is_decoded_fails(
     clip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,10 +127,7 @@ def test_a_clip_that_changes_while_it_is_decoded_fails(
         return made
 
     monkeypatch.setattr(decoding_child, "load_clip", growing)
-    sent: list[Any] = []
-    connection: Any = SimpleNamespace(send=sent.append)
-    decoding_child._serve(connection, Request(str(path), SETTINGS))
-    assert "changed while it was read" in str(sent[-1].error)
+    assert "changed while it was read" in str(_last_reply(path).error)
 
 
 def test_a_clip_replaced_once_its_content_is_known_fails(
@@ -138,10 +143,7 @@ def test_a_clip_replaced_once_its_content_is_known_fails(
         return found
 
     monkeypatch.setattr(decoding_child, "content_of", then_replaced)
-    sent: list[Any] = []
-    connection: Any = SimpleNamespace(send=sent.append)
-    decoding_child._serve(connection, Request(str(path), SETTINGS))
-    assert "changed while it was read" in str(sent[-1].error)
+    assert "changed while it was read" in str(_last_reply(path).error)
 
 
 def test_a_clip_that_hangs_on_references_in_a_circle_is_given_back() -> None:

@@ -137,6 +137,14 @@ def test_sound_whose_packets_have_no_length_or_a_rounded_one(tmp_path, name, cod
     assert not part.exact or part.samples == pytest.approx(samples, abs=32)
 
 
+def test_one_packet_of_unknown_length_that_begins_late_is_not_as_long_as_its_wait(tmp_path):
+    """Nothing says how long it is: the whole file is taken for it, and that said."""
+    settings = {"sound": tone(0.4, 8_000), "sound_codec": "alac", "sound_rate": 8_000, "sound_start_s": 3.0}
+    sound = read_clip(write_clip(tmp_path / "late.mkv", frames=140, rate=10, **settings)).sound
+    assert not sound.exact
+    assert sound.end_s == pytest.approx(14.0, abs=0.1)
+
+
 def test_the_whole_length_is_known_where_no_header_says_it(tmp_path):
     path = write_clip(tmp_path / "raw.h264", frames=60, rate=10, container_format="h264")
     assert take(read_clip(path), FrameSampling(), end_s=1.0).duration_s == load_clip(path, end_s=1.0).duration_s
