@@ -8,7 +8,7 @@ from typing import Literal
 from seats.evaluation.qa import ALL
 from seats.evaluation.results import Results, SettingResult
 from seats.evaluation.statistics import FEW_CLIPS, Interval, few_clips
-from seats.units import counted
+from seats.units import counted, flops
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def _flops(r: SettingResult, share_only: bool) -> str:
     if r.llm_flops is None or r.llm_flops_share is None:
         return ""
     share = f"{100 * r.llm_flops_share:.0f}%"
-    return share if share_only else f"{_with_prefix(r.llm_flops)} ({share})"
+    return share if share_only else f"{flops(r.llm_flops)} ({share})"
 
 
 def _prefill(r: SettingResult) -> str:
@@ -175,10 +175,3 @@ def _percent(share: float) -> str:
 
 def _interval(interval: Interval, sign: str = "") -> str:
     return f"[{100 * interval[0]:{sign}.1f}, {100 * interval[1]:{sign}.1f}]"
-
-
-def _with_prefix(value: float) -> str:
-    for scale, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M")):
-        if value >= scale:
-            return f"{value / scale:.3g} {prefix}"
-    return f"{value:.3g}"

@@ -21,7 +21,7 @@ def test_a_row_for_each_setting_with_intervals_and_cost():
     assert said["against full"][:2] == ("", said["against full"][1])
     assert said["against full"][1].startswith("-25.0 [-")
     assert said["% of full"][1].startswith("66.7 [")
-    assert said["LLM FLOPs"] == ("4 G (100%)", "800 M (20%)", "800 M (20%)", "")
+    assert said["LLM FLOPs"] == ("4.00 G (100%)", "800 M (20%)", "800 M (20%)", "")
     assert said["prefill, ms"][1] == "9.5"
     assert said["kept: video, audio"][1] == "20.0%, 20.0%"
 
