@@ -264,7 +264,10 @@ def _answer(
     from functools import partial
 
     from seats.evaluation.workers import answer_all
+    from seats.models.compat import check_transformers
 
+    if remark := check_transformers():  # here, or every worker would say it
+        out.say(remark)
     out.now("loading the model")
     start = partial(_open, checkpoint, model, parts, compared.workers)
     made = answer_all(planned.work, evaluation, start, compared.workers)

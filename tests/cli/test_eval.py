@@ -73,6 +73,16 @@ def test_the_table_is_on_stdout_and_says_it_all(evaluate: Run, monkeypatch: pyte
     assert "\x1b" not in ran.out + ran.err
 
 
+@pytest.mark.parametrize("workers", [(), ("--workers", "2")])
+def test_transformers_newer_than_tested_is_said_once(
+    evaluate: Run, monkeypatch: pytest.MonkeyPatch, workers: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("seats.models.compat.TESTED", ("5.0", "5.1"))
+    ran = evaluate("--method", "random", *workers)
+    assert ran.code == 0, ran.err
+    assert ran.err.count("is newer than the newest tested version, 5.1") == 1
+
+
 def test_each_modality_s_own_share(evaluate: Run) -> None:
     flags = ("--method", "random", "--keep", "10%", "--keep-video", "50%", "--kv", "drop")
     said = json.loads(evaluate(*flags, "--json").out)
