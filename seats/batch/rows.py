@@ -66,7 +66,6 @@ class Context:
 def ok_row(context: Context, answer: Mapping[str, Any]) -> Row:
     """The row of an answered question. answer: of `answer_json`."""
     row: Row = {"id": context.asked.id, "status": OK, **answer}
-    row["clip"] = {**answer["clip"], "path": printable_path(context.clip)}
     expected = context.asked.expected
     if expected is not None:
         row |= {"expected": expected, "right": answers_with(answer["answer"], expected)}

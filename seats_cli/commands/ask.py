@@ -84,11 +84,9 @@ def ask(
 def answer_document(answered: Answer, fit: Fit | None) -> dict[str, Any]:
     """`answer_json`, as in a batch's rows: bytes of the clip's path that are not UTF-8 are backslash escapes, and
     "max_vram" is there where the memory limit had the clip read less finely."""
-    from seats.files import printable_path
     from seats.inference.report import answer_json
 
     document = answer_json(answered)
-    document["clip"]["path"] = printable_path(document["clip"]["path"])
     if fit is not None and fit.lowered is not None:
         document["max_vram"] = fit.lowered
     return document

@@ -4,6 +4,7 @@ import json
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -159,6 +160,12 @@ def test_the_report_of_an_answer(models, files, family, kind):
         assert audio == {"seconds": pytest.approx(4, abs=0.1), "sample_rate": 16000}
         rate = 25 if family == "qwen2.5-omni" else 13
         assert report["tokens"]["audio"]["full"] == pytest.approx(4 * rate, abs=4)
+
+
+def test_a_name_that_is_not_utf_8_is_told_in_letters(models, files):
+    clip = replace(load_clip(files["both"]), path=Path("a\udcff.mp4"))
+    made = answer(models["qwen2.5-omni"], clip, Question("what is red ?", decoding=Decoding(2)))
+    assert answer_json(made)["clip"]["path"] == "a\\xff.mp4"
 
 
 def test_the_report_of_a_part_tells_it_from_the_whole(models, files):
