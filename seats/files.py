@@ -39,6 +39,15 @@ def is_own(path: Path) -> bool:
         return MARK.encode() in file.read(_MARKED_BYTES)
 
 
+def may_be_replaced(path: Path) -> bool:
+    """Whether nothing is lost by writing a page to `path`: `is_free`, or an older page is there. Raises OSError for
+    what cannot be looked into."""
+    if is_free(path):
+        return True
+    with path.open("rb") as file:
+        return file.read(15).lower() == b"<!doctype html>"
+
+
 def is_free(path: Path) -> bool:
     """Whether nothing is at `path`, or nothing in it, or what is there is no file. Raises OSError as `exists` does."""
     return not exists(path) or not path.is_file() or not path.stat().st_size

@@ -196,7 +196,7 @@ def _attention() -> Attention:
         asked = (
             ("flash", enabled.flash_sdp_enabled),
             ("memory-efficient", enabled.mem_efficient_sdp_enabled),
-            ("cudnn", getattr(enabled, "cudnn_sdp_enabled", lambda: False)),
+            ("cudnn", enabled.cudnn_sdp_enabled),
         )
         kernels = [*(name for name, works in asked if works()), "math"]
     varlen = torch.cuda.is_available() and find_spec("torch.nn.attention.varlen") is not None

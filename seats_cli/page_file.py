@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seats.errors import SettingsError
-from seats.files import replacing
-from seats.web_page import may_be_replaced
+from seats.files import may_be_replaced, replacing
 
 if TYPE_CHECKING:
     from seats.view.token_map import TokenMap
@@ -30,21 +28,10 @@ def check_page(path: Path) -> None:
         raise SettingsError(f"{path}: a page's name must end in .html or .htm")
 
 
-def shown(maps: Sequence[TokenMap]) -> list[TokenMap]:
-    """The maps with the clip's path as it can be printed: bytes that are not UTF-8 as backslash escapes."""
-    from seats.files import printable_path
-
-    made = []
-    for seen in maps:
-        clip = replace(seen.clip, path=Path(printable_path(str(seen.clip.path))))
-        made.append(replace(seen, answer=replace(seen.answer, clip=clip)))
-    return made
-
-
 def write_page(maps: Sequence[TokenMap], path: Path) -> None:
     """Write the page; an older one goes when the new one is whole. Raises OSError."""
     from seats.view.page import page
 
-    content = page(shown(maps)).encode()
+    content = page(maps).encode()
     with replacing(path) as beside:
         beside.write_bytes(content)

@@ -67,11 +67,9 @@ class Decoder:
         to blame for."""
         content: Content | None = None
         child = self._ensure_child()
-        if child is None:
+        if child is None or not self._await_ready(child):
             return Decoded(None, None, MediaError(f"{path}: not read, the decoder was closed"))
         try:
-            if not self._await_ready(child):
-                return Decoded(None, None, MediaError(f"{path}: not read, the decoder was closed"))
             self._served += 1
             child.connection.send(Request(path, settings))
             deadline = time.monotonic() + settings.timeout_s + _GRACE_S

@@ -201,7 +201,7 @@ class Worker:
     def _judged(self, error: Exception) -> Exception:
         """The error without the tensors that hang on its traceback; memory that ran out as one class of error."""
         said = " ".join(str(error).split())
-        if isinstance(error, OutOfMemoryError) or lacks_memory(error):
+        if lacks_memory(error):
             error.__traceback__ = error.__cause__ = error.__context__ = None
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()

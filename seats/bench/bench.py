@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from seats.bench.build import parameters, random_thinker, shortage
+from seats.bench.build import parameters, random_thinker
 from seats.bench.measure import alternate, counted, own_shares
 from seats.bench.presets import Preset
 from seats.bench.rate import matmul_rate
@@ -17,6 +17,7 @@ from seats.bench.report import machine_json, rows_json
 from seats.bench.subject import Subject
 from seats.bench.workload import Load
 from seats.inference.engine import KvPolicy
+from seats.inference.shortage import shortage
 from seats.keep import Setting
 
 SCHEMA = "seats.bench/1"

@@ -11,7 +11,7 @@ import torch
 from seats.bench.presets import Preset
 from seats.costs.memory import available_bytes
 from seats.errors import OutOfMemoryError
-from seats.inference.shortage import lacks_memory
+from seats.inference.shortage import shortage
 from seats.models.fused import use_fused_blocks
 from seats.models.omni import DTYPES
 from seats.models.thinker import Thinker
@@ -61,17 +61,6 @@ def parameters(preset: Preset) -> int:
     with _quiet(), torch.device("meta"):
         module = getattr(transformers, preset.family.thinker_class)(preset.config())
     return sum(parameter.numel() for parameter in module.parameters())
-
-
-@contextlib.contextmanager
-def shortage(message: str) -> Iterator[None]:
-    """Raise OutOfMemoryError with the message where the device or the machine has no memory left."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if not lacks_memory(error):
-            raise
-        raise OutOfMemoryError(message) from error
 
 
 @contextlib.contextmanager

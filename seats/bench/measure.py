@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import torch
 
 from seats.costs.flops import FlopsReport
-from seats.errors import OutOfMemoryError, SeatsError
+from seats.errors import SeatsError
 from seats.inference.shortage import lacks_memory
 from seats.inference.trace import Trace
 from seats.keep import Setting
@@ -143,7 +143,7 @@ def _measure(row: Row, run: Callable[[Setting], Run], counts: bool) -> None:
         result = run(row.setting)
     except Exception as error:  # the other settings' measurements are not to be lost with this one's
         row.error, row.runs = _said(error), []
-        if not (isinstance(error, SeatsError) or is_out_of_memory(error)):
+        if not (isinstance(error, SeatsError) or lacks_memory(error)):
             row.traceback = traceback.format_exc()
     else:
         if counts:
@@ -170,13 +170,8 @@ def spread(row: Row, value: Callable[[Run], float | None]) -> Spread | None:
     return Spread.of([found for found in map(value, row.runs) if found is not None])
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether a device or the host had no room for a tensor."""
-    return isinstance(error, OutOfMemoryError) or lacks_memory(error)
-
-
 def _said(error: Exception) -> str:
-    if is_out_of_memory(error):
+    if lacks_memory(error):
         return "out of memory"
     return str(error) if isinstance(error, SeatsError) else f"unexpected {type(error).__name__}: {error}"
 

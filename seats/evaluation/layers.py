@@ -225,7 +225,7 @@ def _remembering(forward: Any, index: int, memory: list[_Remembered | None]) -> 
         given = (hidden.clone(), *position_embeddings)
         output = run()
         cached = cache.layers[index]
-        memory[index] = _Remembered(given, compat.layer_output(output).clone(), cached.keys, cached.values)
+        memory[index] = _Remembered(given, output.clone(), cached.keys, cached.values)
         return output
 
     return remembering

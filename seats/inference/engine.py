@@ -330,8 +330,7 @@ class Engine:
         rotary: tuple[torch.Tensor, torch.Tensor],
         cache: Any,
     ) -> torch.Tensor:
-        output = layer(hidden, attention_mask=mask, position_embeddings=rotary, use_cache=True, **{compat.CACHE: cache})
-        return compat.layer_output(output)
+        return layer(hidden, attention_mask=mask, position_embeddings=rotary, use_cache=True, **{compat.CACHE: cache})
 
 
 class _Cuts:

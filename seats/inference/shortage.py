@@ -20,19 +20,27 @@ _WORDS = (
 @contextmanager
 def shortage_told(what: str, device: torch.device) -> Iterator[None]:
     """Raise OutOfMemoryError where `device` or the machine has no memory left. what: "the clip does"."""
+    with shortage(
+        f"{what} not fit into {device}: lower --max-frames, --max-pixels or --keep, or take a shorter part with "
+        "--start/--end"
+    ):
+        yield
+
+
+@contextmanager
+def shortage(message: str) -> Iterator[None]:
+    """Raise OutOfMemoryError with the message where the device or the machine has no memory left."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         if not lacks_memory(error):
             raise
-        raise OutOfMemoryError(
-            f"{what} not fit into {device}: lower --max-frames, --max-pixels or --keep, or take a shorter part with "
-            "--start/--end"
-        ) from error
+        raise OutOfMemoryError(message) from error
 
 
 def lacks_memory(error: BaseException) -> bool:
     """Whether a device or the machine has no memory left; but for torch's own allocations on a GPU it says so in words
     only, which on a CPU differ by system."""
     said = str(error)
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(words in said for words in _WORDS)
+    known = (OutOfMemoryError, torch.OutOfMemoryError, MemoryError)
+    return isinstance(error, known) or any(words in said for words in _WORDS)

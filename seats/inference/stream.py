@@ -19,8 +19,7 @@ from seats.models.omni import OmniModel
 
 # One thread a model: streams take turns, none of the application's own threads waits, and torch's pool is made once.
 _threads: WeakKeyDictionary[object, ThreadPoolExecutor] = WeakKeyDictionary()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_threads.clear)  # there are no threads in it
+os.register_at_fork(after_in_child=_threads.clear)  # there are no threads in it
 _LOOK_S = 0.05
 """How often a stream that waits for its turn looks whether it has been left."""
 

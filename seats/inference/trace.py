@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import torch
 
-from seats.tokens.counts import Counts
+from seats.tokens.counts import Counts, Scored
 from seats.tokens.layout import TokenLayout
 
 
@@ -20,15 +19,6 @@ class Drop:
     kept: torch.Tensor
     counts: Counts
     relevance: torch.Tensor | None = None
-
-
-class Scored(NamedTuple):
-    """A relevance that a method asked for. layer: 1-based, after which. tokens: scored. queries: tokens whose attention
-    was the score."""
-
-    layer: int
-    tokens: int
-    queries: int = 1
 
 
 @dataclass(eq=False)

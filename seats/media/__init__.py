@@ -2,24 +2,20 @@
 
 from seats.media.clip import SAMPLE_RATE, Audio, Clip, Video
 from seats.media.load import load_clip, read_clip
-from seats.media.probe import AudioInfo, MediaInfo, VideoInfo, probe
+from seats.media.probe import MediaInfo, probe
 from seats.media.reading import ReadingClip
-from seats.media.sampling import FrameSampling, frame_size, smart_nframes, smart_resize
+from seats.media.sampling import FrameSampling, frame_size
 
 __all__ = [
     "SAMPLE_RATE",
     "Audio",
-    "AudioInfo",
     "Clip",
     "FrameSampling",
     "MediaInfo",
     "ReadingClip",
     "Video",
-    "VideoInfo",
     "frame_size",
     "load_clip",
     "probe",
     "read_clip",
-    "smart_nframes",
-    "smart_resize",
 ]

@@ -11,10 +11,10 @@ from seats.errors import SettingsError
 from seats.keep import check_reach
 from seats.methods.base import AfterLayer, BeforeLLM, Method, ModelShape, Retention, Selection
 from seats.models.signals import EncoderWants
-from seats.selection.budget import choose_relevant, paired_runs, remove_late
+from seats.selection.budget import choose_relevant, paired_runs
 from seats.selection.counts import AUDIO_WINDOW, diverse_macs, windowed_count
 from seats.selection.diversity import select_diverse
-from seats.selection.schedule import decay_schedule
+from seats.selection.schedule import keep_ratios
 from seats.selection.stages import PRE_LLM_SCALE, pre_llm_scale, stage_borders
 from seats.tokens.counts import Counts
 from seats.tokens.layout import Modality
@@ -100,7 +100,7 @@ class Seats(Method):
         """Stage II at a drop layer, Stage III before the late layer."""
         if state.layer == self.late_layer - 1:
             layout = state.layout
-            return Selection(remove_late(layout.modality), counts=Counts(layout.counts().text, 0, 0))
+            return Selection(layout.is_modality(Modality.TEXT), counts=Counts(layout.counts().text, 0, 0))
         return self.prune(state, self._keep_ratios()[self.drop_layers.index(state.layer)])
 
     def choose(
@@ -123,4 +123,4 @@ class Seats(Method):
 
     def _keep_ratios(self) -> tuple[float, ...]:
         """Keep ratio per drop step; the target cancels out, so both modalities share it."""
-        return decay_schedule(self.num_layers, self.drop_layers, self.late_layer, self.video, self.pre_llm_scale).keep
+        return keep_ratios(self.num_layers, self.drop_layers, self.late_layer, self.pre_llm_scale)

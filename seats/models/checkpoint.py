@@ -34,7 +34,7 @@ OWN_SETTINGS = "seats.json"
 """A model's settings for this package, which its owner writes, or `seats analyze --save`."""
 SINGLE_TURN = "single_turn"
 """Key in a model's `seats.json`."""
-_STAGE_KEYS = ("drop_layers", "late_layer", "pre_llm_scale", "temperature", "removal_free_after", "measured")
+_STAGE_KEYS = ("drop_layers", "late_layer", "pre_llm_scale", "temperature", FREE_AFTER, "measured")
 # Of processors: the whole numbers that are read, and the least each can be. Frames are taken in pairs.
 _WHOLE = {"hop_length": 1, "n_fft": 2, "min_frames": 2, "max_frames": 2}
 _WHOLE |= dict.fromkeys(("min_pixels", "max_pixels", "shortest_edge", "longest_edge"), 1)

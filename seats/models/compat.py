@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 import transformers
 from packaging.version import Version
 
@@ -53,11 +52,6 @@ def vision_encoder(thinker: Any) -> Any:
 
 def audio_encoder(thinker: Any) -> Any:
     return multimodal_model(thinker).audio_tower
-
-
-def layer_output(output: Any) -> torch.Tensor:
-    """Hidden states `[1, S, D]` of a decoder layer's output, which some versions wrap in a tuple."""
-    return output[0] if isinstance(output, tuple) else output
 
 
 def cache_of(arguments: Mapping[str, Any]) -> Any:

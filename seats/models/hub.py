@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seats.errors import ModelError
-from seats.models.checkpoint import WANTED, find_checkpoint
+from seats.models.checkpoint import WANTED, find_checkpoint, is_hub_id
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoSibling
@@ -49,6 +49,15 @@ def cache_folder() -> Path:
     return Path(HF_HUB_CACHE)
 
 
+def may_be_on_disk(model: str) -> bool:
+    """False for a hub id that the cache has no folder for: asking the hub's client takes a second."""
+    return not is_hub_id(model) or _folder_in_cache(model).is_dir()
+
+
+def _folder_in_cache(model: str) -> Path:
+    return cache_folder() / f"models--{model.replace('/', '--')}"
+
+
 def free_bytes(folder: Path) -> int:
     """Free bytes on the disk of a folder that may not exist yet; 0 where that cannot be told."""
     for place in (folder, *folder.parents):
@@ -86,5 +95,4 @@ def _in_cache(model: str, file: RepoSibling, commit: str | None) -> bool:
     if isinstance(try_to_load_from_cache(model, file.rfilename, revision=commit), str):
         return True
     content = file.lfs.sha256 if file.lfs else file.blob_id
-    blobs = cache_folder() / f"models--{model.replace('/', '--')}" / "blobs"
-    return content is not None and (blobs / content).is_file()
+    return content is not None and (_folder_in_cache(model) / "blobs" / content).is_file()

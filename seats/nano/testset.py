@@ -11,13 +11,13 @@ import json
 import logging
 import random
 import re
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from seats.errors import MediaError
+from seats.files import replacing
 from seats.nano.examples import clip_rng
 from seats.nano.files import write_clip
 from seats.nano.questions import Question, draw_questions
@@ -97,14 +97,14 @@ def write_test_set(folder: Path, split: Split = "test", clips: int = CLIPS, ques
     for number, test in enumerate(held_out_clips(split, clips, questions), start=1):
         path = folder / test.file
         if not path.exists():
-            with _in_whole(path) as part:
-                write_clip(test.clip, part, test.crf, test.audio_bit_rate)
+            with replacing(path) as beside:
+                write_clip(test.clip, beside, test.crf, test.audio_bit_rate)
         lines.append(question_lines(test))
         if number % 20 == 0:
             log.info("%d of %d clips", number, clips)
     text = "".join(lines)
-    with _in_whole(folder / "questions.jsonl") as part:
-        part.write_text(text, encoding="utf-8")
+    with replacing(folder / "questions.jsonl") as beside:
+        beside.write_text(text, encoding="utf-8")
     found = hashlib.sha256(text.encode()).hexdigest()
     expected = CHECKSUMS.get((split, clips, questions), found)
     if found != expected:
@@ -130,18 +130,6 @@ def _remove_outdated(folder: Path) -> None:
         if found != str(VERSION):
             note.truncate(0)
             note.write(str(VERSION))
-
-
-@contextmanager
-def _in_whole(path: Path) -> Iterator[Path]:
-    """Another path to write to, which becomes `path` at the end, or nothing if that fails. Its name is no other
-    process's."""
-    part = path.with_name(f"part-{uuid.uuid4().hex[:12]}-{path.name}")
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def main() -> None:

@@ -229,8 +229,7 @@ def _report(trainer: Trainer, folder: Path, held_out: list) -> None:
 
 def _yield_to_training(_worker: int) -> None:
     # Rendering fits into the gaps between parallel operations; at equal priority it holds up one of training's threads.
-    if hasattr(os, "nice"):
-        os.nice(19)
+    os.nice(19)
 
 
 def _setting(text: str) -> tuple[str, float]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import reprlib
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +13,7 @@ from seats.errors import ModelError
 from seats.media import FrameSampling
 from seats.models.checkpoint import KNOWN, Checkpoint, find_checkpoint
 from seats.models.families import Family, checkpoint_family
+from seats.models.hub import may_be_on_disk
 from seats.models.sampling import frame_sampling
 
 # What transformers' config classes fill in where a config.json says nothing.
@@ -144,20 +144,9 @@ def planned_model(name: str, *, revision: str | None = None) -> PlannedModel:
         try:
             preset = find_preset(name)
         except ModelError:
-            if name.startswith((".", "/", "~")) and not Path(name).expanduser().is_dir():
-                raise ModelError(f"no model folder {name!r}; check the path") from None
             raise reason from None
         return _from_preset(name, preset)
     return of_checkpoint(checkpoint)
-
-
-def may_be_on_disk(name: str) -> bool:
-    """False for a hub id that the cache has no folder for: asking the hub's client takes a second."""
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    if name.count("/") != 1 or Path(name).expanduser().is_dir():
-        return True
-    return (Path(HF_HUB_CACHE) / f"models--{name.replace('/', '--')}").is_dir()
 
 
 def of_checkpoint(checkpoint: Checkpoint) -> PlannedModel:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from seats.models.signals import EncoderWants
-from seats.tokens.counts import Counts
+from seats.tokens.counts import Counts, Scored
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,6 @@ class Scene:
     windows: int
     hidden: int
     keys: tuple[int, int]
-
-
-class Scored(NamedTuple):
-    """A relevance that a method asks for, as `seats.inference.trace` has it."""
-
-    layer: int
-    tokens: int
-    queries: int = 1
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,11 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from seats import units
-from seats.files import replacing
+from seats.files import may_be_replaced, replacing
 from seats.report import charts
 from seats.report.names import PART_NAMES, STEP_NAMES
 from seats.report.results import ResultsError
 from seats.report.summary import PARTS_OF_TOTAL, Comparison, Cost, Group, Ratio, Report
-from seats.web_page import may_be_replaced
 
 
 def write_page(report: Report, path: Path) -> None:
@@ -51,7 +50,7 @@ def page(report: Report) -> str:
         "percent": _unbroken(units.percent),
         "count": lambda value: f"{value:,}",
         "digits": units.three_digits,
-        "size": _unbroken(_gigabytes),
+        "size": _unbroken(units.size),
         "file_name": lambda path: Path(path).name or path,
     }
     environment.globals |= {
@@ -110,7 +109,3 @@ def ratios(compared: Comparison) -> list[tuple[str, Ratio, str]]:
 def _unbroken(show: Callable[[float], str]) -> Callable[[float], str]:
     """The same, with the unit on the number's line."""
     return lambda value: show(value).replace(" ", "\u00a0")
-
-
-def _gigabytes(count: float) -> str:
-    return f"{count / 2**30:.2f} GiB" if count >= 0.995 * 2**30 else f"{count / 2**20:.0f} MiB"

@@ -169,11 +169,6 @@ def paired_runs(modality: Tensor, parted: bool | None = None) -> Tensor:
     return torch.where(several, run_windows(modality), paired)
 
 
-def remove_late(modality: Tensor) -> Tensor:
-    """Text only, what survives the late removal: [S] bool of `modality` [S] (0 text, 1 video, 2 audio)."""
-    return modality == TEXT
-
-
 def _ranked(scores: Tensor, key: Tensor) -> "_Groups | _Ranks":
     """Tokens ranked by score inside the groups of one key."""
     if triton_kernels.usable(scores):

@@ -1,70 +1,15 @@
 """How much of a modality each decoder layer sees: block-wise decay of the retention.
 
-Source: SEATS, arXiv 2605.20035. A schedule keeps `pre_llm` of the tokens before the decoder, multiplies what
-is left by one keep ratio after each drop layer, and removes the rest before the late layer. Layers are
+Source: SEATS, arXiv 2605.20035. Of the target ratio times the pre-LLM scale, the share of the tokens that enters the
+decoder, one keep ratio after each drop layer says what stays, and the rest is removed before the late layer. Layers are
 numbered from 1; "drop layer d" drops after layer d.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 from seats.errors import SettingsError
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """Retention of one modality through a decoder of `num_layers` layers.
-
-    `pre_llm`: share of the tokens entering layer 1; `keep[i]`: share of the survivors that drop layer
-    `drop_layers[i]` (1-based) keeps; `late_layer`: first layer (1-based) that sees none of them, None for no
-    late removal.
-    """
-
-    pre_llm: float
-    keep: tuple[float, ...]
-    drop_layers: tuple[int, ...]
-    late_layer: int | None
-    num_layers: int
-
-    def levels(self) -> list[float]:
-        """Share of the original tokens entering each decoder layer, length `num_layers`."""
-        keep_after = dict(zip(self.drop_layers, self.keep, strict=True))
-        levels, level = [], self.pre_llm
-        for layer in range(1, self.num_layers + 1):
-            if layer == self.late_layer:
-                level = 0.0
-            levels.append(level)
-            level *= keep_after.get(layer, 1.0)
-        return levels
-
-    def mean(self) -> float:
-        """Mean of `levels()`: the retention in fact, which misses the target outside `feasible_scale`."""
-        return sum(self.levels()) / self.num_layers
-
-
-def decay_schedule(
-    num_layers: int, drop_layers: Sequence[int], late_layer: int | None, ratio: float, pre_llm_scale: float
-) -> Schedule:
-    """Schedule whose mean over the layers is `ratio`, in (0, 1].
-
-    It keeps `pre_llm_scale * ratio` before the LLM. Drop layers at or after the removal layer (the one before
-    `late_layer`) have nothing left to drop and are left out. Outside `feasible_scale` the published rule
-    saturates and the mean misses `ratio`: compare with `Schedule.mean()`. Raises SettingsError for layers the
-    model lacks and where `pre_llm_scale * ratio` exceeds 1.
-    """
-    if not 0 < ratio <= 1:
-        raise SettingsError(f"retention ratio {ratio:g} is outside (0, 1]: give a share of the tokens to keep")
-    keep = keep_ratios(num_layers, drop_layers, late_layer, pre_llm_scale)
-    pre_llm = pre_llm_scale * ratio
-    if pre_llm > 1 + 1e-9:
-        raise SettingsError(
-            f"retention ratio {ratio:g} needs {pre_llm_scale:g} x {ratio:g} = {pre_llm:.3g} of the tokens "
-            f"before the LLM: choose a ratio of at most {1 / pre_llm_scale:.3f} or a smaller pre-LLM scale"
-        )
-    dropped = tuple(drop_layers)[: len(keep)]
-    return Schedule(min(pre_llm, 1.0), keep, dropped, late_layer, num_layers)
 
 
 def keep_ratios(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True)
@@ -16,3 +17,12 @@ class Counts:
     @property
     def total(self) -> int:
         return self.text + self.video + self.audio
+
+
+class Scored(NamedTuple):
+    """A relevance that a method asked for. layer: 1-based, after which. tokens: scored. queries: tokens whose attention
+    was the score."""
+
+    layer: int
+    tokens: int
+    queries: int = 1

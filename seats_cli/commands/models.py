@@ -158,11 +158,9 @@ def _model(name: str, device: str, memory: int) -> Known:
 
 def _on_disk(name: str) -> int | None:
     """Bytes of a model's weights on this disk, None if they are not whole. Never asks the hub."""
-    from seats.models.checkpoint import is_hub_id
-    from seats.models.hub import cached_bytes
-    from seats.plan.model import may_be_on_disk
+    from seats.models.hub import cached_bytes, may_be_on_disk
 
-    return None if is_hub_id(name) and not may_be_on_disk(name) else cached_bytes(name)
+    return cached_bytes(name) if may_be_on_disk(name) else None
 
 
 def _fitted(known: list[Known], width: int) -> RenderableType:

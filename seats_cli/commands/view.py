@@ -26,7 +26,7 @@ from seats_cli.options import (
     parse_method,
 )
 from seats_cli.output import Output
-from seats_cli.page_file import check_page, shown, write_page
+from seats_cli.page_file import check_page, write_page
 from seats_cli.places import check_own, check_places
 from seats_cli.planning import FitOptions, fitting
 from seats_cli.startup import start
@@ -189,7 +189,7 @@ def _write(maps: list[TokenMap], files: FileOptions, out: Output) -> dict[str, P
     """Write each file asked for; the paths by kind."""
     jobs: dict[str, tuple[Path | None, Callable[[Path], object]]] = {
         "html": (files.page(), lambda path: write_page(maps, path)),
-        "png": (files.png, lambda path: _write_figure(shown(maps), path)),
+        "png": (files.png, lambda path: _write_figure(maps, path)),
         "mp4": (files.mp4, lambda path: _write_film(maps, path)),
     }
     written = {}

@@ -26,8 +26,8 @@ from seats.methods.full import Full
 from seats.methods.random import Random
 from seats.methods.seats import Seats
 from seats.models.thinker import Thinker
-from seats.selection.schedule import decay_schedule
 from tests.costs.counting import countable_thinker, counted, family_named
+from tests.schedules import decay_schedule
 from tests.tiny import FAMILIES, tiny_inputs
 
 WORKLOADS = [((4, 6, 8), 330), ((3, 6, 10), 1333), ((4, 6, 8), 0), (None, 700)]

@@ -9,7 +9,7 @@ from seats.evaluation.borders import Borders, Proposal, check_can_save, find_bor
 from seats.evaluation.layers import Dependence
 from seats.methods import ModelShape, Retention, Seats, retention_for
 from seats.models.checkpoint import Checkpoint, find_checkpoint
-from seats.selection.schedule import decay_schedule
+from tests.schedules import decay_schedule
 
 SHAPE = ModelShape("qwen2.5-omni", 10, {})
 

@@ -12,9 +12,9 @@ from seats.methods import ModelShape, Retention, Seats
 from seats.methods.base import AfterLayer
 from seats.selection.budget import choose_relevant, paired_runs, run_windows
 from seats.selection.counts import keep_count
-from seats.selection.schedule import decay_schedule
 from seats.tokens.layout import Modality
 from tests.methods.layouts import layout_of, random_state
+from tests.schedules import decay_schedule
 
 TARGET = Retention(0.06, 0.35)
 

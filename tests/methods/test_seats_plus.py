@@ -6,9 +6,9 @@ import torch
 from seats.methods import AfterLayer, ModelShape, Retention, Seats, SeatsPlus, retention_for
 from seats.selection.counts import windowed_count
 from seats.selection.diversity import select_diverse
-from seats.selection.schedule import decay_schedule
 from seats.tokens.layout import Modality
 from tests.methods.layouts import layout_of, random_state
+from tests.schedules import decay_schedule
 
 OWN = {"drop_layers": [4, 5, 6], "late_layer": 8, "pre_llm_scale": 1.7, "removal_free_after": 6}
 

@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from seats.errors import ModelError, SettingsError
 from seats.selection import budget
-from seats.selection.budget import choose_relevant, keep_counts, paired_runs, remove_late, run_windows
+from seats.selection.budget import choose_relevant, keep_counts, paired_runs, run_windows
 from tests.waits import hide_values
 
 
@@ -261,11 +261,6 @@ def test_runs_pair_up_by_order():
     assert run_windows(modality).tolist() == [-1, 0, 0, 0, 1, 1, 1, -1, 2, 2, -1]
     assert run_windows(torch.tensor([2, 2, 0, 2], dtype=torch.int8)).tolist() == [0, 0, -1, 1]
     assert run_windows(torch.zeros(0, dtype=torch.int8)).shape == (0,)
-
-
-def test_late_removal_leaves_text():
-    modality = torch.tensor([0, 1, 2, 0, 1], dtype=torch.int8)
-    assert remove_late(modality).tolist() == [True, False, False, True, False]
 
 
 def same_partition(one: torch.Tensor, other: torch.Tensor) -> bool:

@@ -4,7 +4,8 @@ from hypothesis import strategies as st
 from reference_cases import CASES
 
 from seats.errors import SettingsError
-from seats.selection.schedule import decay_schedule, feasible_scale, keep_ratios
+from seats.selection.schedule import feasible_scale, keep_ratios
+from tests.schedules import decay_schedule
 
 QWEN25 = (28, (16, 18, 20), 24)
 QWEN3 = (48, (27, 31, 35), 40)
@@ -14,15 +15,7 @@ QWEN3 = (48, (27, 31, 35), 40)
 @pytest.mark.parametrize("kind", ["video", "audio"])
 def test_keep_ratios_are_the_published_ones(case, kind):
     layers = case["num_layers"], case["drop_layers"], case["late_layer"]
-    scale, ratio = case["pre_llm_scale"], case[f"{kind}_ratio"]
-    assert list(keep_ratios(*layers, scale)) == case[f"{kind}_keep"]
-    if scale * ratio > 1:
-        with pytest.raises(SettingsError, match="before the LLM"):
-            decay_schedule(*layers, ratio, scale)
-    else:
-        schedule = decay_schedule(*layers, ratio, scale)
-        assert list(schedule.keep) == case[f"{kind}_keep"]
-        assert schedule.pre_llm == pytest.approx(scale * ratio)
+    assert list(keep_ratios(*layers, case["pre_llm_scale"])) == case[f"{kind}_keep"]
 
 
 @pytest.mark.parametrize("layers", [QWEN25, QWEN3])
@@ -42,9 +35,9 @@ def test_levels_change_after_drop_layers_and_end_before_the_late_layer():
 
 
 def test_drop_layers_with_nothing_left_to_drop_are_left_out():
-    schedule = decay_schedule(28, (16, 18, 23, 25), 24, 0.3, 1.3)
-    assert schedule.drop_layers == (16, 18)  # tokens are removed after layer 23
-    assert schedule == decay_schedule(28, (16, 18), 24, 0.3, 1.3)
+    kept = keep_ratios(28, (16, 18, 23, 25), 24, 1.3)  # tokens are removed after layer 23
+    assert len(kept) == 2
+    assert kept == keep_ratios(28, (16, 18), 24, 1.3)
 
 
 def test_saturated_settings_show_in_the_mean():
@@ -53,11 +46,6 @@ def test_saturated_settings_show_in_the_mean():
     assert schedule.keep == (1.0, 1.0, 1.0)
     assert schedule.mean() == pytest.approx(0.3 * 1.4 * 23 / 36)
     assert feasible_scale(36, (16, 18, 20), 24)[0] > 1.4
-
-
-def test_all_tokens_before_the_llm_are_no_more_than_all():
-    """A scale that is the inverse of the target may come out a hair too large."""
-    assert decay_schedule(28, (16,), 24, 0.7, (1 + 5e-10) / 0.7).pre_llm == 1.0
 
 
 def test_feasible_scales_of_the_published_models():
@@ -99,23 +87,19 @@ def test_a_scale_outside_the_range_misses_the_target(layers, ratio, factor):
 
 
 @pytest.mark.parametrize(
-    ("layers", "ratio", "scale", "message"),
+    ("layers", "scale", "message"),
     [
-        (QWEN25, 0.8, 1.4, "at most 0.714"),
-        (QWEN25, 0.0, 1.4, "outside"),
-        (QWEN25, 1.2, 0.5, "outside"),
-        (QWEN25, float("nan"), 1.4, "outside"),
-        (QWEN25, 0.3, 0.0, "positive"),
-        (QWEN25, 0.3, float("inf"), "positive"),
-        ((28, (16, 16), 24), 0.3, 1.4, "must rise"),
-        ((28, (18, 16), 24), 0.3, 1.4, "must rise"),
-        ((28, (0, 16), 24), 0.3, 1.4, "must rise"),
-        ((28, (16, 29), None), 0.3, 1.4, "must rise"),
-        ((28, (16,), 1), 0.3, 1.4, "late layer"),
-        ((28, (16,), 29), 0.3, 1.4, "late layer"),
+        (QWEN25, 0.0, "positive"),
+        (QWEN25, float("inf"), "positive"),
+        ((28, (16, 16), 24), 1.4, "must rise"),
+        ((28, (18, 16), 24), 1.4, "must rise"),
+        ((28, (0, 16), 24), 1.4, "must rise"),
+        ((28, (16, 29), None), 1.4, "must rise"),
+        ((28, (16,), 1), 1.4, "late layer"),
+        ((28, (16,), 29), 1.4, "late layer"),
     ],
 )
-def test_impossible_settings_are_refused_in_one_line(layers, ratio, scale, message):
+def test_impossible_settings_are_refused_in_one_line(layers, scale, message):
     with pytest.raises(SettingsError, match=message) as error:
-        decay_schedule(*layers, ratio, scale)
+        keep_ratios(*layers, scale)
     assert "\n" not in str(error.value)
