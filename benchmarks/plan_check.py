@@ -53,7 +53,7 @@ CASES = (
 
 def check(case: Case, folder: Path, device: str = "cpu") -> dict[str, Any]:
     """Plan and run one case. folder: of the tiny checkpoints."""
-    from seats.costs.allocations import allocations
+    from benchmarks.allocations import allocations
     from seats.inference.answer import Question, answer
     from seats.inference.generate import Decoding
     from seats.media import load_clip

@@ -105,11 +105,3 @@ def missing_told(path: Path) -> str:
     if os.path.islink(target):
         return f"{path}: is a link that leads back to itself; make it anew"
     return f"{path}: is a link to {target}, which does not exist; check where it points, or whether that disk is there"
-
-
-def printable_path(path: str) -> str:
-    """The text with bytes that are not UTF-8 (surrogates in Python) as backslash escapes."""
-    try:
-        return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:  # a surrogate that stands for no byte
-        return path.encode("utf-8", "backslashreplace").decode()

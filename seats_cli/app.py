@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from seats_cli import commands, environment
-from seats_cli.command import error_line, unexpected
+from seats_cli.command import print_error, unexpected
 from seats_cli.config import read_settings
 from seats_cli.usage import FAILED, INTERRUPTED, READER_GONE, ReportedError
 
@@ -58,7 +58,7 @@ def run(arguments: list[str]) -> int:
     except typer.Exit as ending:
         return ending.exit_code
     except ReportedError as error:
-        error_line(_usage_message(error) + _dashed_file(arguments))
+        print_error(_usage_message(error) + _dashed_file(arguments))
         return getattr(error, "exit_code", 2)
     except BrokenPipeError:
         return READER_GONE
@@ -67,7 +67,7 @@ def run(arguments: list[str]) -> int:
             raise
         return READER_GONE
     except OSError as error:  # of a help page: what a command raises it turns into a line itself
-        error_line(unexpected(error, debug=True))
+        print_error(unexpected(error, debug=True))
         return FAILED
     return code if isinstance(code, int) else 0
 
@@ -80,7 +80,7 @@ def finished(code: int) -> int:
         code = READER_GONE
     except OSError as error:
         if not code:  # else it has been said
-            error_line(unexpected(error, debug=True))
+            print_error(unexpected(error, debug=True))
             code = FAILED
     with suppress(OSError):
         sys.stderr.flush()

@@ -8,7 +8,7 @@ from typing import Any
 
 from seats.batch.jobs import Event, Finished, Made, Planned, Said, Started
 from seats.batch.rows import OK
-from seats.files import printable_path
+from seats.text import printable
 from seats.units import counted, duration
 from seats_cli.output import Output
 from seats_cli.text import one_line
@@ -57,7 +57,7 @@ class Progress:
             self._failed += event.job.clip in self._bad
             self._bad.discard(event.job.clip)
             if self._output.options.verbose:
-                self._line(f"done: {printable_path(event.job.clip)}")
+                self._line(f"done: {printable(event.job.clip)}")
         self._show()
 
     def _plan(self, planned: Planned) -> None:
@@ -121,7 +121,7 @@ class Progress:
 
     def _name(self) -> str:
         """Of the clip that the model is busy with."""
-        return one_line(printable_path(self._now)).rpartition("/")[2]
+        return one_line(printable(self._now)).rpartition("/")[2]
 
     def _line(self, text: str) -> None:
         self._output.say(text)

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from seats.batch.rows import ERROR, OK, error_line, to_line
+from seats.batch.rows import ERROR, OK, to_line
 from seats.errors import SeatsError, SettingsError
-from seats.files import printable_path, replacing
+from seats.files import replacing
 from seats.inference.answer import Answer
 from seats.inference.conversation import Conversation
 from seats.keep import method_label, method_names
 from seats.methods import method_class, retention_for
+from seats.text import error_line, printable
 from seats.units import counted, milliseconds, seconds
-from seats_cli.command import error_line as print_error
-from seats_cli.command import print_traceback, unexpected
+from seats_cli.command import print_error, print_traceback, unexpected
 from seats_cli.commands.ask import answer_document, question_of
 from seats_cli.options import AnswerOptions, ClipOptions, OutputOptions, SelectionOptions, parse_percent
 from seats_cli.output import Output
@@ -259,7 +259,7 @@ class Session:
         print_error(str(error) if isinstance(error, SeatsError) else unexpected(error, self.options.debug))
         if self.options.json and question is not None:
             said = {"type": type(error).__name__, "message": error_line(error)}
-            path = printable_path(str(self.started.clip.path))
+            path = printable(str(self.started.clip.path))
             self.out.row({"id": str(self._asked), "clip": path, "question": question, "status": ERROR, "error": said})
 
 

@@ -95,15 +95,15 @@ def guarded(work: Callable[[], None], debug: bool) -> None:
     except (typer.Exit, typer.Abort, WrongUsage, BrokenPipeError):
         raise
     except KeyboardInterrupt:
-        error_line("interrupted", label="")
+        print_error("interrupted", label="")
         raise typer.Exit(INTERRUPTED) from None
     except SeatsError as error:
         print_traceback(debug)
-        error_line(str(error))
+        print_error(str(error))
         raise typer.Exit(WRONG_USAGE if isinstance(error, SettingsError) else FAILED) from None
     except Exception as error:
         print_traceback(debug)
-        error_line(unexpected(error, debug))
+        print_error(unexpected(error, debug))
         raise typer.Exit(FAILED) from None
 
 
@@ -127,7 +127,7 @@ def print_traceback(debug: bool) -> None:
         traceback.print_exc()
 
 
-def error_line(message: str, label: str = "error: ") -> None:
+def print_error(message: str, label: str = "error: ") -> None:
     """Print one line on standard error, red where colours are wanted."""
     from rich.text import Text
 

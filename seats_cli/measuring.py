@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from seats_cli.command import error_line
+from seats_cli.command import print_error
 from seats_cli.options import choice, keep_of, option, parse_method, parse_percent, parse_positive
 from seats_cli.output import Output
 from seats_cli.usage import FAILED
@@ -101,10 +101,10 @@ def exit_for(document: dict[str, Any], debug: bool) -> None:
     for row in failed:
         if debug:
             typer.echo(row["traceback"], err=True)
-        error_line(f"{row['label']}: {row['error']}{'' if debug else '; run it again with --debug for the details'}")
+        print_error(f"{row['label']}: {row['error']}{'' if debug else '; run it again with --debug for the details'}")
     if all(row["error"] is not None for row in asked) and not failed:
         what = "nothing" if all(row["error"] is not None for row in rows) else "nothing but full tokens"
-        error_line(f"{what} could be measured; {asked[0]['label']}: {asked[0]['error']}")
+        print_error(f"{what} could be measured; {asked[0]['label']}: {asked[0]['error']}")
     elif not failed:
         return
     raise typer.Exit(FAILED)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 from seats.allocator import give_back_freed_memory
-from seats.batch.rows import error_line
 from seats.batch.settings import ClipSettings
 from seats.batch.shared import pack
 from seats.children import watch
@@ -20,6 +19,7 @@ from seats.errors import MediaError, SeatsError
 from seats.imports import lasting_imports
 from seats.media import FrameSampling, load_clip
 from seats.media.content import Content, being_written, content_of, stat_of
+from seats.text import error_line
 
 MEMORY_EXIT = 86
 """Exit code of a child that outgrew its memory."""

@@ -14,7 +14,7 @@ from typing import Any
 from seats.batch.clips import UTF16, Found, Shard
 from seats.batch.jobs import Asked, Job
 from seats.errors import SettingsError
-from seats.files import printable_path
+from seats.text import printable
 
 _COLUMNS = ("clip", "question", "id", "answer")
 _EXPECTED = "a header or keys: clip, question and, if wanted, id and answer"
@@ -60,7 +60,7 @@ def read_questions(path: Path, remark: Callable[[str], None] = lambda _: None) -
     if not lines:
         raise SettingsError(f"{path}: holds no questions")
     if unused:
-        remark(printable_path(f"{path}: not used: {', '.join(unused)} (what is read: {', '.join(_COLUMNS)})"))
+        remark(printable(f"{path}: not used: {', '.join(unused)} (what is read: {', '.join(_COLUMNS)})"))
     return lines
 
 
@@ -71,7 +71,7 @@ def _table(data: bytes, path: Path, delimiter: str) -> Iterator[tuple[int, dict[
     try:
         header = list(reader.fieldnames or ())
         if not {"clip", "question"} <= set(header):
-            found = printable_path(delimiter.join(header))[:100]
+            found = printable(delimiter.join(header))[:100]
             raise SettingsError(f"{path}: its first line is {found!r}; expected {_EXPECTED}")
         for row in reader:
             if where := _lost_comma(row, header):
@@ -144,7 +144,7 @@ def jobs_of(found: Found, questions: str | list[Line], shard: Shard | None = Non
     """
     if isinstance(questions, str):
         names = [name for name in found.names if shard is None or shard.has(name)]
-        return [Job(found.path(name), (Asked(printable_path(name), questions),)) for name in names], []
+        return [Job(found.path(name), (Asked(printable(name), questions),)) for name in names], []
     asked: dict[str, dict[Asked, None]] = {}
     repeated = 0
     for line in questions:
@@ -152,7 +152,7 @@ def jobs_of(found: Found, questions: str | list[Line], shard: Shard | None = Non
         if shard is None or shard.has(name):
             mine = asked.setdefault(name, {})
             number = len(mine) + 1
-            named = printable_path(name) + (f"#{number}" if number > 1 else "")
+            named = printable(name) + (f"#{number}" if number > 1 else "")
             new = Asked(line.id or named, line.question, line.answer)
             repeated += new in mine
             mine[new] = None

@@ -42,9 +42,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from seats.batch.jobs import Asked
-from seats.errors import SeatsError
 from seats.evaluation.matching import answers_with
-from seats.files import printable_path
+from seats.text import error_line, printable
 
 OK, ERROR = "ok", "error"
 Row = dict[str, Any]
@@ -76,7 +75,7 @@ def error_row(context: Context, error: BaseException) -> Row:
     """The row of a question that failed."""
     row: Row = {
         "id": context.asked.id,
-        "clip": printable_path(context.clip),
+        "clip": printable(context.clip),
         "question": context.asked.question,
         "status": ERROR,
         "error": {"type": type(error).__name__, "message": error_line(error)},
@@ -95,14 +94,6 @@ def _ending(context: Context) -> Row:
     return ending | {"content": context.content and dict(context.content), "settings": context.settings}
 
 
-def error_line(error: BaseException) -> str:
-    """What an error says, on one line and in valid UTF-8; its class where it says nothing."""
-    said = " ".join(printable_path(str(error)).split())
-    if isinstance(error, SeatsError):
-        return said
-    return f"unexpected {type(error).__name__}{': ' if said else ''}{said}"
-
-
 def row_path(row: Row) -> str:
     """The clip's path as Python opens it (bytes that are not UTF-8 as surrogates). Raises KeyError or TypeError for
     what is no row."""
@@ -115,12 +106,12 @@ def row_path(row: Row) -> str:
 def with_path(row: Row, path: str) -> Row:
     """The row with another path in it: the clip was renamed."""
     moved = {key: value for key, value in row.items() if key != "clip_bytes"}
-    printable = printable_path(path)
-    moved["clip"] = printable if isinstance(row["clip"], str) else {**row["clip"], "path": printable}
+    shown = printable(path)
+    moved["clip"] = shown if isinstance(row["clip"], str) else {**row["clip"], "path": shown}
     if not _is_utf8(path):
         moved["clip_bytes"] = os.fsencode(path).hex()
     if isinstance(error := row.get("error"), dict):
-        before, now = (" ".join(printable_path(name).split()) + ": " for name in (row_path(row), path))
+        before, now = (" ".join(printable(name).split()) + ": " for name in (row_path(row), path))
         message = str(error.get("message", ""))
         if message.startswith(before):
             moved["error"] = {**error, "message": now + message.removeprefix(before)}
@@ -171,4 +162,4 @@ def _is_content(value: Any) -> bool:
 
 
 def _is_utf8(path: str) -> bool:
-    return printable_path(path) == path
+    return printable(path) == path

@@ -15,13 +15,13 @@ from seats.bench.report import STEPS, machine_json, rows_json, spread_json
 from seats.costs.flops import flops_report
 from seats.costs.memory import kv_cache_bytes, peak_device_bytes, reset_peak_device_bytes
 from seats.costs.timers import StepTimer
-from seats.files import printable_path
 from seats.inference.answer import Question
 from seats.inference.encode import build_prompt, encode_clip
 from seats.inference.generate import generate
 from seats.keep import Setting
 from seats.media import Clip, ReadingClip
 from seats.models.omni import OmniModel
+from seats.text import printable
 
 SCHEMA = "seats.profile/1"
 
@@ -87,7 +87,7 @@ def profile(
 
 def _clip_json(clip: Clip, decode_ms: float | None) -> dict[str, Any]:
     return {
-        "path": printable_path(str(clip.path)),
+        "path": printable(str(clip.path)),
         "start_s": clip.start_s,
         "end_s": clip.end_s,
         "frames": clip.video and clip.video.pixels.shape[0],

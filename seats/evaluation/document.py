@@ -7,7 +7,7 @@ from typing import Any
 from seats.evaluation.identity import asking_identity
 from seats.evaluation.results import Results, SettingResult, Wrong
 from seats.evaluation.statistics import METHODS, Accuracy, Comparison
-from seats.files import printable_path
+from seats.text import printable
 
 SCHEMA = "seats.eval/1"
 
@@ -97,7 +97,7 @@ def _wrong(wrong: Wrong) -> dict[str, Any]:
     right = item.answers[0] if len(item.answers) == 1 else list(item.answers)
     return {
         "id": item.id,
-        "clip": printable_path(str(item.clip)),
+        "clip": printable(str(item.clip)),
         "question": item.question,
         "answer": right,
         "given": wrong.given,

@@ -12,11 +12,11 @@ from typing import Any
 from seats.errors import MediaError
 from seats.evaluation.qa import QAItem
 from seats.evaluation.settings import Asking
-from seats.files import printable_path
 from seats.media.content import content_of
 from seats.methods import Method
 from seats.models.checkpoint import Checkpoint
 from seats.models.fingerprint import fingerprint
+from seats.text import printable
 
 
 def digest(value: Any) -> str:
@@ -29,7 +29,7 @@ def clip_digest(path: Path) -> str:
     try:
         return content_of(str(path)).hash
     except MediaError:
-        return f"unreadable: {printable_path(path.name)}"
+        return f"unreadable: {printable(path.name)}"
 
 
 def model_identity(

@@ -10,7 +10,7 @@ from typing import Any
 
 from seats.errors import MediaError, SettingsError
 from seats.evaluation.matching import LETTERS, answers_with, named_option, normalised, same_answer, with_options
-from seats.report.text import quoted
+from seats.text import quoted
 from seats.units import counted
 
 ALL = "all"

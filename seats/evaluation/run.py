@@ -9,7 +9,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from seats.batch.rows import error_line
 from seats.costs.flops import flops_report
 from seats.costs.timers import StepTimer
 from seats.devices import is_lost
@@ -18,7 +17,6 @@ from seats.evaluation.identity import asking_identity, clip_digest, question_dig
 from seats.evaluation.qa import QAItem
 from seats.evaluation.rows import Row
 from seats.evaluation.settings import Asking, Compared
-from seats.files import printable_path
 from seats.inference.encode import EncodedClip, Prompt, build_prompt, encode_clip
 from seats.inference.generate import generate
 from seats.inference.shortage import lacks_memory
@@ -27,6 +25,7 @@ from seats.media import Clip
 from seats.media.content import being_written, stat_of
 from seats.models.omni import OmniModel
 from seats.models.signals import EncoderWants
+from seats.text import error_line, printable
 
 Load = Callable[[Path], Clip]
 
@@ -217,7 +216,7 @@ def _row(evaluation: Evaluation, work: ClipWork, asked: Asked, setting: Setting,
         question=asked.digest,
         setting=evaluation.digests[setting],
         id=item.id,
-        clip=printable_path(str(item.clip)),
+        clip=printable(str(item.clip)),
         type=item.type,
         label=setting.label,
         about=about,

@@ -7,8 +7,8 @@ from importlib.metadata import version
 from typing import Any
 
 from seats.costs.flops import PARTS
-from seats.files import printable_path
 from seats.inference.answer import Answer
+from seats.text import printable
 
 SCHEMA = "seats.answer/1"
 
@@ -20,7 +20,7 @@ def answer_json(answer: Answer) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "clip": {
-            "path": printable_path(str(clip.path)),
+            "path": printable(str(clip.path)),
             "start_s": clip.start_s,
             "end_s": clip.end_s,
             "duration_s": clip.duration_s,

@@ -20,11 +20,10 @@ from lmms_eval.api.model import lmms
 from loguru import logger
 from tqdm import tqdm
 
-from seats.batch.rows import ERROR, OK, error_line, to_line
+from seats.batch.rows import ERROR, OK, to_line
 from seats.costs.timers import StepTimer
 from seats.devices import is_lost
 from seats.errors import MediaError, SettingsError
-from seats.files import printable_path
 from seats.inference.answer import Answer, Question, answer_encoded
 from seats.inference.encode import encode_clip
 from seats.inference.generate import Decoding
@@ -36,6 +35,7 @@ from seats.models.checkpoint import BUILT_IN, find_checkpoint
 from seats.models.omni import DTYPES, device_named, load_model, model_shape
 from seats.models.quantization import quantization
 from seats.models.sampling import frame_sampling
+from seats.text import error_line, printable
 
 _IGNORED = ("do_sample", "max_new_tokens", "temperature", "until", "image_aspect_ratio")
 """Generation settings that are read elsewhere here, or have no meaning for clips."""
@@ -238,7 +238,7 @@ def _row(name: str, path: Path, question: str, said: Answer | BaseException) -> 
     if isinstance(said, Answer):
         return {"id": name, "status": OK, **answer_json(said)}
     error = {"type": type(said).__name__, "message": error_line(said)}
-    return {"id": name, "clip": printable_path(str(path)), "question": question, "status": ERROR, "error": error}
+    return {"id": name, "clip": printable(str(path)), "question": question, "status": ERROR, "error": error}
 
 
 def _until(text: str, until: str | Sequence[str] | None) -> str:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from seats.files import printable_path
 from seats.plan.clip import ClipFacts
 from seats.plan.plan import Plan, Run
 from seats.plan.search import Suggestion, reserve_for
+from seats.text import printable
 
 SCHEMA = "seats.plan/1"
 
@@ -33,7 +33,7 @@ def plan_json(
     return {
         "schema": SCHEMA,
         "clip": {
-            "path": printable_path(str(clip.path)),
+            "path": printable(str(clip.path)),
             "duration_s": part.duration_s,
             "start_s": part.start_s,
             "end_s": part.end_s,

@@ -14,7 +14,7 @@ from seats.report.failures import FailureCollector
 from seats.report.results import Faults, Results, ResultsError
 from seats.report.rows import Answered, Row
 from seats.report.summary import Against, Comparison, FileReport, Missing, Report, Unread
-from seats.report.text import quoted
+from seats.text import quoted
 
 _MOST_GROUPS = 40
 _MOST_NOTES = 20

@@ -25,7 +25,7 @@ from seats.report.summary import (
     Stage,
     Step,
 )
-from seats.report.text import quoted
+from seats.text import quoted
 
 _BEFORE_FIRST_TOKEN = PARTS_OF_TOTAL[:6]
 _MOST_REASONS = 8

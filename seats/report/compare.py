@@ -14,7 +14,7 @@ from seats.report.results import row_at
 from seats.report.rows import Answered, Row
 from seats.report.spread import Values
 from seats.report.summary import Comparison, Difference, Ratio
-from seats.report.text import quoted
+from seats.text import quoted
 
 COMPARED = (
     "decode_clip",

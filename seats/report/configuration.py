@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import Any
 
 from seats.report.rows import Answered, Row
-from seats.report.text import quoted
+from seats.text import quoted
 
 _MOST_KEYS, _LONGEST_LIST = 24, 64
 _DIGITS = 8

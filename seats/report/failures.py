@@ -8,7 +8,7 @@ from pathlib import PurePath
 
 from seats.report.rows import Failed, Row
 from seats.report.summary import Cause, Example
-from seats.report.text import quoted
+from seats.text import quoted
 
 _EXAMPLES = 3
 _MOST_CAUSES = 200

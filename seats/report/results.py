@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from seats.errors import SeatsError
 from seats.report.rows import SCHEMA, Row, parse_row
-from seats.report.text import quoted
+from seats.text import quoted
 
 _LONGEST_LINE = 16 * 2**20
 _LISTED = 20

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import PurePath
 
-from seats.files import printable_path
 from seats.media.sampling import frames_told
+from seats.text import printable
 from seats.units import flops, milliseconds, times
 from seats.view.token_map import TokenMap
 from seats.view.words import clock, percent
@@ -27,7 +27,7 @@ _STEPS = {
 def clip_line(seen: TokenMap) -> str:
     """What of the clip was seen and heard."""
     clip = seen.clip
-    parts = [printable_path(clip.path.name)]
+    parts = [printable(clip.path.name)]
     used = clock(clip.end_s - clip.start_s)
     whole = clip.end_s - clip.start_s >= clip.duration_s - 0.05
     parts.append(used if whole else f"{used} of {clock(clip.duration_s)} from {clock(clip.start_s)}")

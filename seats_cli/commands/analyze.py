@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seats.files import printable_path
 from seats.keep import Setting
+from seats.text import printable, quoted
 from seats.units import counted
 from seats_cli.command import command
 from seats_cli.evaluating import (
@@ -248,13 +248,12 @@ def _analysis(
     from seats.evaluation.layer_document import Analysis
     from seats.evaluation.layers import dependence
     from seats.models.omni import model_shape
-    from seats.report.text import quoted
 
     shape = model_shape(checkpoint)
     found = dependence(removals, evaluation, planned, rows)
     borders = find_borders(found, tolerance)
     proposal = None if borders is None else propose(borders, shape)
-    return Analysis(quoted(printable_path(benchmark)), checkpoint.name, found, tolerance, borders, proposal)
+    return Analysis(quoted(printable(benchmark)), checkpoint.name, found, tolerance, borders, proposal)
 
 
 def _report(analysis: Analysis, wanted: AnalyzeOptions, output: OutputOptions, out: Output) -> None:

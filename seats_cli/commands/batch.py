@@ -351,7 +351,7 @@ def _no_foreign_output() -> Iterator[None]:
 
 
 def _report(outcome: Outcome, where: Path, out: Output) -> None:
-    from seats.files import printable_path
+    from seats.text import printable
     from seats_cli.batch_progress import speed
 
     rate = outcome.finished / outcome.seconds if outcome.seconds else None
@@ -359,7 +359,7 @@ def _report(outcome: Outcome, where: Path, out: Output) -> None:
         out.document(
             {
                 "schema": SCHEMA,
-                "results": printable_path(str(where)),
+                "results": printable(str(where)),
                 "clips": outcome.clips,
                 "finished_clips": outcome.finished,
                 "failed_clips": outcome.failed_clips,
@@ -383,7 +383,7 @@ def _report(outcome: Outcome, where: Path, out: Output) -> None:
     if rate is not None:
         said.append(f"{duration(outcome.seconds)}, {speed(rate)}")
     nothing = outcome.interrupted and not where.exists()
-    out.say(f"{', '.join(said)}" + ("" if nothing else f"; results in {printable_path(str(where))}"))
+    out.say(f"{', '.join(said)}" + ("" if nothing else f"; results in {printable(str(where))}"))
     if outcome.interrupted:
         left = outcome.pending - outcome.finished
         out.say(f"stopped with {counted(left, 'clip')} to do; the same command goes on from there")

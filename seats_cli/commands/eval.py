@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seats.files import printable_path
+from seats.text import printable, quoted
 from seats.units import counted, duration
 from seats_cli.command import command
 from seats_cli.evaluating import (
@@ -177,9 +177,8 @@ def eval(  # noqa: A001  (the command's name)
             planned = plan(items, evaluation, file.rows if file else {}, lowered(parts, part))
             rows = _answer(planned, evaluation, checkpoint, compared, model, parts, file, out)
     from seats.evaluation.results import results
-    from seats.report.text import quoted
 
-    found = results(quoted(printable_path(benchmark)), checkpoint.name, evaluation, planned, rows)
+    found = results(quoted(printable(benchmark)), checkpoint.name, evaluation, planned, rows)
     _report(found, compared, output, out)
     if failed := _failures(found, rows, evaluation, out):
         out.say(f"{counted(failed, 'answer')} failed, counted neither as right nor as wrong")

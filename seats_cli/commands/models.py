@@ -9,7 +9,7 @@ import typer
 
 from seats.errors import SeatsError
 from seats.units import size
-from seats_cli.command import command, error_line, print_traceback, unexpected
+from seats_cli.command import command, print_error, print_traceback, unexpected
 from seats_cli.options import OutputOptions
 from seats_cli.output import Output
 from seats_cli.text import LONG_PATH, one_line, short
@@ -99,7 +99,7 @@ def models(
             )
         )
     for message in broken.values():
-        error_line(message)
+        print_error(message)
     if broken:
         raise typer.Exit(FAILED)
 

@@ -146,9 +146,9 @@ def view(
         )
         written = _write(maps, files, out)
     if output.json:
-        from seats.files import printable_path
+        from seats.text import printable
 
-        paths = {kind: printable_path(str(path)) for kind, path in written.items()}
+        paths = {kind: printable(str(path)) for kind, path in written.items()}
         answers = [answer_document(seen.answer, fit) for seen in maps]
         out.document({"schema": SCHEMA, "files": paths, "answers": answers})
     else:

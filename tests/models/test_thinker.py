@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from seats.costs.allocations import allocations
+from benchmarks.allocations import allocations
 from seats.errors import ModelError
 from seats.models import compat
 from seats.models.signals import EncoderWants

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from seats.costs.allocations import allocations
+from benchmarks.allocations import allocations
 from seats.costs.memory import kv_cache_bytes
 from seats.inference.growing_cache import ROOM, GrowingLayer
 from seats.methods import BeforeLLM, ModelShape, Retention, Seats, method_class

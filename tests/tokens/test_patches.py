@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
-from seats.costs.allocations import allocations
+from benchmarks.allocations import allocations
 from seats.tokens.patches import PatchSpec, patchify
 
 # Only `patchify` is called, which needs nothing of torchvision but that its names exist.

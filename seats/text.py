@@ -1,8 +1,10 @@
-"""Text from a results file made fit for a report: it can be of any length and hold anything."""
+"""Texts that can be of any length and hold anything, made fit to be shown or written."""
 
 from __future__ import annotations
 
 import unicodedata
+
+from seats.errors import SeatsError
 
 LONGEST = 600
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -18,6 +20,22 @@ def quoted(text: str, longest: int = LONGEST) -> str:
     cut = " ".join(text[: 4 * longest].split())
     shown = "".join("\ufffd" if _unfit(character) else character for character in cut[:longest])
     return shown if len(cut) <= longest and len(text) <= 4 * longest else shown + "…"
+
+
+def printable(text: str) -> str:
+    """The text, often a path, with bytes that are not UTF-8 (surrogates in Python) as backslash escapes."""
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # a surrogate that stands for no byte
+        return text.encode("utf-8", "backslashreplace").decode()
+
+
+def error_line(error: BaseException) -> str:
+    """What an error says, on one line and in valid UTF-8; its class where it says nothing."""
+    said = " ".join(printable(str(error)).split())
+    if isinstance(error, SeatsError):
+        return said
+    return f"unexpected {type(error).__name__}{': ' if said else ''}{said}"
 
 
 def _unfit(character: str) -> bool:

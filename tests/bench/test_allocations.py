@@ -1,6 +1,6 @@
 import torch
 
-from seats.costs.allocations import allocations
+from benchmarks.allocations import allocations
 
 
 def test_the_peak_and_what_is_left_are_counted_to_the_byte():
