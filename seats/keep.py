@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -56,6 +57,24 @@ class Setting:
         if self.keep is None:
             return self.method
         return method_label(self.method, self.keep, self.keep_video, self.keep_audio)
+
+
+FULL = Setting("full")
+
+
+def settings_of(
+    methods: Iterable[str], keeps: Sequence[float], keep_video: float | None = None, keep_audio: float | None = None
+) -> list[Setting]:
+    """Every method at every retention (percent), none twice; `full` has none.
+
+    keep_video, keep_audio: shares that overrule what the retentions stand for; where both do, one retention is all
+    there is.
+    """
+    if keep_video is not None and keep_audio is not None:
+        keeps = keeps[:1]
+    named = dict.fromkeys(methods)
+    made = [FULL if name == FULL.method else Setting(name, k, keep_video, keep_audio) for name in named for k in keeps]
+    return list(dict.fromkeys(made))
 
 
 def added_methods() -> dict[str, EntryPoint]:

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from seats.keep import Setting, settings_of
 from seats_cli.command import print_error
-from seats_cli.options import choice, keep_of, option, parse_method, parse_percent, parse_positive
+from seats_cli.options import choice, keep_of, option, parse_method, parse_percent, parse_positive, share
 from seats_cli.output import Output
 from seats_cli.usage import FAILED
 
@@ -60,6 +61,10 @@ class ComparedOptions:
     def methods(self) -> list[str]:
         return self.method or ["seats"]
 
+    @property
+    def settings(self) -> list[Setting]:
+        return settings_of(self.methods, self.keep or [10.0], share(self.keep_video), share(self.keep_audio))
+
 
 def check_methods(names: Iterable[str]) -> None:
     """Raises SettingsError for a method that there is not."""
@@ -108,12 +113,6 @@ def exit_for(document: dict[str, Any], debug: bool) -> None:
     elif not failed:
         return
     raise typer.Exit(FAILED)
-
-
-def retentions(measured: ComparedOptions) -> list[float]:
-    """The percentages of --keep to measure: one where --keep-video and --keep-audio leave it nothing to say."""
-    keeps = measured.keep or [10.0]
-    return keeps[:1] if None not in (measured.keep_video, measured.keep_audio) else keeps
 
 
 def kept(keep: dict[str, float | None]) -> list[str]:

@@ -17,34 +17,19 @@ from seats.costs.flops import FlopsReport
 from seats.errors import SeatsError
 from seats.inference.shortage import lacks_memory
 from seats.inference.trace import Trace
-from seats.keep import Setting
+from seats.keep import FULL, Setting
 
 STOCK = "stock"
 """Method of the setting that is transformers' own code."""
 
 
-FULL = Setting("full")
-
-
-def settings_of(
-    methods: Iterable[str],
-    keeps: Iterable[float],
-    keep_video: float | None = None,
-    keep_audio: float | None = None,
-    *,
-    stock: bool = False,
-) -> list[Setting]:
-    """Full tokens first, stock code if wanted, then every method at every retention.
-
-    keep_video, keep_audio: shares in (0, 1] that overrule what the retentions stand for.
-    """
-    keeps, names = list(dict.fromkeys(keeps)), dict.fromkeys(methods)
-    others = [Setting(name, keep, keep_video, keep_audio) for name in names if name != FULL.method for keep in keeps]
-    return [FULL, *([Setting(STOCK)] if stock else []), *others]
+def beside_full(settings: Iterable[Setting], *, stock: bool = False) -> list[Setting]:
+    """Full tokens first, stock code if wanted, then the settings."""
+    return [FULL, *([Setting(STOCK)] if stock else []), *(setting for setting in settings if setting != FULL)]
 
 
 def own_shares(settings: Sequence[Setting]) -> dict[str, float | None]:
-    """What overrules the retentions, the same for all of `settings_of`, by modality."""
+    """What overrules the retentions, the same for all settings of one command, by modality."""
     return {"video": settings[-1].keep_video, "audio": settings[-1].keep_audio}
 
 

@@ -16,9 +16,9 @@ import torch
 from seats.errors import SeatsError, SettingsError
 from seats.evaluation.rows import Row
 from seats.evaluation.run import ClipWork, Evaluation, Load, Plan, answer_clip
-from seats.evaluation.settings import FULL, Compared
+from seats.evaluation.settings import Compared
 from seats.evaluation.statistics import Accuracy, Interval, paired_interval
-from seats.keep import Setting
+from seats.keep import FULL, Setting
 from seats.methods import AfterLayer, BeforeLLM, Full, Method, ModelShape, Retention, Selection
 from seats.models import compat
 from seats.models.omni import OmniModel
@@ -83,7 +83,7 @@ class Removals:
 
     def compared(self) -> Compared:
         """Full tokens first, then from the last layer to the first, so that `shared_prefill` serves all of them."""
-        methods: dict[Setting, Method] = {Setting(FULL, None): Full()}
+        methods: dict[Setting, Method] = {FULL: Full()}
         for layer in reversed(self.layers):
             methods |= {self.setting(what, layer): Removal(what, layer) for what in WHAT}
         return Compared(tuple(methods), methods, {})
@@ -143,7 +143,6 @@ def dependence(
 
     Raises SeatsError, with why the first one failed, if no question was answered under all removals.
     """
-    full = Setting(FULL, None)
     clips: list[str] = []
     why = ""
     right: dict[str, dict[int, list[bool]]] = {
@@ -158,7 +157,7 @@ def dependence(
         clips.append(clip)
         for what, curve in right.items():
             for layer, answers in curve.items():
-                setting = full if layer == removals.num_layers else removals.setting(what, layer)
+                setting = FULL if layer == removals.num_layers else removals.setting(what, layer)
                 answers.append(item.is_right(said[setting].answer))
     if not clips:
         raise SeatsError(f"no question was answered under every removal; the first: {why}")

@@ -11,9 +11,9 @@ from typing import Any
 from seats.evaluation.qa import ALL, UNTYPED, QAItem
 from seats.evaluation.rows import Row
 from seats.evaluation.run import Evaluation, Plan
-from seats.evaluation.settings import FULL, Asking
+from seats.evaluation.settings import Asking
 from seats.evaluation.statistics import Accuracy, Comparison, compare
-from seats.keep import Setting
+from seats.keep import FULL, Setting
 from seats.units import counted
 
 
@@ -92,7 +92,7 @@ class Results:
 
     def full(self) -> SettingResult | None:
         """Of full tokens, None if they weren't asked for or answered nothing."""
-        return next((r for r in self.settings if r.setting.method == FULL and r.reached), None)
+        return next((r for r in self.settings if r.setting == FULL and r.reached), None)
 
 
 def results(
@@ -129,7 +129,7 @@ def _setting(
     answered = [(item, clip, row, item.is_right(row.answer)) for item, clip, row in mine if row.status == "answered"]
     done = [row for _, _, row, _ in answered]
     both = [(right, full[row.question], clip) for _, clip, row, right in answered if row.question in full]
-    comparable = both and setting.method != FULL
+    comparable = both and setting != FULL
     cost = sum(row.llm_flops_full or 0.0 for row in done)
     return SettingResult(
         setting=setting,
@@ -154,7 +154,7 @@ def _setting(
 
 def _of_full(evaluation: Evaluation, plan: Plan, rows: Mapping[tuple[str, str], Row]) -> dict[str, bool]:
     """By question digest, whether full tokens answered it right; only those answered."""
-    digest = next((d for setting, d in evaluation.digests.items() if setting.method == FULL), None)
+    digest = next((d for setting, d in evaluation.digests.items() if setting == FULL), None)
     if digest is None:
         return {}
     found = ((item, rows[question, digest]) for item, question, _ in plan.questions)

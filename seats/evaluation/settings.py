@@ -9,10 +9,8 @@ from seats.errors import SettingsError
 from seats.inference.answer import Question
 from seats.inference.engine import KvPolicy
 from seats.inference.generate import Decoding
-from seats.keep import Setting
+from seats.keep import FULL, Setting, settings_of
 from seats.methods import Method, ModelShape, method_class, method_classes
-
-FULL = "full"
 
 
 @dataclass(frozen=True)
@@ -39,27 +37,16 @@ class Compared:
     unreachable: dict[Setting, str]
 
 
-def settings_of(
+def named_settings(
     methods: Sequence[str], keeps: Sequence[float], keep_video: float | None = None, keep_audio: float | None = None
 ) -> list[Setting]:
-    """Every method at every retention (percent), `full` once; the name "all" stands for all methods, full first.
-
-    keep_video, keep_audio: shares that overrule what the retentions stand for; where both do, one retention is all
-    there is. Raises SettingsError for an unknown method.
-    """
-    if keep_video is not None and keep_audio is not None:
-        keeps = keeps[:1]
-    names = dict.fromkeys(methods)
-    if "all" in names:
-        names = dict.fromkeys([FULL, *(name for name in method_classes() if name != FULL)])
-    settings = []
-    for name in names:
+    """As `settings_of`, where the name "all" stands for all methods, full first. Raises SettingsError for a method that
+    there is not."""
+    if "all" in methods:
+        methods = [FULL.method, *method_classes()]
+    for name in methods:
         method_class(name)
-        if name == FULL:
-            settings.append(Setting(FULL, None))
-        else:
-            settings += [Setting(name, keep, keep_video, keep_audio) for keep in dict.fromkeys(keeps)]
-    return settings
+    return settings_of(methods, keeps, keep_video, keep_audio)
 
 
 def set_up(settings: Sequence[Setting], asking: Asking, shape: ModelShape) -> Compared:

@@ -11,7 +11,7 @@ import typer
 
 from seats.imports import lasting_imports
 from seats_cli.command import command
-from seats_cli.measuring import TIME_LIMIT, ComparedOptions, check_methods, kept, retentions, show, telling
+from seats_cli.measuring import TIME_LIMIT, ComparedOptions, check_methods, kept, show, telling
 from seats_cli.options import (
     Device,
     Dtype,
@@ -19,7 +19,6 @@ from seats_cli.options import (
     flag,
     option,
     parse_positive,
-    share,
 )
 from seats_cli.output import Output
 from seats_cli.startup import fit_threads_to
@@ -198,7 +197,7 @@ def bench(
         with lasting_imports():
             from seats.bench.bench import bench as run_bench
             from seats.bench.build import dtype_for, weight_bytes
-            from seats.bench.measure import settings_of
+            from seats.bench.measure import beside_full
             from seats.bench.presets import find_preset
             from seats.models.omni import device_named
 
@@ -207,11 +206,10 @@ def bench(
         dtype = dtype_for(preset, model.dtype)
         check_methods(measured.methods)
         fit_threads_to(weight_bytes(preset, dtype))
-        own = (share(measured.keep_video), share(measured.keep_audio))
         document = run_bench(
             preset,
             _load(load, preset),
-            settings_of(measured.methods, retentions(measured), *own, stock=measured.stock),
+            beside_full(measured.settings, stock=measured.stock),
             device=device,
             dtype=dtype,
             rounds=measured.rounds,

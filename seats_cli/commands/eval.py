@@ -232,14 +232,14 @@ def _evaluation(
     checkpoint: Checkpoint,
 ) -> Evaluation:
     """Methods set up for the model, before anything is decoded or loaded."""
-    from seats.evaluation.settings import Asking, set_up, settings_of
+    from seats.evaluation.settings import Asking, named_settings, set_up
     from seats.inference.generate import Decoding
     from seats.models.omni import model_shape
 
     decoding = Decoding(answering.max_new_tokens, answering.temperature, answering.seed)
     asking = Asking(compared.kv, answering.system, decoding)  # type: ignore[arg-type]
     own = (share(compared.keep_video), share(compared.keep_audio))
-    settings = settings_of(compared.method or ["seats"], compared.keep or [10.0], *own)
+    settings = named_settings(compared.method or ["seats"], compared.keep or [10.0], *own)
     ready = set_up(settings, asking, model_shape(checkpoint))
     return evaluation_of(ready, asking, checkpoint, model, part)
 

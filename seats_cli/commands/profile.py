@@ -13,7 +13,7 @@ import typer
 from seats.imports import lasting_imports
 from seats.units import milliseconds, seconds
 from seats_cli.command import command
-from seats_cli.measuring import TIME_LIMIT, ComparedOptions, check_methods, kept, retentions, show, telling
+from seats_cli.measuring import TIME_LIMIT, ComparedOptions, check_methods, kept, show, telling
 from seats_cli.options import (
     CLIP,
     AnswerOptions,
@@ -24,7 +24,6 @@ from seats_cli.options import (
     flag,
     option,
     parse_question,
-    share,
     system_in,
 )
 from seats_cli.output import Output
@@ -120,12 +119,11 @@ def profile(
         started = _with_random_weights(clip, part, model, measured, out)
     else:
         started = _with_its_weights(clip, part, model, measured, memory, question, out)
-    from seats.bench.measure import settings_of
+    from seats.bench.measure import beside_full
     from seats.bench.profile import profile as measure
     from seats.inference.answer import Question
     from seats.inference.generate import Decoding
 
-    own = (share(measured.keep_video), share(measured.keep_audio))
     with out.working("measuring"):
         document = measure(
             started.model,
@@ -136,7 +134,7 @@ def profile(
                 system=measured.system,
                 decoding=Decoding(measured.new_tokens, seed=measured.seed),
             ),
-            settings_of(measured.methods, retentions(measured), *own),
+            beside_full(measured.settings),
             rounds=measured.rounds,
             warmups=measured.warmups,
             decode_ms=started.decode_ms,
@@ -159,9 +157,8 @@ def _with_its_weights(
     """As `start`, with the frames and pixels at which every setting fits."""
     own = {"keep_video": measured.keep_video, "keep_audio": measured.keep_audio}
     chosen = [
-        SelectionOptions(name, keep, kv=measured.kv, compare=True, **own)
-        for name in measured.methods
-        for keep in retentions(measured)
+        SelectionOptions(setting.method, setting.keep or 100.0, kv=measured.kv, compare=True, **own)
+        for setting in measured.settings
     ]
     answering = AnswerOptions(measured.system, measured.new_tokens)
     return start(

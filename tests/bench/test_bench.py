@@ -8,12 +8,12 @@ import torch
 
 from seats.bench.bench import bench
 from seats.bench.build import random_thinker
-from seats.bench.measure import FULL, STOCK, settings_of
+from seats.bench.measure import STOCK, beside_full
 from seats.bench.subject import Subject
 from seats.bench.workload import media_load, token_load
 from seats.errors import OutOfMemoryError
 from seats.inference.attach import attach
-from seats.keep import Setting
+from seats.keep import FULL, Setting, settings_of
 from tests.bench.small import small_preset
 from tests.tiny import FAMILIES
 
@@ -98,7 +98,7 @@ def test_stock_encoders_run_with_stock_attention_and_ours_come_back(thinkers):
 def test_the_vision_encoder_is_compared_with_the_stock_one():
     preset = small_preset("qwen2.5-omni", 4)
     document = bench(
-        preset, media_load(preset, 4, 160, 120, 2.0, 20), settings_of(["seats"], [10.0], stock=True), device=CPU,
+        preset, media_load(preset, 4, 160, 120, 2.0, 20), beside_full([Setting("seats", 10.0)], stock=True), device=CPU,
         dtype=torch.float32, rounds=1, warmups=0, new_tokens=0,
     )  # fmt: skip
     rows = {row["label"]: row for row in document["rows"]}
@@ -109,7 +109,7 @@ def test_the_vision_encoder_is_compared_with_the_stock_one():
 
 def test_the_document_is_plain_and_complete():
     preset = small_preset("qwen2.5-omni")
-    settings = settings_of(["seats", "fastv-om"], [10.0, 35.0], stock=True)
+    settings = beside_full(settings_of(["seats", "fastv-om"], [10.0, 35.0]), stock=True)
     document = bench(
         preset, token_load(preset, 120, 50, 20), settings, device=CPU, dtype=torch.float32, rounds=2, warmups=0,
         new_tokens=1,

@@ -6,10 +6,10 @@ import weakref
 import pytest
 import torch
 
-from seats.bench.measure import FULL, Row, Run, Spread, alternate, counted, ratios, settings_of, spread
+from seats.bench.measure import Row, Run, Spread, alternate, beside_full, counted, ratios, spread
 from seats.bench.report import rows_json
 from seats.errors import SettingsError
-from seats.keep import Setting
+from seats.keep import FULL, Setting, settings_of
 
 
 def run_of(ms: float, token: float | None = None) -> Run:
@@ -17,7 +17,7 @@ def run_of(ms: float, token: float | None = None) -> Run:
 
 
 def test_settings_begin_with_full_tokens_and_name_each_once():
-    made = settings_of(["seats", "full", "seats", "random"], [10.0, 35.0, 10.0], stock=True)
+    made = beside_full(settings_of(["seats", "full", "seats", "random"], [10.0, 35.0, 10.0]), stock=True)
     labels = ["full", "stock", "seats 10%", "seats 35%", "random 10%", "random 35%"]
     assert [setting.label for setting in made] == labels
 

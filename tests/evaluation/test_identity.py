@@ -4,7 +4,7 @@ from pathlib import Path
 from seats.evaluation.identity import clip_digest, model_identity, question_digest, setting_digest
 from seats.evaluation.qa import QAItem
 from seats.evaluation.run import Evaluation
-from seats.evaluation.settings import Asking, set_up, settings_of
+from seats.evaluation.settings import Asking, named_settings, set_up
 from seats.inference.generate import Decoding
 from seats.methods import ModelShape, Random
 from seats.models.checkpoint import Checkpoint
@@ -54,7 +54,7 @@ def test_a_model_is_known_by_its_files_and_how_it_runs(tmp_path):
 
 def test_a_setting_is_known_by_everything_its_answers_depend_on():
     def digests(asking=Asking(), model=("m", "1"), part=None):  # noqa: B008
-        ready = set_up(settings_of(["full", "random"], [10.0]), asking, SHAPE)
+        ready = set_up(named_settings(["full", "random"], [10.0]), asking, SHAPE)
         return list(Evaluation.of(ready, asking, {"name": model[0], "files": model[1]}, part or {}).digests.values())
 
     first = digests()

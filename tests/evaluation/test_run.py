@@ -10,7 +10,7 @@ from seats.errors import MediaError, SettingsError
 from seats.evaluation.qa import QAItem
 from seats.evaluation.rows import Row
 from seats.evaluation.run import Evaluation, answer_clip, plan
-from seats.evaluation.settings import Asking, set_up, settings_of
+from seats.evaluation.settings import Asking, named_settings, set_up
 from seats.inference.answer import Question, answer
 from seats.inference.generate import Decoding
 from seats.media import load_clip
@@ -37,7 +37,7 @@ def item(number: int, clip: Path = CLIP, answer: str = "?", **more) -> QAItem:
 
 def evaluation(model, methods=("full", "seats", "random"), keeps=(10.0,)) -> Evaluation:
     asking = Asking(decoding=DECODING)
-    return Evaluation.of(set_up(settings_of(methods, keeps), asking, model.shape), asking, {"name": "m"}, {})
+    return Evaluation.of(set_up(named_settings(methods, keeps), asking, model.shape), asking, {"name": "m"}, {})
 
 
 def run(model, items, ready, load=None, done=None) -> list[Row]:

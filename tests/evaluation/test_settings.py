@@ -1,7 +1,7 @@
 import pytest
 
 from seats.errors import SettingsError
-from seats.evaluation.settings import Asking, set_up, settings_of
+from seats.evaluation.settings import Asking, named_settings, set_up
 from seats.inference.generate import Decoding
 from seats.keep import Setting
 from seats.methods import Full, ModelShape, Random, method_classes
@@ -10,7 +10,7 @@ SHAPE = ModelShape("qwen2.5-omni", 10, {})
 
 
 def test_full_is_asked_once_and_every_other_method_at_every_retention():
-    labels = [setting.label for setting in settings_of(["full", "seats", "full"], [25.0, 10.0, 25.0])]
+    labels = [setting.label for setting in named_settings(["full", "seats", "full"], [25.0, 10.0, 25.0])]
     assert labels == ["full", "seats 25%", "seats 10%"]
 
 
@@ -23,25 +23,25 @@ def test_full_is_asked_once_and_every_other_method_at_every_retention():
     ],
 )
 def test_a_setting_is_called_by_the_shares_that_overrule_its_retention(video, audio, labels):
-    settings = settings_of(["full", "seats"], [25.0, 10.0], video, audio)
+    settings = named_settings(["full", "seats"], [25.0, 10.0], video, audio)
     assert [setting.label for setting in settings] == labels
     seats = set_up(settings, Asking(), SHAPE).methods[settings[1]]
     assert (seats.video, seats.audio) == (video or 0.2, audio or 0.55)
 
 
 def test_all_stands_for_every_method_with_full_first():
-    names = [setting.method for setting in settings_of(["all"], [10.0])]
+    names = [setting.method for setting in named_settings(["all"], [10.0])]
     assert names[0] == "full"
     assert sorted(names) == sorted(method_classes())
 
 
 def test_an_unknown_method_is_refused():
     with pytest.raises(SettingsError, match="choose one of"):
-        settings_of(["seats", "magic"], [10.0])
+        named_settings(["seats", "magic"], [10.0])
 
 
 def test_what_a_method_cannot_reach_is_said_and_the_rest_set_up():
-    settings = settings_of(["full", "fastv", "random"], [10.0])
+    settings = named_settings(["full", "fastv", "random"], [10.0])
     ready = set_up(settings, Asking(decoding=Decoding(seed=7)), SHAPE)
 
     assert ready.settings == tuple(settings)
@@ -52,4 +52,4 @@ def test_what_a_method_cannot_reach_is_said_and_the_rest_set_up():
 
 def test_nothing_but_unreachable_settings_is_an_error():
     with pytest.raises(SettingsError, match="fastv cannot keep"):
-        set_up(settings_of(["fastv"], [10.0, 15.0]), Asking(), SHAPE)
+        set_up(named_settings(["fastv"], [10.0, 15.0]), Asking(), SHAPE)

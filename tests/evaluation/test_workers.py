@@ -12,7 +12,7 @@ import pytest
 from seats.errors import ModelError, SeatsError
 from seats.evaluation.qa import QAItem
 from seats.evaluation.run import Evaluation, plan
-from seats.evaluation.settings import Asking, set_up, settings_of
+from seats.evaluation.settings import Asking, named_settings, set_up
 from seats.evaluation.workers import _alive, answer_all
 from seats.inference.generate import Decoding
 from seats.media import load_clip
@@ -54,7 +54,7 @@ def folder(tmp_path):
 
 def ready(folder):
     asking = Asking(decoding=Decoding(max_new_tokens=2))
-    methods = set_up(settings_of(["full", "random"], [10.0]), asking, model_shape(find_checkpoint(folder)))
+    methods = set_up(named_settings(["full", "random"], [10.0]), asking, model_shape(find_checkpoint(folder)))
     return Evaluation.of(methods, asking, {"name": "m"}, {})
 
 
