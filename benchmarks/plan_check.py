@@ -59,7 +59,7 @@ def check(case: Case, folder: Path, device: str = "cpu") -> dict[str, Any]:
     from seats.media import load_clip
     from seats.models.checkpoint import find_checkpoint
     from seats.models.omni import load_model
-    from seats.plan.clip import read_clip
+    from seats.plan.clip import clip_facts
     from seats.plan.model import of_checkpoint
     from seats.plan.plan import Ask, make_plan
 
@@ -86,7 +86,7 @@ def check(case: Case, folder: Path, device: str = "cpu") -> dict[str, Any]:
     with allocations(device) as taken:
         answered = answer(model, clip, question)
     steps = answered.trace.decoded_tokens  # an answer can end early; the plan is for the steps that were run
-    plan = make_plan(planned, read_clip(path), replace(ask, answer_tokens=steps + 1))
+    plan = make_plan(planned, clip_facts(path), replace(ask, answer_tokens=steps + 1))
     module = model.thinker.module
     weights = sum(x.numel() * x.element_size() for x in (*module.parameters(), *module.buffers()))
     trace, ran = answered.trace, answered.flops.run

@@ -18,7 +18,7 @@ from seats.errors import SeatsError, SettingsError
 from seats.files import replacing
 from seats.inference.answer import Answer
 from seats.inference.conversation import Conversation
-from seats.keep import method_label, method_names
+from seats.keep import method_names
 from seats.methods import method_class, retention_for
 from seats.text import error_line, printable
 from seats.units import counted, milliseconds, seconds
@@ -271,7 +271,7 @@ def _write_whole(path: Path, content: bytes) -> None:
 def _figures(answer: Answer) -> list[str]:
     """An answer's summary on one line."""
     trace, latency = answer.trace, answer.latency_ms
-    said = [_name(answer)]
+    said = [answer.label]
     for what in ("video", "audio"):
         full = getattr(trace.full, what)
         if full:
@@ -287,8 +287,3 @@ def _figures(answer: Answer) -> list[str]:
     said.append(f"first token {milliseconds(latency['first_token'] or 0.0)}")
     said.append(f"total {milliseconds(latency['total'] or 0.0)}")
     return [one_line(piece) for piece in said]
-
-
-def _name(answer: Answer) -> str:
-    asked = answer.question
-    return method_label(answer.method.name, asked.keep, asked.keep_video, asked.keep_audio)

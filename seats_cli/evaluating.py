@@ -117,8 +117,9 @@ def collect(
     done = 0
     try:
         for row in made:
-            rows[row.key] = row
-            if file is not None:
+            if file is None:
+                rows[row.key] = row
+            else:
                 file.append(row)
             done += 1
             on_row(done)

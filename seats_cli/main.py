@@ -14,7 +14,7 @@ def main() -> None:
     """Run the command line and end the process."""
     try:
         from seats.allocator import keep_freed_memory
-        from seats_cli.app import finished
+        from seats_cli.app import finished, run
 
         keep_freed_memory()
         code = finished(run(sys.argv[1:]))
@@ -26,10 +26,3 @@ def main() -> None:
             os.write(2, b"interrupted\n")
     # Taking torch and transformers down in good order takes a second, and a clip may still be decoding on a thread.
     os._exit(code)
-
-
-def run(arguments: list[str]) -> int:
-    """Run one command; returns the exit code. Usage errors are printed as one line."""
-    from seats_cli.app import run
-
-    return run(arguments)

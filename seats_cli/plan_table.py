@@ -13,6 +13,7 @@ from rich.text import Text
 
 from seats.keep import method_label
 from seats.media.sampling import frames_told
+from seats.names import PART_NAMES
 from seats.units import SHOWN_S, counted, flops, seconds, size, times
 from seats_cli.flow import Fitted, Flow
 from seats_cli.text import one_line
@@ -23,14 +24,6 @@ if TYPE_CHECKING:
     from seats.plan.plan import Plan, Run
     from seats.plan.search import Suggestion
 
-_PARTS = {
-    "vision_encoder": "vision encoder",
-    "audio_encoder": "audio encoder",
-    "selection": "selection",
-    "llm_prefill": "LLM prefill",
-    "lm_head": "LM head",
-    "llm_decode": "decode",
-}
 _DTYPES = {2: "16 bit", 4: "32 bit"}
 
 
@@ -112,11 +105,11 @@ class PlanTable:
         layers = len(full.tokens.layers)
         means = tuple(sum(t.total for t in which.tokens.layers) / layers for which in (full, run))
         row("mean of layers", (f"{means[0]:,.0f}", f"{means[1]:,.0f}"))
-        for key, label in _PARTS.items():
+        for key, label in PART_NAMES.items():
             values = (getattr(full.flops, key), getattr(run.flops, key))
             decoding = key == "llm_decode"
             if decoding:  # said however little it is: the sum goes by the longest answer allowed
-                label += f" {counted(plan.ask.answer_tokens, 'token')}"
+                label += f", {counted(plan.ask.answer_tokens, 'token')}"
             counts = any(value > 0.005 * which.flops.total for value, which in zip(values, (full, run), strict=True))
             if decoding or counts or (self.verbose and any(values)):
                 row(f"  {label}", (flops(values[0]), flops(values[1])), "dim")

@@ -176,9 +176,9 @@ def ask_for(
 
 def clip_for(path: Path, part: ClipOptions) -> ClipFacts:
     """The clip's header, without the streams that are not to be used. Raises MediaError."""
-    from seats.plan.clip import read_clip
+    from seats.plan.clip import clip_facts
 
-    return read_clip(path, use_video=not part.no_video, use_audio=not part.no_audio, timeout_s=part.timeout)
+    return clip_facts(path, use_video=not part.no_video, use_audio=not part.no_audio, timeout_s=part.timeout)
 
 
 class Fit:

@@ -139,7 +139,7 @@ def _table(*columns: str) -> Table:
 
 
 def _latency(group: Group, ascii_only: bool, bars: bool) -> Table:
-    from seats.report.names import STEP_NAMES
+    from seats.names import STEP_NAMES
     from seats.report.summary import PARTS_OF_TOTAL
 
     table = _table("<time", "median", "95th pct.", "share", *["<"] * bars)
@@ -157,7 +157,7 @@ def _latency(group: Group, ascii_only: bool, bars: bool) -> Table:
 
 
 def _flops(group: Group, medians: bool) -> Table:
-    from seats.report.names import PART_NAMES
+    from seats.names import PART_NAMES
 
     def row(cost: Cost) -> list[str]:
         full, run = cost.full, cost.run
@@ -207,7 +207,7 @@ def _retention(group: Group, ascii_only: bool, columns: int) -> Table:
 def _slowest(group: Group, texts: int) -> Table:
     """texts: how many are said of a row: the clip, the question, in which step most of the time went. One question of
     all stands below them, once."""
-    from seats.report.names import STEP_NAMES
+    from seats.names import STEP_NAMES
 
     questions = {one_line(slow.question) for slow in group.slowest}
     several = texts > 1 and len(questions) > 1
@@ -263,7 +263,7 @@ def _against(against: Against) -> Iterator[RenderableType]:
 
 
 def _ratios(compared: Comparison, spread: bool) -> Table:
-    from seats.report.names import STEP_NAMES
+    from seats.names import STEP_NAMES
 
     table = _table("<median", "there", "here", "there / here", *(["middle 90 % of pairs"] if spread else []))
     rows: list[tuple[str, Ratio, Callable[[float], str]]] = [

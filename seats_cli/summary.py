@@ -13,7 +13,6 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from seats.keep import method_label
 from seats.media.sampling import frames_told
 from seats.units import SHOWN_S, counted, flops, milliseconds, seconds, size, times
 from seats_cli.flow import Flow, bar
@@ -65,10 +64,10 @@ class Summary:
 
     def _title(self) -> Text:
         answer, thinker = self.answer, self.answer.model.thinker
-        asked, method = answer.question, answer.method.name
-        target = method_label(method, asked.keep, asked.keep_video, asked.keep_audio).removeprefix(method)
+        method = answer.method.name
         name = one_line(PurePath(answer.model.name).name)
         dtype = str(thinker.dtype).removeprefix("torch.")
+        target = answer.label.removeprefix(method)
         return Text.assemble((name, "bold"), f" · {dtype} · {thinker.device} · ", (method, "bold"), target)
 
     def _facts(self) -> Table:

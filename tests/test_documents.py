@@ -186,7 +186,7 @@ def test_the_answer_that_the_readme_shows_is_the_one_there_is(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """All lines of it but those of times, which differ from run to run."""
-    from seats_cli.main import run
+    from seats_cli.app import run
 
     shown = next(block for block in blocks(ROOT / "README.md", "") if block.startswith("$ seats ask "))
     command, answer, *summary = shown.splitlines()
@@ -212,7 +212,7 @@ def test_the_answer_that_the_readme_shows_is_the_one_there_is(
 def test_the_memory_that_the_readme_tells_is_what_seats_models_plans(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from seats_cli.main import run
+    from seats_cli.app import run
 
     monkeypatch.setenv("XDG_CONFIG_HOME", "/nowhere")
     assert run(["models", "--json"]) == 0

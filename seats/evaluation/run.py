@@ -192,10 +192,8 @@ def _answer(
 def _failed(error: Exception, debug: bool) -> dict[str, Any]:
     """Fields of the row of what failed. Raises the error if the device can do nothing any more."""
     if lacks_memory(error):
-        return {
-            "status": "failed",
-            "reason": " ".join(str(error).split()) or "memory ran out",
-        }  # MemoryError says nothing
+        said = " ".join(str(error).split())
+        return {"status": "failed", "reason": said or "memory ran out"}  # MemoryError says nothing
     if is_lost(error):
         raise error
     if debug and not isinstance(error, SeatsError):

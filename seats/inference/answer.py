@@ -19,7 +19,7 @@ from seats.inference.generate import Decoding, Generation, generate
 from seats.inference.shortage import shortage_told
 from seats.inference.trace import Trace
 from seats.inference.turns import turn_of
-from seats.keep import over_target, shares
+from seats.keep import method_label, over_target, shares
 from seats.media import Clip, ReadingClip
 from seats.methods import Full, Method, ModelShape, retention_for, set_up
 from seats.models.omni import OmniModel, Turn
@@ -106,6 +106,12 @@ class Answer:
     kv_cache_bytes: int
     time_scale: float
     notes: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """The method with its target, as in "seats 10%"."""
+        asked = self.question
+        return method_label(self.method.name, asked.keep, asked.keep_video, asked.keep_audio)
 
     @property
     def cut(self) -> str | None:

@@ -123,7 +123,7 @@ class Part:
         return self.samples / SAMPLE_RATE
 
 
-def read_clip(
+def clip_facts(
     path: str | os.PathLike[str], *, use_video: bool = True, use_audio: bool = True, timeout_s: float | None = None
 ) -> ClipFacts:
     """Look at a file.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from seats.keep import METHODS, Setting
 from seats.media import FrameSampling
 from seats.models.checkpoint import Checkpoint
-from seats.plan.clip import read_clip
+from seats.plan.clip import clip_facts
 from seats.plan.model import of_checkpoint
 from seats.plan.plan import Ask
 from seats.plan.prompt import text_tokens
@@ -51,9 +51,9 @@ class Limit:
         """`wanted`, or the nearest rule below it with which every ask stays within the limit.
 
         video, audio: whether the clip's pictures and sound are used. timeout_s: as for `probe`. Raises MediaError as
-        `read_clip` does, and OutOfMemoryError where nothing fits.
+        `clip_facts` does, and OutOfMemoryError where nothing fits.
         """
-        clip = read_clip(path, use_video=video, use_audio=audio, timeout_s=timeout_s)
+        clip = clip_facts(path, use_video=video, use_audio=audio, timeout_s=timeout_s)
         model = replace(of_checkpoint(self.checkpoint), sampling=wanted)
         chosen, _ = fit(model, clip, self.asks, self.limit_bytes)
         return chosen.sampling(wanted)

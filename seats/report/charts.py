@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from markupsafe import Markup
 
-from seats.report.names import STEP_NAMES
+from seats.names import STEP_NAMES
 from seats.report.spread import Histogram
 from seats.report.summary import PARTS_OF_TOTAL, Comparison, Ratio, Retention
 from seats.report.ticks import ticks

@@ -13,8 +13,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from seats import units
 from seats.files import may_be_replaced, replacing
+from seats.names import PART_NAMES, STEP_NAMES
 from seats.report import charts
-from seats.report.names import PART_NAMES, STEP_NAMES
 from seats.report.results import ResultsError
 from seats.report.summary import PARTS_OF_TOTAL, Comparison, Cost, Group, Ratio, Report
 

@@ -7,21 +7,15 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from seats.media.sampling import frames_told
+from seats.names import STEP_NAMES
 from seats.text import printable
 from seats.units import flops, milliseconds, times
 from seats.view.token_map import TokenMap
 from seats.view.words import clock, percent
 
-_STEPS = {
-    "decode_clip": "reading the file",
-    "prepare": "preparing",
-    "encode_video": "vision encoder",
-    "encode_audio": "audio encoder",
-    "selection": "selection",
-    "prefill": "prefill",
-    "first_token": "to the first token",
-    "total": "total",
-}
+_STEPS = (
+    "decode_clip", "prepare", "encode_video", "encode_audio", "selection", "prefill", "first_token", "total",
+)  # fmt: skip
 
 
 def clip_line(seen: TokenMap) -> str:
@@ -87,10 +81,10 @@ def figures(seen: TokenMap) -> Iterator[tuple[str, str]]:
     yield "FLOPs", _of_full(run.total, full.total)
     yield "FLOPs, encoders", flops(run.vision_encoder + run.audio_encoder, "FLOPs")
     yield "FLOPs, selection + prefill", _of_full(run.after_encoders, full.after_encoders)
-    for key, name in _STEPS.items():
-        ms = answer.latency_ms[key]
+    for step in _STEPS:
+        ms = answer.latency_ms[step]
         if ms is not None:
-            yield f"time, {name}", milliseconds(ms)
+            yield f"time, {STEP_NAMES[step]}", milliseconds(ms)
     if answer.method.name != "full":
         gain = answer.speedup
         spread = "" if gain.spread is None else f" ({gain.spread[0]:.2f} to {gain.spread[1]:.2f})"

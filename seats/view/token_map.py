@@ -10,7 +10,6 @@ import numpy as np
 
 from seats.inference.answer import Answer
 from seats.inference.trace import Drop, Trace
-from seats.keep import method_label
 from seats.media import Clip
 from seats.tokens.counts import Counts
 from seats.tokens.layout import Modality
@@ -99,8 +98,7 @@ class TokenMap:
     @property
     def name(self) -> str:
         """The method with its target, as in "seats 10%"."""
-        asked = self.answer.question
-        return method_label(self.answer.method.name, asked.keep, asked.keep_video, asked.keep_audio)
+        return self.answer.label
 
     def modalities(self) -> dict[str, Tokens]:
         """The tokens by modality, those that the clip has."""

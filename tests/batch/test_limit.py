@@ -14,7 +14,7 @@ from seats.batch.rows import Row
 from seats.batch.settings import Setup, digest_of, planned_ask
 from seats.batch.worker import Worker
 from seats.errors import OutOfMemoryError
-from seats.plan.clip import read_clip
+from seats.plan.clip import clip_facts
 from seats.plan.limit import Limit
 from seats.plan.model import of_checkpoint
 from seats.plan.plan import make_plan
@@ -47,7 +47,7 @@ def needed(setup: Setup, clip: str, row: Row | None = None) -> int:
         sampling = replace(sampling, min_pixels=min(sampling.min_pixels, said["max_pixels"]))
     model = replace(of_checkpoint(setup.model.checkpoint), sampling=sampling)
     ask = replace(planned_ask(setup, "cpu"), question=QUESTIONS[1].question)
-    return make_plan(model, read_clip(Path(clip)), ask).needed_bytes
+    return make_plan(model, clip_facts(Path(clip)), ask).needed_bytes
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_where_nothing_fits_the_clip_fails_or_the_model_does(setup: Setup, clips
     with pytest.raises(OutOfMemoryError, match="weights"):
         Worker(limited(setup, 2**10))
     weights = make_plan(
-        of_checkpoint(setup.model.checkpoint), read_clip(Path(clips["long"])), planned_ask(setup, "cpu")
+        of_checkpoint(setup.model.checkpoint), clip_facts(Path(clips["long"])), planned_ask(setup, "cpu")
     ).weights_bytes
     barely = Worker(limited(setup, weights + 2**10))
     rows = rows_of(barely, clips["long"])

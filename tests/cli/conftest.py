@@ -61,7 +61,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
     """Run the command line in this process."""
-    from seats_cli.main import run as run_cli
+    from seats_cli.app import run as run_cli
 
     def call(*arguments: object) -> Ran:
         capsys.readouterr()

@@ -7,8 +7,8 @@ import pytest
 import torch
 import typer
 
+from seats_cli.app import run
 from seats_cli.commands.bench import Size, Tokens, parse_size, parse_tokens
-from seats_cli.main import run
 
 
 @pytest.mark.parametrize(

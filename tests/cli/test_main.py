@@ -38,7 +38,7 @@ def test_help_is_fast_and_light(shell: Run, arguments: list[str]) -> None:
 
 def test_help_and_a_missing_clip_import_nothing_heavy(shell: Run) -> None:
     code = (
-        "import sys; from seats_cli.main import run\n"
+        "import sys; from seats_cli.app import run\n"
         "assert run(['--help']) == 0; assert run(['ask', '--help']) == 0\n"
         "assert run(['ask', 'gone.mp4', 'what ?']) == 1\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"

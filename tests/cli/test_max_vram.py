@@ -11,7 +11,7 @@ import pytest
 
 from seats.keep import METHODS
 from seats.models.checkpoint import find_checkpoint
-from seats.plan.clip import read_clip
+from seats.plan.clip import clip_facts
 from seats.plan.limit import DEAREST
 from seats.plan.model import of_checkpoint, planned_model
 from seats.plan.plan import Ask, make_plan
@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def limit(folder: Path, tiny: Path) -> str:
     """What the long clip does not fit into, and the short one does."""
     model = of_checkpoint(find_checkpoint(str(tiny)))
-    plans = [make_plan(model, read_clip(folder / name), Ask(method="full")) for name in ("short.mp4", "long.mp4")]
+    plans = [make_plan(model, clip_facts(folder / name), Ask(method="full")) for name in ("short.mp4", "long.mp4")]
     low, high = (plan.needed_bytes for plan in plans)
     assert low < 0.8 * high
     return f"{(low + high) // 2 // 1024}K"
@@ -85,7 +85,7 @@ def test_chat_refuses_what_no_longer_fits_and_goes_on(
 
     model = of_checkpoint(find_checkpoint(str(tiny)))
     asks = [Ask(question, answer_tokens=2) for question in ("what ?", "what " * 1_900)]
-    needs = [make_plan(model, read_clip(folder / "short.mp4"), ask).needed_bytes for ask in asks]
+    needs = [make_plan(model, clip_facts(folder / "short.mp4"), ask).needed_bytes for ask in asks]
     assert needs[0] < 0.7 * needs[1]
     monkeypatch.setattr("sys.stdin", io.StringIO("what ?\n" + "what " * 1_900 + "\nwhat ?\n"))
     flags = ("--max-new-tokens", "2", "--json", "--max-vram", f"{sum(needs) // 2048}K")
@@ -150,7 +150,7 @@ def test_a_question_that_comes_later_may_want_fewer_frames_of_all(
 ) -> None:
     model = of_checkpoint(find_checkpoint(str(tiny)))
     clip, texts = folder / "short.mp4", ("what ?", "what " * 200)
-    low, high = (make_plan(model, read_clip(clip), Ask(text, method="full")).needed_bytes for text in texts)
+    low, high = (make_plan(model, clip_facts(clip), Ask(text, method="full")).needed_bytes for text in texts)
     assert low < 0.9 * high
     limit = f"{high // 1024 - 50}K"
     rows = [{"clip": str(clip), "question": text, "answer": "red"} for text in texts]
@@ -173,7 +173,7 @@ def test_a_clip_is_read_so_that_any_method_would_fit(run: Run, folder: Path, tin
     """Or rows of another method, made later, would be of other frames."""
     model = of_checkpoint(find_checkpoint(str(tiny)))
     asks = [Ask("what ?", method=one.method, keep=one.keep or 100.0) for one in DEAREST]
-    full, *others = (make_plan(model, read_clip(folder / "long.mp4"), ask).needed_bytes for ask in asks)
+    full, *others = (make_plan(model, clip_facts(folder / "long.mp4"), ask).needed_bytes for ask in asks)
     assert full < 0.9 * max(others)
     questions = _set(folder, tmp_path / "set.jsonl")
     asked = ("eval", questions, "--model", tiny, "--method", "full", "--max-new-tokens", "2", "--limit", "1")
@@ -211,7 +211,7 @@ def test_no_method_takes_more_than_the_dearest(name: str, device: str, clip: str
     """So that a set read for these is read alike whatever is compared."""
     from seats.errors import SettingsError
 
-    model, facts = planned_model(name), read_clip(Path(__file__).parents[2] / "samples" / clip)
+    model, facts = planned_model(name), clip_facts(Path(__file__).parents[2] / "samples" / clip)
 
     def peak(method: str, keep: float) -> int:
         return make_plan(model, facts, Ask(method=method, keep=keep, device=device, dtype_bytes=2)).run.memory.peak

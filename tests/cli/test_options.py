@@ -7,7 +7,7 @@ import pytest
 import typer
 
 from seats.media import FrameSampling
-from seats_cli.main import run
+from seats_cli.app import run
 from seats_cli.options import (
     AnswerOptions,
     ClipOptions,

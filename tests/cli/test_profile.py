@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from seats_cli.main import run
+from seats_cli.app import run
 from tests.checkpoints import save_tiny_checkpoint
 from tests.media.make import tone, write_clip
 

@@ -167,7 +167,7 @@ def test_what_is_imported_is_not_searched_for_garbage(clips: Path, tiny: Path) -
     """Searches of everything, each of which takes as long as a tenth of the imports."""
     asking = ["ask", str(clips / "both.mp4"), "What is this?", "--model", str(tiny), "--max-new-tokens", "1", "--quiet"]
     code = (
-        "import gc, sys; from seats_cli.main import run; full = []\n"
+        "import gc, sys; from seats_cli.app import run; full = []\n"
         "gc.callbacks.append(lambda phase, its: full.append(1) if its['generation'] == 2 and phase == 'start' else 0)\n"
         "ended = run(sys.argv[1:]); print(len(full), gc.isenabled(), ended)"
     )

@@ -10,7 +10,7 @@ import pytest
 
 from seats.errors import MediaError
 from seats.media import FrameSampling, load_clip, probe
-from seats.plan.clip import read_clip, take
+from seats.plan.clip import clip_facts, take
 from tests.media.make import busy, numbers, tone, write_bare, write_clip
 
 
@@ -73,12 +73,12 @@ def test_the_end_is_missed_where_it_was_cut_off_and_only_there(tmp_path, name):
     assert 6.5 < clip.end_s < 7.6
     assert not any("early" in note for note in load_clip(cut, end_s=6.0).notes)
     # a plan, which decodes nothing, says the same
-    assert take(read_clip(whole), FrameSampling()).notes == ()
-    assert take(read_clip(whole), FrameSampling(), 2.0, 7.5).notes == ()
-    part = take(read_clip(cut), FrameSampling())
+    assert take(clip_facts(whole), FrameSampling()).notes == ()
+    assert take(clip_facts(whole), FrameSampling(), 2.0, 7.5).notes == ()
+    part = take(clip_facts(cut), FrameSampling())
     assert [note[:19] for note in part.notes] == ["the file ends early"]
     assert part.end_s == pytest.approx(clip.end_s, abs=0.1)
-    assert take(read_clip(cut), FrameSampling(), 0.0, 6.0).notes == ()
+    assert take(clip_facts(cut), FrameSampling(), 0.0, 6.0).notes == ()
 
 
 def test_the_samples_are_read_without_a_word():
@@ -109,7 +109,7 @@ def test_a_length_may_count_a_last_picture_of_which_nothing_else_says_it(tmp_pat
     data[length : length + 8] = struct.pack(">d", pts_ms[-1] + pts_ms.step)
     path.write_bytes(data)
     assert load_clip(path).notes == ("no sound track in the file; only the pictures are used",)
-    assert take(read_clip(path), FrameSampling()).notes == ()
+    assert take(clip_facts(path), FrameSampling()).notes == ()
 
 
 def test_a_cut_is_said_where_a_stream_is_not_used(tmp_path):
@@ -119,8 +119,8 @@ def test_a_cut_is_said_where_a_stream_is_not_used(tmp_path):
     for settings in ({"use_audio": False}, {"use_video": False}, {}):
         assert not [note for note in load_clip(whole, **settings).notes if "early" in note]
         assert [note for note in load_clip(cut, **settings).notes if note.startswith("the file ends early")]
-        assert take(read_clip(whole, **settings), FrameSampling()).notes == ()
-        assert [note[:19] for note in take(read_clip(cut, **settings), FrameSampling()).notes] == [
+        assert take(clip_facts(whole, **settings), FrameSampling()).notes == ()
+        assert [note[:19] for note in take(clip_facts(cut, **settings), FrameSampling()).notes] == [
             "the file ends early"
         ]
 
@@ -144,7 +144,7 @@ def _lasts(path, seconds):
     assert clip.duration_s == clip.end_s == pytest.approx(seconds, abs=0.1)
     assert clip.audio is None or clip.audio.seconds == pytest.approx(seconds, abs=0.1)
     assert probe(path).duration_s == pytest.approx(seconds, abs=0.1)
-    part = take(read_clip(path), FrameSampling())
+    part = take(clip_facts(path), FrameSampling())
     assert part.end_s == pytest.approx(seconds, abs=0.1)
     if clip.audio is not None:
         assert part.samples == pytest.approx(len(clip.audio.waveform), abs=1600)
@@ -253,8 +253,8 @@ def test_a_part_behind_the_end_that_the_header_names_is_read(tmp_path):
     path.write_bytes(data[:place] + struct.pack(">d", 3_000.0) + data[place + 8 :])
     assert probe(path).duration_s == pytest.approx(3.0)
     assert numbers(load_clip(path, start_s=8.0).video)[0] == 200
-    assert take(read_clip(path), FrameSampling(), start_s=8.0).frames == 8
-    for reading in (load_clip, lambda path, start_s: take(read_clip(path), FrameSampling(), start_s=start_s)):
+    assert take(clip_facts(path), FrameSampling(), start_s=8.0).frames == 8
+    for reading in (load_clip, lambda path, start_s: take(clip_facts(path), FrameSampling(), start_s=start_s)):
         with pytest.raises(MediaError, match=r"lasts 12\.00 s"):
             reading(path, start_s=13.0)
 
@@ -372,7 +372,7 @@ def test_flv_whose_length_is_its_last_timestamp(clips, rate):
     """With B-frames the first one is not 0."""
     settings = {"options": {"preset": "medium"}, "sound_rate": 44_100, "sound": tone(6.0, 44_100)}
     path = write_clip(clips / f"b-frames-{rate}.flv", frames=6 * rate, rate=rate, **settings)
-    clip, part = load_clip(path), take(read_clip(path), FrameSampling())
+    clip, part = load_clip(path), take(clip_facts(path), FrameSampling())
     assert not any("ends early" in note for note in (*clip.notes, *part.notes))
     for said in (clip.end_s, clip.duration_s, part.end_s, part.duration_s):
         assert said == pytest.approx(6.0, abs=0.15)
@@ -380,7 +380,7 @@ def test_flv_whose_length_is_its_last_timestamp(clips, rate):
 
 def test_a_stream_that_is_not_used_and_goes_on(clips):
     path = write_clip(clips / "longer.mp4", frames=60, rate=10, sound=[tone(6.0), tone(20.0)])
-    clip, part = load_clip(path), take(read_clip(path), FrameSampling())
+    clip, part = load_clip(path), take(clip_facts(path), FrameSampling())
     for said in (clip, part):
         assert said.end_s == pytest.approx(6.0, abs=0.1)
         assert said.duration_s == pytest.approx(20.0, abs=0.1)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from seats.media import FrameSampling, load_clip, probe
-from seats.plan.clip import read_clip, take
+from seats.plan.clip import clip_facts, take
 
 ORIENTATION = 0x0112
 SAMPLING = FrameSampling(min_pixels=28 * 28, max_pixels=10**6, factor=28)
@@ -36,7 +36,7 @@ def test_pictures_are_turned_as_they_say(tmp_path, ending, options, orientation)
     assert np.abs(pixels - seen.astype(int)).mean() < 3
     info = probe(path)
     assert (info.video.height, info.video.width) == seen.shape[:2]
-    part = take(read_clip(path), SAMPLING, None, None)
+    part = take(clip_facts(path), SAMPLING, None, None)
     assert (part.height, part.width) == pixels.shape[:2]
 
 
@@ -52,5 +52,5 @@ def test_films_of_such_pictures_are_turned(tmp_path):
             packet.is_keyframe = True
             output.mux(packet)
     assert load_clip(film, sampling=SAMPLING).video.pixels.shape[2:] == seen.shape[:2]
-    part = take(read_clip(film), SAMPLING, None, None)
+    part = take(clip_facts(film), SAMPLING, None, None)
     assert (part.height, part.width) == seen.shape[:2]

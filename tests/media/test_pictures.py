@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 
 from seats.errors import MediaError
 from seats.media import FrameSampling, load_clip, probe
-from seats.plan.clip import read_clip, take
+from seats.plan.clip import clip_facts, take
 from tests.media.make import numbered_picture, tone, write_clip
 
 SAMPLING = FrameSampling(min_pixels=28 * 28, max_pixels=10**6, factor=28)
@@ -83,7 +83,7 @@ def test_transparency_that_no_decoder_tells_is_said(tmp_path):
             output.mux(stream.encode(picture.reformat(format="yuva420p")))
         output.mux(stream.encode(None))
     path = tmp_path / "alpha.webm"
-    for notes in (load_clip(path).notes, take(read_clip(path), SAMPLING).notes):
+    for notes in (load_clip(path).notes, take(clip_facts(path), SAMPLING).notes):
         assert any("taken as opaque" in note for note in notes)
 
 
@@ -96,7 +96,7 @@ def test_pixels_become_square(tmp_path, aspect, size):
     clip = load_clip(path, sampling=SAMPLING)
     assert tuple(clip.video.pixels.shape[2:]) == size
     assert (clip.video.source_width, clip.video.source_height) == (224, 112)
-    part = take(read_clip(path), SAMPLING)
+    part = take(clip_facts(path), SAMPLING)
     assert (part.height, part.width) == size
     said = [note for note in clip.notes if "times as wide as high" in note]
     assert list(part.notes) == said
@@ -108,7 +108,7 @@ def test_pixels_of_a_turned_picture_become_square(tmp_path):
     write_clip(path, frames=30, size=(224, 112), options={"x264-params": "sar=2/1"}, rotation=90)
     clip = load_clip(path, sampling=SAMPLING)
     assert tuple(clip.video.pixels.shape[2:]) == (448, 112)
-    part = take(read_clip(path), SAMPLING)
+    part = take(clip_facts(path), SAMPLING)
     assert (part.height, part.width) == (448, 112)
 
 
@@ -120,13 +120,13 @@ def test_the_paper_s_pixels_of_a_still_picture_are_not_shown(tmp_path):
 
 def test_pictures_that_cannot_be_resized_leave_the_sound(tmp_path):
     long = write_clip(tmp_path / "long.mkv", frames=20, size=(4040, 20), codec="ffv1", sound=tone(1.0))
-    clip, part = load_clip(long, sampling=SAMPLING), take(read_clip(long), SAMPLING)
+    clip, part = load_clip(long, sampling=SAMPLING), take(clip_facts(long), SAMPLING)
     assert clip.video is None
     assert (part.frames, part.samples > 0) == (0, True)
     assert "the picture is 4040x20, longer than 200:1; crop it first" in clip.notes
     assert list(part.notes) == ["the picture is 4040x20, longer than 200:1; crop it first"]
     alone = write_clip(tmp_path / "alone.mkv", frames=20, size=(4040, 20), codec="ffv1")
-    for read in (lambda: load_clip(alone), lambda: take(read_clip(alone), SAMPLING)):
+    for read in (lambda: load_clip(alone), lambda: take(clip_facts(alone), SAMPLING)):
         with pytest.raises(MediaError, match=r"alone\.mkv: the picture is 4040x20, longer than 200:1; crop it first"):
             read()
 
@@ -135,12 +135,12 @@ def test_one_picture_is_told_as_such(tmp_path):
     Image.fromarray(rgba()[..., :3]).save(tmp_path / "still.jpg")
     film = write_clip(tmp_path / "film.mp4", frames=30, size=(112, 56))
     assert load_clip(tmp_path / "still.jpg").video.still
-    assert take(read_clip(tmp_path / "still.jpg"), SAMPLING).still
+    assert take(clip_facts(tmp_path / "still.jpg"), SAMPLING).still
     moving = load_clip(film).video
     assert not moving.still
     assert not replace(moving, times=(0.0, 0.0, 0.5, 0.5)).still
     assert not replace(moving, times=(0.0, 0.5, 0.5, 0.5)).still
-    assert not take(read_clip(film), SAMPLING).still
+    assert not take(clip_facts(film), SAMPLING).still
 
 
 def animated_webp(path):
@@ -154,7 +154,7 @@ def animated_webp(path):
 @pytest.mark.skipif("webp_anim" in av.formats_available, reason="this FFmpeg reads it")
 def test_animated_webp_is_named(tmp_path):
     path = animated_webp(tmp_path / "moves.webp")
-    for read in (lambda: load_clip(path), lambda: take(read_clip(path), SAMPLING)):
+    for read in (lambda: load_clip(path), lambda: take(clip_facts(path), SAMPLING)):
         with pytest.raises(MediaError, match=r"moves\.webp: no picture can be decoded; animated WebP is not read"):
             read()
 
@@ -166,7 +166,7 @@ def test_animated_webp_is_read(tmp_path):
     assert (clip.video.times, clip.end_s) == ((0.0, 0.5), 1.0)
     assert colours(clip)[::3] == [[250, 0, 0], [0, 0, 0]]
     assert clip.video.pixels[1][:, 28, 14::84].T.tolist() == [[0, 0, 0], [250, 0, 0]]
-    assert take(read_clip(path), SAMPLING).frames == 2
+    assert take(clip_facts(path), SAMPLING).frames == 2
 
 
 @pytest.mark.parametrize(

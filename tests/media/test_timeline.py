@@ -11,7 +11,7 @@ from PIL import Image
 from seats.media import load_clip
 from seats.media.sampling import FrameSampling, smart_nframes
 from seats.media.timeline import choose_frames
-from seats.plan.clip import read_clip, take
+from seats.plan.clip import clip_facts, take
 from tests.media.make import numbered_picture, write_clip
 
 _ALL = {"start_s": 0.0, "end_s": float("inf")}
@@ -172,5 +172,5 @@ def test_a_rate_that_is_assumed_is_said(tmp_path):
     Image.fromarray(numbered_picture(1)).save(icon)
     for path, said in ((raw, True), (icon, False)):  # of one picture there is no rate
         assert (assumed in load_clip(path).notes) == said
-        assert (assumed in take(read_clip(path), FrameSampling()).notes) == said
+        assert (assumed in take(clip_facts(path), FrameSampling()).notes) == said
         assert any("timestamps" in note for note in load_clip(path).notes) == said

@@ -12,7 +12,7 @@ import pytest
 from seats.errors import MediaError, SettingsError
 from seats.media import FrameSampling, load_clip, probe
 from seats.plan import clip as clip_module
-from seats.plan.clip import ClipFacts, Pictures, Sound, read_clip, take
+from seats.plan.clip import ClipFacts, Pictures, Sound, clip_facts, take
 from seats.plan.model import planned_model
 from seats.plan.plan import Ask, make_plan
 from tests.media.make import tone, write_clip
@@ -21,7 +21,7 @@ SAMPLES = sorted((Path(__file__).resolve().parents[2] / "samples").glob("*.m*4*"
 
 
 def _same(path, sampling, start=None, end=None):
-    part = take(read_clip(path), sampling, start, end)
+    part = take(clip_facts(path), sampling, start, end)
     real = load_clip(path, sampling=sampling, start_s=start, end_s=end)
     assert part.frames == (0 if real.video is None else real.video.pixels.shape[0])
     if real.video is not None:
@@ -56,9 +56,9 @@ def test_what_fills_the_last_frame_is_not_counted(tmp_path, name, rate):
 
 def test_a_header_alone_is_nearly_as_good(tmp_path, monkeypatch):
     write_clip(tmp_path / "both.mp4", frames=100, rate=10, sound=tone(10))
-    exact = take(read_clip(tmp_path / "both.mp4"), FrameSampling())
+    exact = take(clip_facts(tmp_path / "both.mp4"), FrameSampling())
     monkeypatch.setattr(clip_module, "PACKETS_S", 1e-9)
-    facts = read_clip(tmp_path / "both.mp4")
+    facts = clip_facts(tmp_path / "both.mp4")
     part = take(facts, FrameSampling())
     assert not part.exact
     assert any("header" in note for note in facts.notes)
@@ -74,23 +74,23 @@ def test_a_header_that_cannot_be_true_is_not_believed(tmp_path, monkeypatch):
     path.write_bytes(said[:at] + struct.pack(">d", 1e12) + said[at + 8 :])
     assert probe(path).duration_s == 1e9
     monkeypatch.setattr(clip_module, "PACKETS_S", 1e-9)
-    facts = read_clip(path)
+    facts = clip_facts(path)
     assert facts.exact
     assert facts.reached_s < 3
 
 
 def test_nothing_left_is_an_error(tmp_path):
     write_clip(tmp_path / "mute.mp4", frames=20, rate=10)
-    facts = read_clip(tmp_path / "mute.mp4")
+    facts = clip_facts(tmp_path / "mute.mp4")
     with pytest.raises(MediaError, match="no sound, and its pictures are not to be used; allow the pictures"):
-        read_clip(tmp_path / "mute.mp4", use_video=False)
+        clip_facts(tmp_path / "mute.mp4", use_video=False)
     with pytest.raises(MediaError, match="begins at 5"):
         take(facts, FrameSampling(), 5.0)
     with pytest.raises(SettingsError, match="is not after the start"):
         take(facts, FrameSampling(), 1.0, 0.5)
     (tmp_path / "text.mp4").write_text("a letter\n" * 50)
     with pytest.raises(MediaError):
-        read_clip(tmp_path / "text.mp4")
+        clip_facts(tmp_path / "text.mp4")
 
 
 def test_ten_hours_are_planned_in_a_moment():
@@ -108,7 +108,7 @@ def test_ten_hours_are_planned_in_a_moment():
 @pytest.mark.parametrize(("start", "end"), [(0.0, 4.0), (0.0, 8.0), (5.0, None), (None, None)])
 def test_a_part_without_sound_or_pictures_is_told_as_by_ask(tmp_path, start, end):
     path = write_clip(tmp_path / "apart.mkv", frames=40, rate=10, sound=tone(2.0), sound_start_s=6.0)
-    part, clip = take(read_clip(path), FrameSampling(), start, end), load_clip(path, start_s=start, end_s=end)
+    part, clip = take(clip_facts(path), FrameSampling(), start, end), load_clip(path, start_s=start, end_s=end)
     told = [note for note in clip.notes if note.startswith(("no picture is shown", "there is no sound"))]
     assert [note for note in part.notes if note in told] == told
     assert (part.frames > 0, part.samples > 0) == (clip.video is not None, clip.audio is not None)
@@ -127,12 +127,12 @@ def test_a_part_without_sound_or_pictures_is_told_as_by_ask(tmp_path, start, end
 def test_sound_whose_packets_have_no_length_or_a_rounded_one(tmp_path, name, codec, seconds, rate):
     path = write_clip(tmp_path / name, sound=tone(seconds, rate), sound_codec=codec, sound_rate=rate)
     samples = len(load_clip(path).audio.waveform)
-    assert take(read_clip(path), FrameSampling()).samples == pytest.approx(samples, abs=32)
+    assert take(clip_facts(path), FrameSampling()).samples == pytest.approx(samples, abs=32)
     both = write_clip(
         tmp_path / f"both-{Path(name).stem}.mkv", frames=140, rate=10, sound=tone(seconds, rate), sound_codec=codec,
         sound_rate=rate,
     )  # fmt: skip
-    part = take(read_clip(both), FrameSampling())
+    part = take(clip_facts(both), FrameSampling())
     assert part.samples > 0
     assert not part.exact or part.samples == pytest.approx(samples, abs=32)
 
@@ -140,11 +140,11 @@ def test_sound_whose_packets_have_no_length_or_a_rounded_one(tmp_path, name, cod
 def test_one_packet_of_unknown_length_that_begins_late_is_not_as_long_as_its_wait(tmp_path):
     """Nothing says how long it is: the whole file is taken for it, and that said."""
     settings = {"sound": tone(0.4, 8_000), "sound_codec": "alac", "sound_rate": 8_000, "sound_start_s": 3.0}
-    sound = read_clip(write_clip(tmp_path / "late.mkv", frames=140, rate=10, **settings)).sound
+    sound = clip_facts(write_clip(tmp_path / "late.mkv", frames=140, rate=10, **settings)).sound
     assert not sound.exact
     assert sound.end_s == pytest.approx(14.0, abs=0.1)
 
 
 def test_the_whole_length_is_known_where_no_header_says_it(tmp_path):
     path = write_clip(tmp_path / "raw.h264", frames=60, rate=10, container_format="h264")
-    assert take(read_clip(path), FrameSampling(), end_s=1.0).duration_s == load_clip(path, end_s=1.0).duration_s
+    assert take(clip_facts(path), FrameSampling(), end_s=1.0).duration_s == load_clip(path, end_s=1.0).duration_s

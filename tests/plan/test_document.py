@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from seats.plan.clip import read_clip
+from seats.plan.clip import clip_facts
 from seats.plan.document import Room, plan_json
 from seats.plan.model import planned_model
 from seats.plan.plan import Ask, make_plan
@@ -21,7 +21,7 @@ ASKED = Ask(
 
 @pytest.fixture(scope="module")
 def clip():
-    made = read_clip(CLIP)
+    made = clip_facts(CLIP)
     return replace(made, pictures=replace(made.pictures, width=300, height=160))
 
 

@@ -10,7 +10,7 @@ import pytest
 from seats.errors import OutOfMemoryError
 from seats.media import FrameSampling
 from seats.models.checkpoint import find_checkpoint
-from seats.plan.clip import read_clip
+from seats.plan.clip import clip_facts
 from seats.plan.limit import Limit, foreseeable, longest
 from seats.plan.model import of_checkpoint
 from seats.plan.plan import Ask, make_plan
@@ -25,7 +25,7 @@ def needed(sampling: FrameSampling | None = None) -> int:
     model = of_checkpoint(NANO)
     chosen = sampling or model.sampling
     ask = Ask(ASK.question, fps=chosen.fps, max_frames=chosen.max_frames, max_pixels=chosen.max_pixels)
-    return make_plan(model, read_clip(CLIP), ask).needed_bytes
+    return make_plan(model, clip_facts(CLIP), ask).needed_bytes
 
 
 def test_what_fits_is_left_alone() -> None:
@@ -36,7 +36,7 @@ def test_what_fits_is_left_alone() -> None:
 def test_the_rule_that_was_asked_for_is_the_one_that_must_fit() -> None:
     sparse = replace(of_checkpoint(NANO).sampling, fps=0.5)
     full = replace(ASK, method="full")
-    limit = make_plan(of_checkpoint(NANO), read_clip(CLIP), replace(full, fps=0.5)).needed_bytes
+    limit = make_plan(of_checkpoint(NANO), clip_facts(CLIP), replace(full, fps=0.5)).needed_bytes
     assert Limit(limit, NANO, (full,)).sampling(CLIP, sparse) == sparse
 
 
@@ -52,7 +52,7 @@ def test_what_does_not_is_lowered_as_little_as_will_do() -> None:
 def test_every_question_counts_and_streams_left_out_do_not() -> None:
     own = of_checkpoint(NANO).sampling
     full = Ask(ASK.question, method="full")
-    limit = make_plan(of_checkpoint(NANO), read_clip(CLIP), full).needed_bytes - 2**21
+    limit = make_plan(of_checkpoint(NANO), clip_facts(CLIP), full).needed_bytes - 2**21
     assert Limit(limit, NANO, (ASK, full)).sampling(CLIP, own) != own
     assert Limit(limit, NANO, (ASK,)).sampling(CLIP, own, video=False) == own
 

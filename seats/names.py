@@ -1,4 +1,4 @@
-"""What a reader calls the steps and the parts of a run."""
+"""What a reader calls the steps and the parts of a run, on pages and in tables with room for it."""
 
 STEP_NAMES = {
     "decode_clip": "reading the clip",
