@@ -86,7 +86,7 @@ def make(model: str, folder: Path) -> None:
     import torch
     import transformers
 
-    from seats.bench.presets import find_preset
+    from seats.models.presets import find_preset
 
     preset = find_preset(model)
     thinker_class = getattr(transformers, preset.family.thinker_class)

@@ -15,10 +15,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from seats.bench.presets import Preset
 from seats.bench.rate import synchronise
 from seats.models import fused
 from seats.models import thinker as thinkers
+from seats.models.presets import Preset
 from seats.models.thinker import Thinker
 from seats.selection import triton_kernels
 

@@ -42,12 +42,12 @@ from benchmarks.gpu_layouts import (
     time_of,
 )
 from seats.bench.build import random_thinker
-from seats.bench.presets import Preset, find_preset
 from seats.bench.rate import matmul_rate, synchronise
 from seats.bench.subject import Subject
 from seats.bench.workload import media_load, token_load
 from seats.keep import FULL, Setting
 from seats.models import fused
+from seats.models.presets import Preset, find_preset
 from seats.models.thinker import Thinker, grids_at_once
 from seats.models.window_attention import windowed_attention
 from seats.tokens.patches import patchify

@@ -11,7 +11,6 @@ import torch
 
 from seats.bench.build import parameters, random_thinker
 from seats.bench.measure import alternate, counted, own_shares
-from seats.bench.presets import Preset
 from seats.bench.rate import matmul_rate
 from seats.bench.report import machine_json, rows_json
 from seats.bench.subject import Subject
@@ -19,6 +18,7 @@ from seats.bench.workload import Load
 from seats.inference.engine import KvPolicy
 from seats.inference.shortage import shortage
 from seats.keep import Setting
+from seats.models.presets import Preset
 
 SCHEMA = "seats.bench/1"
 

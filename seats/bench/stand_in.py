@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 import torch
 
 from seats.bench.build import random_thinker
-from seats.bench.presets import Preset
 from seats.bench.workload import mel_spec, patch_spec
 from seats.media import FrameSampling
 from seats.models.omni import OmniModel
+from seats.models.presets import Preset
 
 _FIRST_WORD = 10
 

@@ -12,7 +12,6 @@ import torch
 from transformers import DynamicCache
 
 from seats.bench.measure import STOCK, Run
-from seats.bench.presets import Preset
 from seats.bench.rate import synchronise
 from seats.bench.workload import Load, mel_spec, patch_spec, random_frames, sequence_of
 from seats.costs.flops import flops_report
@@ -25,6 +24,7 @@ from seats.keep import Setting
 from seats.methods import Method, retention_for, set_up
 from seats.models import compat
 from seats.models.fused import stock_blocks
+from seats.models.presets import Preset
 from seats.models.signals import EncoderWants, Signals
 from seats.models.thinker import Thinker
 from seats.tokens.layout import Modality

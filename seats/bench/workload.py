@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from seats.bench.presets import Preset
 from seats.costs.flops import Workload as EncoderInput
 from seats.errors import SettingsError
 from seats.media.sampling import FrameSampling, frame_size
+from seats.models.presets import Preset
 from seats.tokens.mel import MelSpec
 from seats.tokens.patches import PatchSpec
 from seats.tokens.sequence import Sequence, build_sequence

@@ -139,7 +139,7 @@ def planned_model(name: str, *, revision: str | None = None) -> PlannedModel:
         checkpoint = find_checkpoint(name, offline=True, revision=revision)
         _ = checkpoint.config
     except ModelError as reason:
-        from seats.bench.presets import find_preset
+        from seats.models.presets import find_preset
 
         try:
             preset = find_preset(name)

@@ -26,8 +26,8 @@ from seats_cli.text import short
 from seats_cli.usage import WrongUsage
 
 if TYPE_CHECKING:
-    from seats.bench.presets import Preset
     from seats.bench.workload import Load
+    from seats.models.presets import Preset
 
 ORDER = 80
 _MODEL, _LOAD, _RUN = "Model", "Workload", "Measurement"
@@ -198,8 +198,8 @@ def bench(
             from seats.bench.bench import bench as run_bench
             from seats.bench.build import dtype_for, weight_bytes
             from seats.bench.measure import beside_full
-            from seats.bench.presets import find_preset
             from seats.models.omni import device_named
+            from seats.models.presets import find_preset
 
         device = device_named(model.device)
         preset = find_preset(model.model) if model.model else _default_preset(device, out)
@@ -227,8 +227,8 @@ def _default_preset(device: Any, out: Output) -> Preset:
     import torch
 
     from seats.bench.build import weight_bytes
-    from seats.bench.presets import PRESETS
     from seats.costs.memory import available_bytes
+    from seats.models.presets import PRESETS
 
     large = PRESETS["qwen2.5-omni-7b"]
     # Full tokens take a few GiB beside the weights.

@@ -185,10 +185,10 @@ def _with_random_weights(
     with out.working("starting"):
         with lasting_imports():
             from seats.bench.build import dtype_for, weight_bytes
-            from seats.bench.presets import find_preset
             from seats.bench.stand_in import random_model, sampling_of
             from seats.media import ReadingClip
             from seats.models.omni import device_named
+            from seats.models.presets import find_preset
 
         check_methods(measured.methods)
         preset = find_preset(options.model)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 
-from seats.bench.presets import PRESETS, Preset
+from seats.models.presets import PRESETS, Preset
 
 NAMES = {"qwen2.5-omni": "small", "qwen3-omni": "small-moe"}
 

@@ -4,8 +4,8 @@ import torch
 
 from benchmarks import gpu_layouts
 from seats.bench.build import random_thinker
-from seats.bench.presets import find_preset
 from seats.models import thinker as thinkers
+from seats.models.presets import find_preset
 
 
 def test_sizes_tried_in_turns_make_their_tables_once(monkeypatch):

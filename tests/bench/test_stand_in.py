@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from seats.bench.presets import PRESETS
 from seats.bench.stand_in import _Words, random_model, sampling_of
 from seats.media import FrameSampling
 from seats.models.omni import Turn
+from seats.models.presets import PRESETS
 from tests.bench.small import small_preset
 from tests.tiny import FAMILIES
 

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from seats.bench.presets import PRESETS, find_preset
 from seats.bench.workload import Load, media_load, sequence_of, token_load
 from seats.costs.flops import head_macs, prefill_macs
 from seats.errors import SettingsError
 from seats.methods import Seats, retention_for
 from seats.methods.base import AfterLayer, BeforeLLM
+from seats.models.presets import PRESETS, find_preset
 from seats.tokens.layout import Modality
 
 

@@ -23,13 +23,13 @@ from torch._subclasses.fake_tensor import (
 
 from seats.bench import subject as module
 from seats.bench.build import random_thinker
-from seats.bench.presets import Preset
 from seats.bench.subject import Subject
 from seats.bench.workload import Load, media_load, token_load
 from seats.keep import Setting
 from seats.models import window_attention
 from seats.models.families import Family, GridTables
 from seats.models.fused import use_fused_blocks
+from seats.models.presets import Preset
 from seats.selection import budget
 from seats.tokens.layout import TokenLayout
 from seats.tokens.sequence import Sequence

@@ -12,7 +12,6 @@ import torch
 import transformers
 
 import seats.costs.memory
-from seats.bench.presets import find_preset
 from seats.errors import ModelError, OutOfMemoryError, SettingsError
 from seats.inference.answer import Question, answer
 from seats.inference.generate import Decoding
@@ -20,6 +19,7 @@ from seats.methods import Retention, Seats
 from seats.models import omni
 from seats.models.checkpoint import Checkpoint
 from seats.models.omni import Turn, load_model
+from seats.models.presets import find_preset
 from seats.models.weight_files import thinker_bytes
 from seats.models.window_attention import NAME
 from seats.plan.model import of_checkpoint

@@ -8,7 +8,7 @@ import pytest
 import torch
 import transformers
 
-from seats.bench.presets import find_preset
+from seats.models.presets import find_preset
 from seats.plan.model import planned_model
 from seats.plan.weights import count_weights, dtype_bytes
 

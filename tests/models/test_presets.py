@@ -7,10 +7,10 @@ import torch
 from transformers import Qwen2_5OmniThinkerForConditionalGeneration
 
 from seats.bench.build import dtype_for, parameters, random_thinker, weight_bytes
-from seats.bench.presets import PRESETS, find_preset
 from seats.errors import ModelError, OutOfMemoryError
 from seats.models.checkpoint import find_checkpoint
 from seats.models.omni import model_shape
+from seats.models.presets import PRESETS, find_preset
 from tests.bench.small import small_preset
 from tests.tiny import FAMILIES, tiny_config
 
