@@ -109,7 +109,7 @@ class PlanTable:
             values = (getattr(full.flops, key), getattr(run.flops, key))
             decoding = key == "llm_decode"
             if decoding:  # said however little it is: the sum goes by the longest answer allowed
-                label += f", {counted(plan.ask.answer_tokens, 'token')}"
+                label = f"decode {counted(plan.ask.answer_tokens, 'token')}"
             counts = any(value > 0.005 * which.flops.total for value, which in zip(values, (full, run), strict=True))
             if decoding or counts or (self.verbose and any(values)):
                 row(f"  {label}", (flops(values[0]), flops(values[1])), "dim")

@@ -107,7 +107,7 @@ def test_parts_of_flops_that_are_shown_add_up_for_each_column(run: Run, tmp_path
     for line in ran.out.splitlines():
         if found := re.match(r" *(.+?)  .* (\S+) ([MG])$", line):
             rows[found[1]] = float(found[2]) * {"M": 1e6, "G": 1e9}[found[3]]
-    assert "LLM decoding, 256 tokens" in rows
+    assert "decode 256 tokens" in rows
     total = rows.pop("FLOPs")
     assert sum(rows.values()) == pytest.approx(total, rel=0.006)
 
@@ -149,10 +149,10 @@ def test_the_table_says_for_how_long_an_answer_it_holds(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     ran = run("plan", clips / "both.mp4", "--model", "Qwen/Qwen2.5-Omni-7B", "--max-vram", "40G", "--method", method)
-    assert "LLM decoding, 256 tokens " in ran.out
+    assert "decode 256 tokens " in ran.out
     assert ("fewer FLOPs in all (256 tokens decoded)" in ran.out) is (method == "seats")
     short = run("plan", clips / "both.mp4", "--model", "seats-nano", "--method", method, "--max-new-tokens", "1")
-    assert "LLM decoding, 1 token " in short.out
+    assert "decode 1 token " in short.out
 
 
 @pytest.mark.parametrize("width", ["40", "60", "120"])
@@ -304,4 +304,4 @@ def test_a_narrow_terminal_breaks_no_word(run: Run, clips: Path, monkeypatch: py
 def test_no_row_is_broken_on_forty_columns(run: Run, clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     ran = run("plan", clips / "both.mp4", "--model", "Qwen/Qwen2.5-Omni-7B", "--max-vram", "40G")
-    assert re.search(r"^  LLM decoding, 256 tokens +[\d.]+ [GT] +[\d.]+ [GT]$", ran.out, re.MULTILINE)
+    assert re.search(r"^  decode 256 tokens +[\d.]+ [GT] +[\d.]+ [GT]$", ran.out, re.MULTILINE)
