@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seats.errors import SettingsError
@@ -85,6 +88,18 @@ def added_methods() -> dict[str, EntryPoint]:
     for entry in entry_points(group=ENTRY_POINT_GROUP):
         found.setdefault(entry.name, entry)
     return found
+
+
+def code_digest(method: str) -> str | None:
+    """SHA-256, hexadecimal, of the module that another package offers a method from, which may be edited between two
+    runs; None for a built-in method, and where no file has it. Executes at most the packages that the module is in."""
+    if method in METHODS or (entry := added_methods().get(method)) is None:
+        return None
+    try:
+        found = find_spec(entry.module)
+        return None if found is None else hashlib.sha256(Path(str(found.origin)).read_bytes()).hexdigest()
+    except Exception:  # a foreign package can raise anything; that it is broken is told where it is imported
+        return None
 
 
 def method_names() -> list[str]:

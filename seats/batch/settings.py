@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from seats.keep import code_digest
 from seats.media import FrameSampling
 from seats.models.checkpoint import Checkpoint
 from seats.models.fingerprint import fingerprint
@@ -84,7 +85,8 @@ class Setup:
 def digest_of(model: ModelSettings, clip: ClipSettings, answer: AnswerSettings) -> str:
     """Digest, hexadecimal, of all that an answer depends on beside clip and question.
 
-    Not in it: the model's name (its files count), the device, and limits on the time and memory of reading a clip.
+    Not in it: the model's name (its files count), the device, and limits on the time and memory of reading a clip. Of
+    another package's method its code is.
     """
     answering = asdict(answer)
     if answer.method == "full":  # retention means nothing to it
@@ -94,6 +96,8 @@ def digest_of(model: ModelSettings, clip: ClipSettings, answer: AnswerSettings) 
     if clip.limit is not None:
         reading["max_vram"] = clip.limit.limit_bytes
     said = [fingerprint(model.checkpoint), model.dtype, model.quantize, reading, answering]
+    if code := code_digest(answer.method):
+        said.append(code)
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
 
 

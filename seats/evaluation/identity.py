@@ -12,6 +12,7 @@ from typing import Any
 from seats.errors import MediaError
 from seats.evaluation.qa import QAItem
 from seats.evaluation.settings import Asking
+from seats.keep import code_digest
 from seats.media.content import content_of
 from seats.methods import Method
 from seats.models.checkpoint import Checkpoint
@@ -72,5 +73,7 @@ def question_digest(item: QAItem, clip: str, lowered: Mapping[str, int] = Mappin
 
 
 def setting_digest(method: Method, fixed: Mapping[str, Any]) -> str:
-    """Of a method's settings and everything else that is the same for all questions (model, clip options, asking)."""
-    return digest([method.settings(), fixed])
+    """Of a method's settings, of its code if that is another package's, and of everything else that is the same for all
+    questions (model, clip options, asking)."""
+    code = code_digest(method.name)
+    return digest([method.settings(), fixed, *([code] if code else [])])

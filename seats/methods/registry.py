@@ -74,9 +74,12 @@ def _imported(entry: EntryPoint) -> type[Method]:
     except (Exception, SystemExit) as error:  # a foreign module can raise anything
         why = f"cannot be imported ({type(error).__name__}: {' '.join(str(error).split())})"
     else:
-        if isinstance(found, type) and issubclass(found, Method):
+        if not (isinstance(found, type) and issubclass(found, Method)):
+            why = "is no seats.Method"
+        elif getattr(found, "name", None) != entry.name:  # results would be told as another method's, or taken for them
+            why = f"does not have that name in its class (name = {getattr(found, 'name', None)!r})"
+        else:
             return found
-        why = "is no seats.Method"
     package = f" of the package {entry.dist.name}" if entry.dist is not None else ""
     raise SettingsError(
         f"method {entry.name!r} ({entry.value}{package}) {why}: repair or uninstall that package, or choose another "

@@ -36,6 +36,15 @@ def test_retention_means_nothing_to_full_tokens(setup: Setup) -> None:
     assert digest(method="seats") != digest(method="seats", keep=35.0)
 
 
+def test_a_method_of_another_package_is_one_with_its_code(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = (setup.model, setup.clip, AnswerSettings(method="theirs"))
+    digests = []
+    for code in ("1", "2", "2"):
+        monkeypatch.setattr("seats.batch.settings.code_digest", {"theirs": code}.get)
+        digests.append(digest_of(*asked))
+    assert digests[0] != digests[1] == digests[2]
+
+
 @pytest.mark.parametrize(("part", "changed"), [(part, change) for part, all_of in CHANGES.items() for change in all_of])
 def test_what_changes_an_answer_makes_another_batch(setup: Setup, part: str, changed: dict[str, Any]) -> None:
     parts = {"model": setup.model, "clip": setup.clip, "answer": AnswerSettings()}

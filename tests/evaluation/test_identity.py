@@ -1,4 +1,6 @@
+import importlib
 from dataclasses import replace
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 from seats.evaluation.identity import clip_digest, model_identity, question_digest, setting_digest
@@ -6,6 +8,7 @@ from seats.evaluation.qa import QAItem
 from seats.evaluation.run import Evaluation
 from seats.evaluation.settings import Asking, named_settings, set_up
 from seats.inference.generate import Decoding
+from seats.keep import ENTRY_POINT_GROUP
 from seats.methods import ModelShape, Random
 from seats.models.checkpoint import Checkpoint
 
@@ -69,3 +72,19 @@ def test_a_setting_is_known_by_everything_its_answers_depend_on():
     assert (seeded[0] == first[0], seeded[1] == first[1]) == (True, False)
     assert len({digests(Asking(decoding=Decoding(temperature=1.0, seed=seed)))[0] for seed in (0, 1)}) == 2
     assert setting_digest(Random(0.1, 0.2), {}) != setting_digest(Random(0.1, 0.3), {})
+
+
+def test_a_method_of_another_package_is_one_with_its_code(tmp_path, monkeypatch):
+    """Rows that it gave before it was edited are not taken for what it gives now."""
+    monkeypatch.syspath_prepend(tmp_path)
+    offered = [EntryPoint("theirs", "edited_plug_in:Theirs", ENTRY_POINT_GROUP)]
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: offered)
+    method = type("Theirs", (Random,), {"name": "theirs"})(0.1, 0.2)
+    digests = [setting_digest(method, {})]
+    for source in ("a = 1\n", "a = 2\n"):
+        (tmp_path / "edited_plug_in.py").write_text(source)
+        importlib.invalidate_caches()
+        digests += [setting_digest(method, {}), setting_digest(method, {})]
+    missing, first, again, other, last = digests
+    assert (again, last) == (first, other)
+    assert len({missing, first, other}) == 3

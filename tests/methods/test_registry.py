@@ -12,6 +12,7 @@ from seats.errors import SettingsError
 from seats.keep import ENTRY_POINT_GROUP, METHODS, method_names
 from seats.methods import (
     Full,
+    Method,
     ModelShape,
     Random,
     Retention,
@@ -106,7 +107,8 @@ def test_an_unknown_method_lists_the_known_ones():
 
 def test_methods_of_other_packages(monkeypatch):
     """Offered as entry points; a built-in name cannot be taken over."""
-    monkeypatch.setitem(sys.modules, "their_package", SimpleNamespace(Theirs=Random))
+    theirs = type("Theirs", (Random,), {"name": "theirs"})
+    monkeypatch.setitem(sys.modules, "their_package", SimpleNamespace(Theirs=theirs))
     offered = [
         EntryPoint("theirs", "their_package:Theirs", ENTRY_POINT_GROUP),
         EntryPoint("seats", "their_package:Theirs", ENTRY_POINT_GROUP),
@@ -117,17 +119,30 @@ def test_methods_of_other_packages(monkeypatch):
         return offered
 
     monkeypatch.setattr("importlib.metadata.entry_points", entry_points)
-    assert method_class("theirs") is Random
+    assert method_class("theirs") is theirs
     assert method_class("seats") is Seats
     with pytest.raises(SettingsError, match="theirs"):
         method_class("nobody's")
 
 
 def test_of_two_packages_the_first_counts(monkeypatch):
-    monkeypatch.setitem(sys.modules, "their_package", SimpleNamespace(One=Random, Two=Full))
+    one, two = (type(name, (Random,), {"name": "theirs"}) for name in ("One", "Two"))
+    monkeypatch.setitem(sys.modules, "their_package", SimpleNamespace(One=one, Two=two))
     offered = [EntryPoint("theirs", f"their_package:{name}", ENTRY_POINT_GROUP) for name in ("One", "Two")]
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: offered)
-    assert method_class("theirs") is Random
+    assert method_class("theirs") is one
+
+
+def test_a_method_must_have_the_name_it_is_offered_by(monkeypatch):
+    """Or an evaluation would take its answers for those of the method it was made from."""
+    variant, nameless = type("V", (Seats,), {}), type("N", (Method,), {})
+    monkeypatch.setitem(sys.modules, "their_package", SimpleNamespace(v=variant, n=nameless))
+    offered = [EntryPoint(name, f"their_package:{name}", ENTRY_POINT_GROUP) for name in "vn"]
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: offered)
+    with pytest.raises(SettingsError, match=r"method 'v' .*does not have that name in its class \(name = 'seats'\)"):
+        method_class("v")
+    with pytest.raises(SettingsError, match=r"\(name = None\)"):
+        method_class("n")
 
 
 def package(folder, name: str, source: str | None, offers: str) -> None:
