@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -37,7 +38,8 @@ def answer_all(
             connection, name = children[-1].connection, f"worker {number + 1}"
             names[connection] = name
             with _alive(name):
-                connection.send((evaluation, start))
+                # Not by `send`, which hands a tensor of a method over as a file that a child of ours cannot ask for.
+                connection.send_bytes(pickle.dumps((evaluation, start)))
                 connection.send(waiting.popleft())
         while names:
             for ready in wait(list(names)):
@@ -62,7 +64,7 @@ def answer_all(
 
 def main(connection: Connection) -> None:
     """In a worker: answer the clips that come, until the connection ends; after each clip send None."""
-    evaluation, start = connection.recv()
+    evaluation, start = pickle.loads(connection.recv_bytes())
     try:
         model, load = start()
         while True:

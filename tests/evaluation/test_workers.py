@@ -3,19 +3,24 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import Pipe
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
+import torch
 
 from seats.errors import ModelError, SeatsError
 from seats.evaluation.qa import QAItem
 from seats.evaluation.run import Evaluation, plan
-from seats.evaluation.settings import Asking, named_settings, set_up
+from seats.evaluation.settings import Asking, Compared, named_settings, set_up
 from seats.evaluation.workers import _alive, answer_all
 from seats.inference.generate import Decoding
+from seats.keep import Setting
 from seats.media import load_clip
+from seats.methods import Random
 from seats.models.checkpoint import find_checkpoint
 from seats.models.omni import load_model, model_shape
 from tests.checkpoints import save_tiny_checkpoint
@@ -70,6 +75,26 @@ def test_workers_give_the_rows_that_one_process_gives(folder):
     alone = rows(1)
     assert len(alone) == 6
     assert rows(2) == alone
+
+
+@dataclass(frozen=True, eq=False)
+class Learned(Random):
+    """A method with weights of its own."""
+
+    weights: torch.Tensor = field(default_factory=lambda: torch.ones(3))
+    name: ClassVar[str] = "learned"
+
+    def settings(self):
+        return {"name": self.name}
+
+
+@pytest.mark.slow
+def test_a_method_can_hold_tensors(folder):
+    setting = Setting("learned", 10.0)
+    compared = Compared((setting,), {setting: Learned(0.1, 0.3)}, {})
+    evaluation = Evaluation.of(compared, Asking(decoding=Decoding(max_new_tokens=2)), {"name": "m"}, {})
+    rows = answer_all(plan(ITEMS, evaluation, {}).work, evaluation, partial(start, folder), 2)
+    assert [row.status for row in rows] == ["answered"] * 3
 
 
 @pytest.mark.slow
