@@ -61,8 +61,10 @@ class Row:
         return self.question, self.setting
 
     def to_line(self) -> bytes:
-        """The row as JSON, without fields that have their default. Raises ValueError for a number that JSON lacks."""
-        said = {name: value for name, value in asdict(self).items() if value != _DEFAULTS.get(name, self)}
+        """The row as JSON, without fields that have their default, but for an answer and whether it was right. Raises
+        ValueError for a number that JSON lacks."""
+        kept = ("answer", "right") if self.status == "answered" else ()
+        said = {k: value for k, value in asdict(self).items() if k in kept or value != _DEFAULTS.get(k, self)}
         return json.dumps({"schema": SCHEMA, **said}, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
     @classmethod

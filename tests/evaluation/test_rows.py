@@ -32,6 +32,13 @@ def test_what_is_written_is_read_again(tmp_path):
     assert json.loads(path.read_text().splitlines()[0])["schema"] == SCHEMA
 
 
+def test_a_wrong_answer_is_said_to_be_wrong():
+    """What is left out counts as missing in a table of rows, and a mean would be of the right ones alone."""
+    wrong = json.loads(replace(ROW, right=False, answer="").to_line())
+    assert (wrong["right"], wrong["answer"]) == (False, "")
+    assert "right" not in json.loads(replace(ROW, right=False, status="failed").to_line())
+
+
 def test_a_file_that_nothing_was_written_to_goes_again_if_it_was_made_here(tmp_path):
     path, older = tmp_path / "rows.jsonl", tmp_path / "older.jsonl"
     older.touch()
