@@ -268,15 +268,19 @@ def _ends_of_packets(path: Path, rate: int, deadline: media.Deadline) -> tuple[f
         stream = media.audio_streams(container)[0]
         context = stream.codec_context
         frame = (context.frame_size or 0) / rate if context is not None else 0.0
+        own = context is not None and context.name in ("opus", "vorbis")  # say in each packet how long it is
         begin: float | None = None
         position: float | None = None
         origin, base = media.start_of(container), float(stream.time_base)
         announced = media.announced_end(container, [stream])
-        at, pause, length = 0.0, 0.0, 0.0
+        at, pause, length, longest = 0.0, 0.0, 0.0, 0.0
         for packet in media.packets(container, stream, deadline):
             length = max((packet.duration or 0) * base, frame)
-            if frame:  # other codecs' durations are without it
+            longest = max(longest, length)
+            if frame:
                 length -= _padding(packet) / rate
+            elif own:  # its duration may be with or without what fills it up
+                length = min(length, longest - _padding(packet) / rate)
             if packet.pts is None:
                 if position is not None:
                     at = position
@@ -292,8 +296,8 @@ def _ends_of_packets(path: Path, rate: int, deadline: media.Deadline) -> tuple[f
             begin = at if begin is None else begin
     if frame or position is None:
         return begin, position, True
-    # Of such codecs a container may not say how long a packet is, or take the last one to be like the others.
-    rest = announced - at if announced is not None and announced > at else None
+    # Of other codecs a container may not say how long a packet is, or take the last one to be like the others.
+    rest = announced - at if announced is not None and announced > at and not (own and length) else None
     likely = length or pause
     if rest is not None:
         return begin, at + min(likely or rest, rest), True

@@ -6,6 +6,7 @@ import struct
 import time
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -122,6 +123,9 @@ def test_a_part_without_sound_or_pictures_is_told_as_by_ask(tmp_path, start, end
         ("alac.mkv", "alac", 11.7, 16_000),
         ("tta.mkv", "tta", 3.0, 44_100),  # the last is said to be as long as the others
         ("pcm.mkv", "pcm_s16le", 3.0, 44_100),
+        ("opus.webm", "libopus", 3.0, 48_000),  # the last is filled up
+        ("opus.mka", "libopus", 2.345, 48_000),
+        ("opus.ogg", "libopus", 2.345, 48_000),
     ],
 )
 def test_sound_whose_packets_have_no_length_or_a_rounded_one(tmp_path, name, codec, seconds, rate):
@@ -135,6 +139,23 @@ def test_sound_whose_packets_have_no_length_or_a_rounded_one(tmp_path, name, cod
     part = take(clip_facts(both), FrameSampling())
     assert part.samples > 0
     assert not part.exact or part.samples == pytest.approx(samples, abs=32)
+
+
+def test_sound_whose_last_packet_is_said_to_be_whole(tmp_path):
+    """As other releases of FFmpeg write Opus into WebM: the filling is said, the duration is with it."""
+    first = write_clip(tmp_path / "first.webm", sound=tone(3.0, 48_000), sound_codec="libopus", sound_rate=48_000)
+    path = tmp_path / "second.webm"
+    with av.open(str(first)) as source, av.open(str(path), "w") as out:
+        stream = out.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux(source.streams.audio[0]):
+            if packet.size:
+                packet.duration, packet.stream = 20, stream
+                out.mux(packet)
+    with av.open(str(path)) as made:
+        last = [packet for packet in made.demux() if packet.size][-1]
+    assert (last.duration, last.has_sidedata("skip_samples")) == (20, True)
+    samples = len(load_clip(path).audio.waveform)
+    assert take(clip_facts(path), FrameSampling()).samples == pytest.approx(samples, abs=32)
 
 
 def test_one_packet_of_unknown_length_that_begins_late_is_not_as_long_as_its_wait(tmp_path):
