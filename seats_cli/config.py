@@ -83,4 +83,4 @@ def _parse(path: Path) -> dict[str, Any]:
 
 def _options(command: Any) -> dict[str, bool]:
     """Names of a command's options, and whether they may be given several times."""
-    return {p.name: p.multiple for p in command.params if p.param_type_name == "option" and p.name != "help"}
+    return {p.name: p.multiple for p in command.params if p.param_type_name == "option"}

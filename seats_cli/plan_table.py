@@ -78,7 +78,7 @@ class PlanTable:
         if not kept.exact:
             told.append(f"what {plan.ask.method} keeps depends on the clip")
         elif kept.slack:
-            told.append(f"±{counted(kept.slack, 'token')} after the first drop")
+            told.append(f"±{counted(kept.slack, 'token')} in all after the first drop")
         table.add_row("tokens", Flow(told))
         for note in plan.notes:
             table.add_row("note", Text(one_line(note), style="yellow"))

@@ -316,8 +316,6 @@ def lowered(parts: Mapping[Path, ClipOptions], part: ClipOptions) -> dict[Path, 
 
 def _real_place(device: str) -> Place:
     """Where a run will be, which only torch knows: by now it is about to be imported anyway."""
-    if device == "cpu":
-        return Place("cpu", None)
     from seats.models.omni import device_named
 
     return Place(device_named(device).type, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Integral
 from typing import Any, NoReturn
 
@@ -28,8 +29,12 @@ def check_method(method: Any, layers: int) -> None:
         raise SettingsError(f"{method!r} is no method: make one with seats.method_class(...).for_model(...)")
     while isinstance(method, Wrapper):
         method = method.inner
-    made_for = getattr(method, "num_layers", layers)
-    if made_for != layers or any(not 1 <= number <= layers for number in method.layers):
+    after, made_for = method.layers, getattr(method, "num_layers", None)
+    if not isinstance(after, Sequence) or not all(isinstance(number, Integral) for number in after):
+        raise SettingsError(f"{method.name}.layers is {after!r}; it must be a tuple of whole numbers")
+    if any(not 1 <= number <= layers for number in after) and made_for in (None, layers):
+        raise SettingsError(f"{method.name}.layers is {after!r}; this model's decoder layers are 1 to {layers}")
+    if made_for not in (None, layers):
         raise SettingsError(
             f"{method.name} was made for another model: this one has {layers} decoder layers, which is what the "
             "ModelShape that for_model() gets must say"
@@ -46,11 +51,12 @@ def check_selection(chosen: Any, method: Method, hidden: torch.Tensor) -> None:
         and chosen.keep.dtype == torch.bool
         and (chosen.embeds is None or _like(chosen.embeds, hidden.shape, hidden.device))
         and isinstance(chosen.macs, Integral)
+        and chosen.macs >= 0
     )
     if not fits:
         raise ValueError(
             f"{method.name} must return None or a Selection with keep: bool [{len(hidden)}] and, if it merges, embeds: "
-            f"{list(hidden.shape)}, both tensors on {hidden.device}; macs: a whole number"
+            f"{list(hidden.shape)}, both tensors on {hidden.device}; macs: a whole number, not below 0"
         )
 
 

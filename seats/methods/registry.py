@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from importlib.metadata import EntryPoint
 
 from seats.checks import check_kind, check_text
-from seats.errors import SettingsError
+from seats.errors import SeatsError, SettingsError
 from seats.keep import added_methods, check_method, method_names, shares
 from seats.methods.base import Method, ModelShape, Retention
 from seats.methods.divprune import DivPrune, DivPruneOm
@@ -19,6 +20,8 @@ from seats.methods.saliency import Saliency
 from seats.methods.seats import Seats
 from seats.methods.seats_plus import SeatsPlus
 from seats.methods.visionzip import VisionZip, VisionZipOm
+from seats.models.signals import EncoderWants
+from seats.text import error_line
 
 BUILT_IN: tuple[type[Method], ...] = (
     Seats,
@@ -60,11 +63,25 @@ def method_class(name: str) -> type[Method]:
 
 
 def set_up(name: str, shape: ModelShape, retention: Retention, seed: int) -> Method:
-    """The method called `name`, set up for a model and a target. Raises SettingsError, also where the method's class
-    hands out something else."""
+    """The method called `name`, set up for a model and a target. Raises SettingsError, also where another package's
+    class cannot be set up, or says of itself what it must not."""
     cls = method_class(name)
-    made = cls.for_model(shape, retention, seed)
+    try:
+        made = cls.for_model(shape, retention, seed)
+    except SeatsError:
+        raise
+    except Exception as error:
+        if name in _BUILT_IN:
+            raise
+        raise SettingsError(f"method {name!r} cannot be set up: its for_model raises {error_line(error)}") from error
     check_kind(f"what {cls.__name__}.for_model returns", made, Method, "a seats.Method")
+    check_kind(f"{cls.__name__}.wants", made.wants, EncoderWants, "a seats.methods.EncoderWants")
+    try:
+        json.dumps(made.settings())
+    except (TypeError, ValueError) as error:
+        raise SettingsError(
+            f"method {name!r} must have settings() of plain values, for reports (numbers, texts, lists): {error}"
+        ) from error
     return made
 
 

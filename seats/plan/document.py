@@ -25,7 +25,11 @@ class Room:
 def plan_json(
     plan: Plan, clip: ClipFacts, room: Room, fitting: tuple[bool, bool], changes: Sequence[Suggestion]
 ) -> dict[str, Any]:
-    """Plain values only. fitting: whether the run, and whether full tokens, fit into the room; changes: if not."""
+    """Plain values only. fitting: whether the run, and whether full tokens, fit into the room; changes: if not.
+
+    After the first drop `total_per_layer` is right within `later_within` tokens; how video and sound share them depends
+    on the clip, so that `per_layer` can be further off.
+    """
     ask, part, model, kept = plan.ask, plan.part, plan.model, plan.run.tokens
     video = None
     if part.frames:

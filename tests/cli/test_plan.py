@@ -64,7 +64,7 @@ def test_the_table_holds_what_the_document_does(run: Run, clips: Path) -> None:
     for told in (
         "model seats-nano · qwen2.5-omni · 32 bit · on cpu",
         "clip 4.0 s of 4.0 s · 8 frames at 2 fps · 196×168 · 4.0 s of sound",  # noqa: RUF001
-        f"tokens 2 windows · ±{tokens['later_within']} tokens after the first drop",
+        f"tokens 2 windows · ±{tokens['later_within']} tokens in all after the first drop",
         "full tokens seats 10%",
         *(f"{name} tokens {tokens[name]['full']} {tokens[name]['pre_llm']}" for name in ("video", "audio")),
         f"FLOPs {flops(costs['full'])} {flops(costs['run'])}",

@@ -33,7 +33,7 @@ def test_report_is_the_result(run: Run, results: Path) -> None:
         "the last line is half written",
         "1 line broken left out: line 6",
         "seats-nano · float32 · cpu · seats (video 6%, audio 35%)",
-        "prefill 4.00× (middle 90 % of rows: 4.00× to 4.00×), first token 2.00× faster, estimated in 4",  # noqa: RUF001
+        "prefill 4.00× (middle 90 % of rows: 4.00× to 4.00×), first token 2.00× faster in sum, estimated in 4",  # noqa: RUF001
         "MediaError <clip>: cut off after <n> s",
     ):
         assert said in " ".join(ran.out.split()), said  # a long folder's name breaks the line elsewhere
@@ -44,6 +44,28 @@ def test_report_is_the_result(run: Run, results: Path) -> None:
     assert [line.split()[:3] for line in layers[:4]] == [
         ["before", "the", "LLM"], ["in", "layer", "2"], ["in", "layer", "3"], ["in", "layer", "4"],
     ]  # fmt: skip
+
+
+def test_how_many_were_right_is_told(run: Run, tmp_path: Path) -> None:
+    rows = [ok_row(i, right=i < 3) for i in range(4)]
+    said = " ".join(run("report", write(tmp_path / "results.jsonl", *rows)).out.split())
+    assert "3 of 4 right, 75.0 % (95 % interval" in said
+
+
+def test_rows_that_lack_a_figure_or_have_none_that_json_knows(run: Run, tmp_path: Path) -> None:
+    row = ok_row(0, flops={"run": 210.0})
+    row["method"]["alpha"], row["model"]["revision"] = float("inf"), 10**200
+    path = write(tmp_path / "results.jsonl", json.dumps(row) + "\n")
+    assert run("report", path).code == 0
+    ran = run("report", path, "--json")
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out)["file"]["groups"][0]["method"]["alpha"] == "inf"
+
+
+def test_a_file_to_compare_with_that_is_not_there(run: Run, results: Path, tmp_path: Path) -> None:
+    ran = run("report", results, "--against", tmp_path / "gone.jsonl")
+    assert ran.code == 1
+    assert "gone.jsonl: no such file" in ran.line
 
 
 def test_a_device_is_not_read_without_an_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,6 +115,12 @@ def test_available_inside_a_container_that_sees_only_its_own_cgroup(tmp_path):
     assert linux_available_bytes(root) == 0
 
 
+def test_the_group_of_another_controller_is_not_one_of_memory(tmp_path):
+    root = _linux(tmp_path, 1000, "5:cpu,cpuacct:/b\n4:memory:/a\n")
+    _group(root / "sys/fs/cgroup/memory/b", memory__limit_in_bytes=100_000, memory__usage_in_bytes=70_000)
+    assert linux_available_bytes(root) == 1000 * 1024
+
+
 def test_available_under_cgroup_version_1(tmp_path):
     root = _linux(tmp_path, 1000, "5:cpu,cpuacct:/a\n4:memory:/a\n0::/\n")
     group = root / "sys/fs/cgroup/memory"

@@ -94,6 +94,12 @@ def test_one_clip_is_said_plainly():
     assert "one clip" not in "\n".join(notes(made({"full": "1"}, "a")))
 
 
+def test_shares_of_full_without_an_interval():
+    one_clip = made({"full": "1011", "seats 10": "1010"}, "aaaa")
+    assert cells(one_clip)["% of full"] == ("", "66.7")
+    assert cells(FOUND, 2)["% of full"][1] == "66.7"
+
+
 def test_settings_with_one_reason_share_a_line():
     found = made({"full": "1", "dycoke 35": "u", "dycoke 10": "u"}, "a")
     assert "dycoke 35%, dycoke 10% unreachable: a: no" in notes(found)
@@ -121,3 +127,6 @@ def test_markdown_is_a_github_table():
     assert "100.0\\* \\[" in table[4]  # neither emphasis nor a link
     assert "| type | full |" in text
     assert "| type | full |" not in markdown(FOUND, by_type=False)
+    assert {f"- {line}" for line in notes(made({"seats 10": "1011"}, "aabb"))} <= {
+        *markdown(made({"seats 10": "1011"}, "aabb"), by_type=False).splitlines()
+    }

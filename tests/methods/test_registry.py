@@ -96,6 +96,26 @@ def test_what_a_method_s_class_hands_out_is_a_method(monkeypatch, made, said):
     assert str(caught.value) == f"what Mine.for_model returns is {said}; it must be a seats.Method"
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (
+            {"for_model": classmethod(lambda cls, shape, retention: None)},
+            r"for_model raises unexpected TypeError: ",
+        ),
+        ({"wants": "saliency"}, r"V\.wants is 'saliency'; it must be a seats\.methods\.EncoderWants"),
+        ({"settings": lambda self: {"weights": {1}}}, r"must have settings\(\) of plain values.*set is not JSON"),
+    ],
+)
+def test_what_another_package_s_method_says_of_itself(monkeypatch, changed, said):
+    monkeypatch.setitem(sys.modules, "their_package", SimpleNamespace(V=type("V", (Random,), {"name": "v", **changed})))
+    monkeypatch.setattr(
+        "importlib.metadata.entry_points", lambda group: [EntryPoint("v", "their_package:V", ENTRY_POINT_GROUP)]
+    )
+    with pytest.raises(SettingsError, match=said):
+        set_up("v", ModelShape("qwen2.5-omni", 28, {}), Retention(0.4, 0.6), 7)
+
+
 def test_the_names_that_need_no_torch_are_those_of_the_methods():
     assert [cls.name for cls in BUILT_IN] == list(METHODS)
 

@@ -87,6 +87,13 @@ def test_counts_by_a_models_own_settings(name, keep):
     _compare("qwen2.5-omni", 10, own, name, ((6, 6, 8), 150), keep)
 
 
+@pytest.mark.parametrize("clip", [((20, 2, 4), 500), ((30, 4, 4), 750)])
+@pytest.mark.parametrize("keep", [1.0, 2.0])
+@pytest.mark.parametrize(("family", "layers"), [("qwen2.5-omni", 28), ("qwen3-omni", 48)])
+def test_each_modality_of_a_window_keeps_a_token(family, layers, clip, keep):
+    _compare(family, layers, {}, "seats", clip, keep)
+
+
 def _compare(family, layers, settings, name, clip, keep):
     grid, audio = clip
     layout, windows = _layout(family, grid, audio)

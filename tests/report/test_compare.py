@@ -69,6 +69,12 @@ def test_answers_that_differ_are_quoted(tmp_path: Path) -> None:
     assert (example.line, example.line_against, example.clip) == (2, 2, "clips/1.mp4")
 
 
+def test_groups_go_with_the_only_one_of_the_same_method(tmp_path: Path) -> None:
+    found = against(tmp_path, [ok_row(0), full_row(0)], [ok_row(0, scale=2, settings="frames 8"), full_row(0)])
+    assert [comparison.latency["total"].ratio for comparison in found.comparisons] == [2.0, 1.0]
+    assert found.unpaired == ()
+
+
 def test_moved_clips_are_paired_by_content_then_by_name(tmp_path: Path) -> None:
     here = [with_content(ok_row(i), f"hash {i}", f"old/{i}.mp4") for i in range(3)]
     there = [with_content(full_row(i), f"hash {i}", f"new/renamed {i}.mp4") for i in range(3)]

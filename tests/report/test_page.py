@@ -179,8 +179,9 @@ def test_every_plot_has_words(rich: Page) -> None:
 def test_parts_of_the_page_are_named_and_reached_by_keyboard(rich: Page) -> None:
     ids = [attributes["id"] for _, attributes in rich.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
-    for link in rich.all("a"):
-        assert (link["href"] or "")[1:] in ids
+    linked = [(link["href"] or "")[1:] for link in rich.all("a")]
+    assert {*linked} <= {*ids}
+    assert {"time", "group-1", "group-2"} <= {*linked}
     for attributes in rich.all("section"):
         assert attributes["aria-labelledby"] in ids
     for attributes in rich.all("div"):
