@@ -96,7 +96,7 @@ def notes(results: Results, level: int = 0) -> list[str]:
     if {"accuracy", "difference", "share"} & {*shown}:
         lines += _intervals(results)
     of_cost = {
-        "flops": "LLM FLOPs: selection + prefill, median, and in % the sum of what all tokens would cost in sum",
+        "flops": "LLM FLOPs: selection + prefill, median, and as a share of what all tokens would cost, in sum",
         "flops share": "FLOPs: of the LLM's selection + prefill, of what all tokens would cost",
         "prefill": "prefill: selection + prefill, median, without the saliency, which is read once for all methods",
     }
