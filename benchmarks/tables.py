@@ -213,6 +213,21 @@ def speedups() -> str:
     return table(rows)
 
 
+def large() -> str:
+    """Prefill at the 3B's dimensions on a CPU against full tokens and against stock code, measured and by FLOPs."""
+    rows = [["", "selection + prefill, s", "than full tokens", "with saliency", "than transformers"]]
+    for its in record("prefill-3b-cpu")["rows"]:
+        speed, limits = its["speedup"], its.get("flops")
+        full, stock = times(speed["selection_and_prefill"]), times(speed["over_stock"])
+        if limits is not None:  # stock code's are not counted
+            full += f", FLOPs {limits['reduction']:.2f}"
+            stock += f", FLOPs {limits['reduction_over_stock']:.2f}"
+        name = f"`{its['method']}`" + its["label"].removeprefix(its["method"]).replace("%", " %")
+        taken = its["latency_ms"]["selection_and_prefill"]["median"] / 1e3
+        rows.append([name, f"{taken:.1f}", full, times(speed["with_saliency"]), stock])
+    return table(rows)
+
+
 def writing() -> str:
     """Milliseconds a token of the answer, and how many times as long it takes where the cache is copied for each."""
     rows = [["clip", "method", "cache with room, ms a token", "copied for each, ms", "times as long"]]
@@ -254,6 +269,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "reading": reading,
     "lengths": lengths,
     "speedups": speedups,
+    "large": large,
     "writing": writing,
     "gpu": gpu,
 }
