@@ -24,7 +24,8 @@ def check_places(thinker: Thinker) -> None:
 
 
 def check_method(method: Any, layers: int) -> None:
-    """Raise SettingsError for what is no method, or one that was not made for a decoder of that many layers."""
+    """Raise SettingsError for what is no method, one that was not made for a decoder of that many layers, and one that
+    names layers which cannot be."""
     if not isinstance(method, Method):
         raise SettingsError(f"{method!r} is no method: make one with seats.method_class(...).for_model(...)")
     while isinstance(method, Wrapper):
@@ -32,13 +33,13 @@ def check_method(method: Any, layers: int) -> None:
     after, made_for = method.layers, getattr(method, "num_layers", None)
     if not isinstance(after, Sequence) or not all(isinstance(number, Integral) for number in after):
         raise SettingsError(f"{method.name}.layers is {after!r}; it must be a tuple of whole numbers")
-    if any(not 1 <= number <= layers for number in after) and made_for in (None, layers):
-        raise SettingsError(f"{method.name}.layers is {after!r}; this model's decoder layers are 1 to {layers}")
     if made_for not in (None, layers):
         raise SettingsError(
             f"{method.name} was made for another model: this one has {layers} decoder layers, which is what the "
             "ModelShape that for_model() gets must say"
         )
+    if any(not 1 <= number <= layers for number in after):
+        raise SettingsError(f"{method.name}.layers is {after!r}; this model's decoder layers are 1 to {layers}")
 
 
 def check_selection(chosen: Any, method: Method, hidden: torch.Tensor) -> None:

@@ -285,6 +285,13 @@ def test_a_method_made_for_another_model(thinkers, name):
         pass
 
 
+@pytest.mark.parametrize("layers", [3, ("3",), (0,)])
+def test_layers_that_cannot_be(thinkers, layers):
+    odd = type("Odd", (Full,), {"layers": layers})()
+    with pytest.raises(SettingsError, match=r"full\.layers is "), attach(thinkers["qwen2.5-omni"], odd):
+        pass
+
+
 def test_threads_take_turns(thinkers):
     """Else one thread's method would run for the other's prompt, and the model would keep the one that left last."""
     thinker = thinkers["qwen2.5-omni"]
