@@ -29,13 +29,14 @@ class FrameSampling:
 
     Args:
         fps: Frames per second asked for, > 0. The rate reached can differ; see `Video.fps`.
-        min_frames: Fewest frames, where the source has that many; >= 2. `max_frames` wins over it.
+        min_frames: Fewest frames, where the source has that many; >= 2. An odd number counts as the even one above
+            it, and of a source with an odd number one is left out. `max_frames` wins over it.
         max_frames: Most frames, >= 2; an odd number counts as the even one below it.
         factor: Pixels per side of one merged token: patch size times 2. 28 for Qwen2.5-Omni, 32 for
             Qwen3-Omni.
-        min_pixels: Fewest pixels (height times width) of a resized frame.
-        max_pixels: Most pixels of a resized frame. Values above 768 tokens are honoured (the reference caps
-            them).
+        min_pixels: Fewest pixels (height times width) of a resized frame, to which smaller ones are enlarged.
+        max_pixels: Most pixels of a resized frame; see `smart_resize` for a value near `min_pixels`. Values above 768
+            tokens are honoured (the reference caps them).
         total_pixels: Budget of all frames together, counting two frames as one; it lowers the size of the
             frames of long clips, never below 1.05 times `min_pixels`.
 
@@ -62,7 +63,7 @@ class FrameSampling:
             if getattr(self, name) < FRAMES_PER_PATCH:
                 raise SettingsError(f"{name} is {getattr(self, name)}; frames are taken in pairs, so give 2 or more")
         for name in ("factor", "min_pixels", "max_pixels", "total_pixels"):
-            if getattr(self, name) < 1:
+            if not 1 <= getattr(self, name) < math.inf:
                 raise SettingsError(f"{name} is {getattr(self, name)}; it must be 1 or more")
         if self.max_pixels < self.min_pixels:
             raise SettingsError(f"max_pixels ({self.max_pixels}) is below min_pixels ({self.min_pixels}): lower both")
@@ -81,12 +82,14 @@ class FrameSampling:
     def changed(self, **said: Any) -> "FrameSampling":
         """Return the rule with other settings; None leaves one as it is.
 
-        A `max_pixels` below `min_pixels` lowers that as well, unless `min_pixels` is given too.
+        A `max_pixels` below `min_pixels` lowers that as well, unless `min_pixels` is given too: to a quarter of it, so
+        that small frames, whose sides are rounded up, do not pass it.
         """
         given = {name: value for name, value in said.items() if value is not None}
         if "max_pixels" in given:
             check_number("max_pixels", given["max_pixels"])
-            given.setdefault("min_pixels", min(self.min_pixels, given["max_pixels"]))
+            if given["max_pixels"] < self.min_pixels:
+                given.setdefault("min_pixels", max(1, given["max_pixels"] // 4))
         return replace(self, **given)
 
 
@@ -118,13 +121,15 @@ def smart_nframes(total_frames: int, video_fps: float, sampling: FrameSampling |
 
 
 def smart_resize(height: int, width: int, *, factor: int, min_pixels: float, max_pixels: float) -> tuple[int, int]:
-    """Return (height, width) in multiples of `factor`, within the pixel bounds, keeping the aspect ratio.
+    """Return (height, width) in multiples of `factor`, near the pixel bounds, nearly keeping the aspect ratio.
 
     Args:
         height, width: Size of the source, pixels, >= 1.
         factor: Pixels per side of one merged token.
         min_pixels, max_pixels: Bounds of height times width. A very thin picture can exceed the upper one,
-            because no side becomes shorter than `factor` (the reference would return a side of 0 there).
+            because no side becomes shorter than `factor` (the reference would return a side of 0 there). Bounds that
+            lie close together are met as nearly as the reference meets them: what is shrunk is rounded down, maybe
+            below the lower one, and what is enlarged is rounded up, maybe above the upper one.
 
     Raises:
         MediaError: A side below 1 pixel or an aspect ratio above 200.
