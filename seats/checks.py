@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
@@ -40,6 +41,12 @@ def check_text(what: str, value: Any) -> None:
     check_kind(what, value, str, "text")
 
 
+def check_flag(what: str, value: Any) -> None:
+    """Raise SettingsError where `value` is neither true nor false; 1 and 0 are. what: the setting's name."""
+    if isinstance(value, str) or value not in (True, False):
+        raise SettingsError(f"{what} is {_shown(value)}; it must be True or False")
+
+
 def check_kind(what: str, value: Any, kinds: type | tuple[type, ...], wanted: str) -> None:
     """Raise SettingsError where `value` is none of `kinds`; True and False are no numbers.
 
@@ -47,6 +54,19 @@ def check_kind(what: str, value: Any, kinds: type | tuple[type, ...], wanted: st
     """
     if isinstance(value, kinds) and not isinstance(value, bool):
         return
+    raise SettingsError(f"{what} is {_shown(value)}; it must be {wanted}")
+
+
+def _shown(value: Any) -> str:
     short = value is None or isinstance(value, (str, bytes, Real))
-    said = repr(plain(value)) if short else f"of type {type(value).__name__}"
-    raise SettingsError(f"{what} is {said}; it must be {wanted}")
+    return repr(plain(value)) if short else f"of type {type(value).__name__}"
+
+
+def is_finite(value: Any) -> bool:
+    """Whether a value read from JSON is a number that fits a float."""
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max  # True is an int to isinstance
+
+
+def is_positive(value: Any) -> bool:
+    """Whether a value read from JSON is a number above 0 that fits a float."""
+    return is_finite(value) and value > 0

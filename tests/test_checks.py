@@ -73,6 +73,9 @@ def test_a_long_value_is_told_by_its_type(clip):
         (lambda: seats.Question("What?", keep_audio=True), "keep_audio is True; it must be a number"),
         (lambda: seats.Question("What?", system=["x"]), "the system prompt is of type list; it must be text"),
         (lambda: seats.Question("What?", decoding={"seed": 1}), "decoding is of type dict; it must be a"),
+        (lambda: seats.Question("What?", method=3), "method is 3; it must be text"),
+        (lambda: seats.Question("What?", kv=3), "kv policy 3 is unknown: choose keep or drop"),
+        (lambda: seats.Question("What?", compare="no"), "compare is 'no'; it must be True or False"),
         (lambda: seats.Question("What?", history="no"), "history is 'no'; it must be a tuple of seats.Turn"),
         (lambda: seats.Question("What?", history=(("a", "b"),)), "a part of history is of type tuple"),
         (lambda: seats.Turn("What?", None), "an earlier answer is None; it must be text"),
@@ -85,6 +88,17 @@ def test_a_long_value_is_told_by_its_type(clip):
         (lambda: ModelShape("qwen3-omni", "48", {}), "num_layers is '48'; it must be a whole number"),
         (lambda: ModelShape("qwen3-omni", 0, {}), "num_layers is 0; a decoder has at least 1"),
         (lambda: ModelShape("qwen3-omni", 48, None), "settings is None; it must be a dict"),
+        (lambda: ModelShape([], 48, {}), "unknown family []: choose qwen2.5-omni or qwen3-omni"),
+        (lambda: ModelShape("qwen3-omni", 8, {"drop_layers": [2, 5]}), "settings: lacks late_layer"),
+        (lambda: ModelShape("qwen3-omni", 8, {"late_layer": 7}), "settings: lacks drop_layers"),
+        (
+            lambda: ModelShape("qwen3-omni", 8, {"drop_layers": 3, "late_layer": 7}),
+            "settings: drop_layers is 3; it must be a list of rising layers from 1 to 8",
+        ),
+        (
+            lambda: ModelShape("qwen3-omni", 8, {"drop_layers": [2], "late_layer": 9, "single_turn": True}),
+            "settings: late_layer is 9; it must be a layer from 2 to 8",
+        ),
         (lambda: seats.find_checkpoint(None), "the model is None; it must be seats-nano, a folder or a hub id"),
         (lambda: seats.load_model("seats-nano"), "the checkpoint is 'seats-nano'; it must be what"),
         (lambda: seats.load_model(seats.find_checkpoint("seats-nano"), device=None), "unknown device None"),
@@ -93,6 +107,8 @@ def test_a_long_value_is_told_by_its_type(clip):
         (lambda: seats.load_clip(CLIP, start_s="25:00"), "start_s is '25:00'; it must be a number"),
         (lambda: seats.load_clip(CLIP, timeout_s="9"), "timeout_s is '9'; it must be a number"),
         (lambda: seats.load_clip(CLIP, sampling={"fps": 1}), "sampling is of type dict; it must be a seats.media."),
+        (lambda: seats.load_clip(CLIP, use_video="no"), "use_video is 'no'; it must be True or False"),
+        (lambda: seats.load_clip(CLIP, use_audio=None), "use_audio is None; it must be True or False"),
         (lambda: FrameSampling(fps="2"), "fps is '2'; it must be a number"),
         (lambda: FrameSampling(max_frames=2.5), "max_frames is 2.5; it must be a whole number"),
         (lambda: FrameSampling().changed(max_pixels="9"), "max_pixels is '9'; it must be a number"),
@@ -104,6 +120,11 @@ def test_arguments(make, said):
         make()
     assert str(caught.value).startswith(said)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("flag", [True, False, np.True_, np.False_, 1, 0])
+def test_flags_of_any_library_are_taken(flag):
+    assert seats.Question("What?", compare=flag).compare == flag
 
 
 @pytest.mark.parametrize("real", [np.float64, np.float32, np.int64])

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from seats.checks import check_kind, check_number, check_text, set_checked
+from seats.checks import check_flag, check_kind, check_number, check_text, set_checked
 from seats.costs.flops import FlopsReport, flops_report
 from seats.costs.memory import kv_cache_bytes, peak_device_bytes, reset_peak_device_bytes
 from seats.costs.timers import StepTimer
 from seats.errors import SettingsError
 from seats.inference.encode import EncodedClip, Prompt, build_prompt, encode_clip
-from seats.inference.engine import KvPolicy
+from seats.inference.engine import KvPolicy, check_kv
 from seats.inference.generate import Decoding, Generation, generate
 from seats.inference.shortage import shortage_told
 from seats.inference.trace import Trace
@@ -32,11 +32,12 @@ COMPARE_ROUNDS = 3
 class Question:
     """One question and how to answer it.
 
-    method: name in the registry. keep: percent of tokens, as `--keep`; the pair it stands for depends on the model.
-    keep_video, keep_audio: in (0, 1], overrule it. kv: whether early layers keep the cache of tokens dropped later.
-    system: system prompt, None for the model's own. compare: also measure full tokens. history: earlier questions about
-    the clip with their answers, oldest first, which the prompt begins with. Raises SettingsError for a value of another
-    type.
+    method: name in the registry. keep: percent of tokens, in (0, 100], as `--keep`; the pair it stands for depends on
+    the model. keep_video, keep_audio: in (0, 1], overrule it. kv: "keep" or "drop", whether early layers keep the cache
+    of tokens dropped later. system: system prompt, None for the model's own. compare: also measure full tokens, unless
+    they are what is asked for. history: earlier questions about the clip with their answers, oldest first, which the
+    prompt begins with. Raises SettingsError for a value of another type; that the method and the shares can be had is
+    looked at when it is asked.
     """
 
     text: str
@@ -52,6 +53,9 @@ class Question:
 
     def __post_init__(self) -> None:
         check_text("the question", self.text)
+        check_text("method", self.method)
+        check_kv(self.kv)
+        check_flag("compare", self.compare)
         own = [name for name in ("keep_video", "keep_audio") if getattr(self, name) is not None]
         set_checked(self, check_number, "keep", *own)
         if self.system is not None:
@@ -85,10 +89,10 @@ class Answer:
 
     thoughts: what a thinking model wrote before the answer, None for others. finish_reason: "stop", or "length" where
     it was cut after `question.decoding.max_new_tokens`. trace: tokens of each modality in every decoder layer, and
-    where they left. flops: by part, two per multiply-add. latency_ms: by step, milliseconds; None where a step has no
-    meaning. speedup: against full tokens. peak_device_bytes: since the question was put; on a CPU of the process.
-    kv_cache_bytes: at the end of the prefill. time_scale: factor in (0, 1] by which times were compressed, 1 where the
-    clip fits the model's range. notes: remarks that a user should see.
+    where they left. flops: by part, two per multiply-add. latency_ms: by step, milliseconds, None where a step has no
+    meaning (docs/json.md lists the steps). speedup: against full tokens. peak_device_bytes: since the question was put;
+    on a CPU of the process. kv_cache_bytes: at the end of the prefill. time_scale: factor in (0, 1] by which times were
+    compressed, 1 where the clip fits the model's range. notes: remarks that a user should see.
     """
 
     question: Question

@@ -15,7 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from seats.costs.timers import StepTimer
 from seats.errors import SettingsError
-from seats.inference.engine import Attachment, Engine, KvPolicy
+from seats.inference.engine import Attachment, Engine, KvPolicy, check_kv
 from seats.inference.prepared import Prepared, watched
 from seats.inference.refusals import check_method, check_places, refuse_candidates
 from seats.methods.base import Method
@@ -38,8 +38,11 @@ def attach(
     that decoding still sees what those layers saw; "drop" cuts dropped tokens out of every layer's cache, as the
     published code does. prepared: layout and saliency if the caller encoded the clip itself; else they are taken from
     the inputs of the thinker's forward. timer: gets the steps "selection" and "prefill".
-    Raises ModelError for what is no thinker; SettingsError for what is no method or one made for another model, for
-    eager attention, for a decoder on several devices, and while another thread or task has a method attached. Inside
+    Contexts can be nested in one thread: the innermost method runs.
+    Raises ModelError for what is no thinker; SettingsError for what is no method, one made for another number of
+    decoder layers (if it has `num_layers`) or one that names layers which there are not, for another `kv`, for eager
+    attention or layers with a sliding window, for a decoder on several devices, and while another thread or task has a
+    method attached. Inside
     `generate()` raises SettingsError for batches, padding, more than one video or sound, no cache or one of a fixed
     length or of tokens that it did not see, assisted decoding, gradients, and where hidden states, attentions or a loss
     are asked for; ModelError where the model's numbers overflow (on a GPU with the second token, as to look is to
@@ -50,8 +53,7 @@ def attach(
         print(attached.trace.retention("video"))
     """
     wrapped = thinker if isinstance(thinker, Thinker) else Thinker(thinker)
-    if kv not in ("keep", "drop"):
-        raise SettingsError(f"kv policy {kv!r} is unknown: choose keep or drop")
+    check_kv(kv)
     attention = wrapped.text.config._attn_implementation
     if attention != "sdpa" and "flash" not in attention:
         # Both know causality by themselves: a mask of a whole prompt would be larger than the prompt.

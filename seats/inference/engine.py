@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, get_args
 
 import torch
 from torch import nn
@@ -26,6 +26,12 @@ from seats.tokens.counts import Counts
 from seats.tokens.layout import Modality, TokenLayout, count_modalities, positions_of
 
 KvPolicy = Literal["keep", "drop"]
+
+
+def check_kv(kv: Any) -> None:
+    """Raise SettingsError for what is no `KvPolicy`."""
+    if kv not in get_args(KvPolicy):
+        raise SettingsError(f"kv policy {kv!r} is unknown: choose keep or drop")
 
 
 class Attachment:

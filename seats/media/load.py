@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from seats.checks import check_kind, check_number
+from seats.checks import check_flag, check_kind, check_number
 from seats.errors import MediaError, SettingsError
 from seats.media import container as media
 from seats.media.audio import load_audio
@@ -44,7 +44,8 @@ def load_clip(
         path: A video or sound file in any format that FFmpeg's libraries read.
         start_s: Where to begin, seconds from the file's start, >= 0; None for the start.
         end_s: Where to end, seconds from the file's start, > `start_s`; None for the file's end.
-        sampling: Which frames to take and their size; the rule of qwen-omni-utils if None.
+        sampling: Which frames to take and their size: `sampling` of the model that will be asked. None is the rule of
+            qwen-omni-utils, which the published Qwen2.5-Omni models have.
         use_video, use_audio: Whether to read the pictures and the sound; at least one.
         timeout_s: Give up after this many seconds, > 0; None for no limit.
         arriving: Told of the frames and the sound as they come (see `read_clip`).
@@ -62,8 +63,7 @@ def load_clip(
     if sampling is not None:
         check_kind("sampling", sampling, FrameSampling, "a seats.media.FrameSampling")
     start = checked_range(start_s, end_s)
-    if not use_video and not use_audio:
-        raise SettingsError("neither video nor sound is to be used; allow one of them")
+    check_used(use_video, use_audio)
     deadline = media.Deadline(timeout_s, path)
     media.check_file(path)
     with media.open_media(path, deadline) as container:
@@ -120,6 +120,14 @@ def read_clip(path: str | os.PathLike[str], **settings: Any) -> ReadingClip:
     A model on a GPU may be given it in place of the clip: then sound and frames are encoded while the next are decoded.
     """
     return ReadingClip(lambda arriving: load_clip(path, **settings, arriving=arriving))
+
+
+def check_used(use_video: bool, use_audio: bool) -> None:
+    """Raise SettingsError where neither the pictures nor the sound are to be used, or it is not said which are."""
+    check_flag("use_video", use_video)
+    check_flag("use_audio", use_audio)
+    if not use_video and not use_audio:
+        raise SettingsError("neither video nor sound is to be used; allow one of them")
 
 
 def checked_range(start_s: float | None, end_s: float | None) -> float:

@@ -13,6 +13,7 @@ from seats.checks import check_kind, check_number, check_whole, plain, set_check
 from seats.errors import SettingsError
 from seats.keep import PAIRS
 from seats.models.signals import EncoderWants
+from seats.selection.stages import SINGLE_TURN, wrong_settings
 from seats.tokens.counts import Counts
 from seats.tokens.layout import Modality, TokenLayout
 
@@ -22,7 +23,7 @@ class ModelShape:
     """The little a method needs to know about a model to set itself up.
 
     family: "qwen2.5-omni" or "qwen3-omni". num_layers: decoder layers, >= 1. settings: what the model's own
-    `seats.json` says about stage borders, empty where there is none. Raises SettingsError for anything else.
+    `seats.json` says, empty where there is none. Raises SettingsError for anything else.
     """
 
     family: str
@@ -32,10 +33,13 @@ class ModelShape:
     def __post_init__(self) -> None:
         set_checked(self, check_whole, "num_layers")
         check_kind("settings", self.settings, dict, "a dict, empty for a model without seats.json")
-        if self.family not in PAIRS:
+        if not isinstance(self.family, str) or self.family not in PAIRS:
             raise SettingsError(f"unknown family {self.family!r}: choose {' or '.join(PAIRS)}")
         if self.num_layers < 1:
             raise SettingsError(f"num_layers is {self.num_layers}; a decoder has at least 1")
+        borders = {key: value for key, value in self.settings.items() if key != SINGLE_TURN}
+        if borders and (wrong := wrong_settings(borders, self.num_layers)):
+            raise SettingsError(f"settings: {wrong}")
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,8 @@ class Method(ABC):
     @classmethod
     @abstractmethod
     def for_model(cls, shape: ModelShape, retention: Retention, seed: int) -> Method:
-        """The method set up for a model and a target. Raises SettingsError if it can't reach the target."""
+        """The method set up for a model and a target. seed: of what the method draws itself, in [0, 2**63). Raises
+        SettingsError if it can't reach the target."""
 
     @property
     def layers(self) -> tuple[int, ...]:

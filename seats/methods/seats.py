@@ -55,8 +55,6 @@ class Seats(Method):
     def for_model(cls, shape: ModelShape, retention: Retention, seed: int) -> Seats:
         """Published settings for the 7B and 30B; the model's own `seats.json` if it has one; else by depth."""
         own, most = shape.settings, max(retention.video, retention.audio)
-        if own and (missing := {"drop_layers", "late_layer"} - own.keys()):
-            raise SettingsError(f"the model's seats.json lacks {' and '.join(sorted(missing))}")
         borders = stage_borders(shape.family, shape.num_layers, own)
         scale = pre_llm_scale(shape.num_layers, borders, own, most)
         check_reach(cls.name, shape.family, retention.video, retention.audio, 1 / scale)

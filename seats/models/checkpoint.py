@@ -8,18 +8,16 @@ from __future__ import annotations
 import json
 import os
 import reprlib
-import sys
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from math import isclose
 from pathlib import Path
 from typing import Any
 
-from seats.checks import check_kind
+from seats.checks import check_kind, is_finite, is_positive
 from seats.errors import ModelError
 from seats.files import exists
-from seats.selection.stages import FREE_AFTER
+from seats.selection.stages import SINGLE_TURN, wrong_settings
 
 BUILT_IN = "seats-nano"
 BUILT_IN_FOLDER = Path(__file__).resolve().parent.parent / "nano" / "weights"
@@ -32,9 +30,6 @@ KNOWN = (
 )
 OWN_SETTINGS = "seats.json"
 """A model's settings for this package, which its owner writes, or `seats analyze --save`."""
-SINGLE_TURN = "single_turn"
-"""Key in a model's `seats.json`."""
-_STAGE_KEYS = ("drop_layers", "late_layer", "pre_llm_scale", "temperature", FREE_AFTER, "measured")
 # Of processors: the whole numbers that are read, and the least each can be. Frames are taken in pairs.
 _WHOLE = {"hop_length": 1, "n_fft": 2, "min_frames": 2, "max_frames": 2}
 _WHOLE |= dict.fromkeys(("min_pixels", "max_pixels", "shortest_edge", "longest_edge"), 1)
@@ -86,7 +81,7 @@ class Checkpoint:
     def stage_settings(self) -> dict[str, Any]:
         """Stage borders measured for this model, empty where it has none. Raises ModelError for what cannot be used."""
         said = {key: value for key, value in self.seats_settings.items() if key != SINGLE_TURN}
-        if said and (wrong := _wrong(said, self._layers())):
+        if said and (wrong := wrong_settings(said, self._layers())):
             raise ModelError(f"{self.folder / OWN_SETTINGS}: {wrong}")
         return said
 
@@ -216,60 +211,16 @@ def _wrong_in_processor(part: str, said: dict[str, Any]) -> str | None:
         if key in _WHOLE and not (type(value) is int and value >= _WHOLE[key]):
             return f"{key} is {reprlib.repr(value)}, no whole number from {_WHOLE[key]} on"
         fixed = _FIXED.get(part, {}).get(key, value)
-        if value != fixed and not (_is_finite(value) and isclose(value, fixed)):
+        if value != fixed and not (is_finite(value) and isclose(value, fixed)):
             return f"{key} is {reprlib.repr(value)}, but only {fixed} is done"
         if key == "sampling_rate" and value != SAMPLE_RATE:
             return f"{key} is {reprlib.repr(value)}, but sound is read at {SAMPLE_RATE} Hz only"
-        if key == "fps" and not _is_positive(value):
+        if key == "fps" and not is_positive(value):
             return f"{key} is {reprlib.repr(value)}, no number above 0"
-        if key == "image_std" and not (isinstance(value, list) and len(value) == 3 and all(map(_is_positive, value))):
+        if key == "image_std" and not (isinstance(value, list) and len(value) == 3 and all(map(is_positive, value))):
             return f"{key} is {reprlib.repr(value)}, no list of three numbers above 0"
-        if key == "image_mean" and not (isinstance(value, list) and len(value) == 3 and all(map(_is_finite, value))):
+        if key == "image_mean" and not (isinstance(value, list) and len(value) == 3 and all(map(is_finite, value))):
             return f"{key} is {reprlib.repr(value)}, no list of three numbers"
-    return None
-
-
-def _is_finite(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) <= sys.float_info.max  # True is an int to isinstance
-
-
-def _is_positive(value: Any) -> bool:
-    return _is_finite(value) and value > 0
-
-
-def _wrong(said: dict[str, Any], layers: int | None) -> str | None:
-    """What is wrong with a model's stage settings, None for nothing. layers: of its decoder, None for any number."""
-    if unknown := said.keys() - set(_STAGE_KEYS):
-        return f"{sorted(unknown)[0]!r} is no setting; there are {', '.join((*_STAGE_KEYS, SINGLE_TURN))}"
-    if missing := [key for key in ("drop_layers", "late_layer") if key not in said]:
-        return f"lacks {' and '.join(missing)}; they go together, and the others but {SINGLE_TURN} need them"
-    most = sys.maxsize if layers is None else layers
-    up_to = "on" if layers is None else f"to {layers}"
-
-    def is_layer(value: Any, first: int = 1) -> bool:
-        return type(value) is int and first <= value <= most  # True is an int to isinstance
-
-    def must(key: str, what: str) -> str:
-        value = json.dumps(said[key])
-        return f"{key} is {value if len(value) <= 60 else value[:57] + '...'}; it must {what}"
-
-    drops, late = said["drop_layers"], said["late_layer"]
-    rising = isinstance(drops, list) and all(map(is_layer, drops)) and all(a < b for a, b in pairwise(drops))
-    if not rising:
-        return must("drop_layers", f"be a list of rising layers from 1 {up_to}")
-    if not is_layer(late, 2):
-        return must("late_layer", f"be a layer from 2 {up_to}")
-    if drops and drops[0] >= late - 1:  # later ones alone are left out, as published
-        return must(
-            "drop_layers",
-            f"begin before layer {late - 1}, after which late_layer {late} removes everything, or be empty",
-        )
-    for key in ("pre_llm_scale", "temperature"):
-        if key in said and not _is_positive(said[key]):
-            return must(key, "be a number above 0")
-    free = said.get(FREE_AFTER)
-    if free is not None and not is_layer(free):
-        return must(FREE_AFTER, f"be a layer from 1 {up_to}, or null")
     return None
 
 

@@ -15,7 +15,7 @@ from seats.media import SAMPLE_RATE, FrameSampling, MediaInfo, frame_size, probe
 from seats.media import container as media
 from seats.media.audio import DRIFT_S
 from seats.media.endings import Promise, allowance, early_end_note, missed_end
-from seats.media.load import check_start, checked_range, until
+from seats.media.load import check_start, check_used, checked_range, until
 from seats.media.pictures import no_picture
 from seats.media.probe import stream_notes
 from seats.media.sampling import shown_size
@@ -130,8 +130,10 @@ def clip_facts(
 
     Its header, its first picture if only that tells the rotation, and for at most `PACKETS_S` seconds a stream (longer
     where the header cannot be true) the timestamps of its packets. use_video, use_audio: whether the pictures and the
-    sound are to be used. timeout_s: as for `probe`. Raises MediaError, also where nothing is left to use.
+    sound are to be used; at least one. timeout_s: as for `probe`. Raises MediaError, also where the file has nothing of
+    what is to be used, and SettingsError where nothing is to be.
     """
+    check_used(use_video, use_audio)
     info = probe(path, timeout_s=timeout_s)
     # A length of more seconds than the file has bytes is damage: what is there is worth the time to look.
     damaged = (info.duration_s or 0.0) > info.path.stat().st_size

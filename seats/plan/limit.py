@@ -51,8 +51,11 @@ class Limit:
         """`wanted`, or the nearest rule below it with which every ask stays within the limit.
 
         video, audio: whether the clip's pictures and sound are used. timeout_s: as for `probe`. Raises MediaError as
-        `clip_facts` does, and OutOfMemoryError where nothing fits.
+        `clip_facts` does, OutOfMemoryError where nothing fits, and SettingsError where that is too little video for a
+        method's target.
         """
+        if not self.asks:
+            return wanted
         clip = clip_facts(path, use_video=video, use_audio=audio, timeout_s=timeout_s)
         model = replace(of_checkpoint(self.checkpoint), sampling=wanted)
         chosen, _ = fit(model, clip, self.asks, self.limit_bytes)

@@ -34,12 +34,12 @@ class Suggestion:
 
 
 def reserve_for(device: str) -> int:
-    """Bytes of a device that a plan leaves free."""
+    """Bytes of a device that a plan leaves free, for CUDA's own use."""
     return CUDA_RESERVE if device.startswith("cuda") else 0
 
 
 def fits(plan: Plan, limit: int) -> bool:
-    """Whether a plan's run stays within `limit` bytes."""
+    """Whether a plan's run stays within `limit` bytes, `reserve_for` left free."""
     return plan.needed_bytes + reserve_for(plan.ask.device) <= limit
 
 
@@ -87,11 +87,11 @@ def suggestions(plan: Plan, clip: ClipFacts, limit: int, others: Sequence[Planne
 
 
 def fit(model: PlannedModel, clip: ClipFacts, asks: Sequence[Ask], limit: int) -> tuple[Ask, list[Plan]]:
-    """Frames and pixels for which every one of `asks` stays within `limit` bytes, and the plans with them.
+    """Frames and pixels for which every one of `asks` fits into `limit` bytes (`fits`), and the plans with them.
 
-    Pixels go first, down to the fewest of the model's own rule; then frames. Returns the first ask with what was
-    chosen (the same ask where nothing need be lowered). Raises OutOfMemoryError where even that is too much, and
-    SettingsError where it is too little video for the target of a method.
+    asks: at least one. Pixels go first, down to the fewest of the model's own rule; then frames. Returns the first ask
+    with what was chosen (the same ask where nothing need be lowered). Raises OutOfMemoryError where even that is too
+    much, and SettingsError where it is too little video for the target of a method.
     """
 
     def plans(**changed: Any) -> list[Plan]:
@@ -126,16 +126,20 @@ def fit(model: PlannedModel, clip: ClipFacts, asks: Sequence[Ask], limit: int) -
 
 
 def check_weights(model: PlannedModel, ask: Ask, limit: int) -> None:
-    """Raises OutOfMemoryError where a model's weights alone take more than `limit` bytes. ask: device and type."""
+    """Raises OutOfMemoryError where a model's weights leave nothing of `limit` bytes, less `reserve_for`, to run with.
+
+    ask: device and type.
+    """
     weights, reserve = count_weights(model), reserve_for(ask.device)
-    needed = weights.bytes(ask.dtype_bytes, ask.quantize) + reserve
-    if needed >= limit:
+    needed = weights.bytes(ask.dtype_bytes, ask.quantize)
+    if needed + reserve >= limit:
         ways = ["choose a smaller --model"]
         small = weights.bytes(ask.dtype_bytes, "4bit") + reserve
         if ask.device.startswith("cuda") and ask.quantize is None and small < limit:
             ways.append("--quantize 4bit")
+        with_reserve = f" and CUDA {_size(reserve)}" if reserve else ""
         raise OutOfMemoryError(
-            f"the weights of {model.name} alone take {_size(needed)}, the limit is {_size(limit)}: "
+            f"the weights of {model.name} alone take {_size(needed)}{with_reserve}, the limit is {_size(limit)}: "
             f"{' or '.join(ways)}, or raise --max-vram"
         )
 

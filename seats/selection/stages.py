@@ -5,11 +5,15 @@ Source: SEATS, arXiv 2605.20035. Layers are numbered from 1.
 
 from __future__ import annotations
 
+import json
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
+from seats.checks import is_positive
 from seats.errors import SettingsError
 from seats.selection.schedule import feasible_scale
 
@@ -17,6 +21,9 @@ PRE_LLM_SCALE = 1.4
 FREE_AFTER = "removal_free_after"
 """Key of a model's `seats.json`: the decoder layer, 1-based, from after which removing all video and audio costs
 nothing, as `seats analyze` measures it."""
+SINGLE_TURN = "single_turn"
+"""Key of a model's `seats.json`: whether it knows prompts of one question only. The other keys are of the stages."""
+_KEYS = ("drop_layers", "late_layer", "pre_llm_scale", "temperature", FREE_AFTER, "measured")
 REMOVED = 0.3
 """Share of the tokens behind Stage I that the drop layers of `seats+` remove, where all of them are removed early."""
 WINDOW = 128
@@ -37,6 +44,42 @@ _PUBLISHED = {
     "qwen2.5-omni": (28, StageBorders((16, 18, 20), 24, 0.1)),
     "qwen3-omni": (48, StageBorders((27, 31, 35), 40, 0.3)),
 }
+
+
+def wrong_settings(said: Mapping[str, Any], layers: int | None) -> str | None:
+    """What is wrong with a model's stage settings, None for nothing. layers: of its decoder, None for any number."""
+    if unknown := said.keys() - set(_KEYS):
+        return f"{min(unknown, key=str)!r} is no setting; there are {', '.join((*_KEYS, SINGLE_TURN))}"
+    if missing := [key for key in ("drop_layers", "late_layer") if key not in said]:
+        return f"lacks {' and '.join(missing)}; they go together, and the others but {SINGLE_TURN} need them"
+    most = sys.maxsize if layers is None else layers
+    up_to = "on" if layers is None else f"to {layers}"
+
+    def is_layer(value: Any, first: int = 1) -> bool:
+        return type(value) is int and first <= value <= most  # True is an int to isinstance
+
+    def must(key: str, what: str) -> str:
+        value = json.dumps(said[key], default=str)
+        return f"{key} is {value if len(value) <= 60 else value[:57] + '...'}; it must {what}"
+
+    drops, late = said["drop_layers"], said["late_layer"]
+    rising = isinstance(drops, list | tuple) and all(map(is_layer, drops)) and all(a < b for a, b in pairwise(drops))
+    if not rising:
+        return must("drop_layers", f"be a list of rising layers from 1 {up_to}")
+    if not is_layer(late, 2):
+        return must("late_layer", f"be a layer from 2 {up_to}")
+    if drops and drops[0] >= late - 1:  # later ones alone are left out, as published
+        return must(
+            "drop_layers",
+            f"begin before layer {late - 1}, after which late_layer {late} removes everything, or be empty",
+        )
+    for key in ("pre_llm_scale", "temperature"):
+        if key in said and not is_positive(said[key]):
+            return must(key, "be a number above 0")
+    free = said.get(FREE_AFTER)
+    if free is not None and not is_layer(free):
+        return must(FREE_AFTER, f"be a layer from 1 {up_to}, or null")
+    return None
 
 
 def stage_borders(family: str, num_layers: int, own: Mapping[str, Any]) -> StageBorders:

@@ -207,7 +207,7 @@ def test_saving_keeps_what_else_the_model_says(tmp_path: Path) -> None:
 
 
 def test_settings_that_seats_cannot_run_with_are_not_saved(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="late layer"):
+    with pytest.raises(SettingsError, match="settings: late_layer is 12; it must be a layer from 2 to 10"):
         save(Checkpoint("mine", tmp_path), SHAPE, Proposal((4,), 12, 1.4), {})
     assert not [*tmp_path.iterdir()]
 

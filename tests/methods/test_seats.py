@@ -60,17 +60,6 @@ class TestForModel:
         assert (method.temperature, method.pre_llm_scale) == (0.5, pytest.approx(1.3335, abs=1e-3))
         assert schedule_of(method, 0.35).mean() == pytest.approx(0.35, abs=1e-4)
 
-    @pytest.mark.parametrize("missing", ["drop_layers", "late_layer"])
-    def test_own_settings_that_lack_something(self, missing):
-        own = {"drop_layers": [2, 5], "late_layer": 7}
-        del own[missing]
-        with pytest.raises(SettingsError, match=f"seats.json lacks {missing}"):
-            Seats.for_model(ModelShape("qwen2.5-omni", 8, own), TARGET, 0)
-
-    def test_own_settings_the_model_has_no_layers_for(self):
-        with pytest.raises(SettingsError, match="late layer 9"):
-            Seats.for_model(ModelShape("qwen2.5-omni", 8, {"drop_layers": [2], "late_layer": 9}), TARGET, 0)
-
     def test_a_target_too_large_for_the_scale_takes_a_smaller_one(self):
         method = Seats.for_model(ModelShape("qwen2.5-omni", 28, {}), Retention(0.75, 0.3), 0)
         assert method.pre_llm_scale == pytest.approx(1 / 0.75)

@@ -85,6 +85,8 @@ def test_nothing_left_is_an_error(tmp_path):
     facts = clip_facts(tmp_path / "mute.mp4")
     with pytest.raises(MediaError, match="no sound, and its pictures are not to be used; allow the pictures"):
         clip_facts(tmp_path / "mute.mp4", use_video=False)
+    with pytest.raises(SettingsError, match="neither video nor sound is to be used"):
+        clip_facts(tmp_path / "mute.mp4", use_video=False, use_audio=False)
     with pytest.raises(MediaError, match="begins at 5"):
         take(facts, FrameSampling(), 5.0)
     with pytest.raises(SettingsError, match="is not after the start"):

@@ -33,6 +33,11 @@ def test_what_fits_is_left_alone() -> None:
     assert Limit(needed(), NANO, (ASK,)).sampling(CLIP, own) == own
 
 
+def test_where_nothing_is_asked_all_fits() -> None:
+    own = of_checkpoint(NANO).sampling
+    assert Limit(1, NANO).sampling(CLIP, own) == own
+
+
 def test_the_rule_that_was_asked_for_is_the_one_that_must_fit() -> None:
     sparse = replace(of_checkpoint(NANO).sampling, fps=0.5)
     full = replace(ASK, method="full")
