@@ -1,4 +1,7 @@
-"""Options that commands share, in groups. A command takes a group as one parameter; `command` makes options of it."""
+"""Options that commands share, in groups. A command takes a group as one parameter; `command` makes options of it.
+
+Parsers raise typer.BadParameter, which names what can be given.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ def parse_method(value: Any) -> str:
 
 
 def parse_percent(value: Any) -> float:
-    """Percent in (0, 100] from "10%", "10" or "12.5 %". A number below 1 without the sign could mean a share."""
+    """Percent in (0, 100] from "10%", "10" or "12.5 %". A number below 1 needs the sign, as it could mean a share."""
     text = str(value).strip()
     number = _number(text.removesuffix("%"))
     if number is None:
@@ -95,7 +98,7 @@ def parse_positive(value: Any) -> float:
     return number
 
 
-def whole(least: int, most: int = 10**18) -> Any:
+def whole(least: int, most: int = 10**18 - 1) -> Any:
     """A parser of whole numbers from `least` to `most`, which by default is what fits any machine's numbers."""
 
     def parse(value: Any) -> int:

@@ -57,7 +57,8 @@ def load_qa(path: Path) -> list[QAItem]:
     - `answer`: text, or a list of texts of which any is right; with options an option's letter or its text;
     - `options`, if wanted: list of 2 to 26 texts. Where the question doesn't list them itself, they are added to it
       (`with_options`);
-    - `id` and `type`, if wanted. Without an id a question has its line's number.
+    - `id` and `type`, if wanted. Without an id a question has its line's number;
+    - other keys, which are passed over.
 
     Raises SettingsError that names the line for anything else, and for an id that was there before.
     """
@@ -123,7 +124,7 @@ def _item(row: Any, folder: Path, number: int) -> QAItem:
     if options:
         answers = tuple(_letter(answer, options) for answer in answers)
     id_ = row.get("id", number)
-    if not isinstance(id_, str | int):
+    if not isinstance(id_, str | int) or isinstance(id_, bool):
         raise ValueError(f"id {id_!r} is no text")
     _check_unicode(str(id_), "id")
     return QAItem(str(id_), folder / clip, question, answers, options, type_, number)

@@ -41,12 +41,12 @@ class Saliency(Method):
     def before_llm(self, state: BeforeLLM) -> Selection:
         layout = state.layout
         keep = torch.ones(len(layout), dtype=torch.bool, device=state.embeds.device)
-        if state.saliency is None:
-            return Selection(keep)
         for kind, ratio in ((Modality.VIDEO, self.video), (Modality.AUDIO, self.audio)):
             where = layout.positions(kind)
             if not len(where):
                 continue
+            if state.saliency is None:
+                raise ValueError("`saliency` needs the encoders' saliency: encode the clip with the method's wants")
             window = 2 * layout.tokens_per_grid() if kind is Modality.VIDEO else AUDIO_WINDOW
             kept = [top_mask(part, keep_count(len(part), ratio)) for part in state.saliency[where].split(window)]
             keep[where] = torch.cat(kept)

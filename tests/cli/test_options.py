@@ -118,6 +118,8 @@ def test_not_whole(text: object) -> None:
 def test_too_large(text: str, most: int) -> None:
     with pytest.raises(typer.BadParameter, match=f" is too large: {most} at most"):
         whole(3, most)(text)
+    with pytest.raises(typer.BadParameter, match=f" is too large: {10**18 - 1} at most"):
+        whole(3)(str(10**18))
     assert whole(3, most)("0" * 30 + "64") == 64
 
 

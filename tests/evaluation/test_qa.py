@@ -81,6 +81,7 @@ def test_the_built_in_set_is_asked_as_it_stands(tmp_path):
         ({**GOOD, "answer": 2.5}, "answer is 2.5, not a text: put it in quotes"),
         ({**GOOD, "question": "What \ud800 ?"}, "question is not UTF-8 text"),
         ({**GOOD, "id": "\ud800"}, "id is not UTF-8 text"),
+        ({**GOOD, "id": True}, "id True is no text"),
         ({**GOOD, "type": "\ud800"}, "type is not UTF-8 text"),
         ("[" * 100_000, "not JSON"),
         ({**GOOD, "answer": []}, "empty list"),

@@ -1,5 +1,7 @@
 """The saliency control against sorting each window by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from seats.methods import method_class
@@ -21,3 +23,9 @@ def test_each_window_keeps_its_most_salient_tokens(family, grid, audio):
             expected = set(best[: max(1, round(ratio * len(mine)))])
             assert {place for place in mine if keep[place]} == expected
     assert keep[state.layout.modality == int(Modality.TEXT)].all()
+
+
+def test_without_saliency_it_says_what_is_needed():
+    state = replace(random_state(layout_of("qwen2.5-omni", (2, 2, 2), 50)), saliency=None)
+    with pytest.raises(ValueError, match="encode the clip with the method's wants"):
+        method_class("saliency")(0.3, 0.5).before_llm(state)
