@@ -2,7 +2,8 @@
 
 
 class SeatsError(Exception):
-    """Base of all errors that a user can act on. The command line prints the message as one line and exits 1."""
+    """Base of all errors that a user can act on. The command line prints the message as one line and exits 1, or 2
+    where it is a SettingsError."""
 
 
 class MediaError(SeatsError):

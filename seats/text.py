@@ -31,7 +31,7 @@ def printable(text: str) -> str:
 
 
 def error_line(error: BaseException) -> str:
-    """What an error says, on one line and in valid UTF-8; its class where it says nothing."""
+    """What an error says, on one line of valid UTF-8, after "unexpected" and its class where it is no SeatsError."""
     said = " ".join(printable(str(error)).split())
     if isinstance(error, SeatsError):
         return said

@@ -58,7 +58,7 @@ def flops(value: float, unit: str = "") -> str:
 
 
 def size(count: float) -> str:
-    """1.5 GiB."""
+    """1.50 GiB."""
     for scale, unit in ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
         if count >= scale - scale / 2048:  # what would round to 1,024 of the unit below
             return f"{three_digits(count / scale)} {unit}"

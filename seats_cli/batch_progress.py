@@ -128,5 +128,5 @@ class Progress:
 
 
 def speed(rate: float) -> str:
-    """2.1 clips/s, or 12 clips/min."""
+    """2.1 clips/s, or 12.0 clips/min."""
     return f"{rate:.1f} clips/s" if rate >= 1 else f"{60 * rate:.1f} clips/min"

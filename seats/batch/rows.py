@@ -6,10 +6,10 @@ with these keys before and after it:
     id          str; as the questions file says, else the clip's path below the folder, with "#2", "#3" for the
                 second, third question about the same clip
     status      "ok"
-    ...         all keys of seats.answer/1: schema, clip {path, ...}, question, answer, finish_reason, model, method,
-                tokens, retention, flops, latency_ms, speedup, memory_bytes, time_scale, notes, seed, versions
+    ...         all keys of seats.answer/1: schema, clip {path, ...}, question, answer, thoughts, finish_reason, model,
+                method, tokens, retention, flops, latency_ms, speedup, memory_bytes, time_scale, notes, seed, versions
     expected    str; only where the questions file has an answer
-    right       bool; only beside `expected`: the answer says the same, case, punctuation and spacing aside
+    right       bool; only beside `expected`: the answer says that (`seats.evaluation.matching.answers_with`)
     retry       object; only where the first try ran out of device memory: {"reason": str, "max_frames": int,
                 "max_pixels": int}, the smaller budget that this row was made with
     max_vram    object; only where frames or pixels were lowered for --max-vram: {"limit_bytes": int, "max_frames":
@@ -95,8 +95,8 @@ def _ending(context: Context) -> Row:
 
 
 def row_path(row: Row) -> str:
-    """The clip's path as Python opens it (bytes that are not UTF-8 as surrogates). Raises KeyError or TypeError for
-    what is no row."""
+    """The clip's path as Python opens it (bytes that are not UTF-8 as surrogates). Raises KeyError, TypeError or
+    ValueError for what is no row."""
     if "clip_bytes" in row:
         return os.fsdecode(bytes.fromhex(row["clip_bytes"]))
     clip = row["clip"]

@@ -49,8 +49,8 @@ def token_load(preset: Preset, video: int = VIDEO, audio: int = AUDIO, text: int
     """A prompt of so many tokens, laid out as a clip that long would be.
 
     Sound decides the clip's length (a grid a second without it). The grids are the ones whose number times size comes
-    nearest to `video`, of about 134 tokens each, so the tokens can be a few more or less. Raises
-    SettingsError.
+    nearest to `video`, of about 134 tokens each, an eighth of all where that is less, so the tokens can be a few more
+    or less. Raises SettingsError.
     """
     if min(video, audio) < 0 or not video + audio:
         raise SettingsError(f"{video} video and {audio} audio tokens: give at least one of either")
@@ -64,8 +64,8 @@ def token_load(preset: Preset, video: int = VIDEO, audio: int = AUDIO, text: int
 def media_load(preset: Preset, frames: int, width: int, height: int, seconds: float, text: int = TEXT) -> Load:
     """A prompt about a clip of so many sampled frames of a source that large and long, through the encoders.
 
-    frames: even, 0 for sound alone; resized as a clip's frames would be. seconds: of sound, and between the first
-    and the last frame. Raises SettingsError.
+    frames: even, 0 for sound alone; resized as a clip's frames would be. seconds: of sound, and covered by the frames.
+    Raises SettingsError.
     """
     if frames < 0 or frames % 2:
         raise SettingsError(f"{frames} frames: frames are taken in pairs, so give an even number")

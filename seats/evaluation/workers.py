@@ -23,7 +23,8 @@ def answer_all(
     """Rows of all clips, as they come.
 
     start: loads the model, and says how a clip is decoded; for several workers it must be picklable, and is called in
-    each. Raises SeatsError that a worker ran into, or if one died. Ending the iteration early ends the workers.
+    each. workers: >= 1. Raises SeatsError that a worker ran into, or if one died. Ending the iteration early ends the
+    workers.
     """
     if workers == 1:
         model, load = start()

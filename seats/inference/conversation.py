@@ -33,9 +33,10 @@ class Conversation:
     method is the same and that choice does not depend on the text. An answer is the one that a new conversation would
     give with the same `turns`.
 
-    decode_ms: time the clip took to decode, told in the first answer's report; that of a later one says 0 for
-    decoding and encoding, and like every report gives the FLOPs of the question asked alone. history: whether earlier
-    questions and answers are part of the prompt; None for what suits the model (`OmniModel.single_turn`).
+    clip: decoded (of `read_clip` its `result()`). decode_ms: time that took, told in the first answer's report; None
+    where it is not known, as reports then say. The report of a later answer says 0 for decoding and encoding, and like
+    every report gives the FLOPs of the question asked alone. history: whether earlier questions and answers are part of
+    the prompt; None for what suits the model (`OmniModel.single_turn`).
 
         conversation = Conversation(model, clip)
         print(conversation.ask("Who is speaking?").text)

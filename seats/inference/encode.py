@@ -187,7 +187,9 @@ def build_prompt(
     """Put a question and an encoded clip together.
 
     reserve: positions to leave free for the answer. wants: of the method, among those the clip was encoded with.
-    history: earlier questions about the clip, oldest first, with their answers.
+    history: earlier questions about the clip, oldest first, with their answers. Raises ModelError and SettingsError as
+    `OmniModel.prompt_ids`, ModelError for a token that the model does not know, and SettingsError for a prompt that
+    leaves too few positions.
     """
     thinker, merge = model.thinker, model.patches.merge_size
     ids = model.prompt_ids(question, system, encoded.video is not None, history)

@@ -41,8 +41,8 @@ class Decoding:
     """How the answer is generated.
 
     max_new_tokens: >= 1. temperature: 0, or from 0.001 on; 0 takes the token with the highest score, which the
-    checkpoint's generation_config.json may have changed (by a repetition penalty, say). seed: of the sampling, in
-    [0, 2**63). Raises SettingsError for a value of another type or outside its range.
+    checkpoint's generation_config.json may have changed (by a repetition penalty, say). seed: of the sampling, and of
+    methods that draw tokens; in [0, 2**63). Raises SettingsError for a value of another type or outside its range.
     """
 
     max_new_tokens: int = 256

@@ -42,12 +42,12 @@ class Trace:
     saliency: torch.Tensor | None = None
 
     def pre_llm(self) -> Counts:
-        """Tokens entering the first decoder layer."""
+        """Tokens entering the first decoder layer. Raises IndexError where the prompt failed before it."""
         return self.layers[0]
 
     def retention(self, modality: str) -> float | None:
-        """Share of a modality's tokens alive, averaged over the decoder layers ("video", "audio" or "overall" for
-        both together); None if the clip has none, or the prompt failed before the first layer."""
+        """Share of a modality's tokens alive, averaged over the decoder layers; None if the clip has none, or the
+        prompt failed before the first layer. modality: "video", "audio", "overall" for both together, or "text"."""
 
         def count(counts: Counts) -> int:
             return counts.video + counts.audio if modality == "overall" else getattr(counts, modality)

@@ -9,8 +9,8 @@ Targets (video Rv, audio Ra) give the published drop ratios 1 - Rv and 1.05 - Ra
 window's video drop ratio cannot leave 35..75 %, so that Rv from 25 to 65 % is in reach, and the target is met only
 approximately; not at all in clips of one or two windows, which go by their audio alone. As published, video tokens
 after the last whole grid of a window are dropped, and windows shorter than a grid are kept; and as its counts are
-rounded, a sound of a few tokens, or grids of one, can lose them all. Without sound, every window drops 1 - Rv, and
-without pictures anchors take in the sounds most like themselves; the published models skip or fail on such clips.
+rounded, a sound of a few tokens, or grids of one to three, can lose them all. Without sound, every window drops 1 - Rv,
+and without pictures anchors take in the sounds most like themselves; the published models skip or fail on such clips.
 """
 
 from __future__ import annotations

@@ -4,8 +4,9 @@ Source: VisionZip (arXiv 2412.04467), as in the baselines of SEATS (arXiv 2605.2
 is a temporal grid of the video or 50 audio tokens. Of a target R, 5 % are contextual tokens, which take in what is like
 them, and R - 5 % dominant ones. As published, a contextual token becomes the sum of itself and the mean of what it
 takes in, not their average, and counts are truncated (dominant) or rounded (contextual) per window; a product that
-only binary fractions put just below a whole number counts as that number, here and in DyCoke. R below 5 % is out of
-reach.
+only binary fractions put just below a whole number counts as that number, here and in DyCoke. A window keeps at least
+one contextual token, and one dominant one where R is above 5 %, so that small windows keep more than R. R below 5 % is
+out of reach.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ class OmniModel:
 
         history: earlier questions and answers, oldest first; the clip stands before the first question.
         Raises ModelError if the checkpoint has no chat template that works, SettingsError for a text with a special
-        token of the model in it, or with what is no text.
+        token of the model in it, or with half of a surrogate pair, which is no character.
         """
         for what, said in (
             ("question", question),

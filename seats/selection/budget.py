@@ -47,7 +47,7 @@ def choose_relevant(
     Args:
         scores: [S] relevance to the last text token, any float type.
         modality: [S] int8, 0 text, 1 video, 2 audio, same device.
-        window: [S] long, window of each video and audio token, at least 0, any numbering (gaps are no
+        window: [S] long, window of each video and audio token, from 0 to 2**29 - 1, any numbering (gaps are no
             windows); text tokens' entries are not read.
         video_keep, audio_keep: share of the modality's tokens to keep, in [0, 1]; at least one token stays.
         temperature: of the softmax over windows, above 0.

@@ -28,7 +28,7 @@ def top_mask(scores: Tensor, count: int | Tensor) -> Tensor:
 
 
 def strided_mask(n: int, count: int, device: torch.device) -> Tensor:
-    """[n] bool: the first and every s-th after it of `n` tokens, `count` (1..n) in all; s is the largest that fits."""
+    """[n] bool: the first and every s-th after it of `n` tokens, `count` (1..n) in all; s is n // count."""
     at = torch.arange(n, device=device)
     stride = n // count
     return (at % stride == 0) & (at < stride * count)

@@ -47,7 +47,8 @@ def column_mass(q: Tensor, k: Tensor, window: int) -> Tensor:
 
 
 def merge_groups(saliency: Tensor, group: int) -> Tensor:
-    """Mean over every `group` tokens that the LLM sees as one: [n] → [n // group], odd tail dropped."""
+    """Mean over every `group` tokens that the LLM sees as one: [n] → [n // group], odd tail dropped. Raises
+    ValueError for a group below 1."""
     if group < 1:
         raise ValueError(f"groups of {group} tokens: at least 1 is needed")
     whole = saliency.shape[0] // group * group

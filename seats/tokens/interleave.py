@@ -63,7 +63,8 @@ def interleave(
 
     grid: merged video grid (T, H, W), or None without video. seconds_per_grid: seconds between temporal grids, from
     the true frame rate. audio_tokens: number of audio tokens, 0 without sound. time_scale: (0, 1], factor on all
-    temporal positions when a clip is longer than the model's position range; 1 equals the stock positions.
+    temporal positions when a clip is longer than the model's position range; 1 equals the stock positions. Raises
+    ValueError for neither video nor audio tokens.
     """
     if grid is None and audio_tokens == 0:
         raise ValueError("a clip needs video or audio tokens")

@@ -43,7 +43,8 @@ def data_uri(data: bytes) -> str:
 
 
 def thumbnails(pixels: np.ndarray, budget: int = PICTURE_BYTES) -> list[bytes]:
-    """JPEGs of uint8 frames `[F, 3, H, W]`, as large as `budget` bytes for all of them allow."""
+    """JPEGs of uint8 frames `[F, 3, H, W]`, as large as `budget` bytes for all of them allow; none with a longer
+    side below `_SMALLEST_SIDE` pixels for that, so that many frames take more."""
     height, width = pixels.shape[2:]
     scale = min(1.0, _LARGEST_SIDE / max(height, width))
     least = min(1.0, _SMALLEST_SIDE / max(height, width))
