@@ -78,7 +78,7 @@ def model_alone(setup: Setup, jobs: list[Job], decoded: dict[str, Decoded]) -> T
             list(pool.map(lambda job: worker.run(job, lambda _: None), jobs[1:]))
             return Taken(time.monotonic() - began, time.process_time() - used)
     finally:
-        worker.close()
+        worker.stop()
 
 
 def batch(setup: Setup, jobs: list[Job], out: Path) -> float:

@@ -3,7 +3,7 @@
     python benchmarks/record.py plan-check -- python benchmarks/plan_check.py
 
 Tokens and FLOPs are compared with what `ask --json` reports, weights with the parameters and buffers of the loaded
-model, and the peak of activations and cache with the allocator's own count (`seats.costs.allocations`): on the CPU
+model, and the peak of activations and cache with the allocator's own count (`benchmarks.allocations`): on the CPU
 every allocation that torch reports to its profiler, on CUDA (`--device cuda`) `max_memory_allocated`.
 """
 

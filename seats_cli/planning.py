@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seats.errors import MediaError, OutOfMemoryError
+from seats.imports import lasting_imports
 from seats.units import size
 from seats_cli.options import AnswerOptions, ClipOptions, ModelOptions, SelectionOptions, option, share
 from seats_cli.usage import WrongUsage
@@ -315,8 +316,14 @@ def lowered(parts: Mapping[Path, ClipOptions], part: ClipOptions) -> dict[Path, 
 
 
 def _real_place(device: str) -> Place:
-    """Where a run will be, which only torch knows: by now it is about to be imported anyway."""
-    from seats.models.omni import device_named
+    """Where a run will be. Torch, which alone knows of GPUs, is imported only where there can be one, as a refusal is
+    not to wait seconds for it."""
+    from seats.plan.gpu import gpu_driver_here
+
+    if device == "cpu" or (device == "auto" and not gpu_driver_here()):
+        return Place("cpu", None)
+    with lasting_imports():
+        from seats.models.omni import device_named
 
     return Place(device_named(device).type, None)
 

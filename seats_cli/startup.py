@@ -84,9 +84,9 @@ def start(
     check_clip(path, clip_options, question)
     check_header(path, clip_options)
     checkpoint = checkpoint_for(model_options, output, limit)
-    if fit is not None:
-        clip_options = fit(checkpoint, clip_options)
     with output.working("starting"):
+        if fit is not None:
+            clip_options = fit(checkpoint, clip_options)
         import_code(checkpoint)
         with lasting_imports():
             from seats.inference.encode import encodes_beside_reading

@@ -128,7 +128,9 @@ def _measure(row: Row, run: Callable[[Setting], Run], counts: bool) -> None:
         result = run(row.setting)
     except Exception as error:  # the other settings' measurements are not to be lost with this one's
         row.error, row.runs = _said(error), []
-        if not (isinstance(error, SeatsError) or lacks_memory(error)):
+        # A plain SeatsError tells of what another package's method raises.
+        foreseen = isinstance(error, SeatsError) and type(error) is not SeatsError
+        if not (foreseen or lacks_memory(error)):
             row.traceback = traceback.format_exc()
     else:
         if counts:

@@ -90,7 +90,7 @@ class Subject:
         }
 
     def method_of(self, setting: Setting) -> Method:
-        """The method set up for the model. Raises SettingsError."""
+        """The method set up for the model. Raises SeatsError."""
         keep = setting.keep if setting.keep is not None else 100.0
         retention = retention_for(self.preset.family_name, keep, setting.keep_video, setting.keep_audio)
         return set_up(setting.method, self.preset.shape, retention, self.seed)

@@ -67,7 +67,7 @@ class Question:
         object.__setattr__(self, "history", tuple(self.history))
 
     def method_for(self, shape: ModelShape) -> Method:
-        """The method set up for a model. Raises SettingsError."""
+        """The method set up for a model. Raises SeatsError as `seats.methods.set_up` does."""
         retention = retention_for(shape.family, self.keep, self.keep_video, self.keep_audio)
         return set_up(self.method, shape, retention, self.decoding.seed)
 

@@ -6,7 +6,9 @@ import json
 from importlib.metadata import EntryPoint
 
 from seats.checks import check_kind, check_text
+from seats.devices import is_lost
 from seats.errors import SeatsError, SettingsError
+from seats.inference.shortage import lacks_memory
 from seats.keep import added_methods, check_method, method_names, shares
 from seats.methods.base import Method, ModelShape, Retention
 from seats.methods.divprune import DivPrune, DivPruneOm
@@ -64,16 +66,16 @@ def method_class(name: str) -> type[Method]:
 
 def set_up(name: str, shape: ModelShape, retention: Retention, seed: int) -> Method:
     """The method called `name`, set up for a model and a target. Raises SettingsError, also where another package's
-    class cannot be set up, or says of itself what it must not."""
+    class says of itself what it must not, and a plain SeatsError where that cannot be set up."""
     cls = method_class(name)
     try:
         made = cls.for_model(shape, retention, seed)
     except SeatsError:
         raise
     except Exception as error:
-        if name in _BUILT_IN:
+        if name in _BUILT_IN or lacks_memory(error) or is_lost(error):
             raise
-        raise SettingsError(f"method {name!r} cannot be set up: its for_model raises {error_line(error)}") from error
+        raise SeatsError(f"method {name!r} cannot be set up: its for_model raises {error_line(error)}") from error
     check_kind(f"what {cls.__name__}.for_model returns", made, Method, "a seats.Method")
     check_kind(f"{cls.__name__}.wants", made.wants, EncoderWants, "a seats.methods.EncoderWants")
     try:

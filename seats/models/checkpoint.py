@@ -247,6 +247,8 @@ def find_checkpoint(model: str | os.PathLike[str], *, offline: bool = False, rev
     if exists(folder) and folder.is_dir():
         return Checkpoint(model, folder)
     if not is_hub_id(model):
+        if model.startswith((".", "/", "~")):
+            raise ModelError(f"no model folder {model!r}: check the path")
         raise ModelError(f"no model folder {model!r}, and it is not a hub id; known models: {', '.join(KNOWN)}")
     return Checkpoint(model, _from_hub(model, offline, revision))
 

@@ -8,7 +8,7 @@ import torch
 
 from seats.bench.measure import Row, Run, Spread, alternate, beside_full, counted, ratios, spread
 from seats.bench.report import rows_json
-from seats.errors import SettingsError
+from seats.errors import SeatsError, SettingsError
 from seats.keep import FULL, Setting, settings_of
 
 
@@ -94,6 +94,19 @@ def test_an_error_that_nobody_foresaw_leaves_the_others_and_is_told_in_full():
     told = rows_json([full, broken], None, encoders=False)
     assert told[1]["traceback"] == broken.traceback
     assert "traceback" not in told[0]
+
+
+def test_what_another_package_s_method_raises_is_told_in_full_and_a_refusal_is_not():
+    def run(setting):
+        if setting.method == "theirs":
+            raise SeatsError("method 'theirs' cannot be set up: its for_model raises 'x'") from KeyError("x")
+        if setting.method == "fastv":
+            raise SettingsError("fastv cannot keep 10 %")
+        return run_of(1.0)
+
+    _, theirs, refused = alternate([FULL, Setting("theirs", 10.0), Setting("fastv", 10.0)], run, 1, 0)
+    assert "KeyError: 'x'" in theirs.traceback
+    assert refused.traceback is None
 
 
 def test_a_device_that_gives_up_between_rounds_leaves_what_was_measured():

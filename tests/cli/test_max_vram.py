@@ -244,3 +244,16 @@ def test_what_is_compared_with_counts_too_and_full_tokens_stand_for_what_is_unkn
 def _pixels(clip: dict) -> int:
     video = clip["video"]
     return video["frames"] * video["width"] * video["height"]
+
+
+@pytest.mark.parametrize("device", ["cpu", "auto"])
+def test_a_limit_that_the_weights_pass_is_told_without_waiting_for_torch(shell: Run, folder: Path, device: str) -> None:
+    code = (
+        "import sys, seats.plan.gpu; from seats_cli.app import run\n"
+        "seats.plan.gpu.gpu_driver_here = lambda: False\n"
+        "assert run(sys.argv[1:]) == 1; assert 'torch' not in sys.modules"
+    )
+    asked = ("ask", folder / "short.mp4", "what ?", "--model", "seats-nano", "--max-vram", "1M", "--device", device)
+    ran = shell(*asked, code=code)
+    assert ran.code == 0, ran.err
+    assert ran.line.startswith("error: the weights of seats-nano alone take ")

@@ -183,7 +183,7 @@ def test_the_table_keeps_to_the_width(
         (("both.mp4", "--max-vram", "lots"), 2, "is not a size"),
         (("both.mp4", "--device", "tpu"), 2, "unknown device"),
         (("both.mp4", "--model", "no/such-model"), 1, "not on this disk, .*seats ask --model no/such-model fetches it"),
-        (("both.mp4", "--model", "/no-such-folder"), 1, "no model folder"),
+        (("both.mp4", "--model", "/no-such-folder"), 1, "no model folder .*: check the path"),
         (("both.mp4", "--model", str(Path(__file__).parent)), 1, "no config.json"),
         (("both.mp4", "--model", "seats-nano", "--quantize", "4bit"), 2, "CUDA"),
     ],

@@ -7,8 +7,9 @@ from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
+import torch
 
-from seats.errors import SettingsError
+from seats.errors import SeatsError, SettingsError
 from seats.keep import ENTRY_POINT_GROUP, METHODS, method_names
 from seats.methods import (
     Full,
@@ -99,10 +100,6 @@ def test_what_a_method_s_class_hands_out_is_a_method(monkeypatch, made, said):
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        (
-            {"for_model": classmethod(lambda cls, shape, retention: None)},
-            r"for_model raises unexpected TypeError: ",
-        ),
         ({"wants": "saliency"}, r"V\.wants is 'saliency'; it must be a seats\.methods\.EncoderWants"),
         ({"settings": lambda self: {"weights": {1}}}, r"must have settings\(\) of plain values.*set is not JSON"),
     ],
@@ -113,6 +110,32 @@ def test_what_another_package_s_method_says_of_itself(monkeypatch, changed, said
         "importlib.metadata.entry_points", lambda group: [EntryPoint("v", "their_package:V", ENTRY_POINT_GROUP)]
     )
     with pytest.raises(SettingsError, match=said):
+        set_up("v", ModelShape("qwen2.5-omni", 28, {}), Retention(0.4, 0.6), 7)
+
+
+def their_method(monkeypatch, for_model):
+    """A method `v` of another package."""
+    made = type("V", (Random,), {"name": "v", "for_model": classmethod(for_model)})
+    monkeypatch.setitem(sys.modules, "their_package", SimpleNamespace(V=made))
+    monkeypatch.setattr(
+        "importlib.metadata.entry_points", lambda group: [EntryPoint("v", "their_package:V", ENTRY_POINT_GROUP)]
+    )
+
+
+def test_another_package_s_method_that_cannot_be_set_up_is_no_wrong_setting(monkeypatch):
+    their_method(monkeypatch, lambda cls, shape, retention: None)
+    with pytest.raises(SeatsError, match="'v' cannot be set up: its for_model raises unexpected TypeError: ") as caught:
+        set_up("v", ModelShape("qwen2.5-omni", 28, {}), Retention(0.4, 0.6), 7)
+    assert not isinstance(caught.value, SettingsError)
+    assert isinstance(caught.value.__cause__, TypeError)
+
+
+def test_memory_that_another_package_s_method_lacks_is_told_as_such(monkeypatch):
+    def for_model(cls, shape, retention, seed):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    their_method(monkeypatch, for_model)
+    with pytest.raises(torch.OutOfMemoryError):
         set_up("v", ModelShape("qwen2.5-omni", 28, {}), Retention(0.4, 0.6), 7)
 
 

@@ -30,11 +30,17 @@ def test_a_folder_and_the_built_in_model_are_found(tmp_path):
     assert find_checkpoint(BUILT_IN).folder == BUILT_IN_FOLDER
 
 
-@pytest.mark.parametrize("name", ["nope", "./nope", "/no/where", "~/no-where", "a/b/c"])
+@pytest.mark.parametrize("name", ["nope", "a/b/c"])
 def test_what_is_neither_folder_nor_hub_id(name):
     with pytest.raises(ModelError, match="no model folder") as caught:
         find_checkpoint(name)
     assert "seats-nano" in one_line(caught)
+
+
+@pytest.mark.parametrize("name", ["./nope", "../nope", "/no/where", "~/no-where"])
+def test_a_path_to_no_folder(name):
+    with pytest.raises(ModelError, match=f"^no model folder '{name}': check the path$"):
+        find_checkpoint(name)
 
 
 def test_an_empty_name_is_not_the_current_folder(tmp_path, monkeypatch):
