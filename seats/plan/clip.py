@@ -23,6 +23,8 @@ from seats.media.timeline import UNSAID_FPS, choose_frames, read_timeline
 
 PACKETS_S = 0.3
 """Packets of a stream are read for so many seconds at most; a file that takes longer is planned from its header."""
+_NEGATIVE = 2**31
+"""From here on a packet's duration is a negative one that FFmpeg took for an unsigned number of 32 bits."""
 _NO_FRAMES = 0, 1.0, (0, 0), False
 
 
@@ -277,12 +279,13 @@ def _ends_of_packets(path: Path, rate: int, deadline: media.Deadline) -> tuple[f
         announced = media.announced_end(container, [stream])
         at, pause, length, longest = 0.0, 0.0, 0.0, 0.0
         for packet in media.packets(container, stream, deadline):
-            length = max((packet.duration or 0) * base, frame)
+            said = packet.duration or 0
+            length = max(said * base if said < _NEGATIVE else 0.0, frame)
             longest = max(longest, length)
             if frame:
                 length -= _padding(packet) / rate
             elif own:  # its duration may be with or without what fills it up
-                length = min(length, longest - _padding(packet) / rate)
+                length = max(min(length, longest - _padding(packet) / rate), 0.0)
             if packet.pts is None:
                 if position is not None:
                     at = position

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -12,6 +13,7 @@ import pytest
 
 from seats.errors import MediaError, SettingsError
 from seats.media import FrameSampling, load_clip, probe
+from seats.media import container as media
 from seats.plan import clip as clip_module
 from seats.plan.clip import ClipFacts, Pictures, Sound, clip_facts, take
 from seats.plan.model import planned_model
@@ -141,6 +143,23 @@ def test_sound_whose_packets_have_no_length_or_a_rounded_one(tmp_path, name, cod
     part = take(clip_facts(both), FrameSampling())
     assert part.samples > 0
     assert not part.exact or part.samples == pytest.approx(samples, abs=32)
+
+
+@pytest.mark.parametrize(("name", "codec"), [("opus.ogg", "libopus"), ("pcm.mkv", "pcm_s16le")])
+def test_sound_whose_last_packet_has_a_negative_length(tmp_path, monkeypatch, name, codec):
+    """As FFmpeg gives it of Ogg Vorbis that lasts less than what it begins with."""
+    path = write_clip(tmp_path / name, sound=tone(0.5, 48_000), sound_codec=codec, sound_rate=48_000)
+    whole = clip_facts(path).sound.end_s
+    read = media.packets
+
+    def packets(*given):
+        for packet, last in pairwise([*read(*given), None]):
+            if last is None:
+                packet.duration = 2**32 - 80
+            yield packet
+
+    monkeypatch.setattr(media, "packets", packets)
+    assert whole - 0.05 <= clip_facts(path).sound.end_s <= whole + 0.05
 
 
 def test_sound_whose_last_packet_is_said_to_be_whole(tmp_path):
