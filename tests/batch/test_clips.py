@@ -88,6 +88,23 @@ def test_a_pattern_does_not_go_round_in_links(folder: Path, monkeypatch: pytest.
     assert find_clips("**/deep/*").names == find_clips("i*/**/d*/**").names == ["in/deep/d.mp3"]
 
 
+def test_a_folder_whose_name_reads_like_a_pattern(folder: Path) -> None:
+    (folder / "in [b]").mkdir()
+    (folder / "in [b]" / "c.mov").touch()
+    found = find_clips(str(folder / "**" / "*.mov"))
+    assert found.names == [str(folder / "in [b]" / "c.mov"), str(folder / "in" / "c.mov")]
+
+
+def test_comments_of_a_playlist_are_no_clips(folder: Path) -> None:
+    for name in ("list.m3u", "LIST.M3U"):
+        (folder / name).write_text("#EXTM3U\n#EXTINF:6,A clip\nb.mp4\n")
+        assert find_clips(str(folder / name)).names == ["b.mp4"]
+    (folder / "list.txt").write_bytes(b"#1.mp4\nb.mp4\n")
+    assert find_clips(str(folder / "list.txt")).names == ["#1.mp4", "b.mp4"]
+    (folder / "list.txt").write_bytes(b"b.mp4\r\0")  # all but NUL may be part of a name there
+    assert find_clips(str(folder / "list.txt")).names == ["b.mp4\r"]
+
+
 def test_list(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     listed = folder / "list.txt"
     listed.write_bytes(b"b.mp4\r\n\n\xff.mp4\nin/c.mov\nb.mp4\n" + os.fsencode(folder / "x.mp4"))

@@ -52,6 +52,12 @@ def test_a_job_that_ends_two_workers_is_given_up(tmp_path: Path) -> None:
     assert row["content"]["hash"] == content_of(str(clip)).hash  # so that resuming knows it
 
 
+def test_a_job_whose_clip_is_gone_is_given_up_without_its_content(tmp_path: Path) -> None:
+    ledger = Ledger([Job(str(tmp_path / "gone.mp4"), ASKED)], "s")
+    *rows, _ = ledger.blame(ledger.next(), "SIGSEGV", tries=1)
+    assert [made.row["content"] for made in rows if isinstance(made, Made)] == [None] * 3
+
+
 def test_losing_workers_without_end_ends_the_batch() -> None:
     ledger = Ledger([Job("a", ASKED)], "s")
     ticket = ledger.next()

@@ -234,3 +234,26 @@ def test_what_was_read_is_noted_for_the_next_time(folder: Folder, monkeypatch: p
     monkeypatch.setattr("seats.media.content.time.time", lambda: later)
     _, rows = folder.plan(folder.job("a.mp4"))
     assert rows[0]["content"]["stat"] == content.stat_of(rows[0]["clip"]["path"])
+
+
+def test_a_right_answer_that_was_changed_is_noted_in_the_row(folder: Folder) -> None:
+    folder.write(folder.row("a.mp4", expected="a ring"), folder.row("b.mp4", expected="a ring", ok=False))
+    plan, rows = folder.plan(*(folder.job(name, Asked(name, "what ?", "a disc")) for name in ("a.mp4", "b.mp4")))
+    assert (plan.pending, plan.done, plan.failed) == ([], 1, 1)
+    assert [(row["expected"], row.get("right")) for row in rows] == [("a disc", False), ("a disc", None)]
+
+
+def test_answers_about_two_contents_stand_when_the_clip_cannot_be_read_now(folder: Folder) -> None:
+    older = folder.row("a.mp4", id="1")
+    folder.clip("a.mp4", "CONTENT of a")
+    folder.write(older, folder.row("a.mp4", id="2", question="who ?"))
+    (folder.path / "a.mp4").unlink()
+    plan, rows = folder.plan(folder.job("a.mp4", Asked("1", "what ?"), Asked("2", "who ?")))
+    assert (plan.done, plan.pending, len(rows)) == (2, [], 2)
+
+
+def test_a_name_that_no_file_can_have_is_pending_like_any_other(folder: Folder) -> None:
+    folder.write(folder.row("a.mp4"))
+    (folder.path / "a.mp4").unlink()
+    job = folder.job("a\0.mp4")
+    assert folder.plan(job)[0].pending == [job]

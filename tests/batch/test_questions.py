@@ -73,6 +73,7 @@ def test_names_are_bytes_of_utf8_also_where_the_locale_has_no_such_letters(tmp_p
         ("q.csv", b"clip,ask\na,b\n", "clip, question"),
         ("q.csv", b"clip,question\na.mp4,\n", "line 2"),
         ("q.csv", b"clip,question\na.mp4,caf\xe9?\n", "not UTF-8"),
+        ("q.csv", b"clip,question,answer\na.mp4,what?,caf\xe9\n", "not UTF-8"),
         ("q.csv", CSV.encode("utf-16"), "is UTF-16 text; save it as UTF-8"),
         ("q.jsonl", JSONL.encode("utf-16"), "is UTF-16 text; save it as UTF-8"),
         ("q.csv", b'clip,question\na.mp4,"never ends\n', "not CSV"),
@@ -112,13 +113,15 @@ def test_columns_that_are_not_used_are_named(tmp_path: Path) -> None:
         read_questions(tmp_path / name, remark=said.append)
         assert len(said) == 1
         assert f"{name}: not used: {unused}" in said[0]
-    (tmp_path / "q.csv").write_text("clip,question\na.mp4,What?\n")
+    (tmp_path / "q.csv").write_text("clip,question,\na.mp4,What?,\n")  # nor is a column without a name
     read_questions(tmp_path / "q.csv", remark=lambda line: pytest.fail(line))
 
 
 def test_spaces_after_every_comma_are_no_lost_comma(tmp_path: Path) -> None:
     (tmp_path / "q.csv").write_text("clip,question,answer\na.mp4, What?, A ring\n")
     assert read_questions(tmp_path / "q.csv") == [Line("a.mp4", " What?", answer=" A ring")]
+    (tmp_path / "q.csv").write_text("clip,question,answer\na.mp4,What?, \n")
+    assert read_questions(tmp_path / "q.csv") == [Line("a.mp4", "What?", answer=" ")]
 
 
 def test_no_such_file(tmp_path: Path) -> None:
@@ -154,3 +157,10 @@ def test_shards_keep_a_clips_questions_together() -> None:
     parts = [jobs_of(Found("", []), lines, Shard(n, 3))[0] for n in (1, 2, 3)]
     assert sorted(job.clip for part in parts for job in part) == sorted(f"{n}.mp4" for n in range(50))
     assert all(len(job.asked) == 4 for part in parts for job in part)
+
+
+def test_clips_of_other_shards_are_not_called_silent() -> None:
+    names = [f"{n}.mp4" for n in range(9)]
+    lines = [Line(name, "What?") for name in names]
+    for index in (1, 2, 3):
+        assert jobs_of(Found("", names), lines, Shard(index, 3))[1] == []

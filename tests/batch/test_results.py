@@ -161,6 +161,14 @@ def test_damaged_lines_inside_are_kept_and_said(tmp_path: Path) -> None:
     assert out.read_bytes() == to_line(ROWS[0]) + b'{"half\n'
 
 
+def test_empty_lines_are_no_damage(tmp_path: Path) -> None:
+    out = tmp_path / "r.jsonl"
+    out.write_bytes(to_line(ROWS[0]) + b"\n \n" + to_line(ROWS[1]))
+    with ResultsFile(out) as results:
+        assert [(entry.id, entry.line) for entry in results.entries()] == [("0", 0), ("1", 3)]
+        assert not results.remarks
+
+
 def test_one_writer_at_a_time(tmp_path: Path) -> None:
     out = tmp_path / "r.jsonl"
     with ResultsFile(out) as first:

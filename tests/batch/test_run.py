@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from seats.batch.jobs import Asked, Event, Finished, Job, Made, Planned, Started
+from seats.batch.jobs import Asked, Event, Finished, Job, Made, Planned, Said, Started
 from seats.batch.run import Outcome, run_batch
 from seats.errors import SeatsError
 from tests.batch.made import make_row
@@ -73,6 +73,27 @@ def test_all_rows_and_what_is_told(jobs: list[Job], out: Path) -> None:
     assert not outcome.interrupted
 
 
+def test_the_time_is_that_from_the_first_clip_to_the_last_row(
+    jobs: list[Job], out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("seats.batch.run.time.monotonic", lambda: now)
+
+    def tell(event: Event) -> None:
+        nonlocal now
+        now += isinstance(event, Made)
+
+    assert run_batch(jobs, out, "s", Instant, tell=tell).seconds == 7
+
+
+def test_what_had_to_be_repaired_is_told(jobs: list[Job], out: Path) -> None:
+    run_batch(jobs, out, "s", Instant)
+    out.write_bytes(out.read_bytes()[:-20])
+    told: list[Event] = []
+    assert run_batch(jobs, out, "s", Instant, tell=told.append).done_before == 5
+    assert ["cut off" in event.text for event in told if isinstance(event, Said)] == [True]
+
+
 def test_results_that_were_removed_after_the_last_row_are_told(jobs: list[Job], out: Path) -> None:
     def tell(event: Event) -> None:
         if isinstance(event, Finished) and event.job.clip == jobs[-1].clip:
@@ -123,6 +144,10 @@ def test_no_engine_is_made_for_nothing(jobs: list[Job], out: Path) -> None:
     outcome = run_batch(jobs, out, "s", never)
     assert outcome == Outcome(clips=4, pending=0, done_before=6, failed_before=2)
     assert out.read_bytes() == before
+    out.unlink()
+    stopped = threading.Event()
+    stopped.set()
+    assert run_batch(jobs, out, "s", never, stop=stopped).interrupted
 
 
 def test_failures_again(jobs: list[Job], out: Path) -> None:
@@ -133,10 +158,12 @@ def test_failures_again(jobs: list[Job], out: Path) -> None:
 
 
 def test_a_number_that_json_lacks_costs_its_row(jobs: list[Job], out: Path) -> None:
-    outcome = run_batch(jobs[:1], out, "s", lambda: Instant(number=float("nan")))
+    budget: dict[str, Any] = {"retry": {"reason": "full"}, "max_vram": {"limit_bytes": 1}}
+    outcome = run_batch(jobs[:1], out, "s", lambda: Instant(number=float("nan"), **budget))
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert [(row["status"], row["error"]["type"]) for row in rows] == [("error", "ValueError")] * 2
-    assert (outcome.failed, outcome.failed_clips) == (2, 1)
+    assert all(row[key] == said for row in rows for key, said in budget.items())
+    assert (outcome.failed, outcome.failed_clips, outcome.retried) == (2, 1, 2)
 
 
 def test_rows_made_with_less_are_counted(jobs: list[Job], out: Path) -> None:

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
-from seats.batch.settings import AnswerSettings, Setup, digest_of
+from seats.batch.settings import AnswerSettings, Setup, digest_of, planned_ask, question_of
+from seats.inference.answer import Question
+from seats.inference.generate import Decoding
 from seats.plan.limit import Limit
+from seats.plan.plan import Ask
 
 CHANGES: dict[str, list[dict[str, Any]]] = {
     "model": [{"dtype": "bfloat16"}, {"quantize": "4bit"}],
@@ -59,3 +62,26 @@ def test_how_finely_a_clip_is_seen_makes_another_batch_and_where_it_runs_does_no
     assert len({digest_of(model, one, answer) for one in clips}) == len(clips)
     elsewhere = replace(model, device="cuda:1", threads=7), replace(clip, timeout_s=1.0, memory_bytes=2**20)
     assert digest_of(*elsewhere, answer) == digest_of(model, clip, answer)
+
+
+def test_a_question_is_asked_and_planned_with_all_that_was_said(setup: Setup) -> None:
+    answer = AnswerSettings("seats+", 25.0, 0.2, 0.4, "drop", "Be brief.", 9, 1.0, 1, True)
+    assert question_of(answer, "what ?") == Question(
+        "what ?", "seats+", 25.0, 0.2, 0.4, "drop", "Be brief.", Decoding(9, 1.0, 1), True
+    )
+    model = replace(setup.model, dtype="float16", quantize="4bit")
+    said = Setup(model, replace(setup.clip, start_s=1.0, end_s=2.0), answer, "digest")
+    assert planned_ask(said, "cuda") == Ask(
+        system="Be brief.",
+        method="seats+",
+        keep=25.0,
+        keep_video=0.2,
+        keep_audio=0.4,
+        kv="drop",
+        answer_tokens=9,
+        device="cuda",
+        dtype_bytes=2,
+        quantize="4bit",
+        start_s=1.0,
+        end_s=2.0,
+    )

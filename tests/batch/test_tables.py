@@ -66,6 +66,19 @@ def test_a_column_is_wide_enough_whatever_comes_first_and_no_wider(tmp_path: Pat
     assert [tuple(row.values()) for row in read.to_pylist()] == [(1.5, "a", 6), (2.0, "3", 8)]
 
 
+def test_no_and_nothing_are_kept_apart_in_parquet(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    out, table = tmp_path / "r.jsonl", tmp_path / "r.parquet"
+    rows = [
+        {**make_row("a.mp4", expected="a disc"), "seed": 0, "scale": 0.0, "thoughts": ""},
+        {**make_row("b.mp4"), "seed": None, "scale": None, "thoughts": None},
+    ]
+    out.write_bytes(b"".join(map(to_line, rows)))
+    write_table(out, table)
+    read = parquet.read_table(table, columns=["right", "seed", "scale", "thoughts"])
+    assert [tuple(row.values()) for row in read.to_pylist()] == [(False, 0, 0.0, ""), (None,) * 4]
+
+
 def test_parquet_without_pyarrow_is_said_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setattr("seats.batch.tables.find_spec", lambda name: None)

@@ -4,6 +4,7 @@ import torch
 
 from benchmarks import gpu_layouts
 from seats.bench.build import random_thinker
+from seats.models import fused
 from seats.models import thinker as thinkers
 from seats.models.presets import find_preset
 
@@ -25,3 +26,17 @@ def test_sizes_tried_in_turns_make_their_tables_once(monkeypatch):
     assert made
     assert len(made) == len(set(made))
     assert (thinkers.PATCHES_AT_ONCE, thinkers._GRIDS_KNOWN) == (32_768, 4)
+
+
+def test_fused_blocks_are_taken_apart_for_three_rounds_and_put_back():
+    thinker = random_thinker(find_preset("small"), torch.device("cpu"), torch.float32)
+    vision, blocks = thinker.vision.config, thinker.vision.blocks
+    given = torch.zeros(64, vision.in_channels * vision.temporal_patch_size * vision.patch_size**2), (4, 4, 4)
+    assert gpu_layouts.encoder_blocks(thinker, *given) is None
+    fused.use_fused_blocks(thinker, anywhere=True)
+    before = fused._inner, [block.forward for block in blocks]
+
+    told = gpu_layouts.encoder_blocks(thinker, *given)
+
+    assert {way: len(rounds) for way, rounds in told.items()} == {"encode": 3, "products_apart": 3, "steps_apart": 3}
+    assert (fused._inner, [block.forward for block in blocks]) == before

@@ -147,3 +147,8 @@ def test_ratios_are_of_runs_of_the_same_round():
     assert ratios(full, fast, lambda r: r.per_token_ms) is None
     assert spread(full, lambda r: r.prefill_ms) == Spread(30.0, 10.0, 40.0)
     assert spread(fast, lambda r: r.per_token_ms) is None
+
+
+def test_over_a_time_of_nothing_there_is_no_ratio():
+    full, fast = Row(FULL, [run_of(10.0), run_of(8.0)]), Row(Setting("seats", 10.0), [run_of(0.0), run_of(4.0)])
+    assert ratios(full, fast, lambda r: r.prefill_ms) == Spread(2.0, 2.0, 2.0)

@@ -1,5 +1,7 @@
 """What is said of measured rows, with numbers that can be worked out by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from seats.bench.measure import FULL, STOCK, Row, Run
@@ -49,3 +51,12 @@ def test_the_head_of_stock_code_sees_every_position():
         assert found["reduction_over_stock"] == (90 + 110) / 25
         assert found["parts"]["llm_prefill"] == 20
         assert found["parts"]["vision_encoder"] == (1e9 if encoders else None)
+
+
+def test_saliency_is_part_of_selecting_and_of_the_rounds_peaks_the_highest_is_told():
+    rows = [row_of(FULL, 90.0), row_of(Setting("seats", 10.0), 30.0, saliency=15.0, selection=3.0)]
+    for row in rows:
+        row.runs.insert(0, replace(row.runs[0], peak_bytes=7))
+    _, seats = rows_json(rows, None, encoders=True)
+    assert seats["selection_share_of_full_prefill"]["median"] == 0.2
+    assert seats["memory_bytes"]["peak_device"] == 7

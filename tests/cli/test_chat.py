@@ -206,6 +206,17 @@ def test_a_full_disk_leaves_no_half_file_and_the_chat_goes_on(
     assert [file.name for file in tmp_path.iterdir()] == ["a.jsonl"]
 
 
+def test_a_remark_about_the_clip_is_made_once(chat: Run, clips: Path, tiny: Path) -> None:
+    ran = chat("what ?\nwho ?\n", "--model", tiny, "--max-new-tokens", "2", clip=clips / "sound.m4a")
+    assert ran.err.count("note: no pictures in the file; only the sound is used\n") == 1
+
+
+def test_a_quote_that_is_not_closed_is_part_of_the_name(tiny_chat: Run) -> None:
+    ran = tiny_chat("what ?\n/save 'tis.md\n", "--quiet")
+    assert ran.code == 0, ran.err
+    assert [file.name for file in Path().iterdir()] == ["'tis.md"]
+
+
 def test_only_a_page_is_replaced_by_view(tiny_chat: Run) -> None:
     Path("mine.jsonl").write_text("mine\n")
     Path("map.html").write_text("<!doctype html>old")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 
 from seats.models import checkpoint
 from seats_cli import codecs
-from seats_cli.machine import _Asking
+from seats_cli.machine import Gpu, _Asking, _gpus
 from tests.cli.conftest import Ran
 from tests.cli.hub_server import serve_hub
 
@@ -38,7 +40,7 @@ def test_json(run: Run) -> None:
     (here, *_) = json.loads(run("models", "--json").out)["models"]
     assert said["built_in"]["bytes"] == here["on_disk"] > 1_000_000 / 2
     assert said["hub"]["reachable"] is None
-    assert "Qwen/Qwen2.5-Omni-7B" in [model["name"] for model in said["hub"]["models"]]
+    assert [model["name"] for model in said["hub"]["models"]] == [name for name in checkpoint.KNOWN if "/" in name]
     assert said["memory_free_bytes"] > 0
     assert set(said["extras"]) == {"eval", "parquet", "quant", "ray"}
     assert "triton" in said["attention"]
@@ -71,6 +73,31 @@ def test_missing_built_in_model_is_a_problem(run: Run, monkeypatch: pytest.Monke
     assert "problem" in run("doctor", "--offline").out
 
 
+def test_damaged_weights_of_the_built_in_model_are_a_problem(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tiny: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tiny, tmp_path / "nano")
+    (folder / "model.safetensors").write_bytes(b"no weights")
+    monkeypatch.setattr(checkpoint, "BUILT_IN_FOLDER", folder)
+    ran = run("doctor", "--offline", "--json")
+    assert ran.code == 1
+    assert "not a readable safetensors file" in json.loads(ran.out)["problems"][0]
+
+
+@pytest.mark.usefixtures("built_in")
+def test_libraries_that_are_missing_or_too_old_are_problems(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    monkeypatch.setattr("seats.models.compat.TESTED", ("99.0", "99.1"))
+    ran = run("doctor", "--offline", "--json")
+    said = json.loads(ran.out)
+    assert (ran.code, said["transformers_inside"]) == (1, False)
+    assert {name for name, works in said["codecs"].items() if not works} == set(codecs.SAMPLES)
+    assert [("too old" in problem, "av cannot be imported" in problem) for problem in said["problems"]] == [
+        (True, False),
+        (False, True),
+    ]
+
+
 @pytest.mark.usefixtures("built_in")
 def test_missing_decoders_are_a_problem(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("seats_cli.machine.decodes", lambda name: name not in ("h264", "av1"))
@@ -91,3 +118,29 @@ def test_hub_is_asked(tiny: Path) -> None:
     with serve_hub("org/tiny", tiny) as address:
         assert _Asking(address).answer()
     assert not _Asking(address).answer()
+
+
+@pytest.mark.usefixtures("built_in")
+def test_the_hub_is_not_asked_where_the_environment_forbids_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert json.loads(run("doctor", "--json").out)["hub"]["reachable"] is None
+
+
+@pytest.mark.usefixtures("built_in")
+def test_an_extra_is_there_with_all_its_packages_only(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seats_cli.machine._version", lambda package: None if package == "accelerate" else "1.0")
+    extras = json.loads(run("doctor", "--offline", "--json").out)["extras"]
+    assert [name for name, there in extras.items() if not there] == ["quant"]
+
+
+def test_a_gpu_is_told_with_what_is_free_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {
+        "is_available": lambda: True,
+        "device_count": lambda: 1,
+        "mem_get_info": lambda index: (3, 8),
+        "get_device_capability": lambda index: (9, 0),
+        "get_device_name": lambda index: f"GPU {index}",
+    }
+    for name, said in told.items():
+        monkeypatch.setattr(f"torch.cuda.{name}", said)
+    assert _gpus() == (Gpu(0, "GPU 0", "9.0", total_bytes=8, free_bytes=3),)

@@ -84,7 +84,7 @@ def test_a_wrong_method_is_told_before_anything_is_loaded(command, monkeypatch, 
     assert "(from SEATS_METHOD in the environment); see seats" in said
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "fast"])
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "fast", "9" * 400])
 def test_not_positive(text: str) -> None:
     with pytest.raises(typer.BadParameter):
         parse_positive(text)

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from seats.errors import ModelError
+from seats.errors import MediaError, ModelError
 from seats.models.hub import FetchPlan
 from seats_cli import choose
-from seats_cli.options import OutputOptions
+from seats_cli.options import ClipOptions, OutputOptions
 from seats_cli.output import Output
+from seats_cli.startup import check_clip, check_header
 from tests.cli.conftest import Ran
 from tests.cli.hub_server import serve_hub
 
@@ -318,3 +319,15 @@ def test_libraries_are_imported_without_searching_them_for_garbage(
     ran = run(*(named.get(said, said) for said in arguments))
     assert gc.get_freeze_count() > 0, ran.err
     gc.unfreeze()
+
+
+def test_a_question_that_is_also_a_file_s_name_may_be_asked_about_a_clip(tmp_path: Path) -> None:
+    for name in ("clip.mp4", "red"):
+        (tmp_path / name).touch()
+    check_clip(tmp_path / "clip.mp4", ClipOptions(), question=str(tmp_path / "red"))
+
+
+def test_the_header_too_is_read_within_the_time_limit(clips: Path) -> None:
+    check_header(clips / "both.mp4", ClipOptions(timeout=60.0))
+    with pytest.raises(MediaError, match="reading took longer than 1e-09 s"):
+        check_header(clips / "both.mp4", ClipOptions(timeout=1e-9))

@@ -52,6 +52,30 @@ def test_ms_is_a_copy():
     assert timer.ms() == {"a": 1}
 
 
+def test_a_step_on_cuda_is_counted_once_however_often_it_is_asked_for(monkeypatch):
+    moments = iter([1.0, 3.5])
+
+    class Event:
+        def __init__(self, enable_timing):
+            assert enable_timing
+
+        def record(self, _stream):
+            self.ms = next(moments)
+
+        def synchronize(self):
+            pass
+
+        def elapsed_time(self, end):
+            return end.ms - self.ms
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _device: None)
+    timer = StepTimer("cuda:0")
+    with timer.step("work"):
+        pass
+    assert [timer.ms(), timer.ms()] == [{"work": 2.5}] * 2
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 def test_cuda_steps_take_the_device_s_time_and_do_not_wait():
     timer, x = StepTimer("cuda:0"), torch.randn(4096, 4096, device="cuda:0")

@@ -84,6 +84,10 @@ def test_a_stream_that_was_not_asked_for_is_not_missed(clips):
     assert load_clip(path, use_video=False).notes == ()
     path = write_clip(clips / "two.mp4", frames=30, sound=[tone(1.0), tone(4.0)])
     assert load_clip(path).notes == ("2 audio streams in the file; the default or first one is used",)
+    assert load_clip(path, use_audio=False).notes == ()
+    path = write_clip(clips / "two-pictures.mkv", frames=30, sound=tone(1.0), video_streams=2)
+    assert load_clip(path).notes == ("2 video streams in the file; the default or largest one is used",)
+    assert load_clip(path, use_video=False).notes == ()
     path = write_clip(clips / "unequal.avi", frames=150, codec="mpeg4", sound=tone(1.0), sound_codec="mp2")
     assert load_clip(path, use_video=False).notes == ()
 

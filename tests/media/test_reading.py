@@ -82,6 +82,12 @@ def test_no_frame_comes_before_it_is_filled():
     arriving.begin(np.zeros((4, 3, 2, 2), np.uint8))
     arriving.end()
     assert list(arriving.parts(lambda _h, _w: 1)) == []
+    again = Arriving()
+    again.begin(np.zeros((4, 3, 2, 2), np.uint8))
+    again.reach(4)
+    again.begin(np.zeros((4, 3, 2, 2), np.uint8))  # what was filled before does not count
+    again.end()
+    assert list(again.parts(_two)) == []
 
 
 def test_the_sound_comes_while_no_part_is_waiting():

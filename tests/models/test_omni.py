@@ -112,6 +112,20 @@ def test_threads_that_load_at_the_same_time_take_turns(saved):
             assert torch.equal(mine[name], weight), name
 
 
+def test_how_much_transformers_says_is_as_before(saved):
+    logging = transformers.utils.logging
+    usual, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    try:
+        logging.set_verbosity_info()
+        logging.disable_progress_bar()
+        load(saved["qwen2.5-omni"])
+        assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == (logging.INFO, False)
+    finally:
+        logging.set_verbosity(usual)
+        if bar:
+            logging.enable_progress_bar()
+
+
 def test_answers_do_not_change_while_another_thread_loads_a_model(saved):
     model = load(saved["qwen3-omni"])
     clip = clip_of(model.patches.token_side)

@@ -91,6 +91,13 @@ def test_a_folder_with_a_config(tmp_path, family, with_speech):
     assert made.vision_config.depth == config.vision_config.depth
 
 
+def test_a_folder_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text(json.dumps(tiny_config("qwen3-omni").to_dict()))
+    assert find_preset("~/model").family_name == "qwen3-omni"
+
+
 def test_a_folder_whose_config_cannot_be_is_refused_as_in_a_plan(tmp_path):
     content = tiny_config("qwen2.5-omni").to_dict()
     content["vision_config"]["fullatt_block_indexes"] = "all"
