@@ -330,7 +330,7 @@ def main(arguments: list[str] | None = None) -> int:
         state = "done" if before and before["exit_code"] == 0 and not said.again else "to do"
         print(f"{part.name:16} {state:6} about {part.about_s} s, {part.gib:g} GiB", flush=True)
         if part.name == "kernels" and state == "done" and before:  # what failed in an earlier call stays out
-            where.env.setdefault("SEATS_TRITON", before["kernels"])
+            where.env.setdefault("SEATS_TRITON", before.get("kernels", "all"))
         if said.action == "plan" or state == "done":
             continue
         if part.about_s > left:

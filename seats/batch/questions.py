@@ -146,13 +146,17 @@ def jobs_of(found: Found, questions: str | list[Line], shard: Shard | None = Non
         names = [name for name in found.names if shard is None or shard.has(name)]
         return [Job(found.path(name), (Asked(printable(name), questions),)) for name in names], []
     asked: dict[str, dict[Asked, None]] = {}
+    taken = {line.id for line in questions}
     repeated = 0
     for line in questions:
         name = str(Path(line.clip))
         if shard is None or shard.has(name):
             mine = asked.setdefault(name, {})
             number = len(mine) + 1
-            named = printable(name) + (f"#{number}" if number > 1 else "")
+            while (named := printable(name) + (f"#{number}" if number > 1 else "")) in taken:
+                number += 1
+            if not line.id:
+                taken.add(named)
             new = Asked(line.id or named, line.question, line.answer)
             repeated += new in mine
             mine[new] = None

@@ -135,10 +135,11 @@ def _number(path: Path) -> int | None:
 
 
 def _reclaimable(folder: Path) -> int:
-    """File cache that a cgroup counts as used and the kernel would give back."""
+    """File cache that a cgroup counts as used and the kernel would give back. In version 1 that of the groups below it,
+    which its use counts too, is in the total alone."""
     try:
         stat = (folder / "memory.stat").read_text()
     except OSError:
         return 0
-    found = re.search(r"^(?:total_)?inactive_file (\d+)", stat, re.MULTILINE)
-    return int(found[1]) if found else 0
+    said = dict(re.findall(r"^((?:total_)?inactive_file) (\d+)", stat, re.MULTILINE))
+    return int(said.get("total_inactive_file") or said.get("inactive_file") or 0)

@@ -65,14 +65,15 @@ def _load(
         codec, raw_aac = stream.codec_context.name, container.format.name == "aac"
         times, mixer, mono = _Times(media.start_of(container)), _Mixer(), MonoWriter(end_s - start_s)
         sought = seek and start_s > _PREROLL_S and media.seek_to(container, stream, start_s - _PREROLL_S)
-        damaged, drift_s = 0, DRIFT_S
+        failed, damaged, drift_s = 0, 0, DRIFT_S
         for packet in _then_none(media.packets(container, stream, deadline)):
             try:
                 frames = stream.codec_context.decode(packet)
             except EOFError:
                 continue
             except (av.error.FFmpegError, OSError):
-                damaged += 1
+                failed += 1
+                damaged += not _ends_before(packet, start_s + media.start_of(container))
                 drift_s = _ROUNDING_S
                 frames = []
             for frame in frames:
@@ -81,14 +82,15 @@ def _load(
                     break
                 if sought and not mixer.frames and at_s > start_s:
                     return None
-                mono.write(mixer.mix(frame), frame.sample_rate, at_s - start_s, drift_s)
+                heard = at_s + frame.samples / frame.sample_rate > start_s
+                mono.write(mixer.mix(frame, heard), frame.sample_rate, at_s - start_s, drift_s)
                 drift_s = DRIFT_S
                 times.end(frame)
             if raw_aac and packet is not None:  # its timestamps are counts of what came before
                 times.skipped_s -= unsaid_seconds(packet)
             if mono.full or times.restarted:
                 break
-    if not mixer.frames and damaged:
+    if not mixer.frames and failed:
         if sought:  # AAC of 3 or 7 channels may say only in a file's first packet which these are
             return None
         raise MediaError(f"{path}: its sound ({codec}) cannot be decoded; get an undamaged copy")
@@ -153,20 +155,20 @@ class _Mixer:
         self._wrong = 0
         self._channels_power = self._mixed_power = 0.0
 
-    def mix(self, frame: Any) -> np.ndarray:
-        """float32 `[N]`, at the frame's rate."""
+    def mix(self, frame: Any, heard: bool) -> np.ndarray:
+        """float32 `[N]`, at the frame's rate. heard: whether the part that was asked for has some of it."""
         self.frames += 1
         self.source_rate, self.channels = frame.sample_rate, frame.layout.nb_channels
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is counted below
-            return self._mixed(to_channels(frame))
+            return self._mixed(to_channels(frame), heard)
 
-    def _mixed(self, parts: np.ndarray) -> np.ndarray:
+    def _mixed(self, parts: np.ndarray, heard: bool) -> np.ndarray:
         samples: np.ndarray = parts[0] if len(parts) == 1 else parts.mean(axis=0)  # as librosa.to_mono takes it
         if len(parts) > 1 and self.frames % _LISTENED == 1:
             self._channels_power += float(np.vdot(parts, parts)) / len(parts)
             self._mixed_power += float(np.vdot(samples, samples))
         if not np.isfinite(samples).all():  # a single one would spread over everything the resampler gives
-            self._wrong += int(np.count_nonzero(~np.isfinite(samples)))
+            self._wrong += heard * int(np.count_nonzero(~np.isfinite(samples)))
             samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
         return samples
 
@@ -189,6 +191,14 @@ def _pauses(pauses: list[tuple[float, float]], start_s: float) -> list[str]:
     begin, end = pauses[0]
     more = f" (and {counted(len(pauses) - 1, 'more such pause')})" if len(pauses) > 1 else ""
     return [f"no sound in the file between {start_s + begin:.1f} s and {start_s + end:.1f} s{more}; silence stands in"]
+
+
+def _ends_before(packet: Any, at_s: float) -> bool:
+    """Whether a packet is known to be of an earlier time than `at_s`, seconds on the file's clock."""
+    if packet is None or packet.pts is None:
+        return False
+    begin, length = float(packet.pts * packet.time_base), float((packet.duration or 0) * packet.time_base)
+    return begin < at_s and begin + length <= at_s
 
 
 def _then_none(packets: Any) -> Any:

@@ -152,6 +152,13 @@ def test_several_questions_per_clip() -> None:
     ]
 
 
+def test_an_id_made_of_a_clip_s_name_is_none_that_is_given() -> None:
+    lines = [Line("a.mp4", "What?", "b.mp4"), Line("b.mp4", "Who?"), Line("b.mp4", "Why?")]
+    for shard in (None, Shard(1, 1)):
+        jobs, _ = jobs_of(Found("", ["a.mp4", "b.mp4"]), lines, shard)
+        assert [asked.id for job in jobs for asked in job.asked] == ["b.mp4", "b.mp4#2", "b.mp4#3"]
+
+
 def test_shards_keep_a_clips_questions_together() -> None:
     lines = [Line(f"{n % 50}.mp4", f"Question {n}?") for n in range(200)]
     parts = [jobs_of(Found("", []), lines, Shard(n, 3))[0] for n in (1, 2, 3)]

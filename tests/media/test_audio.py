@@ -397,6 +397,21 @@ def test_one_damaged_piece_does_not_move_what_follows(clips):
     np.testing.assert_allclose(clip.audio.waveform[-8_000:], whole[-8_000:], atol=5e-3)
 
 
+def test_damage_before_the_part_is_not_told_as_damage_in_it(clips):
+    """The second before the part is decoded too, for what decoders need of it."""
+    path = write_clip(clips / "longer.mp4", sound=tone(4.0), sound_codec="aac")
+    hurt = write_damaged(clips / "longer-hurt.mp4", path, slice(60, 63), kind="audio")  # 1.28 to 1.34 s
+    loud = tone(4.0)
+    loud[0, 60_000:60_010] = np.nan  # at 1.25 s
+    wrong = write_clip(clips / "wrong.mkv", sound=loud, sound_codec="pcm_f32le")
+
+    def said(file, start_s):
+        return any("replaced by silence" in note for note in load_clip(file, start_s=start_s).notes)
+
+    assert [said(hurt, start_s) for start_s in (1.0, 1.3, 1.6)] == [True, True, False]
+    assert [said(wrong, start_s) for start_s in (1.0, 1.25, 1.6)] == [True, True, False]
+
+
 def test_sound_that_cannot_be_decoded_is_said(clips):
     path = write_clip(clips / "whole.mkv", sound=tone(0.5), sound_codec="flac")
     hurt = write_damaged(clips / "hurt.mkv", path, kind="audio", begin=8)
