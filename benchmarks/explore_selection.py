@@ -188,7 +188,7 @@ def questions_of(folder, limit):
         by_clip.setdefault(item.clip, []).append(item)
     drawn = dict(sorted(by_clip.items())[:limit])
     lists = {}
-    for number, test in enumerate(held_out_clips("validation", limit)):
+    for number, test in enumerate(held_out_clips("validation", len(drawn))):
         asked = [one for one in all_questions(test.clip, random.Random(1000 + number)) if one.describes]
         path = folder / test.file
         items = [
