@@ -1,7 +1,7 @@
 """The entry point, which imports next to nothing: Ctrl-C in the first moments, spent on imports, must end in order.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a batch with failures, 130 interrupted, 141 the reader of standard
-output has gone (as if ended by SIGPIPE).
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished with failures (batch, chat, eval, analyze), 130 interrupted, 141
+the reader of standard output has gone (as if ended by SIGPIPE).
 """
 
 from __future__ import annotations

@@ -72,14 +72,15 @@ class PlanTable:
             seen.append(f"{seconds(part.sound_s)} of sound")
         table.add_row("clip", Flow(seen))
         kept = plan.run.tokens
-        told = [counted(plan.windows, "window")]
+        told = [counted(plan.windows, "window")] if part.frames and part.samples else []
         if not plan.text_exact:
             told.append("text estimated (no tokenizer.json on disk)")
         if not kept.exact:
             told.append(f"what {plan.ask.method} keeps depends on the clip")
         elif kept.slack:
             told.append(f"±{counted(kept.slack, 'token')} in all after the first drop")
-        table.add_row("tokens", Flow(told))
+        if told:
+            table.add_row("tokens", Flow(told))
         for note in plan.notes:
             table.add_row("note", Text(one_line(note), style="yellow"))
         return table

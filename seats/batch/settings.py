@@ -43,7 +43,8 @@ class ClipSettings:
     limit: Limit | None = None
 
     def smaller(self, frames: int, pixels: int) -> ClipSettings:
-        """A quarter of the video tokens of a clip that had `frames` frames of `pixels` pixels: half of both."""
+        """About a quarter of the video tokens of a clip that had `frames` frames of `pixels` pixels: half of both, of
+        frames in whole pairs, at least one."""
         few, small = max(2, frames // 4 * 2), max(1, pixels // 2)
         return replace(self, sampling=self.sampling.changed(max_frames=few, max_pixels=small))
 

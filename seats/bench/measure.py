@@ -38,9 +38,10 @@ class Run:
     """One measured run of one setting.
 
     steps_ms: per step, on the device's clock. prefill_ms: from the encoders' output to the first token's logits,
-    selection included, on the host's clock with the device waited for at both ends. first_token_ms: with encoders and
-    saliency, None where the encoders didn't run. per_token_ms: of the decoding, None without any.
-    peak_bytes: of the device during the run; on a CPU of the process so far. trace, flops: None for stock code.
+    selection included, on the host's clock with the device waited for at both ends; on a clip (`profile`) those two
+    steps, without the head. first_token_ms: with encoders and saliency, None where the encoders didn't run.
+    per_token_ms: of the decoding, None without any. peak_bytes: of the device during the run, up to the first token in
+    a workload; on a CPU of the process so far. trace, flops: None for stock code.
     """
 
     steps_ms: dict[str, float]
@@ -94,7 +95,7 @@ def alternate(
     """Run every setting once a round, in turn, `warmups` rounds uncounted.
 
     A setting that fails, for want of memory or by any other error, is told in its row; the others go on. limit_s: no
-    round begins later, but for the first that counts. announce: told what is about to be run.
+    round begins later, but for warm-ups and the first that counts. announce: told what is about to be run.
     """
     rows = [Row(setting) for setting in settings]
     began = time.monotonic()

@@ -49,7 +49,7 @@ def token_load(preset: Preset, video: int = VIDEO, audio: int = AUDIO, text: int
     """A prompt of so many tokens, laid out as a clip that long would be.
 
     Sound decides the clip's length (a grid a second without it). The grids are the ones whose number times size comes
-    nearest to `video`, of about 134 tokens each, an eighth of all where that is less, so the tokens can be a few more
+    nearest to `video`, of about 134 tokens each for many tokens and of fewer else, so the tokens can be a few more
     or less. Raises SettingsError.
     """
     if min(video, audio) < 0 or not video + audio:
@@ -65,7 +65,7 @@ def media_load(preset: Preset, frames: int, width: int, height: int, seconds: fl
     """A prompt about a clip of so many sampled frames of a source that large and long, through the encoders.
 
     frames: even, 0 for sound alone; resized as a clip's frames would be. seconds: of sound, and covered by the frames.
-    Raises SettingsError.
+    Raises SettingsError, and MediaError for a size that no picture has.
     """
     if frames < 0 or frames % 2:
         raise SettingsError(f"{frames} frames: frames are taken in pairs, so give an even number")
@@ -92,6 +92,8 @@ def sequence_of(load: Load, preset: Preset, config: Any) -> Sequence:
     """Ids, positions and layout of the prompt, on the host. Raises SettingsError for a load of nothing."""
     rule = preset.family.sequence_rule(config)
     audio_tokens = preset.family.audio_tokens(load.mel_frames, config) if load.mel_frames else 0
+    if not (load.grid or audio_tokens):
+        raise SettingsError("there are no frames, and too little sound for a token: raise --frames or --seconds")
     grid = load.grid and (load.grid[0], load.grid[1] // 2, load.grid[2] // 2)
     marks = 2 if grid and audio_tokens else 0  # put around the sound by `build_sequence`
     plain = load.text - marks

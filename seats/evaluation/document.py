@@ -17,7 +17,8 @@ def document(results: Results, *, list_wrong: bool = False) -> dict[str, Any]:
 
     Per setting `status` is "answered" (all questions), "partial" (all figures are of `questions.answered` only) or
     "unreachable" or "failed" (of none). settings: of the method, such as the seed of its draws. keep_percent is null
-    where keep_video and keep_audio leave it nothing to say. list_wrong: also list the questions answered wrong.
+    for `full`, and where keep_video and keep_audio leave it nothing to say. list_wrong: also list what was answered
+    wrong.
     """
     return {
         "schema": SCHEMA,

@@ -30,7 +30,7 @@ class SettingResult:
     """What a setting did with all questions.
 
     asked = answered + unserved + failed. unserved: questions about clips that the method can't serve; unserved_clips:
-    how many clips those are. reason: why a setting, or most of its unserved clips, can't be served; "" if all could.
+    how many clips those are. reason: why a setting, or most of what is unserved, can't be served; "" if all could.
     accuracy: on the answered questions, per type in the order of the names, and of all under "all"; empty without any.
     versus_full: None for full itself, without it, and where no question was answered by both. llm_flops: median, from
     the encoders' output to the first answer token. llm_flops_share: of what all tokens would cost, over all questions

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, get_args
 
 from seats.errors import SeatsError, SettingsError
 from seats.files import is_still
@@ -95,6 +95,7 @@ def _could_be(said: Mapping[str, Any]) -> bool:
     figures = [said[name] for name in _FIGURES if said.get(name) is not None]
     return (
         all(isinstance(said[name], str) for name in _TEXTS if name in said)
+        and said["status"] in get_args(Status)
         and all(type(figure) in (int, float) and abs(figure) < _MOST for figure in figures)
         and isinstance(said.get("right", False), bool)
         and isinstance(said.get("about", {}), dict)

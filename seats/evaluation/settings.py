@@ -50,7 +50,7 @@ def named_settings(
 
 
 def set_up(settings: Sequence[Setting], asking: Asking, shape: ModelShape) -> Compared:
-    """Set every method up for a model. Raises SettingsError if none of them can be."""
+    """Set every method up for a model; at least one. Raises SettingsError if none of them can be."""
     methods: dict[Setting, Method] = {}
     unreachable: dict[Setting, str] = {}
     for setting in settings:

@@ -140,7 +140,7 @@ def design_effect(values: Sequence[float], clips: Sequence[Hashable]) -> float:
     """
     clip, groups = _numbered(clips)
     x = np.asarray(values, dtype=np.float64)
-    if groups < 2 or groups == len(x):
+    if groups < 2 or groups == len(x) or np.ptp(x) == 0:
         return 1.0
     off = x - x.mean()
     independent = (off**2).sum() * len(x) / (len(x) - 1)

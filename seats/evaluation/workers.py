@@ -23,8 +23,8 @@ def answer_all(
     """Rows of all clips, as they come.
 
     start: loads the model, and says how a clip is decoded; for several workers it must be picklable, and is called in
-    each. workers: >= 1. Raises SeatsError that a worker ran into, or if one died. Ending the iteration early ends the
-    workers.
+    each. workers: >= 1. Raises SeatsError that a worker ran into, or if one died, and RuntimeError that tells what else
+    a worker ran into. Ending the iteration early ends the workers.
     """
     if workers == 1:
         model, load = start()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from seats.errors import ModelError
 from seats.models.checkpoint import WANTED, find_checkpoint, is_hub_id
+from seats.models.weight_files import thinker_bytes
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoSibling
@@ -72,6 +73,7 @@ def cached_bytes(model: str, *, revision: str | None = None) -> int | None:
     """Bytes of a model's weights on this disk, None if they are not whole. Never asks the hub."""
     try:
         checkpoint = find_checkpoint(model, offline=True, revision=revision)
+        thinker_bytes(checkpoint)  # raises where a file was cut off
         return sum(file.stat().st_size for file in checkpoint.weight_files)
     except (ModelError, OSError):
         return None

@@ -147,8 +147,12 @@ def _tensors(file: Path) -> dict[str, StoredTensor]:
             if length > _LONGEST_HEADER:
                 raise ValueError(f"header of {length} bytes")
             header = json.loads(opened.read(length))
+            size = os.fstat(opened.fileno()).st_size
         base = 8 + length
-        return {name: _stored(file, tensor, base) for name, tensor in header.items() if name != "__metadata__"}
+        found = {name: _stored(file, tensor, base) for name, tensor in header.items() if name != "__metadata__"}
+        if any(tensor.end > size for tensor in found.values()):
+            raise ValueError("cut off")
+        return found
     except FileNotFoundError as error:
         raise ModelError(f"{file} is missing: download the model again") from error
     except PermissionError as error:

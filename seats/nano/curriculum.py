@@ -146,5 +146,5 @@ class Curriculum(Dataset):
             biased=biased,
             keep_relevant=rng.uniform(0.6, 1.0) if rng.random() < 0.35 else 1.0,
             keep_other=rng.randrange(4, 60),
-            frozen_encoders=part > settings.frozen_from and rng.random() < 0.6,
+            frozen_encoders=not encoder_only and part > settings.frozen_from and rng.random() < 0.6,
         )

@@ -83,14 +83,15 @@ def draw_questions(
     weights: dict[str, float] | None = None,
     choice_rate: float = 0.25,
 ) -> list[Question]:
-    """Up to `count` different questions, each type as likely as its weight (1 where none is given).
+    """Up to `count` different questions, each type as likely as its weight (1 where none is given; 0 for never).
 
     Args:
         choice_rate: how many of those that can be are asked as lettered multiple choice, 0 to 1.
     """
     by_type: dict[str, list[Question]] = {}
     for question in all_questions(clip, rng):
-        by_type.setdefault(question.type, []).append(question)
+        if (weights or {}).get(question.type, 1.0) > 0:
+            by_type.setdefault(question.type, []).append(question)
     drawn: list[Question] = []
     while by_type and len(drawn) < count:
         names = list(by_type)

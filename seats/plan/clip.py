@@ -168,7 +168,7 @@ def _promised(clip: ClipFacts) -> float | None:
 def take(clip: ClipFacts, sampling: FrameSampling, start_s: float | None = None, end_s: float | None = None) -> Part:
     """What would be taken between two times, seconds from the file's start, None for its ends.
 
-    Raises MediaError if nothing is there, SettingsError for times in the wrong order.
+    Raises MediaError if nothing is there, SettingsError for times that make no range.
     """
     start = checked_range(start_s, end_s)
     end = math.inf if end_s is None else end_s

@@ -25,7 +25,8 @@ class Room:
 def plan_json(
     plan: Plan, clip: ClipFacts, room: Room, fitting: tuple[bool, bool], changes: Sequence[Suggestion]
 ) -> dict[str, Any]:
-    """Plain values only. fitting: whether the run, and whether full tokens, fit into the room; changes: if not.
+    """Plain values only. fitting: whether the run (with `compare` full tokens too), and whether full tokens,
+    fit into the room; changes: if not.
 
     After the first drop `total_per_layer` is right within `later_within` tokens; how video and sound share them depends
     on the clip, so that `per_layer` can be further off.

@@ -18,9 +18,9 @@ from seats.plan.search import check_weights, fit
 DEAREST = (
     Setting("full", None), Setting("seats", 1.0), Setting("visionzip-om", 35.0), Setting("omnizip", 35.0),
 )  # fmt: skip
-"""Beside these no method takes more memory, at any retention: full tokens in the decoder, the others in the encoders,
-which they ask for saliency over the most grids, for keys of both modalities and for saliency over all of the sound.
-Each at a retention that it reaches in every model."""
+"""Beside these no method takes more memory in a model of real size, at any retention, but for what is not worth a
+mention: full tokens in the decoder, the others in the encoders, which they ask for saliency over the most grids, for
+keys of both modalities and for saliency over all of the sound. Each at a retention that it reaches in every model."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ class Ask:
 
     keep: percent. keep_video, keep_audio: shares in (0, 1]. answer_tokens: the longest answer allowed. device: "cpu",
     "cuda" or "mps"; dtype_bytes: of weights and activations; quantize: "4bit", "8bit" or None. fps, max_frames,
-    max_pixels: None for the model's own. start_s, end_s: part of the clip.
+    max_pixels: None for the model's own. start_s, end_s: part of the clip. compare: whether full tokens run too.
     """
 
     question: str = QUESTION
@@ -48,6 +48,7 @@ class Ask:
     max_pixels: int | None = None
     start_s: float | None = None
     end_s: float | None = None
+    compare: bool = False
 
     def sampling(self, own: FrameSampling) -> FrameSampling:
         """The model's frame and size rule with what was asked instead."""
@@ -67,8 +68,10 @@ class Run:
 class Plan:
     """A clip, a model, and what an answer takes.
 
-    grid: (T, Hp, Wp) in patches, None without video. mel_frames: 100 a second. windows: of the interleaved sequence.
-    text_exact: whether text tokens were counted. full, run: with all tokens, and with the method. notes: remarks.
+    grid: (T, Hp, Wp) in patches, None without video. mel_frames: 100 a second. windows: among
+    which drop layers share their budget, 1 without pictures or without sound. text_exact: whether text tokens were
+    counted. full, run: with all tokens, and with the method. retention: target shares of video and audio tokens. notes:
+    remarks.
     """
 
     model: PlannedModel
@@ -90,8 +93,9 @@ class Plan:
 
     @property
     def needed_bytes(self) -> int:
-        """Memory of the run at its peak, weights included."""
-        return self.weights_bytes + self.run.memory.peak
+        """Memory at its peak, weights included: of the run, and of that with full tokens where they are compared."""
+        peaks = [self.run.memory.peak, *([self.full.memory.peak] if self.ask.compare else [])]
+        return self.weights_bytes + max(peaks)
 
     @property
     def flops_reduction(self) -> float:

@@ -30,9 +30,9 @@ def report(
 ) -> Report:
     """The report over a results file, as `seats batch` writes them, and its comparison with another.
 
-    The files are read as streams; of each row some 300 bytes of numbers stay in memory, 700 with `against`. slowest:
-    how many of the slowest rows to name. on_row: called with the file and the line now and then. Raises ResultsError
-    for files that cannot be read or hold no results.
+    The files are read as streams; of each row some 400 bytes of numbers are in memory at most, 1,000 with `against`.
+    slowest: how many of the slowest rows to name. on_row: called with the file and the line now and then. Raises
+    ResultsError for files that cannot be read or hold no results.
     """
     if against is None:
         return Report(_Reader(path, slowest, paired=False, on_row=on_row).read())

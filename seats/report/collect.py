@@ -183,7 +183,7 @@ class GroupCollector:
 
 
 def steps_of(answered: Answered) -> dict[str, float]:
-    """Milliseconds of the steps that add up to the total, those that the row has."""
+    """Milliseconds of the steps `PARTS_OF_TOTAL`, those that the row has."""
     latency = answered.latency
     steps = {name: ms for name in _BEFORE_FIRST_TOKEN if (ms := latency[name]) is not None}
     first, total = latency["first_token"], latency["total"]

@@ -109,14 +109,20 @@ def compare(
         label_against=label_against,
         paired_by=paired_by,
         pairs=len(pairs),
-        only_here=len(ours.offsets) - len(pairs),
-        only_there=len(theirs.offsets) - len(pairs),
+        only_here=max(0, _different(ours) - len(pairs)),
+        only_there=max(0, _different(theirs) - len(pairs)),
         latency=latency,
         flops=_ratio(ours.numbers["flops"], theirs.numbers["flops"], pairs),
         same_answers=len(pairs) - len(different),
         different_answers=len(different),
         examples=tuple(_differences(ours, path, theirs, path_against, different[:_EXAMPLES])),
     )
+
+
+def _different(table: PairTable) -> int:
+    """Answers of a table, those of the same path and question once."""
+    keys = table.keys["path"]
+    return len({key for key in keys if key}) + sum(not key for key in keys)
 
 
 def _pairs(ours: PairTable, theirs: PairTable) -> tuple[str, list[tuple[int, int]]]:

@@ -68,7 +68,7 @@ class Label:
 
 
 def labels(configurations: Sequence[Configuration]) -> list[Label]:
-    """A label for each configuration, no two alike."""
+    """A label for each configuration, no two alike, as far as what is shown of long texts and digests goes."""
     pieces = [configuration.pieces for configuration in configurations]
     differ = [len(set(column)) > 1 for column in zip(*pieces, strict=True)]
     made = []

@@ -58,7 +58,7 @@ class _Seen:
 
 
 def cause_of(message: str, clip: str) -> str:
-    """The message with the clip's name, paths and quoted names as <name>, <path>, and numbers as <n>."""
+    """The message with the clip's name as <clip>, paths as <path>, quoted names as <name>, and numbers as <n>."""
     # The clip first: its name may hold white space, quotes or digits, which would come apart below.
     for name in (clip, PurePath(clip).name):
         if len(name) > 3:

@@ -81,7 +81,7 @@ def _links(report: Report) -> list[tuple[str, str]]:
 
 
 def mean_steps(group: Group) -> dict[str, float]:
-    """Milliseconds by step of the group's mean row: means add up to the mean total, medians don't."""
+    """Milliseconds by step of the group's mean row: means add up as the steps of a row do, medians don't."""
     rows = group.latency["total"].ms.count if "total" in group.latency else group.rows
     return {name: group.latency[name].ms.total / rows for name in PARTS_OF_TOTAL if name in group.latency}
 

@@ -20,8 +20,8 @@ PARTS_OF_TOTAL = (
     "other",
     "generation",
 )
-"""Steps that add up to the total; other: what of the time to the first token is in none of them; generation: all that
-comes after the first token."""
+"""Steps that add up to the total, or to more where a clip was encoded while it was read. other: what of the time to the
+first token is in none of them; generation: all that comes after the first token."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import av
 import numpy as np
 
 from seats.errors import MediaError, SettingsError
-from seats.files import MARK, replacing
+from seats.files import MARK, exists, replacing
 from seats.media import Audio, Clip, FrameSampling, load_clip
 from seats.view.letters import written
 from seats.view.pictures import spectrogram
@@ -43,7 +43,7 @@ def write_film(maps: Sequence[TokenMap], path: Path) -> None:
     """Write an mp4 of the clip, the methods beside each other, with the clip's sound.
 
     The pictures come from the file at its own rate, up to 30 a second; each is veiled as the nearest temporal grid.
-    Raises SettingsError, or MediaError if the clip's file is no longer readable.
+    Raises SettingsError, MediaError if the clip's file is gone, or OSError if the film cannot be written.
     """
     check_film(path)
     clip = maps[0].clip
@@ -107,6 +107,8 @@ def _pictures(seen: TokenMap, fps: Fraction) -> Iterator[tuple[float, np.ndarray
                 use_audio=False,
             ).video
         except MediaError:
+            if not exists(clip.path):
+                raise
             piece = None  # the sound goes on after the last picture
         while number < piece_end:
             time = float(number / fps)

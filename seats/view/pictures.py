@@ -65,7 +65,8 @@ def thumbnails(pixels: np.ndarray, budget: int = PICTURE_BYTES) -> list[bytes]:
 
 
 def spectrogram(waveform: np.ndarray, spec: MelSpec, widest: int = _WIDEST_SPECTROGRAM) -> np.ndarray:
-    """Log-mel spectrogram uint8 `[bins, columns]`, high frequencies on top, 0 for silence and 255 for the loudest.
+    """Log-mel spectrogram uint8 `[bins, columns]`, high frequencies on top, 0 for the least that is heard and 255 for
+    the loudest.
 
     Neighbouring mel frames are joined, the loudest winning, until there are at most `widest` columns.
     """

@@ -60,7 +60,8 @@ def chat(
     What fails does not end the chat; the exit code is then 3.
 
     --json prints JSON Lines: per question the object of ask --json on one line, and in it "id" (its number),
-    "status" (ok or error) and "history" (how many earlier questions its prompt held).
+    "status" (ok or error) and "history" (how many earlier questions its prompt held). One that failed has "id", "clip",
+    "question", "status" and "error".
 
     [bold]Examples[/bold]
 

@@ -30,8 +30,8 @@ class Known:
     """A model that can be run.
 
     on_disk: bytes of its weights here, None if they are not all here. weights: bytes in memory, by how they are kept.
-    needs: bytes a run of two minutes of video and sound takes at 10 %, in 16 bits (seats-nano: 32). fits: whether the
-    memory here has those.
+    needs: bytes a run of two minutes of video and sound takes at 10 %, in 16 bits (small models: 32); needs_full: with
+    all tokens. fits: whether the memory here has `needs`.
     """
 
     name: str

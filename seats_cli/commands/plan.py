@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -81,7 +81,7 @@ def plan(
     planned, line = model_for(model, place, memory.max_vram)
     if line is not None:
         out.say(line)
-    ask = ask_for(planned, place, question, model, selection, part, answering)
+    ask = replace(ask_for(planned, place, question, model, selection, part, answering), compare=selection.compare)
     from seats.plan.document import plan_json
     from seats.plan.model import planned_model
     from seats.plan.plan import make_plan
@@ -93,8 +93,6 @@ def plan(
     room = place.room(memory.max_vram)
     full_needed = made.weights_bytes + made.full.memory.peak + reserve_for(ask.device)
     run_fits, full_fits = fits(made, room.limit_bytes), full_needed <= room.limit_bytes
-    if selection.compare:
-        run_fits = run_fits and full_fits
     changes = []
     if not run_fits:
         others = [other for other in (planned_model(name) for _, name in CHOICES) if _smaller(other, planned)]

@@ -62,6 +62,7 @@ def test_a_clip_gets_the_size_the_frame_rule_gives_it():
         (lambda p: media_load(p, 2, 100, 100, 1.0, 31743), "31743 text tokens: small has room for 31742 beside a clip"),
         (lambda p: media_load(p, 3, 100, 100, 1.0), "even"),
         (lambda p: media_load(p, 4, 100, 100, 0.0), "above 0"),
+        (lambda p: sequence_of(media_load(p, 0, 100, 100, 0.001), p, p.config()), "raise --frames or --seconds"),
     ],
 )
 def test_loads_that_make_no_sense_are_refused(make, message):

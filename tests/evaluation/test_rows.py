@@ -119,6 +119,7 @@ def test_a_last_row_that_lacks_only_its_end_stays(tmp_path):
         (ROW.to_line()[:-2] + b', "prefill_ms": [1]}\n', 1),
         (ROW.to_line()[:-2] + b', "llm_flops_full": 1' + b"0" * 400 + b"}\n", 1),
         (ROW.to_line()[:-2] + b', "reason": [1]}\n', 1),
+        (ROW.to_line().replace(b'"answered"', b'"done"'), 1),
     ],
 )
 def test_a_file_of_anything_else_is_left_as_it_is(tmp_path, content, line):

@@ -66,6 +66,7 @@ def test_design_effect_of_known_cases():
     assert design_effect([1, 0, 1, 0], "abcd") == 1
     assert design_effect([1, 0, 1, 0], "aaaa") == 1
     assert design_effect([1, 1, 1, 1], "aabb") == 1
+    assert design_effect([0.1] * 12, "aaaaaaabbbbb") == 1  # their mean is not quite 0.1
     assert design_effect([1, 0, 1, 0, 1, 0], "aabbcc") == 1  # less than independent would be is not believed
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import struct
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,8 @@ def repository(tmp_path: Path) -> Path:
     folder = tmp_path / "repository"
     folder.mkdir()
     (folder / "config.json").write_text(CONFIG.ljust(200))
-    (folder / "model.safetensors").write_bytes(bytes(1000))
+    header = json.dumps({"weight": {"dtype": "U8", "shape": [892], "data_offsets": [0, 892]}}).ljust(100).encode()
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(892))
     (folder / "pytorch_model.bin").write_bytes(bytes(5000))
     (folder / "README.md").write_text("A model.")
     return folder
@@ -60,6 +62,13 @@ def serve(monkeypatch: pytest.MonkeyPatch):
 def missing(**options: object) -> int | None:
     plan = fetch_plan(NAME, **options)
     return None if plan is None else plan.missing_bytes
+
+
+def test_weights_that_were_cut_off_are_not_whole(repository: Path) -> None:
+    weights = repository / "model.safetensors"
+    assert cached_bytes(str(repository)) == 1000
+    weights.write_bytes(weights.read_bytes()[:-1])
+    assert cached_bytes(str(repository)) is None
 
 
 def test_what_is_wanted_and_not_there_is_missing(cache: Path, repository: Path, serve) -> None:

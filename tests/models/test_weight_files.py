@@ -76,6 +76,12 @@ def test_what_is_wrong_is_said(tmp_path, monkeypatch):
         with pytest.raises(ModelError, match="not a readable safetensors file"):
             thinker_bytes(checkpoint)
 
+    _shard(whole, weight=torch.zeros(64))
+    assert thinker_bytes(checkpoint) == 256
+    whole.write_bytes(whole.read_bytes()[:-1])  # a download that broke off
+    with pytest.raises(ModelError, match="not a readable safetensors file"):
+        thinker_bytes(checkpoint)
+
     with monkeypatch.context() as patch:
         patch.setattr(Path, "open", _denied)  # root may read anything
         with pytest.raises(ModelError, match=r"model\.safetensors may not be read \(Permission denied\)"):

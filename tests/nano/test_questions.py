@@ -195,6 +195,13 @@ def test_questions_only_ask_about_what_the_clip_has():
     assert not any(q.type in ("d_shapes", "d_clip") for _, q in _every_question(has_video=False))
 
 
+def test_types_of_no_weight_are_never_drawn():
+    clip = describe_clip("test", 0)
+    weights = {question.type: 0.0 for question in all_questions(clip, random.Random(0)) if question.type[0] != "a"}
+    drawn = draw_questions(clip, random.Random(0), 1000, weights)
+    assert {question.type[0] for question in drawn} == {"a"}
+
+
 def test_choices_hold_the_right_answer_once():
     for clip, question in _every_question(count=20):
         if not question.category:

@@ -192,6 +192,21 @@ def test_suggestions_fit_and_are_as_large_as_can_be(clip, large, too_much):
     assert not fits(make_plan(large, clip, replace(ASK, end_s=end.plan.ask.end_s + 1)), limit)
 
 
+def test_where_full_tokens_are_compared_they_have_to_fit_too(clip, large):
+    asked = replace(ASK, method="seats", keep=10.0)
+    plan = make_plan(large, clip, asked)
+    both = make_plan(large, clip, replace(asked, compare=True))
+    assert both.needed_bytes == make_plan(large, clip, replace(asked, method="full")).needed_bytes > plan.needed_bytes
+    limit = (plan.needed_bytes + both.needed_bytes) // 2
+    assert fits(plan, limit)
+    assert not fits(both, limit)
+    found = suggestions(both, clip, limit)
+    assert not any(one.flags.startswith("--keep") for one in found)
+    for one in found:
+        whole = make_plan(large, clip, replace(one.plan.ask, method="full", compare=False))
+        assert fits(whole, limit), one.flags
+
+
 def test_suggestions_end_where_a_second_of_the_part_is_left(clip, large):
     asked = replace(ASK, start_s=30.0, end_s=32.0)
     limit = make_plan(large, clip, replace(asked, end_s=31.0)).needed_bytes + reserve_for("cuda")

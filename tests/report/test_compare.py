@@ -59,6 +59,11 @@ def test_only_the_same_question_about_the_same_part_is_paired(tmp_path: Path) ->
     assert (found.pairs, found.only_here, found.only_there) == (1, 3, 3)
 
 
+def test_rows_that_a_file_repeats_are_none_of_it_alone(tmp_path: Path) -> None:
+    found = compared(tmp_path, [ok_row(0), ok_row(0), ok_row(0), ok_row(1)], [full_row(0), full_row(2), full_row(2)])
+    assert (found.pairs, found.only_here, found.only_there) == (1, 1, 1)
+
+
 def test_answers_that_differ_are_quoted(tmp_path: Path) -> None:
     here = [ok_row(0), ok_row(1, answer="a ring"), ok_row(2, answer="square ")]
     there = [full_row(2, answer="square"), full_row(1, answer="ring\nor not"), full_row(0)]

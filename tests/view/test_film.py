@@ -51,6 +51,15 @@ def test_a_film_that_breaks_off_leaves_nothing(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_film_of_a_clip_that_is_gone_is_none(model: OmniModel, tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mp4", frames=20, rate=10)
+    (seen,) = looked(model, path)
+    path.unlink()
+    with pytest.raises(MediaError, match="no such file"):
+        write_film([seen], tmp_path / "film.mp4")
+    assert not list(tmp_path.iterdir())
+
+
 def test_patches_that_left_are_veiled_and_no_others(model: OmniModel, tmp_path: Path) -> None:
     path = write_clip(tmp_path / "a.mp4", frames=40, rate=10, picture=white)
     (seen,) = looked(model, path)
