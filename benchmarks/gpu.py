@@ -321,8 +321,8 @@ def main(arguments: list[str] | None = None) -> int:
     known = parts(said.dry)
     names = [*said.names, *(["kernels"] if said.names else [])]  # every run begins with these
     chosen = [part for part in known if not names or any(_begins(part.name, name) for name in names)]
-    if {part.name for part in chosen} <= {"kernels"} and said.names not in ([], ["kernels"]):
-        parser.error(f"no such part: choose from {', '.join(part.name for part in known)}")
+    if unknown := [name for name in said.names if not any(_begins(part.name, name) for part in known)]:
+        parser.error(f"no such part as {unknown[0]}: choose from {', '.join(part.name for part in known)}")
     failed = 0
     for part in chosen:
         left = ends - time.perf_counter()

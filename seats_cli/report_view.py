@@ -260,7 +260,7 @@ def _against(against: Against) -> Iterator[RenderableType]:
         here, there = against.failed_only_here, against.failed_only_there
         yield f"{here:,} failed here and were answered there; {there:,} the other way round"
     for label in against.unpaired:
-        yield Text(f"not compared, nothing there with these settings: {one_line(label)}", style="yellow")
+        yield Text(f"not compared, only one file has these settings: {one_line(label)}", style="yellow")
 
 
 def _ratios(compared: Comparison, spread: bool) -> Table:

@@ -163,6 +163,23 @@ def test_a_clip_that_hangs_on_references_in_a_circle_is_given_back() -> None:
         gc.enable()
 
 
+@pytest.mark.parametrize("lowered", [True, False])
+def test_a_memory_limit_is_asked_about_what_will_be_read(clip: str, lowered: bool) -> None:
+    asked: list[Any] = []
+    fewer = replace(SETTINGS.sampling, max_frames=4, max_pixels=28 * 28)
+
+    def sampling(*args: Any, **settings: Any) -> FrameSampling:
+        asked.append((args, settings))
+        return fewer if lowered else SETTINGS.sampling
+
+    limit: Any = SimpleNamespace(sampling=sampling, limit_bytes=10**9)
+    settings = replace(SETTINGS, use_audio=False, limit=limit)
+    told = {"limit_bytes": 10**9, "max_frames": 4, "max_pixels": 28 * 28}
+    expected = (fewer, told) if lowered else (SETTINGS.sampling, None)
+    assert decoding_child._within_limit(clip, settings) == expected
+    assert asked == [((clip, SETTINGS.sampling), {"video": True, "audio": False, "timeout_s": 60})]
+
+
 def test_a_time_limit_of_years(decoder: Decoder, clip: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert decoder.decode(clip, replace(SETTINGS, timeout_s=1e10)).error is None
     monkeypatch.setattr(decoding, "_LONGEST_WAIT_S", 0.001)  # and a wait that comes to its end is gone on with

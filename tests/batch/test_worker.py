@@ -189,6 +189,19 @@ def test_what_nobody_foresaw_costs_a_row(worker: Worker, clip: str, monkeypatch:
     assert rows[1]["latency_ms"]["decode_clip"] > 0
 
 
+def test_debug_shows_no_code_for_what_was_foreseen(
+    worker: Worker, sound: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise SettingsError("the method cannot serve the clip")
+
+    monkeypatch.setattr(module, "answer_encoded", refused)
+    monkeypatch.setattr(worker, "_setup", replace(worker._setup, debug=True))
+    (row,) = rows_of(run(worker, sound, QUESTIONS[0]))
+    assert row["error"] == {"type": "SettingsError", "message": "the method cannot serve the clip"}
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.skipif(not hasattr(torch, "AcceleratorError"), reason="this torch has no such error")
 def test_a_broken_device_needs_a_new_process(worker: Worker, clip: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any) -> Any:

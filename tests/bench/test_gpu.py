@@ -55,8 +55,10 @@ def test_the_plan_is_printed_and_nothing_runs(capsys, monkeypatch, tmp_path):
     said = capsys.readouterr().out
     assert said.count("left for the next call") == 7
     assert said.startswith("kernels ")
-    with pytest.raises(SystemExit):
-        gpu.main(["run", "70b"])
+    for names in (["70b"], ["3b", "70b"]):
+        with pytest.raises(SystemExit):
+            gpu.main(["run", *names])
+        assert "no such part as 70b" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +139,14 @@ def test_a_record_that_was_cut_in_writing_is_made_anew(tmp_path, capsys, monkeyp
     assert "to do" in capsys.readouterr().out
     assert gpu.main(["run", "--dry", "--out", str(tmp_path)]) == 0
     assert json.loads(record.read_text())["result"]["summary"] == "1"
+
+
+def test_a_record_of_another_command_is_made_anew(tmp_path, monkeypatch):
+    for said in ("1", "2"):
+        part = gpu.Part("short", ("-c", f"print({said})"), 1, document=False)
+        monkeypatch.setattr(gpu, "parts", lambda _, part=part: [part])
+        assert gpu.main(["run", "--dry", "--out", str(tmp_path)]) == 0
+        assert json.loads((tmp_path / "gpu-short.json").read_text())["result"]["summary"] == said
 
 
 def test_an_older_record_stays_until_the_new_one_is_whole(tmp_path, monkeypatch):
@@ -282,6 +292,7 @@ def test_a_part_that_hangs_leaves_time_for_the_others(tmp_path, monkeypatch):
     began = time.monotonic()
     assert gpu.main(["run", "--budget", "500", "--dry", "--out", str(tmp_path)]) == 1
     assert time.monotonic() - began < 30
+    assert json.loads((tmp_path / "gpu-long.json").read_text())["exit_code"] == 124
 
 
 @pytest.mark.parametrize("missing", ["av", "pytest"])

@@ -89,6 +89,39 @@ def test_a_plain_log_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None
     assert "\x1b" not in written.getvalue()
 
 
+def test_a_clip_counts_when_it_is_done_and_as_failed_only_where_it_did() -> None:
+    progress, _ = shown(None)
+    bad, good, cut = job("bad.mp4"), job("good.mp4"), job("cut.mp4")
+    progress.tell(Planned(3, 3, 0, 0))
+    for event in (Started(bad), made(bad, ok=False), made(good, ok=True), Finished(good, complete=True)):
+        progress.tell(event)
+    assert (progress._finished, progress._numbers().split(",")[0]) == (1, "0 failed")
+    for event in (Finished(bad, complete=True), Finished(cut, complete=False)):
+        progress.tell(event)
+    assert (progress._finished, progress._numbers().split(",")[0]) == (2, "1 failed")
+
+
+def test_a_terminal_that_was_closed_does_not_end_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    progress, _ = shown(80)
+
+    def closed() -> None:
+        raise OSError("Input/output error")
+
+    with progress:
+        progress.tell(Planned(1, 1, 0, 0))
+        stop = progress._bar.stop
+        monkeypatch.setattr(progress._bar, "stop", closed)
+    stop()
+
+
+def test_quiet_shows_no_bar_on_a_terminal() -> None:
+    progress, written = shown(80, quiet=True)
+    with progress:
+        progress.tell(Planned(1, 1, 0, 0))
+        progress.tell(Started(job("a.mp4")))
+    assert written.getvalue() == ""
+
+
 def test_verbose_names_each_clip_that_is_done() -> None:
     for verbose in (True, False):
         progress, written = shown(None, verbose=verbose)

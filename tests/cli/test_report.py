@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -50,6 +51,33 @@ def test_how_many_were_right_is_told(run: Run, tmp_path: Path) -> None:
     rows = [ok_row(i, right=i < 3) for i in range(4)]
     said = " ".join(run("report", write(tmp_path / "results.jsonl", *rows)).out.split())
     assert "3 of 4 right, 75.0 % (95 % interval" in said
+
+
+def test_cut_answers_smaller_budgets_and_few_clips_are_told(run: Run, tmp_path: Path) -> None:
+    retry = {"reason": "out of memory", "max_frames": 8, "max_pixels": 100}
+    later = ok_row(3, right=True)
+    later["latency_ms"] |= {"decode_clip": None, "encode_video": None, "encode_audio": None}
+    rows = [ok_row(0, right=True, finish_reason="length"), ok_row(1, right=False, retry=retry), ok_row(2), later, later]
+    said = " ".join(run("report", write(tmp_path / "results.jsonl", *rows)).out.split())
+    for told in (
+        "1 cut at the limit",
+        "1 with a smaller budget",
+        "3 of 4 right",
+        "with 3 clips, intervals are too narrow",
+        "FLOPs count the encoders also in 2 rows for whose clip they had run before",
+    ):
+        assert told in said
+
+
+def test_of_many_broken_lines_the_first_are_named(run: Run, tmp_path: Path) -> None:
+    out = run("report", write(tmp_path / "results.jsonl", ok_row(), *["broken\n"] * 25)).out
+    assert f"25 lines broken left out: lines {', '.join(map(str, range(2, 22)))} and 5 more" in " ".join(out.split())
+
+
+def test_two_examples_of_a_failure_are_shown(run: Run, tmp_path: Path) -> None:
+    rows = [error_row(number) for number in range(4)]
+    out = run("report", write(tmp_path / "results.jsonl", *rows)).out
+    assert re.findall(r"clips/\d\.mp4 \(line \d\)", out) == ["clips/0.mp4 (line 1)", "clips/1.mp4 (line 2)"]
 
 
 def test_rows_that_lack_a_figure_or_have_none_that_json_knows(run: Run, tmp_path: Path) -> None:
@@ -194,13 +222,21 @@ def test_comparison(run: Run, results: Path, tmp_path: Path) -> None:
     assert "there  ring" in ran.out
 
 
+def test_what_of_the_other_file_is_not_compared_or_cannot_be_read_is_said(run: Run, tmp_path: Path) -> None:
+    here = write(tmp_path / "here.jsonl", ok_row(0))
+    there = write(tmp_path / "there.jsonl", ok_row(0), full_row(0), "broken\n")
+    out = " ".join(run("report", here, "--against", there).out.split())
+    assert re.search(r"against \S+there\.jsonl · 2 answered 1 line broken left out: line 3", out)
+    assert re.search(r"not compared, [^:]+: seats-nano · float32 · cpu · full", out)
+
+
 @pytest.mark.parametrize("differing", [5, 7])
 def test_five_answers_that_differ_are_shown(run: Run, tmp_path: Path, differing: int) -> None:
     here = write(tmp_path / "here.jsonl", *(ok_row(i) for i in range(differing)))
     there = write(tmp_path / "there.jsonl", *(full_row(i, answer="ring") for i in range(differing)))
     out = run("report", here, "--against", there).out
     assert out.count("there  ring") == 5
-    assert ("… and 2 more; --json and --html list 7" in out) == (differing == 7)
+    assert re.findall("… and .*", out) == ["… and 2 more; --json and --html list 7"] * (differing == 7)
     assert "failed here" not in out
     shown = [line for line in out.splitlines() if "clips/" in line or line.startswith(("  here", "  there"))]
     assert max(map(len, shown)) < 60  # nothing is filled up to a width that no terminal has

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from seats.units import size
+from seats.units import flops, size
 from seats_cli.flow import Flow, bar
 from seats_cli.options import ClipOptions
 from seats_cli.summary import Summary, about_the_words
@@ -49,6 +49,7 @@ def test_panel_is_whole_at_any_width(answered: Any, width: int) -> None:
         "gone after layer 6",
         "2.50 s of start-up",
         "estimated",
+        "4.0 s of sound · 48 kHz source",
     ):
         assert said in whole
 
@@ -84,6 +85,43 @@ def test_one_picture_has_no_rate_and_no_length(answered: Any) -> None:
         )
         line = next(line for line in render(replace(answered, clip=clip), 100) if "seen" in line)
         assert f"seen    {length}one picture · " in line
+
+
+def test_one_picture_that_is_shown_for_long_has_a_length(answered: Any) -> None:
+    video = replace(answered.clip.video, times=(0.0,) * len(answered.clip.video.times))
+    clip = replace(answered.clip, video=video, audio=None)
+    assert any("seen    4.0 s of 4.0 s · one picture · " in line for line in render(replace(answered, clip=clip), 100))
+
+
+def test_pictures_of_the_file_s_own_size_come_from_no_other(answered: Any) -> None:
+    _, _, height, width = answered.clip.video.pixels.shape
+    assert width != height
+    for source, said in (((width, height), ""), ((height, width), f" from {height}×{width}")):  # noqa: RUF001
+        video = replace(answered.clip.video, source_width=source[0], source_height=source[1])
+        line = next(
+            line for line in render(replace(answered, clip=replace(answered.clip, video=video)), 100) if "seen" in line
+        )
+        assert f" {width}×{height}{said} " in line  # noqa: RUF001
+
+
+def test_stages_are_named_by_what_they_leave(answered: Any) -> None:
+    def first_words(answer: Any) -> list[str]:
+        lines = [line.strip("│ ") for line in render(answer, 100)]
+        return [line[:20].split("  ")[0] for line in lines if line.startswith(("before", "after", "gone"))]
+
+    inside = [drop.after_layer for drop in answered.trace.drops if drop.after_layer]
+    gone = f"after layer {inside[-1]}"
+    names = ["before the LLM", *(f"after layer {layer}" for layer in inside[:-1])]
+    assert first_words(answered) == [*names, f"gone {gone}"]
+    heard = [*answered.trace.drops]
+    heard[-1] = replace(heard[-1], counts=replace(heard[-1].counts, audio=1))
+    assert first_words(replace(answered, trace=replace(answered.trace, drops=heard))) == [*names, gone]
+
+
+def test_encoding_sound_alone_is_told_too(answered: Any) -> None:
+    run = replace(answered.flops.run, vision_encoder=0)
+    heard = replace(answered, flops=replace(answered.flops, run=run))
+    assert any(f"encoders {flops(run.audio_encoder)}" in line for line in render(heard, 100))
 
 
 def test_no_colour_away_from_a_terminal(answered: Any) -> None:
@@ -158,7 +196,9 @@ def test_verbose_adds_memory_and_the_papers_count(answered: Any) -> None:
         out = io.StringIO()
         summary = Summary(answered, ClipOptions(), startup_ms=2500.0, verbose=verbose)
         Console(file=out, width=100, color_system=None).print(summary)
-        for said in (f"{size(answered.peak_device_bytes)} peak of the process", "of prefill, as the paper counts"):
+        full, run = (flops(macs, "MACs") for macs in (answered.flops.paper_full_macs, answered.flops.paper_run_macs))
+        paper = f"{full} → {run} of prefill, as the paper counts"
+        for said in (f"{size(answered.peak_device_bytes)} peak of the process", paper):
             assert (said in out.getvalue()) == verbose
 
 

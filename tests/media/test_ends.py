@@ -10,6 +10,7 @@ import pytest
 
 from seats.errors import MediaError
 from seats.media import FrameSampling, load_clip, probe
+from seats.media.endings import allowance
 from seats.plan.clip import clip_facts, take
 from tests.media.make import busy, numbers, tone, write_bare, write_clip
 
@@ -110,6 +111,34 @@ def test_a_length_may_count_a_last_picture_of_which_nothing_else_says_it(tmp_pat
     path.write_bytes(data)
     assert load_clip(path).notes == ("no sound track in the file; only the pictures are used",)
     assert take(clip_facts(path), FrameSampling()).notes == ()
+
+
+def test_of_a_picture_that_is_shown_for_long_a_second_may_be_missing():
+    assert allowance(None, 0.5) == pytest.approx(0.6)
+    assert allowance(None, 20.0) == pytest.approx(1.1)
+    assert allowance(8_192, 20.0) == pytest.approx(1.6)
+
+
+@pytest.mark.parametrize(("end", "said"), [(4.04, False), (4.3, True)])
+def test_an_end_behind_that_of_the_file_is_said_but_for_rounding(tmp_path, end, said):
+    path = write_clip(tmp_path / "short.mp4", frames=40, rate=10, size=(64, 48))
+    notes = load_clip(path, end_s=end, use_audio=False).notes
+    assert (f"asked up to {end:g} s; the file ends at 4.00 s" in notes) == said
+
+
+def test_at_the_very_end_of_a_file_nothing_begins(tmp_path):
+    path = write_clip(tmp_path / "short.mp4", frames=40, rate=10, size=(64, 48))
+    with pytest.raises(MediaError, match=r"lasts 4\.00 s, so nothing begins at 4 s; choose an earlier start"):
+        load_clip(path, start_s=4.0)
+
+
+@pytest.mark.parametrize(("start", "said"), [(0.1, False), (0.3, True)])
+def test_pictures_are_late_where_one_is_missing(tmp_path, start, said):
+    path = write_clip(tmp_path / "late.mp4", frames=40, rate=10, size=(64, 48), video_start_s=start, sound=tone(4.0))
+    clip = load_clip(path)
+    assert clip.video.times[0] == pytest.approx(start, abs=0.03)
+    assert clip.video.times[0] > 0
+    assert any("the pictures begin" in note for note in clip.notes) == said
 
 
 def test_a_cut_is_said_where_a_stream_is_not_used(tmp_path):
@@ -318,6 +347,13 @@ def test_a_clock_that_restarts_ends_the_clip_and_is_said(joined, second):
     assert clip.end_s == pytest.approx(5.0, abs=0.1)
     for kind in ("pictures", "sound"):
         assert f"the clock of the {kind} restarts at 5.0 s; only the part before it is used" in clip.notes
+
+
+def test_a_clock_of_few_pictures_restarts_when_the_last_one_has_been_shown(tmp_path):
+    path = tmp_path / "slow.ts"
+    piece = write_clip(tmp_path / "piece.ts", frames=10, rate=2)
+    path.write_bytes(2 * piece.read_bytes())
+    assert load_clip(path, use_audio=False).notes[-1].startswith("the clock of the pictures restarts at 5.0 s;")
 
 
 def test_a_restart_past_the_end_is_not_said(joined):

@@ -11,6 +11,7 @@ from seats.plan.clip import clip_facts
 from seats.plan.document import Room, plan_json
 from seats.plan.model import planned_model
 from seats.plan.plan import Ask, make_plan
+from seats.plan.search import Suggestion
 
 CLIP = Path(__file__).parents[2] / "samples" / "crossing.mp4"
 ASKED = Ask(
@@ -67,3 +68,27 @@ def test_what_a_clip_lacks_and_a_model_that_is_not_there(clip, gone):
     assert told["model"]["from"] == "published dimensions"
     assert told["tokens"]["text_counted"] is False
     assert (told["fit"]["run"], told["fit"]["full"]) == (False, True)
+
+
+def test_on_a_cpu_the_decoded_clip_counts_in_the_total(clip):
+    plan = make_plan(planned_model("seats-nano"), clip, Ask())
+    made = plan_json(plan, clip, Room(1, ""), (False, False), [])["memory_bytes"]
+    assert made["run"]["total"] == made["weights"] + made["run"]["activations"] + made["run"]["clip"]
+
+
+def test_what_the_content_decides_is_not_said_to_be_exact(clip):
+    plan = make_plan(planned_model("seats-nano"), clip, Ask(method="omnizip", keep=35.0))
+    assert plan_json(plan, clip, Room(1, ""), (True, True), [])["tokens"]["pre_llm_exact"] is False
+
+
+def test_suggestions_have_the_memory_that_they_take(clip):
+    model, named = planned_model("seats-nano"), replace(clip, path=Path("clip\udcff.mp4"))
+    plan = make_plan(model, clip, Ask())
+    changed = Suggestion("--max-frames 2", make_plan(model, clip, Ask(max_frames=2)), ("--keep-video",))
+    told = plan_json(plan, named, Room(1, ""), (False, False), [changed])
+    assert told["clip"]["path"] == "clip\\xff.mp4"
+    (suggested,) = told["fit"]["suggestions"]
+    assert suggested == {
+        "flags": "--max-frames 2", "without": ["--keep-video"], "total_bytes": changed.plan.needed_bytes,
+    }  # fmt: skip
+    assert suggested["total_bytes"] < plan.needed_bytes

@@ -120,6 +120,33 @@ def test_quantizing_is_named_only_where_the_weights_then_fit(name, quantize, hel
     assert ("--quantize" in str(caught.value)) == helps
 
 
+def test_weights_that_no_cpu_can_quantize_are_not_to_be_quantized(large):
+    with pytest.raises(OutOfMemoryError) as caught:
+        check_weights(large, Ask(device="cpu", dtype_bytes=2), count_weights(large).bytes(2))
+    assert "choose a smaller --model, or raise --max-vram" in str(caught.value)
+
+
+def test_a_target_out_of_reach_before_anything_is_lowered_is_told_as_it_is(clip):
+    with pytest.raises(SettingsError, match=r"^\d+ tokens leave none"):
+        fit(planned_model("small"), clip, [Ask(method="dycoke", keep=5.0)], 100 * GIB)
+
+
+def test_the_limit_that_is_named_is_enough_for_all_that_is_asked(clip):
+    nano, asks = planned_model("seats-nano"), [Ask(), Ask(method="full")]
+    with pytest.raises(OutOfMemoryError) as caught:
+        fit(nano, clip, asks, 17 * 2**20)
+    fit(nano, clip, asks, int(re.search(r"--max-vram to (\d+)M", str(caught.value))[1]) * 2**20)
+
+
+@pytest.mark.parametrize(("asks", "ways"), [(1, ["--quantize", "--quantize", "--max-vram"]), (2, ["--max-vram"])])
+def test_what_helps_one_of_several_questions_is_not_named(clip, large, asks, ways):
+    ask = replace(ASK, method="seats", keep=5.0, max_frames=2, max_pixels=3136, end_s=0.5)
+    limit = make_plan(large, clip, ask).needed_bytes + reserve_for("cuda") - 2**14
+    with pytest.raises(OutOfMemoryError) as caught:
+        fit(large, clip, [ask] * asks, limit)
+    assert re.findall(r"--[\w-]+", str(caught.value)) == ways
+
+
 def _shown(clip, width, height):
     return replace(clip, pictures=replace(clip.pictures, width=width, height=height))
 

@@ -131,6 +131,13 @@ def test_counts_that_content_decides_are_said_to_be_estimates(name):
     assert 0.2 * 1250 < planned.pre_llm.total < 0.8 * 1250
 
 
+@pytest.mark.parametrize(("shares", "said"), [((0.0, 0.5), "0 % of the video"), ((0.5, 1.5), "150 % of the audio")])
+def test_a_share_that_is_none_is_refused_in_percent(shares, said):
+    scene = Scene("qwen2.5-omni", 28, {}, Counts(10, 1000, 250), 3, 100, 5, HIDDEN, KEYS)
+    with pytest.raises(SettingsError, match=f"cannot keep {said} tokens"):
+        select("random", scene, *shares)
+
+
 def test_an_unknown_method_is_named():
     scene = Scene("qwen2.5-omni", 28, {}, Counts(10, 1000, 250), 3, 100, 5, HIDDEN, KEYS)
     with pytest.raises(SettingsError, match=r"'best'.*choose one of.*seats"):

@@ -36,6 +36,7 @@ def test_time_by_step(two: Group) -> None:
     assert two.latency["first_token"].share == pytest.approx(0.9)
     assert two.latency["per_output_token"].ms.median == 50.0
     assert two.latency["generation"].ms.total == pytest.approx(4 * 25 + 4 * 75)
+    assert two.latency["per_output_token"].share == two.latency["generation"].share == pytest.approx(0.1)
 
 
 def test_shares_of_the_parts_add_up(two: Group) -> None:
@@ -72,6 +73,19 @@ def test_an_answer_of_one_token_has_no_rate_and_one_of_two_has(tmp_path: Path) -
     assert group.rates["output_tokens_per_s"].overall == pytest.approx(1 / 0.025)
 
 
+def test_an_answer_that_took_no_time_after_its_first_token_has_no_rate(tmp_path: Path) -> None:
+    odd = ok_row()
+    odd["latency_ms"] |= {"first_token": 1000.0, "total": 1000.0}
+    assert "output_tokens_per_s" not in only_group(report(write(tmp_path / "r.jsonl", odd))).rates
+
+
+def test_a_prompt_whose_tokens_are_not_all_known_has_no_rate(tmp_path: Path) -> None:
+    lacking = ok_row(1, scale=3.0)
+    del lacking["tokens"]["video"]
+    rate = only_group(report(write(tmp_path / "r.jsonl", ok_row(0), lacking))).rates["prompt_tokens_per_s"]
+    assert (rate.per_row.count, rate.overall) == (1, pytest.approx(320 / 0.1))
+
+
 def test_retention_by_stage(tmp_path: Path) -> None:
     silent = ok_row(1)
     silent["tokens"]["audio"] = {"full": 0, "pre_llm": 0, "per_layer": [0, 0, 0, 0]}
@@ -84,6 +98,18 @@ def test_retention_by_stage(tmp_path: Path) -> None:
     assert [stage.share for stage in audio.stages] == pytest.approx([1, 0.5, 0.5, 0.4, 0.3, 0])
     assert (video.average.count, audio.average.count) == (2, 1)  # type: ignore[union-attr]
     assert video.average.median == pytest.approx((0.0375 + 0.1) / 2)  # type: ignore[union-attr]
+
+
+def test_a_layer_is_that_of_the_rows_that_have_it(tmp_path: Path) -> None:
+    """Models of one name may have been cut to fewer layers."""
+    short = ok_row(0)
+    short["tokens"]["video"]["per_layer"] = [100, 100]
+    group = only_group(report(write(tmp_path / "r.jsonl", short, ok_row(1))))
+    assert [stage.share for stage in group.retention["video"].stages[2:]] == pytest.approx([0.3, 0.275, 0, 0])
+    deep = ok_row(1)
+    deep["tokens"]["video"]["per_layer"] = [100, 100, 50, 50]
+    group = only_group(report(write(tmp_path / "deep.jsonl", short, deep)))
+    assert [stage.share for stage in group.retention["video"].stages[2:]] == pytest.approx([0.5, 0.5, 0.25, 0.25])
 
 
 def test_flops_by_part(two: Group) -> None:

@@ -108,6 +108,13 @@ def test_file_names_that_occur_twice_are_not_paired(tmp_path: Path) -> None:
     assert (found.paired_by, found.pairs) == ("file name", 1)
 
 
+def test_answers_that_differ_are_shown_in_the_order_of_the_file(tmp_path: Path) -> None:
+    """Also where the contents of some clips are not known."""
+    here = [with_content(ok_row(i), f"hash {i}") if i % 2 else ok_row(i) for i in range(4)]
+    there = [with_content(full_row(i, answer="ring"), f"hash {i}") for i in range(4)]
+    assert [example.line for example in compared(tmp_path, here, there).examples] == [1, 2, 3, 4]
+
+
 def test_every_group_against_the_only_one(tmp_path: Path) -> None:
     found = against(tmp_path, [ok_row(0), full_row(0, id="x")], [full_row(0, scale=1.0)])
     assert [comparison.latency["total"].ratio for comparison in found.comparisons] == [1.0, 0.5]
@@ -130,6 +137,19 @@ def test_failures_of_one_side(tmp_path: Path) -> None:
     assert (found.failed_only_here, found.failed_only_there) == (2, 1)
     (comparison,) = found.comparisons
     assert comparison.pairs == 0
+
+
+def test_a_clip_that_failed_under_another_name_is_known_by_its_content(tmp_path: Path) -> None:
+    failed = error_row(1, content={"hash": "hash 1", "bytes": 1, "stat": None})
+    found = against(tmp_path, [ok_row(0), failed], [with_content(full_row(1), "hash 1", "moved.mp4")])
+    assert (found.failed_only_here, found.failed_only_there) == (1, 0)
+
+
+def test_a_group_that_may_go_with_either_of_two_goes_with_none(tmp_path: Path) -> None:
+    there = [ok_row(0, scale=2, settings="frames 8"), ok_row(0, scale=3, settings="frames 16")]
+    found = against(tmp_path, [ok_row(0)], there)
+    assert found.comparisons == ()
+    assert len(found.unpaired) == 3
 
 
 def test_files_with_nothing_in_common(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from seats.report import ResultsError, report
-from seats.report.page import page, write_page
+from seats.report import ResultsError, charts, report
+from seats.report.page import page, shown_parts, write_page
 from tests.report.make import error_row, full_row, ok_row, write
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
@@ -114,6 +114,13 @@ def test_says_what_the_report_says(rich: Page) -> None:
         "0 the same, 4 different",
     ):
         assert said in rich.text, (said, rich.text)
+
+
+def test_one_question_and_settings_of_one_file(tmp_path: Path) -> None:
+    here = write(tmp_path / "here.jsonl", ok_row(0))
+    page = page_of(here, write(tmp_path / "there.jsonl", ok_row(0, scale=2), full_row(0)))
+    assert "1 question about the same clips" in page.text
+    assert "only one of the files has these settings: seats-nano · float32 · cpu · full" in page.text
 
 
 def test_needs_nothing_but_itself(rich: Page) -> None:
@@ -225,6 +232,64 @@ def test_bars_have_the_lengths_of_their_numbers(tmp_path: Path) -> None:
     )
     bars = {rect["class"]: rect for rect in found.all("rect") if rect["class"] in ("full", "run")}
     assert set(bars) == {"full", "run"}
+
+
+def test_steps_lie_end_to_end(tmp_path: Path) -> None:
+    found = page_of(write(tmp_path / "r.jsonl", ok_row()))
+    steps = [rect for rect in found.all("rect") if (rect["class"] or "").startswith("step ")][:8]
+    places = [float((rect["x"] or "").rstrip("%")) for rect in steps]
+    assert places == pytest.approx([0, 20, 25, 55, 65, 67, 75, 90])
+
+
+def test_a_median_of_nothing_stays_inside_its_frame(tmp_path: Path) -> None:
+    rows = [ok_row(number, latency_ms={"total": total}) for number, total in enumerate((0, 0, 0, 1000, 2000))]
+    marks = [line for line in page_of(write(tmp_path / "r.jsonl", *rows)).all("line") if line["class"] == "mark"]
+    assert [mark["x1"] for mark in marks] == ["0.000%", "80.000%"]
+
+
+def test_rows_are_counted_in_whole_numbers(tmp_path: Path) -> None:
+    found = page(report(write(tmp_path / "r.jsonl", ok_row())))
+    plot = found[found.index("Distribution of the total time") :]
+    assert re.findall(r'text-anchor="end">(\d+)<', plot[: plot.index("</svg>")]) == ["0", "1"]
+
+
+@pytest.mark.parametrize(
+    ("scales", "colours"), [((2, 3, 4), {"less"}), ((0.5, 0.3, 0.2), {"more"}), ((0.5, 1, 2), {"even"})]
+)
+def test_a_ratio_has_a_colour_where_nearly_all_pairs_agree(
+    tmp_path: Path, scales: tuple[float, ...], colours: set[str]
+) -> None:
+    here = write(tmp_path / "here.jsonl", *(ok_row(number) for number in range(3)))
+    there = write(tmp_path / "there.jsonl", *(ok_row(number, scale=scale) for number, scale in enumerate(scales)))
+    dots = page_of(here, there).all("circle")
+    assert {(dot["class"] or "").removeprefix("dot ") for dot in dots[:-1]} == colours
+    assert dots[-1]["class"] == "dot even"  # of the FLOPs, which are the same
+
+
+def test_1_is_on_the_axis_of_ratios() -> None:
+    for span in ((0.87, 1.2), (0.87, 400.0), (0.0009, 20_000.0)):
+        assert ">1\u00d7</text>" in charts.ratio_axis(span), span
+
+
+def test_long_times_on_an_axis_are_minutes(tmp_path: Path) -> None:
+    rows = [ok_row(number, scale=scale) for number, scale in enumerate((60, 120, 240, 300))]
+    found = page(report(write(tmp_path / "r.jsonl", *rows)))
+    plot = found[found.index("Distribution of the total time") :]
+    assert re.findall(r'text-anchor="middle">([^<]+)<', plot[: plot.index("</svg>")])[-1] == "5 min"
+
+
+def test_parts_too_short_to_see_have_no_bar(tmp_path: Path) -> None:
+    row = ok_row()
+    row["flops"]["parts"] |= {"llm_prefill": 40_000.0, "audio_encoder": 0.0}
+    row["flops"]["parts_full"] |= {"llm_prefill": 400_000.0, "audio_encoder": 500.0}
+    (group,) = report(write(tmp_path / "r.jsonl", row)).file.groups
+    assert shown_parts(group) == ["audio_encoder", "llm_prefill"]
+
+
+def test_a_page_of_little_has_no_links_to_its_parts(tmp_path: Path) -> None:
+    path = write(tmp_path / "r.jsonl", ok_row())
+    assert not page_of(path).all("nav")
+    assert [link["href"] for link in page_of(path, path).all("a")][1:] == ["#time", "#group-1", "#comparison"]
 
 
 def silent(row: dict[str, Any]) -> dict[str, Any]:

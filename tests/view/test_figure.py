@@ -74,11 +74,13 @@ def drawn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., list
 def test_pictures_are_not_stretched(
     drawn: Callable[..., list[Any]], maps: dict[str, TokenMap], methods: tuple[str, ...]
 ) -> None:
-    boxes = []
-    for pictures, *below in drawn(*map(maps.__getitem__, methods)):
+    boxes, parts = [], drawn(*map(maps.__getitem__, methods))
+    for pictures, *below in parts:
         box, (height, width) = pictures.get_window_extent(), pictures.images[0].get_size()
         assert box.width / box.height == pytest.approx(width / height, rel=0.01)
         assert {round(axis.get_window_extent().width) for axis in below} == {round(box.width)}  # the same times
+        rows = max(len(part[0].get_yticks()) for part in parts)  # no more than the method with the most stages has
+        assert height == rows * 2 * pictures.get_yticks()[0]
         boxes.append(box)
     assert len({round(box.y1) for box in boxes}) == 1
 

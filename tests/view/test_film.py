@@ -12,7 +12,7 @@ import pytest
 from seats.errors import MediaError, SettingsError
 from seats.media import load_clip
 from seats.models.omni import OmniModel
-from seats.view.film import LINE, _pictures, check_film, write_film
+from seats.view.film import LINE, _Panel, _pictures, check_film, write_film
 from seats.view.letters import written
 from seats.view.look import look
 from seats.view.token_map import TokenMap
@@ -100,6 +100,36 @@ def test_pictures_move_at_the_file_s_rate_beside_the_sound(
     assert rate == 24.0
     assert sound == pytest.approx(2, abs=0.1)
     assert [read_number(picture[LINE:-80].transpose(2, 0, 1)) for picture in pictures] == list(range(48))
+
+
+def _numbers(seen: TokenMap, fps: int) -> list[int]:
+    return [read_number(picture.transpose(2, 0, 1)) for _, picture in _pictures(seen, Fraction(fps))]
+
+
+def test_timestamps_that_a_file_rounds_cost_no_picture(model: OmniModel, tmp_path: Path) -> None:
+    (seen,) = looked(model, write_clip(tmp_path / "a.mkv", frames=60, rate=30), "full")
+    assert _numbers(seen, 30) == list(range(60))
+
+
+def test_a_part_of_a_file_shows_the_pictures_of_that_part(model: OmniModel, tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mp4", frames=40, rate=10)
+    clip = load_clip(path, start_s=2.0, end_s=3.0, sampling=model.sampling)
+    (seen,) = look(model, clip, [question("full")])
+    assert _numbers(seen, 10) == list(range(20, 20 + round(10 * seen.seconds)))
+
+
+def test_a_picture_is_veiled_as_the_nearest_grid(model: OmniModel, tmp_path: Path) -> None:
+    (seen,) = looked(model, write_clip(tmp_path / "a.mp4", frames=40, rate=10, picture=white))
+    assert seen.grid is not None
+    assert seen.clip.video is not None
+    times = np.reshape(seen.clip.video.times, (seen.grid[0], 2))
+    between, picture = (times[0, 1] + times[1, 0]) / 2, white(0, 56, 56)
+    first, before, after, second = (
+        _Panel(seen).at(time, picture) for time in (times[0, 0], between - 0.01, between + 0.01, times[1, 1])
+    )
+    assert np.array_equal(first, before)
+    assert np.array_equal(after, second)
+    assert not np.array_equal(first, second)
 
 
 def test_two_methods_stand_beside_each_other(model: OmniModel, tmp_path: Path) -> None:

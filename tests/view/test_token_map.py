@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from seats.inference.trace import Trace
+from seats.inference.trace import Drop, Trace
 from seats.tokens.counts import Counts
 from seats.tokens.layout import Modality, TokenLayout
-from seats.view.token_map import TokenMap, _window_starts
+from seats.view.token_map import TokenMap, _moments, _window_starts
 from tests.view.conftest import METHODS, Look
 
 
@@ -46,6 +46,13 @@ def test_moments(maps: dict[str, TokenMap]) -> None:
     full = maps["seats"].answer.trace.full
     assert sum(m.video for m in maps["seats"].moments) == full.video
     assert sum(m.audio for m in maps["seats"].moments) == full.audio
+
+
+def test_the_stage_is_late_only_where_nothing_of_the_clip_is_left(maps: dict[str, TokenMap]) -> None:
+    trace = maps["seats"].answer.trace
+    text, nothing = trace.full.text, torch.zeros(0, dtype=torch.int64)
+    drops = [Drop(layer, nothing, Counts(text, 0, audio)) for layer, audio in ((2, 5), (4, 0))]
+    assert [moment.stage for moment in _moments(drops, trace)] == ["inside", "late"]
 
 
 def test_saliency_and_relevance_are_the_trace_s(maps: dict[str, TokenMap]) -> None:
