@@ -11,7 +11,9 @@ from seats.errors import SettingsError
 
 
 def plain(value: Any) -> Any:
-    """A number of whatever library, such as numpy's, as one of Python's own; anything else as it is."""
+    """A number of whatever library, such as numpy's, or a list of some, as Python's own; anything else as it is."""
+    if type(value) in (list, tuple):
+        return type(value)(map(plain, value))
     if isinstance(value, bool) or not isinstance(value, Real):
         return value
     return int(value) if isinstance(value, Integral) else float(value)
@@ -43,7 +45,8 @@ def check_text(what: str, value: Any) -> None:
 
 def check_flag(what: str, value: Any) -> None:
     """Raise SettingsError where `value` is neither true nor false; 1 and 0 are. what: the setting's name."""
-    if isinstance(value, str) or value not in (True, False):
+    flag = isinstance(value, Integral) or type(value).__name__ in ("bool", "bool_")  # NumPy's is no Integral
+    if not flag or value not in (True, False):
         raise SettingsError(f"{what} is {_shown(value)}; it must be True or False")
 
 

@@ -75,7 +75,10 @@ def test_a_long_value_is_told_by_its_type(clip):
         (lambda: seats.Question("What?", decoding={"seed": 1}), "decoding is of type dict; it must be a"),
         (lambda: seats.Question("What?", method=3), "method is 3; it must be text"),
         (lambda: seats.Question("What?", kv=3), "kv policy 3 is unknown: choose keep or drop"),
+        (lambda: seats.Question("What?", kv=np.array(["keep"] * 2)), "kv policy array("),
         (lambda: seats.Question("What?", compare="no"), "compare is 'no'; it must be True or False"),
+        (lambda: seats.Question("What?", compare=2), "compare is 2; it must be True or False"),
+        (lambda: seats.Question("What?", compare=np.ones(2)), "compare is of type ndarray; it must be True or False"),
         (lambda: seats.Question("What?", history="no"), "history is 'no'; it must be a tuple of seats.Turn"),
         (lambda: seats.Question("What?", history=(("a", "b"),)), "a part of history is of type tuple"),
         (lambda: seats.Turn("What?", None), "an earlier answer is None; it must be text"),
@@ -120,6 +123,14 @@ def test_arguments(make, said):
         make()
     assert str(caught.value).startswith(said)
     assert "\n" not in str(caught.value)
+
+
+def test_a_model_s_settings_may_hold_numbers_of_numpy():
+    plain = {"drop_layers": [2, 5], "late_layer": 7, "temperature": 0.5}
+    others = {"drop_layers": (np.int64(2), np.int32(5)), "late_layer": np.int64(7), "temperature": np.float64(0.5)}
+    method = seats.method_class("seats").for_model(ModelShape("qwen3-omni", 8, others), seats.Retention(0.1, 0.2), 0)
+    again = seats.method_class("seats").for_model(ModelShape("qwen3-omni", 8, plain), seats.Retention(0.1, 0.2), 0)
+    assert method.settings() == again.settings()
 
 
 @pytest.mark.parametrize("flag", [True, False, np.True_, np.False_, 1, 0])

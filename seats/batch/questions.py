@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,21 +147,22 @@ def jobs_of(found: Found, questions: str | list[Line], shard: Shard | None = Non
         names = [name for name in found.names if shard is None or shard.has(name)]
         return [Job(found.path(name), (Asked(printable(name), questions),)) for name in names], []
     asked: dict[str, dict[Asked, None]] = {}
-    taken = {line.id for line in questions}
+    taken, numbers = {line.id for line in questions}, Counter[str]()
     repeated = 0
-    for line in questions:
+    for line in questions:  # of all shards: what is named after a clip is to be the same however they are shared out
         name = str(Path(line.clip))
-        if shard is None or shard.has(name):
-            mine = asked.setdefault(name, {})
-            number = len(mine) + 1
-            while (named := printable(name) + (f"#{number}" if number > 1 else "")) in taken:
-                number += 1
-            if not line.id:
-                taken.add(named)
-            new = Asked(line.id or named, line.question, line.answer)
-            repeated += new in mine
-            mine[new] = None
-    jobs = [Job(found.path(name), tuple(mine)) for name, mine in asked.items()]
+        mine = asked.setdefault(name, {})
+        id_ = line.id
+        numbers[name] = max(numbers[name], len(mine))
+        while not id_:
+            numbers[name] += 1
+            named = printable(name) + (f"#{numbers[name]}" if numbers[name] > 1 else "")
+            id_ = None if named in taken else named
+        taken.add(id_)
+        new = Asked(id_, line.question, line.answer)
+        repeated += new in mine and (shard is None or shard.has(name))
+        mine[new] = None
+    jobs = [Job(found.path(name), tuple(mine)) for name, mine in asked.items() if shard is None or shard.has(name)]
     about = {str(Path(line.clip)) for line in questions}
     silent = sum(name not in about for name in found.names)
     remarks = []

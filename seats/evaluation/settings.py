@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from seats.errors import SettingsError
+from seats.errors import SeatsError
 from seats.inference.answer import Question
 from seats.inference.engine import KvPolicy
 from seats.inference.generate import Decoding
@@ -50,14 +50,14 @@ def named_settings(
 
 
 def set_up(settings: Sequence[Setting], asking: Asking, shape: ModelShape) -> Compared:
-    """Set every method up for a model; at least one. Raises SettingsError if none of them can be."""
+    """Set every method up for a model; at least one. Raises what the first of them raises if none can be."""
     methods: dict[Setting, Method] = {}
-    unreachable: dict[Setting, str] = {}
+    unreachable: dict[Setting, SeatsError] = {}
     for setting in settings:
         try:
             methods[setting] = asking.method_for(setting, shape)
-        except SettingsError as error:
-            unreachable[setting] = str(error)
+        except SeatsError as error:
+            unreachable[setting] = error
     if not methods:
-        raise SettingsError(next(iter(unreachable.values())))
-    return Compared(tuple(settings), methods, unreachable)
+        raise next(iter(unreachable.values()))
+    return Compared(tuple(settings), methods, {setting: str(error) for setting, error in unreachable.items()})

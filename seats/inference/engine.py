@@ -30,7 +30,7 @@ KvPolicy = Literal["keep", "drop"]
 
 def check_kv(kv: Any) -> None:
     """Raise SettingsError for what is no `KvPolicy`."""
-    if kv not in get_args(KvPolicy):
+    if not isinstance(kv, str) or kv not in get_args(KvPolicy):
         raise SettingsError(f"kv policy {kv!r} is unknown: choose keep or drop")
 
 

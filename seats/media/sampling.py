@@ -35,8 +35,9 @@ class FrameSampling:
         factor: Pixels per side of one merged token: patch size times 2. 28 for Qwen2.5-Omni, 32 for
             Qwen3-Omni.
         min_pixels: Fewest pixels (height times width) of a resized frame, to which smaller ones are enlarged.
-        max_pixels: Most pixels of a resized frame; see `smart_resize` for a value near `min_pixels`. Values above 768
-            tokens are honoured (the reference caps them).
+        max_pixels: Most pixels of a resized frame, but for small ones where this is near `min_pixels`: enlarged, they
+            can come to half as many more (see `smart_resize`). Values above 768 tokens are honoured (the reference
+            caps them).
         total_pixels: Budget of all frames together, counting two frames as one; it lowers the size of the
             frames of long clips, never below 1.05 times `min_pixels`.
 
@@ -63,7 +64,7 @@ class FrameSampling:
             if getattr(self, name) < FRAMES_PER_PATCH:
                 raise SettingsError(f"{name} is {getattr(self, name)}; frames are taken in pairs, so give 2 or more")
         for name in ("factor", "min_pixels", "max_pixels", "total_pixels"):
-            if not 1 <= getattr(self, name) < math.inf:
+            if not getattr(self, name) >= 1:  # NaN is not
                 raise SettingsError(f"{name} is {getattr(self, name)}; it must be 1 or more")
         if self.max_pixels < self.min_pixels:
             raise SettingsError(f"max_pixels ({self.max_pixels}) is below min_pixels ({self.min_pixels}): lower both")
@@ -82,14 +83,13 @@ class FrameSampling:
     def changed(self, **said: Any) -> "FrameSampling":
         """Return the rule with other settings; None leaves one as it is.
 
-        A `max_pixels` below `min_pixels` lowers that as well, unless `min_pixels` is given too: to a quarter of it, so
-        that small frames, whose sides are rounded up, do not pass it.
+        A `max_pixels` below `min_pixels` lowers that as well, unless `min_pixels` is given too: smaller frames are then
+        enlarged to about `max_pixels`.
         """
         given = {name: value for name, value in said.items() if value is not None}
         if "max_pixels" in given:
             check_number("max_pixels", given["max_pixels"])
-            if given["max_pixels"] < self.min_pixels:
-                given.setdefault("min_pixels", max(1, given["max_pixels"] // 4))
+            given.setdefault("min_pixels", min(self.min_pixels, given["max_pixels"]))
         return replace(self, **given)
 
 

@@ -37,9 +37,10 @@ class ModelShape:
             raise SettingsError(f"unknown family {self.family!r}: choose {' or '.join(PAIRS)}")
         if self.num_layers < 1:
             raise SettingsError(f"num_layers is {self.num_layers}; a decoder has at least 1")
-        borders = {key: value for key, value in self.settings.items() if key != SINGLE_TURN}
+        borders = {key: plain(value) for key, value in self.settings.items() if key != SINGLE_TURN}
         if borders and (wrong := wrong_settings(borders, self.num_layers)):
             raise SettingsError(f"settings: {wrong}")
+        object.__setattr__(self, "settings", borders)
 
 
 @dataclass(frozen=True)

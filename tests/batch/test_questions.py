@@ -152,11 +152,14 @@ def test_several_questions_per_clip() -> None:
     ]
 
 
-def test_an_id_made_of_a_clip_s_name_is_none_that_is_given() -> None:
-    lines = [Line("a.mp4", "What?", "b.mp4"), Line("b.mp4", "Who?"), Line("b.mp4", "Why?")]
-    for shard in (None, Shard(1, 1)):
-        jobs, _ = jobs_of(Found("", ["a.mp4", "b.mp4"]), lines, shard)
-        assert [asked.id for job in jobs for asked in job.asked] == ["b.mp4", "b.mp4#2", "b.mp4#3"]
+def test_an_id_made_of_a_clip_s_name_is_none_of_another_question_whatever_the_shard() -> None:
+    lines = [Line("a.mp4", "What?", "b.mp4"), Line("b.mp4", "Who?"), Line("b.mp4", "Why?"), Line("b.mp4#3", "How?")]
+    lines += [Line("b.mp4", "Where?")]
+    found = Found("", ["a.mp4", "b.mp4", "b.mp4#3"])
+    whole = {(job.clip, asked) for job in jobs_of(found, lines)[0] for asked in job.asked}
+    assert sorted(asked.id for _, asked in whole) == ["b.mp4", "b.mp4#2", "b.mp4#3", "b.mp4#3#2", "b.mp4#4"]
+    shards = [jobs_of(found, lines, Shard(n, 3))[0] for n in (1, 2, 3)]
+    assert {(job.clip, asked) for jobs in shards for job in jobs for asked in job.asked} == whole
 
 
 def test_shards_keep_a_clips_questions_together() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from seats.errors import SettingsError
+from seats.errors import SeatsError, SettingsError
 from seats.evaluation.settings import Asking, named_settings, set_up
 from seats.inference.generate import Decoding
 from seats.keep import Setting
@@ -48,6 +48,21 @@ def test_what_a_method_cannot_reach_is_said_and_the_rest_set_up():
     assert ready.methods == {settings[0]: Full(), settings[2]: Random(0.06, 0.35, 7)}
     assert list(ready.unreachable) == [Setting("fastv", 10.0)]
     assert "first 2 of 10 layers" in ready.unreachable[settings[1]]
+
+
+def test_a_method_of_another_package_that_raises_costs_no_other():
+    class Broken(Asking):
+        def method_for(self, setting, shape):
+            if setting.method == "theirs":
+                raise SeatsError("method 'theirs' cannot be set up")
+            return super().method_for(setting, shape)
+
+    settings, shape = [Setting("random", 10.0), Setting("theirs", 10.0)], ModelShape("qwen2.5-omni", 10, {})
+    ready = set_up(settings, Broken(), shape)
+    assert list(ready.methods) == settings[:1]
+    assert ready.unreachable == {settings[1]: "method 'theirs' cannot be set up"}
+    with pytest.raises(SeatsError, match="'theirs' cannot be set up"):
+        set_up(settings[1:], Broken(), shape)
 
 
 def test_nothing_but_unreachable_settings_is_an_error():

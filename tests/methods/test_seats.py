@@ -60,6 +60,10 @@ class TestForModel:
         assert (method.temperature, method.pre_llm_scale) == (0.5, pytest.approx(1.3335, abs=1e-3))
         assert schedule_of(method, 0.35).mean() == pytest.approx(0.35, abs=1e-4)
 
+    def test_settings_that_say_nothing_of_stages_leave_them_to_the_depth(self):
+        alone = Seats.for_model(ModelShape("qwen2.5-omni", 28, {"single_turn": True}), TARGET, 0)
+        assert alone == Seats.for_model(ModelShape("qwen2.5-omni", 28, {}), TARGET, 0)
+
     def test_a_target_too_large_for_the_scale_takes_a_smaller_one(self):
         method = Seats.for_model(ModelShape("qwen2.5-omni", 28, {}), Retention(0.75, 0.3), 0)
         assert method.pre_llm_scale == pytest.approx(1 / 0.75)

@@ -30,12 +30,12 @@ def test_steps_depend_on_their_number_only():
     assert not data[2].encoder_only
 
 
-@pytest.mark.slow
 def test_steps_for_the_encoders_alone_never_leave_them_as_they_are():
     curriculum = Curriculum(TrainSettings(steps=40, encoder_steps=40, encoder_clips=1, frozen_from=0.0))
     assert not any(curriculum[number].frozen_encoders for number in range(8))
 
 
+@pytest.mark.slow
 def test_a_resumed_run_equals_one_that_never_stopped(tmp_path):
     torch.set_num_threads(1)
     whole = Trainer(SMALL)
