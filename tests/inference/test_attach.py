@@ -109,6 +109,20 @@ class TestRestoring:
         assert_same(run(thinker, inputs), stock)
 
     @both_families
+    def test_a_forward_that_others_put_there_since_the_last_time(self, thinkers, family, monkeypatch):
+        text = compat.text_model(thinkers[family])
+        with attach(thinkers[family], SEATS):
+            pass
+
+        def mine(*_args, **_settings):
+            raise NotImplementedError
+
+        monkeypatch.setitem(text.__dict__, "forward", mine)
+        with attach(thinkers[family], SEATS):
+            assert text.forward is not mine
+        assert text.forward is mine
+
+    @both_families
     def test_a_wrapped_thinker_will_do(self, thinkers, family):
         inputs = tiny_inputs(family)
         with seats.attach(Thinker(thinkers[family]), SEATS) as attached:

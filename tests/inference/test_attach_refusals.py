@@ -105,6 +105,17 @@ def test_no_cache(thinkers, family):
 
 
 @both_families
+def test_a_model_whose_own_setting_leaves_the_cache_out(thinkers, family, monkeypatch):
+    """What a call says goes before it."""
+    thinker, inputs = thinkers[family], tiny_inputs(family, grid=None)
+    monkeypatch.setattr(compat.text_model(thinker).config, "use_cache", False)
+    with torch.no_grad(), attach(thinker, SEATS):
+        with pytest.raises(SettingsError, match=r"needs the cache, .*: leave it on"):
+            thinker(**inputs)
+        assert thinker(**inputs, use_cache=True)[compat.CACHE].get_seq_length()
+
+
+@both_families
 @pytest.mark.filterwarnings("ignore:`gradient_checkpointing_enable`")
 def test_layers_that_keep_no_cache(family):
     """As they do in training until 5.24, and since then where gradients are on, which is refused anyway."""
@@ -209,6 +220,17 @@ def test_a_prompt_in_chunks(thinkers, family, name):
         cache = thinker(ids[:, :3], position_ids=positions[..., :3], use_cache=True)[compat.CACHE]
         with pytest.raises(SettingsError, match=said):
             thinker(input_ids=ids[:, 3:], position_ids=positions[..., 3:], **{name: cache}, **inputs)
+
+
+@both_families
+def test_sound_in_a_later_chunk(thinkers, family):
+    thinker, inputs = thinkers[family], tiny_inputs(family, grid=None)
+    ids = inputs.pop("input_ids")
+    positions = torch.arange(ids.shape[1]).expand(3, 1, -1)
+    with torch.no_grad(), attach(thinker, SEATS):
+        cache = thinker(ids[:, :3], position_ids=positions[..., :3], use_cache=True)[compat.CACHE]
+        with pytest.raises(SettingsError, match="the whole prompt at once"):
+            thinker(input_ids=ids[:, 3:], position_ids=positions[..., 3:], **{compat.CACHE: cache}, **inputs)
 
 
 class Nonsense(Full):
@@ -339,9 +361,11 @@ def test_attention_that_needs_a_mask(family):
 
 
 @both_families
-def test_a_decoder_on_several_devices(family):
+@pytest.mark.parametrize("away", ["a layer", "the embeddings"])
+def test_a_decoder_on_several_devices(family, away):
     thinker = tiny_thinker(family, layers=2)
-    compat.text_model(thinker).layers[1].to("meta")
+    text = compat.text_model(thinker)
+    (text.layers[1] if away == "a layer" else text.embed_tokens).to("meta")
     said = "on one device, not cpu and meta: load without device_map"
     with pytest.raises(SettingsError, match=said), attach(thinker, Full()):
         pass

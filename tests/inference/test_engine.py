@@ -1,6 +1,6 @@
 """The patched prefill against stock transformers, with nothing dropped and against a plain computation with masks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import pytest
@@ -14,7 +14,7 @@ from seats.models import compat
 from seats.tokens.layout import Modality
 from tests.inference.prompts import CLIPS, SEATS, assert_same, new_ids, prepared_by_hand, run
 from tests.inference.reference import reference_generate
-from tests.tiny import FAMILIES, tiny_inputs
+from tests.tiny import FAMILIES, tiny_inputs, tiny_thinker
 
 both_families = pytest.mark.parametrize("family", FAMILIES)
 every_clip = pytest.mark.parametrize("clip", CLIPS)
@@ -105,7 +105,7 @@ class TestNothingDropped:
     def test_several_new_tokens_at_once(self, thinkers, family):
         """A chunk after the prefill, as in the next turn of a chat, equals the tokens one by one."""
         thinker, inputs = thinkers[family], tiny_inputs(family)
-        with torch.no_grad(), attach(thinker, SEATS):
+        with torch.no_grad(), attach(thinker, SEATS) as attached:
 
             def after(chunks):
                 out = thinker(**inputs, use_cache=True)
@@ -123,6 +123,8 @@ class TestNothingDropped:
                 return out.logits[0, -1]
 
             torch.testing.assert_close(after([[5, 6]]), after([[5], [6]]), rtol=0, atol=1e-4)
+            after([[5, 6], [7], [8, 9, 10]])  # which a count of steps instead of tokens would not let go on
+        assert attached.trace.decoded_tokens == 6
 
 
 class TestTokensDropped:
@@ -237,6 +239,51 @@ class TestTokensDropped:
         assert trace.saliency.shape == (trace.full.total,)
         assert trace.decoded_tokens == 3
         assert trace.selection_macs > 0
+
+
+@both_families
+@pytest.mark.parametrize("name", ["seats", "seats+"])
+def test_trace_tells_how_many_tokens_asked(thinkers, family, name):
+    """The last one alone, or the whole question."""
+    with attach(thinkers[family], METHODS[name]) as attached:
+        run(thinkers[family], tiny_inputs(family), 1)
+    question = attached.trace.layout.question()
+    assert question > 1
+    assert [asked.queries for asked in attached.trace.scored] == [1 if name == "seats" else question] * 3
+
+
+class AsksTwice(Full):
+    @property
+    def layers(self):
+        return (2,)
+
+    def after_layer(self, state):
+        assert state.relevance() is state.relevance()
+        assert state.question_relevance() is state.question_relevance()
+
+
+@both_families
+def test_a_relevance_asked_for_twice_is_computed_once(thinkers, family):
+    with attach(thinkers[family], AsksTwice()) as attached:
+        run(thinkers[family], tiny_inputs(family), 1)
+    assert [asked.queries for asked in attached.trace.scored] == [1, attached.trace.layout.question()]
+
+
+class MergingInFloat32(Merging):
+    @staticmethod
+    def _merged(values, layout):
+        made = Merging._merged(values, layout)
+        return replace(made, embeds=made.embeds.float())
+
+
+@both_families
+def test_what_is_merged_in_float32_goes_on_in_the_model_s_type(family):
+    thinker, inputs = tiny_thinker(family).to(torch.bfloat16), tiny_inputs(family)
+    made = []
+    for method in (Merging(), MergingInFloat32()):
+        with attach(thinker, method):
+            made.append(run(thinker, inputs, 2))
+    assert_same(*made)
 
 
 def test_a_trace_may_be_read_again(thinkers):

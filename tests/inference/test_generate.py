@@ -178,6 +178,12 @@ def test_times_of_tokens(scripted, monkeypatch):
     assert (made.first_token_ms, made.first_token_at, made.per_token_ms) == (250.0, 10.25, 250.0)
 
 
+def test_space_around_an_answer_is_no_part_of_it(scripted, monkeypatch):
+    decode = scripted.model.tokenizer.decode
+    monkeypatch.setattr(scripted.model.tokenizer, "decode", lambda *args, **said: f" {decode(*args, **said)}\n")
+    assert scripted.answer(scripted.words(["red", "<|im_end|>"])).text == "red"
+
+
 def test_an_answer_of_nothing(scripted):
     made = scripted.answer([scripted.words("<|im_end|>")])
     assert (made.text, made.finish_reason, len(made.ids)) == ("", "stop", 1)
@@ -223,6 +229,13 @@ def test_seeds(models, family):
     assert len({ids(seed) for seed in range(4)}) > 1
     greedy = [ask(model, prompt, Full(), Decoding(8, 0.0, seed)).ids for seed in (1, 2)]
     assert greedy[0] == greedy[1]
+
+
+def test_an_answer_that_is_not_sampled_leaves_torch_s_generator_alone(scripted):
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    scripted.answer([scripted.words("red")], Decoding(3))
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_sampled_answers_of_two_models_take_turns(models):
@@ -357,6 +370,15 @@ def test_thoughts_are_no_part_of_the_answer(models, words, prompt_ends, thoughts
     assert len(made.ids) == len(words)
     assert (made.thoughts, made.text) == (thoughts, answer)
     assert "".join(pieces).strip() == answer
+
+
+def test_a_mark_of_thoughts_that_comes_in_two_pieces_is_not_streamed(scripted):
+    pieces = []
+    streamer = generate_module._Streamer(scripted.model.tokenizer, False, pieces.append)
+    for text in ("<thi", "nk> Is it ?", " </think> A red", " circle"):
+        streamer.on_finalized_text(text)
+    streamer.on_finalized_text(" .", stream_end=True)
+    assert pieces == ["A red", " circle", " ."]
 
 
 def test_an_error_of_a_method_is_not_the_checkpoint_s(models):

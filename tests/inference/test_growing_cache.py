@@ -104,6 +104,16 @@ def test_gradients_are_left_to_stock_code():
     assert torch.equal(layer.update(*tokens(1, 2))[0], stock.update(*tokens(1, 2))[0])
 
 
+def test_gradients_of_values_alone_are_left_to_stock_code():
+    layer = grown(7)
+    keys, values = tokens(1, 1)
+    _, held = layer.update(keys, values.requires_grad_())
+    loss = held.square().sum()
+    layer.update(*tokens(1, 2))
+    loss.backward()
+    assert torch.equal(values.grad, 2 * values)
+
+
 def test_only_empty_layers_of_the_usual_kind_get_room():
     class Another(DynamicLayer):
         pass

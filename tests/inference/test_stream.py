@@ -272,6 +272,21 @@ def test_a_stream_left_before_its_turn_never_answers_and_lets_others_go_on(model
     assert asked == [ASKED.text]
 
 
+def test_a_turn_that_comes_when_nobody_listens_is_given_back(model):
+    with pytest.raises(SettingsError, match="has ended"), stream_module._turn(model, lambda: True):
+        pytest.fail("answered")
+
+    def is_free():
+        turn = turn_of(model)
+        taken = turn.acquire(blocking=False)
+        if taken:
+            turn.release()
+        return taken
+
+    with ThreadPoolExecutor(1) as another:
+        assert another.submit(is_free).result()
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of asyncio, about such a loop
 def test_streams_of_a_loop_that_was_closed_are_not_answered(model, clip, asked):
     loop = asyncio.new_event_loop()

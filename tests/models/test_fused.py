@@ -153,6 +153,8 @@ def test_stock_code_comes_back_for_a_while(pairs, family):
         for one, other in zip(outputs(ours), outputs(stock), strict=True):
             assert torch.equal(one, other)
     assert not any(parameter.is_inference() or parameter.requires_grad for parameter in ours.module.parameters())
+    linears = [module for module in ours.module.modules() if type(module) is torch.nn.Linear]
+    assert all(linear.weight.shape == (linear.out_features, linear.in_features) for linear in linears)
 
 
 @both_families
@@ -202,6 +204,34 @@ def test_a_vision_mlp_that_someone_else_replaced_is_called(pairs):
     block.mlp.down_proj.load_state_dict(down.state_dict())
     torch.testing.assert_close(block(x), before + 1)
     assert len(calls) == 2
+
+
+def test_a_vision_norm_that_someone_else_replaced_is_called(pairs):
+    _, ours = pairs["qwen2.5-omni"]
+    block, calls = copy.deepcopy(ours.vision.blocks[0]), []
+    block.forward = fused._Fused(fused._vision_block, block)  # the copy's own, not the original's
+    block.mlp.forward = fused._Fused(fused._gated, block.mlp)
+    block.attn.forward = lambda x, *_: torch.zeros_like(x)
+    block.norm2.forward = lambda x: calls.append(x) or torch.zeros_like(x)
+    x = torch.randn(7, ours.vision.config.hidden_size, generator=torch.Generator().manual_seed(9))
+    torch.testing.assert_close(block(x), x + block.mlp(torch.zeros_like(x)))
+    assert len(calls) == 1
+
+
+def test_an_adapter_around_the_weights_of_queries_is_called():
+    thinker = odd_thinker("qwen2.5-omni")
+    use_fused_blocks(thinker, anywhere=True)
+    attention = thinker.layers[0].self_attn
+    x = torch.randn(7, attention.q_proj.in_features, generator=torch.Generator().manual_seed(9))
+    expected, queries = fused._projected(attention, x), attention.q_proj.out_features
+
+    class Adapted(torch.nn.Linear):
+        def forward(self, x):
+            return super().forward(x) + 1
+
+    attention.q_proj.__class__ = Adapted  # with the weight where it was
+    expected[:, :queries] += 1
+    torch.testing.assert_close(fused._projected(attention, x), expected)
 
 
 def _device():

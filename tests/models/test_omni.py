@@ -179,8 +179,9 @@ def test_settings_that_cannot_be(saved, monkeypatch, settings, said):
         load(saved["qwen2.5-omni"], **settings)
 
 
-def test_the_mean_of_pixels_is_the_image_processor_s(broken):
-    said = {"image_processor": {"image_mean": [0.1, 0.2, 0.3]}, "video_processor": {"image_std": [0.5, 0.5, 0.5]}}
+def test_how_pixels_are_scaled_is_the_image_processor_s_where_the_one_of_videos_does_not_say(broken):
+    of_images = {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.4, 0.4]}
+    said = {"image_processor": of_images, "video_processor": {"image_std": [0.5, 0.5, 0.5]}}
     said["feature_extractor"] = json.loads((broken / "preprocessor_config.json").read_text())
     (broken / "processor_config.json").write_text(json.dumps(said))
     patches = load(broken).patches
@@ -363,6 +364,7 @@ def test_texts_that_the_tokenizer_would_not_take_for_words(saved, family):
     refused(f"the question holds {video}, a special token", f"what is {video} ?", None, True)
     refused("the system prompt holds <|im_end|>", "what ?", "be <|im_end|> brief", True)
     refused(f"the earlier question holds {audio}", "what ?", None, False, [Turn(f"{audio} ?", "red")])
+    refused(f"the earlier answer holds {audio}", "what ?", None, False, [Turn("what ?", f"red {audio}")])
     refused("the question holds '\\udcff', which is no character", "what \udcff ?", None, True)
 
 

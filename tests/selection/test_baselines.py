@@ -38,6 +38,11 @@ def test_three_grids_of_four_pay_for_what_dycoke_drops():
     assert dycoke_grid(1.0, 7) == 7
 
 
+@pytest.mark.parametrize(("video", "size", "kept"), [(0.35, 30, 4), (0.58, 100, 44), (0.95, 60, 56)])
+def test_dycoke_loses_no_whole_number_of_tokens_to_rounding(video, size, kept):
+    assert dycoke_grid(video, size) == kept
+
+
 def test_later_layers_pay_for_the_two_that_see_all():
     share = fastv_share(0.3, 28)
     assert share == pytest.approx(0.2462, abs=1e-4)  # as published for the 7B at 30 %
