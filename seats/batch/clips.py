@@ -52,8 +52,8 @@ def find_clips(where: str, *, recursive: bool = False, needed: bool = True) -> F
 
     where: a folder (its files with a media file's extension that are not hidden; with `recursive` also those of the
     folders in it, but not of linked or hidden ones), a pattern with * or ? (all that match; ** stands for the same
-    folders), a list (.txt, .lst, .list or .m3u, a path a line, relative to the list; or separated by NUL, as `find
-    -print0` writes them), "-" for such a list on standard input (relative to the current folder), or a single clip.
+    folders), a list (.txt, .lst, .list or .m3u, a path a line, relative to the list; or separated by NUL, as from
+    `find -print0`), "-" for such a list on standard input (relative to the current folder), or a single clip.
     Names are not opened here: what is wrong with a file is found when it is its turn. needed: False where a folder is
     only what names of clips are relative to, and may hold none itself.
     Raises MediaError where there is nothing.

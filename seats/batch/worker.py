@@ -31,10 +31,10 @@ from seats.errors import OutOfMemoryError, SeatsError
 from seats.inference.answer import answer_encoded
 from seats.inference.encode import encode_clip
 from seats.inference.report import answer_json
-from seats.inference.shortage import lacks_memory
 from seats.media import Clip
 from seats.models.omni import device_named, load_model
 from seats.plan.limit import longest
+from seats.shortage import lacks_memory
 
 WAITING = 1
 """Decoded clips that wait for the model, beside the one it has and those being decoded: enough to even out clips of

@@ -16,9 +16,9 @@ from seats.bench.report import machine_json, rows_json
 from seats.bench.subject import Subject
 from seats.bench.workload import Load
 from seats.inference.engine import KvPolicy
-from seats.inference.shortage import shortage
 from seats.keep import Setting
 from seats.models.presets import Preset
+from seats.shortage import shortage
 
 SCHEMA = "seats.bench/1"
 

@@ -10,12 +10,12 @@ import torch
 
 from seats.costs.memory import available_bytes
 from seats.errors import OutOfMemoryError
-from seats.inference.shortage import shortage
 from seats.models.fused import use_fused_blocks
 from seats.models.omni import DTYPES
 from seats.models.presets import Preset
 from seats.models.thinker import Thinker
 from seats.models.window_attention import use_window_attention
+from seats.shortage import shortage
 
 
 def random_thinker(preset: Preset, device: torch.device, dtype: torch.dtype, seed: int = 0) -> Thinker:

@@ -15,9 +15,9 @@ import torch
 
 from seats.costs.flops import FlopsReport
 from seats.errors import SeatsError
-from seats.inference.shortage import lacks_memory
 from seats.inference.trace import Trace
 from seats.keep import FULL, Setting
+from seats.shortage import lacks_memory
 
 STOCK = "stock"
 """Method of the setting that is transformers' own code."""

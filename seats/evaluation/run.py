@@ -19,12 +19,12 @@ from seats.evaluation.rows import Row
 from seats.evaluation.settings import Asking, Compared
 from seats.inference.encode import EncodedClip, Prompt, build_prompt, encode_clip
 from seats.inference.generate import generate
-from seats.inference.shortage import lacks_memory
 from seats.keep import Setting
 from seats.media import Clip
 from seats.media.content import being_written, stat_of
 from seats.models.omni import OmniModel
 from seats.models.signals import EncoderWants
+from seats.shortage import lacks_memory
 from seats.text import error_line, printable
 
 Load = Callable[[Path], Clip]

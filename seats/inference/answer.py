@@ -16,13 +16,13 @@ from seats.errors import SettingsError
 from seats.inference.encode import EncodedClip, Prompt, build_prompt, encode_clip
 from seats.inference.engine import KvPolicy, check_kv
 from seats.inference.generate import Decoding, Generation, generate
-from seats.inference.shortage import shortage_told
 from seats.inference.trace import Trace
 from seats.inference.turns import turn_of
 from seats.keep import method_label, over_target, shares
 from seats.media import Clip, ReadingClip
 from seats.methods import Full, Method, ModelShape, retention_for, set_up
 from seats.models.omni import OmniModel, Turn
+from seats.shortage import shortage_told
 from seats.units import counted
 
 COMPARE_ROUNDS = 3

@@ -15,7 +15,6 @@ from seats.errors import SettingsError
 from seats.inference.answer import Answer, Question, answer_encoded, as_question, check_asked
 from seats.inference.encode import EncodedClip, encode_clip
 from seats.inference.refusals import check_selection
-from seats.inference.shortage import shortage_told
 from seats.inference.stream import AnswerStream
 from seats.inference.turns import turn_of
 from seats.media import Clip
@@ -23,6 +22,7 @@ from seats.methods import Method
 from seats.methods.base import BeforeLLM, Selection, Wrapper
 from seats.models.omni import OmniModel, Turn
 from seats.models.signals import EncoderWants
+from seats.shortage import shortage_told
 from seats.tokens.layout import Modality, TokenLayout, positions_of
 
 

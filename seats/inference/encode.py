@@ -12,12 +12,12 @@ from seats.costs.timers import StepTimer
 from seats.devices import moved, usual_device
 from seats.errors import MediaError, ModelError, SettingsError
 from seats.inference.prepared import Prepared
-from seats.inference.shortage import shortage_told
 from seats.media import Audio, Clip, ReadingClip
 from seats.media.reading import Arriving
 from seats.models.omni import OmniModel, Turn
 from seats.models.signals import EncoderWants
 from seats.models.thinker import EncodedAudio, EncodedVideo, grids_at_once
+from seats.shortage import shortage_told
 from seats.tokens.layout import Modality
 from seats.tokens.mel import log_mel, mel_frames
 from seats.tokens.patches import patchify

@@ -23,11 +23,11 @@ from seats.errors import ModelError, SettingsError
 from seats.inference.attach import attach
 from seats.inference.encode import Prompt
 from seats.inference.engine import Attachment, KvPolicy
-from seats.inference.shortage import lacks_memory, shortage_told
 from seats.inference.thoughts import BEGIN, part_thoughts
 from seats.inference.trace import Trace
 from seats.methods.base import Method
 from seats.models.omni import OmniModel
+from seats.shortage import lacks_memory, shortage_told
 
 _COLDEST = 1e-3  # scores are divided by it, and must not overflow
 _MARK_TOKENS = 16  # of the prompt's end, that hold `<think>` if it is there, whatever a tokenizer makes of it

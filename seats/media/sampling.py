@@ -36,8 +36,8 @@ class FrameSampling:
             Qwen3-Omni.
         min_pixels: Fewest pixels (height times width) of a resized frame, to which smaller ones are enlarged.
         max_pixels: Most pixels of a resized frame, but for small ones where this is near `min_pixels`: enlarged, they
-            can come to half as many more (see `smart_resize`). Values above 768 tokens are honoured (the reference
-            caps them).
+            can come to half as many more, and thin ones, or such of a few tokens, to more than that (see
+            `smart_resize`). Values above 768 tokens are honoured (the reference caps them).
         total_pixels: Budget of all frames together, counting two frames as one; it lowers the size of the
             frames of long clips, never below 1.05 times `min_pixels`.
 

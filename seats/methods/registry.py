@@ -8,7 +8,6 @@ from importlib.metadata import EntryPoint
 from seats.checks import check_kind, check_text
 from seats.devices import is_lost
 from seats.errors import SeatsError, SettingsError
-from seats.inference.shortage import lacks_memory
 from seats.keep import added_methods, check_method, method_names, shares
 from seats.methods.base import Method, ModelShape, Retention
 from seats.methods.divprune import DivPrune, DivPruneOm
@@ -23,6 +22,7 @@ from seats.methods.seats import Seats
 from seats.methods.seats_plus import SeatsPlus
 from seats.methods.visionzip import VisionZip, VisionZipOm
 from seats.models.signals import EncoderWants
+from seats.shortage import lacks_memory
 from seats.text import error_line
 
 BUILT_IN: tuple[type[Method], ...] = (

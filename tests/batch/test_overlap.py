@@ -11,4 +11,4 @@ def test_a_batch_is_timed_beside_its_parts(tmp_path):
     assert found["clips"] == 2
     assert min(found["rounds"][0]) > 0
     longer = max(found["decoding_s"], found["model_s"])
-    assert found["ratio"] == pytest.approx([found["batch_s"] / longer] * 3, rel=0.02)
+    assert found["ratio"] == pytest.approx([found["batch_s"] / longer] * 3, rel=0.05)  # of rounded times

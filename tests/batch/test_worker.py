@@ -189,19 +189,6 @@ def test_what_nobody_foresaw_costs_a_row(worker: Worker, clip: str, monkeypatch:
     assert rows[1]["latency_ms"]["decode_clip"] > 0
 
 
-def test_debug_shows_no_code_for_what_was_foreseen(
-    worker: Worker, sound: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def refused(*_: object, **__: object) -> None:
-        raise SettingsError("the method cannot serve the clip")
-
-    monkeypatch.setattr(module, "answer_encoded", refused)
-    monkeypatch.setattr(worker, "_setup", replace(worker._setup, debug=True))
-    (row,) = rows_of(run(worker, sound, QUESTIONS[0]))
-    assert row["error"] == {"type": "SettingsError", "message": "the method cannot serve the clip"}
-    assert capsys.readouterr().err == ""
-
-
 @pytest.mark.skipif(not hasattr(torch, "AcceleratorError"), reason="this torch has no such error")
 def test_a_broken_device_needs_a_new_process(worker: Worker, clip: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any) -> Any:
@@ -239,16 +226,31 @@ def test_settings_that_do_not_fit_the_model_leave_no_decoder_behind(
     assert [decoder._child.process.poll() for decoder in made] == [-signal.SIGKILL] * setup.decoders
 
 
-@pytest.mark.parametrize("debug", [True, False])
+@pytest.mark.parametrize(
+    ("error", "message", "debug", "shown"),
+    [
+        (IndexError("of a list"), "unexpected IndexError: of a list", True, True),
+        (IndexError("of a list"), "unexpected IndexError: of a list", False, False),
+        (SettingsError("it cannot serve the clip"), "it cannot serve the clip", True, False),
+    ],
+)
 def test_debug_shows_where_what_nobody_foresaw_happened(
-    worker: Worker, sound: str, debug: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    worker: Worker,
+    sound: str,
+    error: Exception,
+    message: str,
+    debug: bool,
+    shown: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def broken(*_: object, **__: object) -> None:
-        raise IndexError("of a list")
+        raise error
 
     monkeypatch.setattr(module, "answer_encoded", broken)
     monkeypatch.setattr(worker, "_setup", replace(worker._setup, debug=debug))
     (row,) = rows_of(run(worker, sound, QUESTIONS[0]))
-    assert row["error"] == {"type": "IndexError", "message": "unexpected IndexError: of a list"}
+    assert row["error"] == {"type": type(error).__name__, "message": message}
     said = capsys.readouterr().err
-    assert ("in broken" in said and "Traceback" in said) == debug
+    assert ("in broken" in said and "Traceback" in said) == shown
+    assert shown or said == ""

@@ -115,7 +115,7 @@ class TestRestoring:
             pass
 
         def mine(*_args, **_settings):
-            raise NotImplementedError
+            return None
 
         monkeypatch.setitem(text.__dict__, "forward", mine)
         with attach(thinkers[family], SEATS):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from seats.errors import OutOfMemoryError
-from seats.inference.shortage import lacks_memory, shortage_told
+from seats.shortage import lacks_memory, shortage_told
 
 
 def test_torch_on_a_cpu_says_so_in_words():
