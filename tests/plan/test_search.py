@@ -228,6 +228,7 @@ def test_where_full_tokens_are_compared_they_have_to_fit_too(clip, large):
     assert fits(plan, limit)
     assert not fits(both, limit)
     found = suggestions(both, clip, limit)
+    assert {one.flags.split()[0] for one in found} >= {"--max-frames", "--max-pixels", "--end"}
     assert not any(one.flags.startswith("--keep") for one in found)
     for one in found:
         whole = make_plan(large, clip, replace(one.plan.ask, method="full", compare=False))
