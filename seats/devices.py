@@ -22,9 +22,9 @@ def host_sees(x: torch.Tensor) -> bool:
 
 
 def moved(x: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """`x` on `device`, without waiting for what a GPU does before.
+    """`x` on `device`, without waiting for what a GPU does before if its driver has room for the values.
 
-    From ordinary memory the values are staged at once, so `x` may change right after.
+    From ordinary memory they are staged at once, so `x` may change right after.
     """
     return x.to(device, non_blocking=device.type == "cuda")
 

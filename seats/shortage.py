@@ -38,6 +38,12 @@ def shortage(message: str) -> Iterator[None]:
         raise OutOfMemoryError(message) from error
 
 
+def without_frames(error: Exception) -> Exception:
+    """An error to be kept, without its traceback and what it came of: their frames would hold tensors as long."""
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+    return error
+
+
 def lacks_memory(error: BaseException) -> bool:
     """Whether a device or the machine has no memory left; but for torch's own allocations on a GPU it says so in words
     only, which on a CPU differ by system."""

@@ -98,15 +98,18 @@ def show(document: dict[str, Any], title: str, out: Output) -> None:
 
 
 def exit_for(document: dict[str, Any], debug: bool) -> None:
-    """Raises typer.Exit if nothing could be measured that was asked for, or a setting failed in a way that nobody
-    foresaw; says which."""
+    """Raises typer.Exit if nothing could be measured that was asked for, a setting failed in a way that nobody foresaw,
+    or one that was measured failed from the file on; says which."""
     rows = document["rows"]
     asked = [row for row in rows if row["method"] not in ("full", "stock")] or rows
-    failed = [row for row in rows if "traceback" in row]
+    failed = [row for row in rows if "traceback" in row or "from_file_error" in row]
     for row in failed:
-        if debug:
-            typer.echo(row["traceback"], err=True)
-        print_error(f"{row['label']}: {row['error']}{'' if debug else '; run it again with --debug for the details'}")
+        error, hint = row["error"] or f"from the file, {row['from_file_error']}", ""
+        if "traceback" in row:
+            hint = "" if debug else "; run it again with --debug for the details"
+            if debug:
+                typer.echo(row["traceback"], err=True)
+        print_error(f"{row['label']}: {error}{hint}")
     if all(row["error"] is not None for row in asked) and not failed:
         what = "nothing" if all(row["error"] is not None for row in rows) else "nothing but full tokens"
         print_error(f"{what} could be measured; {asked[0]['label']}: {asked[0]['error']}")

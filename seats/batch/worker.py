@@ -34,7 +34,7 @@ from seats.inference.report import answer_json
 from seats.media import Clip
 from seats.models.omni import device_named, load_model
 from seats.plan.limit import longest
-from seats.shortage import lacks_memory
+from seats.shortage import lacks_memory, without_frames
 
 WAITING = 1
 """Decoded clips that wait for the model, beside the one it has and those being decoded: enough to even out clips of
@@ -202,7 +202,7 @@ class Worker:
         """The error without the tensors that hang on its traceback; memory that ran out as one class of error."""
         said = " ".join(str(error).split())
         if lacks_memory(error):
-            error.__traceback__ = error.__cause__ = error.__context__ = None
+            without_frames(error)
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
             if isinstance(error, OutOfMemoryError):

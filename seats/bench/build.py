@@ -37,10 +37,10 @@ def random_thinker(preset: Preset, device: torch.device, dtype: torch.dtype, see
     torch.manual_seed(seed)
     with shortage(message), _quiet(), torch.device(device):
         module = getattr(transformers, preset.family.thinker_class)._from_config(config, dtype=dtype)
-    module.eval().requires_grad_(False)
-    thinker = Thinker(module)
+    thinker = Thinker(module.eval().requires_grad_(False))
     use_window_attention(thinker.vision, thinker.audio)
-    use_fused_blocks(thinker)
+    with shortage(message):
+        use_fused_blocks(thinker)
     return thinker
 
 

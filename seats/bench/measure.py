@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import torch
 
 from seats.costs.flops import FlopsReport
+from seats.devices import is_lost
 from seats.errors import SeatsError
 from seats.inference.trace import Trace
 from seats.keep import FULL, Setting
@@ -94,7 +95,8 @@ def alternate(
 ) -> list[Row]:
     """Run every setting once a round, in turn, `warmups` rounds uncounted.
 
-    A setting that fails, for want of memory or by any other error, is told in its row; the others go on. limit_s: no
+    A setting that fails, for want of memory or by any other error, is told in its row; the others go on, unless the
+    device is lost: the rounds that all of them have had then stay. limit_s: no
     round begins later, but for warm-ups and the first that counts. announce: told what is about to be run.
     """
     rows = [Row(setting) for setting in settings]
@@ -110,7 +112,7 @@ def alternate(
                 on_round()
             except Exception as error:  # after what broke the device in the round before
                 for row in rows:
-                    row.error = row.error or (None if row.runs else _said(error))
+                    row.error = row.error or (None if row.runs else told_of(error)[0])
                 break
             counts = number >= warmups
             where = f"round {number - warmups + 1} of {rounds}" if counts else f"warm-up {number + 1} of {warmups}"
@@ -118,26 +120,36 @@ def alternate(
                 if row.error is not None:
                     continue
                 announce(f"{where}: {row.setting.label}")
-                _measure(row, run, counts)
+                if not _measure(row, run, counts):
+                    _keep_whole_rounds(rows, row.error)
+                    return rows
     finally:
         gc.unfreeze()
     return rows
 
 
-def _measure(row: Row, run: Callable[[Setting], Run], counts: bool) -> None:
+def _measure(row: Row, run: Callable[[Setting], Run], counts: bool) -> bool:
+    """Whether the device can go on."""
     try:
         result = run(row.setting)
     except Exception as error:  # the other settings' measurements are not to be lost with this one's
-        row.error, row.runs = _said(error), []
-        # A plain SeatsError tells of what another package's method raises.
-        foreseen = isinstance(error, SeatsError) and type(error) is not SeatsError
-        if not (foreseen or lacks_memory(error)):
-            row.traceback = traceback.format_exc()
+        (row.error, row.traceback), row.runs = told_of(error), []
+        goes_on = not is_lost(error)
     else:
         if counts:
             row.runs.append(result)
-        return
+        return True
     _free()  # only here has the error let go of what it held
+    return goes_on
+
+
+def _keep_whole_rounds(rows: Sequence[Row], error: str | None) -> None:
+    """Drop the runs of a round that not all had when the device failed; a row that has none then has the error."""
+    going = [row for row in rows if row.error is None]
+    whole = min((len(row.runs) for row in going), default=0)
+    for row in going:
+        del row.runs[whole:]
+        row.error = None if row.runs else error
 
 
 def counted(rows: Sequence[Row]) -> int:
@@ -158,10 +170,17 @@ def spread(row: Row, value: Callable[[Run], float | None]) -> Spread | None:
     return Spread.of([found for found in map(value, row.runs) if found is not None])
 
 
-def _said(error: Exception) -> str:
+def told_of(error: Exception) -> tuple[str, str | None]:
+    """What a row says of an error, and the traceback of one that nobody foresaw."""
     if lacks_memory(error):
-        return "out of memory"
-    return str(error) if isinstance(error, SeatsError) else f"unexpected {type(error).__name__}: {error}"
+        return "out of memory", None
+    if not isinstance(error, SeatsError):
+        said = f"unexpected {type(error).__name__}: {error}"
+    elif type(error) is SeatsError:  # tells of what another package's method raises
+        said = str(error)
+    else:
+        return str(error), None
+    return said, "".join(traceback.format_exception(error))
 
 
 def _free() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from seats.bench.measure import Run, Spread, alternate, counted, own_shares
+from seats.bench.measure import Run, Spread, alternate, counted, own_shares, told_of
 from seats.bench.rate import matmul_rate, synchronise
 from seats.bench.report import STEPS, machine_json, rows_json, spread_json
 from seats.costs.flops import flops_report
@@ -68,7 +68,10 @@ def profile(
                         model, read, _asked(question, row.setting), counted(rows), began + limit_s
                     )
                 except Exception as error:  # what was measured before is not to be lost
-                    made["from_file_ms"], made["from_file_error"] = None, f"{type(error).__name__}: {error}"
+                    made["from_file_ms"] = None
+                    made["from_file_error"], trace = told_of(error)
+                    if trace is not None:
+                        made["traceback"] = trace
     return {
         "schema": SCHEMA,
         "model": {"name": model.name},

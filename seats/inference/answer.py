@@ -12,7 +12,7 @@ from seats.checks import check_flag, check_kind, check_number, check_text, set_c
 from seats.costs.flops import FlopsReport, flops_report
 from seats.costs.memory import kv_cache_bytes, peak_device_bytes, reset_peak_device_bytes
 from seats.costs.timers import StepTimer
-from seats.errors import SettingsError
+from seats.errors import OutOfMemoryError, SettingsError
 from seats.inference.encode import EncodedClip, Prompt, build_prompt, encode_clip
 from seats.inference.engine import KvPolicy, check_kv
 from seats.inference.generate import Decoding, Generation, generate
@@ -90,9 +90,10 @@ class Answer:
     thoughts: what a thinking model wrote before the answer, None for others. finish_reason: "stop", or "length" where
     it was cut after `question.decoding.max_new_tokens`. trace: tokens of each modality in every decoder layer, and
     where they left. flops: by part, two per multiply-add. latency_ms: by step, milliseconds, None where a step has no
-    meaning (docs/json.md lists the steps). speedup: against full tokens. peak_device_bytes: since the question was put;
-    on a CPU of the process. kv_cache_bytes: at the end of the prefill. time_scale: factor in (0, 1] by which times were
-    compressed, 1 where the clip fits the model's range. notes: remarks that a user should see.
+    meaning (docs/json.md lists the steps). speedup: against full tokens. peak_device_bytes: since the question was put
+    or, where several share their clip's encoding, since that began; on a CPU of the process. kv_cache_bytes: at the end
+    of the prefill. time_scale: factor in (0, 1] by which times were compressed, 1 where the clip fits the model's
+    range. notes: remarks that a user should see.
     """
 
     question: Question
@@ -205,12 +206,15 @@ def answer_encoded(
     if not (method.wants.of_video or method.wants.of_audio):
         steps.pop("saliency", None)  # it was read for others
     latency = _latency(steps, made, decode_ms, since)
+    speedup = _estimated(flops, latency)
+    missing: tuple[str, ...] = ()
     if isinstance(method, Full):
         speedup = Speedup(1.0, 1.0, "estimated")
     elif question.compare:
-        speedup = _measured(model, encoded.clip, prompt, method, question, latency)
-    else:
-        speedup = _estimated(flops, latency)
+        try:
+            speedup = _measured(model, encoded.clip, prompt, method, question, latency)
+        except OutOfMemoryError:  # where tokens must be dropped for the clip to fit
+            missing = (f"full tokens do not fit into {model.thinker.device}: the speed-up is estimated, not measured",)
     cache_tokens = made.trace.cache_tokens
     return Answer(
         question=question,
@@ -232,6 +236,7 @@ def answer_encoded(
             *encoded.notes,
             *_time_note(prompt.sequence.time_scale, question.decoding),
             *_target_note(question, model, made.trace),
+            *missing,
         ),
     )
 

@@ -124,12 +124,13 @@ class Conversation:
             own = StepTimer(thinker.device)
             with thinker.vision_probe() as vision, thinker.audio_probe() as audio:
                 self._encoded = encode_clip(self.model, self.clip, [wants], own)
+            if vision and len(vision["cos"]) < math.prod(self._encoded.grid or ()):
+                vision.clear()  # encoded in parts, only the last of which was caught: all would be gigabytes
             self._caught, self._encoder_ms = (vision, audio), own.ms()
         encoded, (vision, audio) = self._encoded, self._caught
         with torch.inference_mode(), (timer or StepTimer(thinker.device)).step("saliency"):
             if encoded.video is not None and encoded.grid and wants.of_video and wants not in encoded.video.signals:
-                if len(vision["cos"]) < math.prod(encoded.grid):
-                    # Encoded in parts, only the last of which was caught: all would be gigabytes. Rather once more.
+                if not vision:  # rather encoded once more than held
                     again = encode_clip(self.model, encoded.clip, [wants], StepTimer(thinker.device))
                     assert again.video is not None
                     encoded.video.signals[wants] = again.video.signals[wants]

@@ -119,7 +119,8 @@ class _VideoEncoder:
             self._encode(pixels[self._frames : self._frames + self._at_once(*pixels.shape[2:])])
         patches = self._model.patches
         height, width = (side // patches.patch_size for side in pixels.shape[2:])
-        return EncodedVideo.joined(self._parts), (-(-len(pixels) // patches.temporal_patch_size), height, width)
+        parts, self._parts = self._parts, []  # not to be held while the sound is encoded
+        return EncodedVideo.joined(parts), (-(-len(pixels) // patches.temporal_patch_size), height, width)
 
     def _at_once(self, height: int, width: int) -> int:
         """Frames of a part. Raises SettingsError where frames of that size are no whole tokens of this model."""

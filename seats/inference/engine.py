@@ -15,7 +15,7 @@ from transformers.modeling_outputs import MoeModelOutputWithPast
 from seats.costs.timers import StepTimer
 from seats.devices import host_sees, in_full_precision, usual_device
 from seats.errors import ModelError, SettingsError
-from seats.inference.growing_cache import let_grow
+from seats.inference.growing_cache import keep_tokens, let_grow
 from seats.inference.prepared import Prepared
 from seats.inference.refusals import check_selection
 from seats.inference.trace import Drop, Scored, Trace
@@ -356,7 +356,7 @@ class _Cuts:
             stays = index if stays is None else index[stays]
             first = self._drops[number - 1][0] if number else 0
             for layer in cache.layers[first:after_layer]:
-                layer.keys, layer.values = layer.keys[:, :, stays], layer.values[:, :, stays]
+                keep_tokens(layer, stays)
 
 
 def _counted(keep: torch.Tensor, alive: _Alive, said: Counts | None) -> Counts:

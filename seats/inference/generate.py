@@ -144,7 +144,7 @@ def _settings_told(name: str, attached: Attachment) -> Iterator[None]:
         yield
     except Exception as error:
         # Before anything of ours has run, stock code looks at its settings, and these are the checkpoint's.
-        at_first = attached.trace is None and isinstance(error, (TypeError, ValueError))
+        at_first = isinstance(error, (TypeError, ValueError)) and attached.trace is None
         if lacks_memory(error) or not (at_first or _in_settings(error)):
             raise
         said = " ".join(f"{type(error).__name__} {error}".split())[:200]  # it may quote what it cannot use

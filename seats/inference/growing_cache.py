@@ -43,6 +43,13 @@ class GrowingLayer(DynamicLayer):
         return self.keys, self.values
 
 
+def keep_tokens(layer: Any, index: torch.Tensor) -> None:
+    """Of a cache's layer, keep the tokens at positions `index` int64 `[K]` and free the memory of the others."""
+    layer.keys, layer.values = layer.keys[:, :, index], layer.values[:, :, index]
+    if isinstance(layer, GrowingLayer):
+        layer._room_for = _Room(), _Room()
+
+
 class _Room:
     """Memory that a tensor grows in."""
 

@@ -112,7 +112,7 @@ def _prepare(
     what the probes caught."""
     if seen.get("input_ids") is None:
         raise SettingsError("token selection needs the prompt's input_ids: pass them to generate()")
-    ids, rule = seen["input_ids"][0].cpu(), thinker.rule  # one copy; all that follows is known to the host then
+    ids, rule = seen["input_ids"][0].cpu(), thinker.rule  # one copy: their layout is made on the host
     grid = None
     if bool((ids == rule.video).any()):
         grids = seen.get("grid_thw")

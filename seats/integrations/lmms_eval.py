@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -21,9 +22,10 @@ from loguru import logger
 from tqdm import tqdm
 
 from seats.batch.rows import ERROR, OK, to_line
+from seats.costs.memory import reset_peak_device_bytes
 from seats.costs.timers import StepTimer
 from seats.devices import is_lost
-from seats.errors import MediaError, SettingsError
+from seats.errors import MediaError, SeatsError, SettingsError
 from seats.inference.answer import Answer, Question, answer_encoded
 from seats.inference.encode import encode_clip
 from seats.inference.generate import Decoding
@@ -35,6 +37,7 @@ from seats.models.checkpoint import BUILT_IN, find_checkpoint
 from seats.models.omni import DTYPES, device_named, load_model, model_shape
 from seats.models.quantization import quantization
 from seats.models.sampling import frame_sampling
+from seats.shortage import lacks_memory, without_frames
 from seats.text import error_line, printable
 
 _IGNORED = ("do_sample", "max_new_tokens", "temperature", "until", "image_aspect_ratio")
@@ -137,7 +140,7 @@ class Seats(lmms):
                 by_clip.setdefault(self._clip_of(request.args), []).append(place)
         asked_in_all = sum(map(len, by_clip.values()))
         answers = [""] * len(requests)
-        failures: list[BaseException] = []
+        failures: list[Exception] = []
         with ExitStack() as stack:
             bar = stack.enter_context(tqdm(total=asked_in_all, disable=self.rank != 0, desc="seats"))
             own = None if self.results is None else own_file(self.results, self.rank, self.world_size)
@@ -200,28 +203,37 @@ class Seats(lmms):
         clip = load_clip(path, sampling=self.sampling, **self.use)
         return clip, 1e3 * (time.perf_counter() - began)
 
-    def _answers(self, loading: Future, asked: Sequence[tuple]) -> Iterator[tuple[tuple, Answer | BaseException]]:
+    def _answers(self, loading: Future, asked: Sequence[tuple]) -> Iterator[tuple[tuple, Answer | Exception]]:
         """Each request's arguments with its answer, or with what went wrong."""
         timer = StepTimer(self.device)
+        reset_peak_device_bytes(self.device)
         try:
             clip, decode_ms = loading.result()
             encoded = encode_clip(self.model, clip, [self.wants], timer)
         except Exception as error:
-            if is_lost(error):
-                raise
-            yield from ((args, error) for args in asked)
+            failed = self._judged(error)
+            yield from ((args, failed) for args in asked)
             return
         for args in asked:
             question = replace(self.question, text=args[0], decoding=self._decoding(args[1]))
-            said: Answer | BaseException
+            said: Answer | Exception
             try:
                 said = answer_encoded(self.model, encoded, question, timer, decode_ms=decode_ms)
             except Exception as error:
-                if is_lost(error):
-                    raise
-                said = error
+                said = self._judged(error)
             yield args, said
             timer, decode_ms = StepTimer(self.device), None
+
+    def _judged(self, error: Exception) -> Exception:
+        """The error as it can be kept to the end of the run; raises it where the device will answer nothing more."""
+        if is_lost(error):
+            raise error
+        if not isinstance(error, SeatsError):
+            logger.debug("".join(traceback.format_exception(error)))
+        without_frames(error)
+        if lacks_memory(error) and self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return error
 
     def _decoding(self, generation: Mapping[str, Any]) -> Decoding:
         """A task's generation settings. Raises SettingsError for one that would change answers and isn't supported."""
@@ -233,7 +245,7 @@ class Seats(lmms):
         return replace(decoding, max_new_tokens=generation.get("max_new_tokens") or decoding.max_new_tokens)
 
 
-def _row(name: str, path: Path, question: str, said: Answer | BaseException) -> dict[str, Any]:
+def _row(name: str, path: Path, question: str, said: Answer | Exception) -> dict[str, Any]:
     """A line of the results file, as `seats batch` writes them."""
     if isinstance(said, Answer):
         return {"id": name, "status": OK, **answer_json(said)}

@@ -59,7 +59,7 @@ class DyCoke(Method):
             keep[grids], compared = _merge(features, dycoke_grid(video, grids.shape[1]))
             macs = compared * features[0].numel()
         if counts.audio:
-            keep[layout.positions(Modality.AUDIO)] = random_mask(counts.audio, audio, self.seed).to(keep.device)
+            keep[layout.positions(Modality.AUDIO)] = random_mask(counts.audio, audio, self.seed, keep.device)
         return Selection(keep, macs=macs)
 
 

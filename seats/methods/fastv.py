@@ -86,5 +86,5 @@ class FastV(FastVOm):
 
     def _choose(self, kind: Modality, state: AfterLayer, where: torch.Tensor, ratio: float) -> torch.Tensor:
         if kind is Modality.AUDIO:
-            return random_mask(len(where), ratio, self.seed).to(where.device)
+            return random_mask(len(where), ratio, self.seed, where.device)
         return super()._choose(kind, state, where, ratio)

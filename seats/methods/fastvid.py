@@ -77,7 +77,7 @@ class FastVID(Method):
             embeds = state.embeds.clone()
             keep[grids], embeds[grids], macs = self._compress(state.embeds[grids], state.saliency[grids], video)
         if counts.audio:
-            keep[layout.positions(Modality.AUDIO)] = random_mask(counts.audio, audio, self.seed).to(keep.device)
+            keep[layout.positions(Modality.AUDIO)] = random_mask(counts.audio, audio, self.seed, keep.device)
         return Selection(keep, embeds, macs)
 
     def _compress(

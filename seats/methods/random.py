@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import torch
 
+from seats.devices import moved
 from seats.methods.base import BeforeLLM, Method, ModelShape, Retention, Selection
 from seats.selection.baselines import random_count
 from seats.tokens.layout import Modality
@@ -40,5 +41,5 @@ class Random(Method):
         for kind, ratio in ((Modality.VIDEO, self.video), (Modality.AUDIO, self.audio)):
             where = state.layout.positions(kind)
             drawn = torch.randperm(len(where), generator=generator)
-            keep[where[drawn[random_count(len(where), ratio) :].to(where.device)]] = False
+            keep[where[moved(drawn[random_count(len(where), ratio) :], where.device)]] = False
         return Selection(keep)

@@ -92,7 +92,7 @@ class VisionZip(VisionZipOm):
 
     def _choose_audio(self, keep: torch.Tensor, embeds: torch.Tensor, state: BeforeLLM, ratio: float) -> int:
         where = state.layout.positions(Modality.AUDIO)
-        keep[where] = random_mask(len(where), ratio, self.seed).to(keep.device)
+        keep[where] = random_mask(len(where), ratio, self.seed, keep.device)
         return 0
 
 

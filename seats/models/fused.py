@@ -21,7 +21,7 @@ Nothing but the order of rounding changes. `stock_blocks` puts the stock code ba
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -77,16 +77,14 @@ def use_fused_blocks(thinker: Thinker, *, anywhere: bool = False) -> None:
 def stock_blocks(thinker: Thinker) -> Iterator[None]:
     """The stock forwards and the stock widths of all blocks while the context is open."""
     fused = [module for module in thinker.module.modules() if _ours(module)]
-    forwards = [module.__dict__.pop("forward") for module in fused]
     padded = [module for module in fused if hasattr(module, "_seats_width")]
-    weights = [_narrow(mlp) for mlp in padded]
-    try:
+    with ExitStack() as back:
+        for module in fused:
+            back.callback(setattr, module, "forward", module.__dict__.pop("forward"))
+        for mlp in padded:
+            back.callback(_restore, mlp, list(mlp.parameters()))
+            _narrow(mlp)
         yield
-    finally:
-        for module, forward in zip(fused, forwards, strict=True):
-            module.forward = forward
-        for mlp, wide in zip(padded, weights, strict=True):
-            _restore(mlp, wide)
 
 
 def gate(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -286,13 +284,12 @@ def _align(mlp: Any) -> None:
     _set(mlp.down_proj, F.pad(mlp.down_proj.weight, (0, missing)), mlp.down_proj.bias)
 
 
-def _narrow(mlp: Any) -> list[nn.Parameter]:
-    """Give an aligned MLP its stock weights, as copies; returns the aligned ones, for `_restore`."""
-    width, wide = mlp._seats_width, list(mlp.parameters())
+def _narrow(mlp: Any) -> None:
+    """Give an aligned MLP its stock weights: parts of the aligned ones, but for the last, which is a copy."""
+    width = mlp._seats_width
     for linear in (mlp.gate_proj, mlp.up_proj):
-        _set(linear, linear.weight[:width].clone(), linear.bias[:width].clone())
+        _set(linear, linear.weight[:width], linear.bias[:width])
     _set(mlp.down_proj, mlp.down_proj.weight[:, :width].contiguous(), mlp.down_proj.bias)
-    return wide
 
 
 def _restore(mlp: Any, wide: list[nn.Parameter]) -> None:

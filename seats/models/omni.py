@@ -27,6 +27,7 @@ from seats.models.sampling import frame_sampling
 from seats.models.thinker import Thinker
 from seats.models.weight_files import check_readable, copied_bytes
 from seats.models.window_attention import use_window_attention
+from seats.shortage import lacks_memory, shortage
 from seats.tokens.mel import MelSpec
 from seats.tokens.patches import CLIP_MEAN, CLIP_STD, PatchSpec
 
@@ -150,14 +151,14 @@ def load_model(
     check_readable(checkpoint)
     kind = _dtype(dtype, where, planned)
     quantized = None if quantize is None else quantization(quantize, where, kind)
-    with _loading:
+    too_large = f"{checkpoint.name} does not fit into {where}: choose a smaller --model or another --device"
+    with _loading, shortage(too_large):
         _check_memory(planned, where, kind, quantize)
         if where.type == "cuda" and not _goes_straight(where):
             _check_host_memory(checkpoint, where, kind)
-        module = _load_thinker(checkpoint, planned.family, where, kind, quantized)
-    thinker = Thinker(module)
-    use_window_attention(thinker.vision, thinker.audio)
-    use_fused_blocks(thinker)
+        thinker = Thinker(_load_thinker(checkpoint, planned.family, where, kind, quantized))
+        use_window_attention(thinker.vision, thinker.audio)
+        use_fused_blocks(thinker)
     tokenizer = _tokenizer(checkpoint)
     _check_marks(checkpoint, thinker, tokenizer)
     return OmniModel(
@@ -289,11 +290,10 @@ def _load_thinker(
             output_loading_info=True,
             **extra,
         )
-    except torch.OutOfMemoryError as error:
-        raise OutOfMemoryError(
-            f"{checkpoint.name} does not fit into {device}: choose a smaller --model or another --device"
-        ) from error
-    except Exception as error:  # whatever the stock loader stumbles over is in the checkpoint's files
+    except Exception as error:
+        if lacks_memory(error):
+            raise
+        # Whatever else the stock loader stumbles over is in the checkpoint's files.
         raise ModelError(
             f"{checkpoint.name} cannot be loaded: {_one_line(error)}: correct its config.json or "
             "generation_config.json, or download the checkpoint again"

@@ -5,15 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from seats.devices import moved
 from seats.selection.counts import keep_count
 
 
-def random_mask(n: int, ratio: float, seed: int) -> Tensor:
-    """[n] bool on the CPU: max(1, round(ratio * n)) of `n` tokens, all for a ratio of 1; the same on every device."""
+def random_mask(n: int, ratio: float, seed: int, device: torch.device) -> Tensor:
+    """[n] bool: max(1, round(ratio * n)) of `n` tokens, all for a ratio of 1; the same on every device."""
     keep = torch.zeros(n, dtype=torch.bool)
     generator = torch.Generator().manual_seed(int(seed))
     keep[torch.randperm(n, generator=generator)[: keep_count(n, ratio)]] = True
-    return keep
+    return moved(keep, device)
 
 
 def top_mask(scores: Tensor, count: int | Tensor) -> Tensor:

@@ -125,6 +125,26 @@ def test_a_device_that_gives_up_between_rounds_leaves_what_was_measured():
     assert none.error == "unexpected RuntimeError: CUDA error: an illegal memory access was encountered"
 
 
+@pytest.mark.skipif(not hasattr(torch, "AcceleratorError"), reason="torch before 2.10 has no class for it")
+@pytest.mark.parametrize("done", [2, 0])
+def test_a_device_that_is_lost_in_a_round_leaves_the_rounds_before_it(done):
+    settings, calls = [FULL, Setting("seats", 35.0), Setting("seats", 10.0), Setting("fastv", 10.0)], []
+
+    def run(setting):
+        calls.append(setting)
+        if len(calls) == len(settings) * done + 3:
+            raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+        return run_of(1.0)
+
+    rows = alternate(settings, run, 5, 0)
+    assert [len(row.runs) for row in rows] == [done, done, 0, done]
+    assert len(calls) == len(settings) * done + 3  # it answers nothing more
+    assert "illegal memory access" in rows[2].error
+    assert "in run" in rows[2].traceback
+    others = [row.error for row in rows if row is not rows[2]]
+    assert others == [None if done else rows[2].error] * 3
+
+
 def test_a_limit_ends_the_rounds_but_not_before_one_counts():
     calls = []
 

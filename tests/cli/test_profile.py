@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+import torch
 
 from seats_cli.app import run
 from tests.checkpoints import save_tiny_checkpoint
@@ -74,6 +75,30 @@ def test_a_system_prompt_counts_and_the_answer_ends_where_it_is_told_as_for_ask(
     assert seats["latency_ms"]["per_output_token"] is None
     assert run(["ask", *shared[:-2]]) == 0
     assert json.loads(capsys.readouterr().out)["tokens"]["text"] < tokens["text"]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RuntimeError("OutOfResources: shared memory"), "unexpected RuntimeError: OutOfResources: shared memory"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "out of memory"),
+    ],
+)
+def test_what_fails_from_the_file_on_is_told_and_leaves_what_was_measured(folder, capsys, monkeypatch, error, said):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("seats.bench.profile._from_file", fail)
+    arguments = ["profile", str(folder / "clip.mp4"), "what ?", "--model", str(folder / "model"), "--device", "cpu"]
+    arguments += ["--rounds", "1", "--warmups", "0", "--max-pixels", "3136", "--from-file", "--json", "--quiet"]
+    assert run(arguments) == 1
+    out, err = capsys.readouterr()
+    for row in json.loads(out)["rows"]:
+        assert (row["error"], row["from_file_ms"], row["from_file_error"]) == (None, None, said)
+        assert row["latency_ms"]["prefill"]["median"] > 0
+        assert ("in fail" in row.get("traceback", "")) == (type(error) is RuntimeError)
+        assert f"{row['label']}: from the file, {said}" in err
+    assert ("--debug" in err) == (type(error) is RuntimeError)
 
 
 def test_random_weights_need_no_model(folder, capsys):

@@ -268,6 +268,27 @@ def test_a_measured_speedup(models, files):
     assert speedup["first_token"] > 0
 
 
+def test_where_full_tokens_do_not_fit_the_answer_stays_and_the_speedup_is_estimated(models, files, monkeypatch):
+    model = models["qwen2.5-omni"]
+    layer, measuring = model.thinker.layers[3], []
+    forward, measured = layer.forward, answer_module._measured
+    monkeypatch.setattr(answer_module, "_measured", lambda *given: measuring.append(True) or measured(*given))
+
+    def of_few_tokens(hidden, *args, **kwargs):
+        if measuring and hidden.shape[1] > 100:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(hidden, *args, **kwargs)
+
+    alone = asked(model, files["both"])
+    monkeypatch.setattr(layer, "forward", of_few_tokens)
+    made = asked(model, files["both"], compare=True)
+    assert measuring
+    assert made.text == alone.text
+    assert made.speedup.basis == "estimated"
+    note = "full tokens do not fit into cpu: the speed-up is estimated, not measured"
+    assert made.notes == (*alone.notes, note)
+
+
 def test_a_measured_speedup_is_the_median_of_rounds_after_a_warm_up(models, monkeypatch):
     times = {"full": iter([900.0, 40.0, 60.0, 80.0]), "saliency": iter([3.0, 8.0, 18.0, 8.0])}
 

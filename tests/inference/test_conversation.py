@@ -205,6 +205,7 @@ def test_a_clip_encoded_in_parts_may_be_asked_with_another_method(tiny, files, m
         mine, alone = conversation.ask(asked), answer(model, clip, asked)
         assert [drop.kept.tolist() for drop in mine.trace.drops] == [drop.kept.tolist() for drop in alone.trace.drops]
         assert mine.text == alone.text
+    assert not conversation._caught[0]  # of no use, and large
 
 
 def test_a_choice_made_before_is_the_same_and_leaves_the_prompt_alone():

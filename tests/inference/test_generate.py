@@ -17,7 +17,7 @@ from seats.inference.generate import Decoding, generate
 from seats.methods import Full, Random
 from seats.models.checkpoint import Checkpoint
 from seats.models.omni import load_model
-from seats.tokens.layout import Modality
+from seats.tokens.layout import Modality, TokenLayout
 from tests.checkpoints import save_tiny_checkpoint
 from tests.inference.clips import clip_of, stock_inputs
 from tests.tiny import FAMILIES, IDS, tiny_thinker
@@ -301,6 +301,22 @@ def test_a_full_device_is_told_in_one_line(models, monkeypatch):
         ask(model, prompt, Full())
     assert "\n" not in str(caught.value)
     assert "forward" not in model.thinker.text.__dict__
+
+
+def test_what_a_device_says_as_it_fails_is_not_lost_over_its_trace(models, monkeypatch):
+    model = models["qwen2.5-omni"]
+    prompt = prompt_of(model, clip_of(model.patches.token_side), Full())
+
+    def fail(*_args, **_kwargs):
+        def fail_too(*_):
+            raise RuntimeError("CUDA error: another one, from copying the layout")
+
+        monkeypatch.setattr(TokenLayout, "to", fail_too)
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(model.thinker.text.layers[2], "forward", fail)
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        ask(model, prompt, Full())
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Layers with room hold what stock ones hold, and new tokens are written without copying the others."""
 
+import weakref
 from copy import deepcopy
 
 import pytest
@@ -9,7 +10,7 @@ from transformers.cache_utils import DynamicLayer
 
 from seats.inference import growing_cache
 from seats.inference.attach import attach
-from seats.inference.growing_cache import GrowingLayer, let_grow
+from seats.inference.growing_cache import GrowingLayer, keep_tokens, let_grow
 from seats.methods import Full
 from tests.tiny import FAMILIES, tiny_inputs, tiny_thinker
 
@@ -72,6 +73,18 @@ def test_others_may_change_what_a_layer_holds(change):
         for mine, theirs in zip(layer.update(*tokens(1, seed)), stock.update(*tokens(1, seed)), strict=True):
             assert torch.equal(mine, theirs)
     assert change == "reset" or torch.equal(*handed_out)
+
+
+def test_tokens_that_are_dropped_free_their_memory():
+    layer, stock = grown(7), DynamicLayer()
+    stock.update(*tokens(7))
+    memory = weakref.ref(layer.keys.untyped_storage())
+    for one in (layer, stock):
+        keep_tokens(one, torch.tensor([0, 2, 5]))
+    assert memory() is None
+    for seed in (1, 2):
+        for mine, theirs in zip(layer.update(*tokens(1, seed)), stock.update(*tokens(1, seed)), strict=True):
+            assert torch.equal(mine, theirs)
 
 
 def test_a_copy_goes_on_by_itself():

@@ -157,6 +157,29 @@ def test_stock_code_comes_back_for_a_while(pairs, family):
     assert all(linear.weight.shape == (linear.out_features, linear.in_features) for linear in linears)
 
 
+def test_what_fails_as_stock_code_comes_back_leaves_all_as_it_was(monkeypatch):
+    ours = odd_thinker("qwen2.5-omni")
+    use_fused_blocks(ours, anywhere=True)
+    narrow, calls = fused._narrow, []
+
+    def lacks_memory(mlp):
+        calls.append(mlp)
+        if len(calls) == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return narrow(mlp)
+
+    def state():
+        return [module.__dict__.get("forward") for module in ours.module.modules()], list(ours.module.parameters())
+
+    before = state()
+    monkeypatch.setattr(fused, "_narrow", lacks_memory)
+    with pytest.raises(torch.OutOfMemoryError), stock_blocks(ours):
+        raise AssertionError("it was not opened")
+    forwards, parameters = state()
+    assert forwards == before[0]
+    assert all(now is then for now, then in zip(parameters, before[1], strict=True))
+
+
 @both_families
 def test_on_a_cpu_only_patches_are_embedded_otherwise(family):
     thinker, stock = odd_thinker(family), odd_thinker(family)

@@ -282,6 +282,28 @@ def test_weights_that_go_straight_to_their_device(saved, family, device, monkeyp
         assert torch.equal(weight, by_way[name]), name
 
 
+@pytest.mark.parametrize("where", ["the stock loader", "the fused blocks"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 65536 bytes."),
+        RuntimeError("CUDA error: out of memory"),
+        MemoryError(),
+    ],
+)
+def test_memory_that_runs_out_while_loading_is_told_as_such(saved, monkeypatch, where, error):
+    def lacks_memory(*_, **__):
+        raise error
+
+    if where == "the stock loader":
+        monkeypatch.setattr(transformers.PreTrainedModel, "from_pretrained", lacks_memory)
+    else:
+        monkeypatch.setattr(omni, "use_fused_blocks", lacks_memory)
+    with pytest.raises(OutOfMemoryError, match="does not fit into cpu: choose a smaller --model"):
+        load(saved["qwen3-omni"])
+
+
 @pytest.mark.parametrize("quantize", [None, "8bit", "4bit"])
 def test_the_memory_that_is_asked_for_is_what_the_weights_take(saved, monkeypatch, quantize):
     """Whatever type they have on disk (here float32), and where experts stay wide."""

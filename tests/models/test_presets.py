@@ -49,11 +49,15 @@ def test_what_does_not_fit_is_refused_before_it_is_made(monkeypatch):
         random_thinker(PRESETS["small"], torch.device("cpu"), torch.float32)
 
 
-def test_what_does_not_fit_after_all_is_told_alike(monkeypatch):
+@pytest.mark.parametrize("step", ["weights", "fused blocks"])
+def test_what_does_not_fit_after_all_is_told_alike(monkeypatch, step):
     def lacks_memory(*_, **__):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 65536 bytes.")
 
-    monkeypatch.setattr(Qwen2_5OmniThinkerForConditionalGeneration, "_from_config", lacks_memory)
+    if step == "weights":
+        monkeypatch.setattr(Qwen2_5OmniThinkerForConditionalGeneration, "_from_config", lacks_memory)
+    else:
+        monkeypatch.setattr("seats.bench.build.use_fused_blocks", lacks_memory)
     with pytest.raises(OutOfMemoryError, match=r"small needs .* GiB for its weights, cpu has .* GiB free"):
         random_thinker(PRESETS["small"], torch.device("cpu"), torch.float32)
 

@@ -5,15 +5,17 @@ import torch
 from seats.selection.counts import keep_count
 from seats.selection.masks import random_mask, strided_mask, top_mask
 
+CPU = torch.device("cpu")
+
 
 def test_draws_are_seeded_and_of_the_right_size():
     for n, ratio in ((1, 0.1), (7, 0.5), (40, 0.33), (9, 1.0)):
-        drawn = random_mask(n, ratio, 3)
+        drawn = random_mask(n, ratio, 3, CPU)
         assert drawn.dtype == torch.bool
         assert int(drawn.sum()) == keep_count(n, ratio)
-        assert torch.equal(drawn, random_mask(n, ratio, 3))
-    assert len({tuple(random_mask(40, 0.3, seed).tolist()) for seed in range(5)}) == 5
-    assert random_mask(0, 0.5, 0).shape == (0,)
+        assert torch.equal(drawn, random_mask(n, ratio, 3, CPU))
+    assert len({tuple(random_mask(40, 0.3, seed, CPU).tolist()) for seed in range(5)}) == 5
+    assert random_mask(0, 0.5, 0, CPU).shape == (0,)
 
 
 def test_top_takes_the_lower_index_where_equal():
