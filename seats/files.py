@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 MARK = "written by seats"
-"""Is in every picture, film and Markdown file of this package, so that only they are taken for older ones."""
+"""Is in every page, picture, film and Markdown file of this package, so that only they are taken for older ones."""
 _MARKED_BYTES = 2**24
 
 
@@ -37,15 +37,6 @@ def is_own(path: Path) -> bool:
         return True
     with path.open("rb") as file:
         return MARK.encode() in file.read(_MARKED_BYTES)
-
-
-def may_be_replaced(path: Path) -> bool:
-    """Whether nothing is lost by writing a page to `path`: `is_free`, or an older page is there. Raises OSError for
-    what cannot be looked into."""
-    if is_free(path):
-        return True
-    with path.open("rb") as file:
-        return file.read(15).lower() == b"<!doctype html>"
 
 
 def is_free(path: Path) -> bool:
@@ -92,6 +83,12 @@ def name_beside(path: Path, mark: str = "") -> Path:
     part of the name."""
     name = os.fsencode(path.name)[:200].decode(errors="ignore")
     return path.with_name(f".{name}.{mark}new")
+
+
+def unwritten_told(path: Path, error: OSError) -> str:
+    """What to say where writing a file ended in an error."""
+    do = "make room, or give another place" if error.errno == errno.ENOSPC else "check the folder"
+    return f"{path}: cannot be written ({error.strerror or error}); {do}"
 
 
 def missing_told(path: Path) -> str:

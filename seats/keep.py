@@ -157,15 +157,15 @@ def method_label(method: str, keep: float, video: float | None, audio: float | N
     return " ".join([method, *([f"{keep:g}%", *own] if len(own) < 2 else own)])
 
 
-def over_target(method: str, kept: float, video: int, audio: int, pair: tuple[float, float]) -> tuple[str, ...]:
-    """That a method keeps clearly more than was asked for, in words; empty where it does not.
+def off_target(method: str, kept: float, video: int, audio: int, pair: tuple[float, float]) -> tuple[str, ...]:
+    """That a method keeps clearly more or less than was asked for, in words; empty where it does not.
 
     Some published methods meet a target only approximately, in short clips least. kept: video and audio tokens alive,
     averaged over the decoder layers; video, audio: those of the clip; pair: target shares of each, in (0, 1]. A tenth
     of the target, and two tokens, are taken for the rounding of counts.
     """
     wanted = pair[0] * video + pair[1] * audio
-    if method == "full" or kept - wanted <= max(0.1 * wanted, 2):
+    if method == "full" or abs(kept - wanted) <= max(0.1 * wanted, 2):
         return ()
     had, asked = (f"{100 * tokens / (video + audio):.0f} %" for tokens in (kept, wanted))
     return (f"{method} keeps {had} of this clip's video and audio tokens, {asked} were asked for",)

@@ -15,7 +15,7 @@ import typer
 
 from seats.batch.rows import ERROR, OK, to_line
 from seats.errors import SeatsError, SettingsError
-from seats.files import replacing
+from seats.files import replacing, unwritten_told
 from seats.inference.answer import Answer
 from seats.inference.conversation import Conversation
 from seats.keep import method_names
@@ -235,8 +235,7 @@ class Session:
         try:
             write()
         except OSError as error:
-            do = "make room, or give another place" if error.errno == errno.ENOSPC else "check the folder"
-            raise SettingsError(f"{path}: cannot be written ({error.strerror or error}); {do}") from None
+            raise SettingsError(unwritten_told(path, error)) from None
 
     def _reset(self, _: str) -> None:
         self._conversation.reset()

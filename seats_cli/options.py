@@ -114,13 +114,13 @@ def whole(least: int, most: int = 10**18 - 1) -> Any:
 
 
 def parse_temperature(value: Any) -> float:
-    """A number that is not below 0."""
+    """0, or a number from 0.001 on."""
     try:
         number = float(value)
     except ValueError:
         number = math.nan
-    if not 0 <= number < math.inf:
-        raise typer.BadParameter(f"{short(value)!r} is not a number from 0 on")
+    if number and not 0.001 <= number < math.inf:
+        raise typer.BadParameter(f"{short(value)!r} is neither 0 nor a number from 0.001 on")
     return number
 
 
@@ -337,7 +337,7 @@ class AnswerOptions:
             panel=_ANSWER,
             metavar="T",
             parser=parse_temperature,
-            text="0 (default) takes the most likely token; above, tokens are drawn.",
+            text="0 (default) takes the most likely token; from 0.001 on, tokens are drawn.",
         ),
     ] = 0.0
     seed: Annotated[

@@ -7,20 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seats.errors import SettingsError
-from seats.files import may_be_replaced, replacing
+from seats.files import replacing
+from seats_cli.places import check_own
 
 if TYPE_CHECKING:
     from seats.view.token_map import TokenMap
 
 
 def check_page(path: Path) -> None:
-    """Raises SettingsError for a file that is there and is no web page, and for a name that no browser opens as one."""
-    try:
-        fine = may_be_replaced(path)
-    except OSError as error:
-        raise SettingsError(f"{path}: cannot be looked into ({error.strerror}); give another name") from None
-    if not fine:
-        raise SettingsError(f"{path} is there already and is not a web page; give another name")
+    """Raises SettingsError for a file that is there and is no older one of this package, and for a name that no browser
+    opens as a page."""
+    check_own(path)
     if path.is_dir():
         raise SettingsError(f"{path} is a folder: give the name of a file")
     no_file = path.is_relative_to("/dev") or (path.exists() and not path.is_file())  # /dev/stdout, or a named pipe

@@ -48,7 +48,7 @@ def check_places(places: Sequence[tuple[str, Path]], given: str | Path, what: st
 
 
 def check_own(path: Path) -> None:
-    """Raises SettingsError for a file that is there and is no older picture, film or Markdown file of this package."""
+    """Raises SettingsError for a file that is there and is no older page, picture, film or Markdown file of seats."""
     try:
         fine = is_own(path)
     except OSError as error:

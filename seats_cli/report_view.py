@@ -65,7 +65,8 @@ def _warnings(file: FileReport) -> Iterator[Text]:
             said.append(f"{count:,} {_lines(count)} {what} left out: {_lines(len(numbers))} {listed}{more}")
     if file.repeated:
         said.append(
-            f"{counted(file.repeated, 'row')} with the id and settings of an earlier row, counted like the others"
+            f"{counted(file.repeated, 'row')} with the id, question and settings of an earlier row, counted like the "
+            "others"
         )
     said += [
         f"{counted(missing.rows, 'row')} without a usable {missing.field}, first in line {missing.first_line}"

@@ -9,8 +9,8 @@ from seats.errors import SeatsError
 from seats.inference.answer import Question
 from seats.inference.engine import KvPolicy
 from seats.inference.generate import Decoding
-from seats.keep import FULL, Setting, settings_of
-from seats.methods import Method, ModelShape, method_class, method_classes
+from seats.keep import FULL, Setting, method_names, settings_of
+from seats.methods import Method, ModelShape, method_class
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,10 @@ def named_settings(
     """As `settings_of`, where the name "all" stands for all methods, full first. Raises SettingsError for a method that
     there is not."""
     if "all" in methods:
-        methods = [FULL.method, *method_classes()]
-    for name in methods:
-        method_class(name)
+        methods = [FULL.method, *method_names()]  # another package's that is broken is unreachable, no one's mistake
+    else:
+        for name in methods:
+            method_class(name)
     return settings_of(methods, keeps, keep_video, keep_audio)
 
 

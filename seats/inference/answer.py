@@ -18,7 +18,7 @@ from seats.inference.engine import KvPolicy, check_kv
 from seats.inference.generate import Decoding, Generation, generate
 from seats.inference.trace import Trace
 from seats.inference.turns import turn_of
-from seats.keep import method_label, over_target, shares
+from seats.keep import method_label, off_target, shares
 from seats.media import Clip, ReadingClip
 from seats.methods import Full, Method, ModelShape, retention_for, set_up
 from seats.models.omni import OmniModel, Turn
@@ -186,12 +186,13 @@ def answer_encoded(
     on_text: Callable[[str], None] = lambda _: None,
     on_end: Callable[[], None] = lambda: None,
     running: Method | None = None,
+    compared: Method | None = None,
 ) -> Answer:
     """Answer a question about a clip that was encoded before, with what its method wants of the encoders.
 
     since: when the clip had been read, or encoding began if that was later, on the clock of `time.perf_counter`; None
     where it was encoded at another time. running: what takes the method's place in the model, for callers who wrap it;
-    the report names the method itself.
+    the report names the method itself. compared: what takes it where full tokens are measured beside it.
     """
     method = question.method_for(model.shape)
     with timer.step("prepare"), shortage_told("the clip's prompt does", model.thinker.device):
@@ -212,7 +213,10 @@ def answer_encoded(
         speedup = Speedup(1.0, 1.0, "estimated")
     elif question.compare:
         try:
-            speedup = _measured(model, encoded.clip, prompt, method, question, latency)
+            saliency_ms = steps.get("saliency", 0.0)
+            if steps.get("encode_video") or steps.get("encode_audio"):
+                saliency_ms = _saliency_ms(model, encoded.clip, method)
+            speedup = _measured(model, prompt, compared or method, question, latency, saliency_ms)
         except OutOfMemoryError:  # where tokens must be dropped for the clip to fit
             missing = (f"full tokens do not fit into {model.thinker.device}: the speed-up is estimated, not measured",)
     cache_tokens = made.trace.cache_tokens
@@ -244,7 +248,7 @@ def answer_encoded(
 def _target_note(question: Question, model: OmniModel, trace: Trace) -> tuple[str, ...]:
     video, audio = trace.full.video, trace.full.audio
     pair = shares(model.shape.family, question.keep, question.keep_video, question.keep_audio)
-    return over_target(question.method, (trace.retention("overall") or 0.0) * (video + audio), video, audio, pair)
+    return off_target(question.method, (trace.retention("overall") or 0.0) * (video + audio), video, audio, pair)
 
 
 def _time_note(scale: float, decoding: Decoding) -> tuple[str, ...]:
@@ -290,11 +294,25 @@ def _estimated(flops: FlopsReport, latency: dict[str, float | None]) -> Speedup:
     return Speedup(full / ours, (first - ours + full) / first, "estimated")
 
 
+def _saliency_ms(model: OmniModel, clip: Clip, method: Method) -> float:
+    """What reading the saliency takes, once more: what it took for the answer was not warmed up."""
+    if not (method.wants.of_video or method.wants.of_audio):
+        return 0.0
+    timer = StepTimer(model.thinker.device)
+    encode_clip(model, clip, [method.wants], timer)
+    return timer.ms().get("saliency", 0.0)
+
+
 def _measured(
-    model: OmniModel, clip: Clip, prompt: Prompt, method: Method, question: Question, latency: dict[str, Any]
+    model: OmniModel,
+    prompt: Prompt,
+    method: Method,
+    question: Question,
+    latency: dict[str, Any],
+    saliency_ms: float,
 ) -> Speedup:
-    """Prefill with full tokens and with the method in alternation, after a warm-up of both. Reading the saliency counts
-    as the method's: once more, as what it took for the answer was not warmed up."""
+    """Prefill with full tokens and with the method in alternation, after a warm-up of both. saliency_ms: counts as the
+    method's."""
     one_token = Decoding(max_new_tokens=1)
 
     def prefill_ms(which: Method) -> float:
@@ -303,10 +321,6 @@ def _measured(
         steps = timer.ms()
         return steps["prefill"] + steps.get("selection", 0.0)
 
-    encoding = StepTimer(model.thinker.device)
-    if method.wants.of_video or method.wants.of_audio:
-        encode_clip(model, clip, [method.wants], encoding)
-    saliency_ms = encoding.ms().get("saliency", 0.0)
     rounds = [(prefill_ms(Full()), saliency_ms + prefill_ms(method)) for _ in range(COMPARE_ROUNDS + 1)][1:]
     ratios = [full / ours for full, ours in rounds]
     others = latency["first_token"] - latency["prefill"] - latency["selection"]

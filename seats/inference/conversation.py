@@ -89,6 +89,8 @@ class Conversation:
             encoded = self.encoded_with(method.wants, timer)
             for step, ms in self._encoder_ms.items():
                 timer.add(step, ms)
+            running = self._running(method)
+            reused = isinstance(running, _ChosenOnce) and bool(running.made)
             made = answer_encoded(
                 self.model,
                 encoded,
@@ -97,7 +99,8 @@ class Conversation:
                 decode_ms=self._decode_ms,
                 on_text=on_text,
                 on_end=on_end,
-                running=self._running(method),
+                running=running,
+                compared=running if reused else method,
             )
         if self.history and (made.text or made.thoughts is None):  # else the thoughts took all its tokens
             self._turns.append(Turn(asked.text, made.text))

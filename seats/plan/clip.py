@@ -143,8 +143,8 @@ def clip_facts(
     pictures = _pictures(info, packets_s) if use_video and info.video is not None else None
     sound = _sound(info, packets_s) if use_audio and info.audio is not None else None
     if pictures is None and sound is None:
-        lacking, other, are = ("pictures", "sound", "is") if use_video else ("sound", "pictures", "are")
-        raise MediaError(f"{info.path}: has no {lacking}, and its {other} {are} not to be used; allow the {other}")
+        lacking, flag, other = ("pictures", "--no-audio", "sound") if use_video else ("sound", "--no-video", "pictures")
+        raise MediaError(f"{info.path}: has no {lacking}, and {flag} leaves out its {other}; plan it without {flag}")
     notes = stream_notes(info.video_streams, info.audio_streams, use_video, use_audio)
     clip = ClipFacts(info.path, info.duration_s, pictures, sound)
     if not clip.exact:

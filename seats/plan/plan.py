@@ -10,7 +10,7 @@ import numpy as np
 
 from seats.costs.flops import FlopsParts, Workload, flops_report
 from seats.errors import MediaError, SettingsError
-from seats.keep import over_target, shares
+from seats.keep import off_target, shares
 from seats.media import FrameSampling
 from seats.plan.clip import ClipFacts, Part, take
 from seats.plan.memory import MemoryInputs, MemoryPlan, memory_plan
@@ -141,7 +141,7 @@ def make_plan(model: PlannedModel, clip: ClipFacts, ask: Ask) -> Plan:
     selected = select(ask.method, scene, *pair)
     if selected.exact:
         mean = sum(counts.video + counts.audio for counts in selected.layers) / len(selected.layers)
-        notes += over_target(ask.method, mean, video, audio, pair)
+        notes += off_target(ask.method, mean, video, audio, pair)
     everything = select("full", scene, 1.0, 1.0)
     weights = count_weights(model)
     workload = Workload(grid, mel_frames)

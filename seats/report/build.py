@@ -91,7 +91,7 @@ class _Reader:
         if self.paired:
             self.outcomes.add(row)
         if row.id:
-            key = digest(row.id, row.settings)
+            key = digest(row.id, row.question, row.settings)
             self._repeated += key in self._ids
             self._ids.add(key)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from seats import units
-from seats.files import may_be_replaced, replacing
+from seats.files import MARK, is_own, replacing, unwritten_told
 from seats.names import PART_NAMES, STEP_NAMES
 from seats.report import charts
 from seats.report.results import ResultsError
@@ -20,18 +20,18 @@ from seats.report.summary import PARTS_OF_TOTAL, Comparison, Cost, Group, Ratio,
 
 
 def write_page(report: Report, path: Path) -> None:
-    """Write the page to a file. Raises ResultsError if that fails, or if it would replace a file that is no page, and
+    """Write the page to a file. Raises ResultsError if that fails, or if it would replace another's file, and
     BrokenPipeError for a pipe that nobody reads any more."""
     try:
-        if not may_be_replaced(path):
-            raise ResultsError(f"{path} is there already and is not a web page; give the page another name")
+        if not is_own(path):
+            raise ResultsError(f"{path} is there already and seats did not write it; give the page another name")
         content = page(report)
         with replacing(path) as beside:
             beside.write_text(content, encoding="utf-8")
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise ResultsError(f"{path} cannot be written: {error.strerror}") from None
+        raise ResultsError(unwritten_told(path, error)) from None
 
 
 def page(report: Report) -> str:
@@ -66,7 +66,7 @@ def page(report: Report) -> str:
     file = report.file
     longest = max((sum(mean_steps(group).values()) for group in file.groups), default=0.0)
     return environment.get_template("page.html").render(
-        file=file, against=report.against, links=_links(report), longest=longest
+        mark=MARK, file=file, against=report.against, links=_links(report), longest=longest
     )
 
 

@@ -187,8 +187,8 @@ class Unread:
 
 @dataclass(frozen=True)
 class FileReport:
-    """One results file. repeated: rows whose id and settings an earlier row had; they are
-    counted like the others."""
+    """One results file. repeated: rows whose id, question and settings an earlier row had; they are counted like the
+    others."""
 
     path: str
     ok: int

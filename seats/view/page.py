@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from seats.files import MARK
 from seats.view.facts import clip_line, figures, tiles, window_rows
 from seats.view.pictures import data_uri, jpeg, spectrogram, thumbnails
 from seats.view.shade import shades
@@ -47,6 +48,7 @@ def page(maps: Sequence[TokenMap]) -> str:
             "lines": _lines(first),
             "figures": _figures(maps),
             "windows": "".join(map(_windows, maps)),
+            "mark": MARK,
             "version": escape(version("seats")),
             "data": _json(page_data(maps)),
             "script": "\n".join(map(_part, _SCRIPTS)),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seats.errors import MediaError
+from seats.files import unwritten_told
 from seats.units import size
 from seats_cli.command import command
 from seats_cli.commands.ask import answer_document, question_of
@@ -202,7 +203,7 @@ def _write(maps: list[TokenMap], files: FileOptions, out: Output) -> dict[str, P
         except BrokenPipeError:  # of /dev/stdout
             raise
         except OSError as error:
-            raise MediaError(f"{path}: cannot be written ({error.strerror or error}); check the folder") from None
+            raise MediaError(unwritten_told(path, error)) from None
         out.detail(f"{path.name}: {size(path.stat().st_size)}")
         written[kind] = path
     return written

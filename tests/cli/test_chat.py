@@ -217,14 +217,13 @@ def test_a_quote_that_is_not_closed_is_part_of_the_name(tiny_chat: Run) -> None:
     assert [file.name for file in Path().iterdir()] == ["'tis.md"]
 
 
-def test_only_a_page_is_replaced_by_view(tiny_chat: Run) -> None:
-    Path("mine.jsonl").write_text("mine\n")
-    Path("map.html").write_text("<!doctype html>old")
-    ran = tiny_chat("what is red ?\n/view mine.jsonl\n/view\n", "--quiet")
+def test_only_a_page_of_ours_is_replaced_by_view(tiny_chat: Run) -> None:
+    Path("mine.html").write_text("<!doctype html>mine\n")
+    ran = tiny_chat("what is red ?\n/view mine.html\n/view\nwhat is blue ?\n/view\n", "--quiet")
     assert ran.code == SOME_FAILED
-    assert "mine.jsonl is there already and is not a web page" in ran.err
-    assert Path("mine.jsonl").read_text() == "mine\n"
-    assert "what is red ?" in Path("map.html").read_text()
+    assert "mine.html is there already and seats did not write it" in ran.err
+    assert Path("mine.html").read_text() == "<!doctype html>mine\n"
+    assert "what is blue ?" in Path("map.html").read_text()
 
 
 def test_a_name_that_is_not_utf8_in_a_page(chat: Run, clips: Path, tiny: Path, tmp_path: Path) -> None:

@@ -39,6 +39,15 @@ def test_file_then_environment_then_flag(
     assert asked_keep(run, clips, "--keep", "15") == 10
 
 
+def test_the_environment_switches_off_what_the_file_switches_on(
+    run: Run, clips: Path, tiny: Path, settings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.write_text(f'model = "{tiny}"\nno-audio = true\nmax-new-tokens = 2\n')
+    assert "no sound used (--no-audio)" in run("ask", clips / "both.mp4", "what ?").err
+    monkeypatch.setenv("SEATS_NO_AUDIO", "0")
+    assert "of sound" in run("ask", clips / "both.mp4", "what ?").err
+
+
 @pytest.mark.parametrize(("variable", "folder"), [("XDG_CONFIG_HOME", "seats"), ("HOME", ".config/seats")])
 def test_file_in_the_usual_place(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, folder: str

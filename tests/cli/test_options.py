@@ -131,14 +131,14 @@ def test_an_option_of_whole_numbers_has_both_ends() -> None:
             made.parser(wrong)
 
 
-@pytest.mark.parametrize(("value", "temperature"), [(0.0, 0.0), ("0", 0.0), (1e-5, 1e-5), ("1.5", 1.5)])
+@pytest.mark.parametrize(("value", "temperature"), [(0.0, 0.0), ("0", 0.0), (1e-3, 1e-3), ("1.5", 1.5)])
 def test_temperature(value: object, temperature: float) -> None:
     assert parse_temperature(value) == temperature
 
 
-@pytest.mark.parametrize("text", ["-1", "nan", "inf", "warm"])
+@pytest.mark.parametrize("text", ["-1", "nan", "inf", "warm", "0.0005"])
 def test_no_temperature(text: str) -> None:
-    with pytest.raises(typer.BadParameter, match="is not a number from 0 on"):
+    with pytest.raises(typer.BadParameter, match=r"is neither 0 nor a number from 0\.001 on"):
         parse_temperature(text)
 
 

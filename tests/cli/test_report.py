@@ -146,7 +146,7 @@ def test_what_rows_lack_is_left_out_and_what_they_repeat_is_said(run: Run, tmp_p
     lines = {line[:16].strip(): line.split() for line in out.splitlines()}
     assert lines["reading the clip"] == ["reading", "the", "clip", "200", "ms", "200", "ms"]
     assert lines["before the LLM"][3:6] == ["40", "10.0", "%"]
-    assert "1 row with the id and settings of an earlier row" in out
+    assert "1 row with the id, question and settings of an earlier row" in out
     assert "slowest" not in out
 
 
@@ -187,7 +187,7 @@ def test_page_does_not_replace_the_results(run: Run, results: Path) -> None:
     before = results.read_bytes()
     ran = run("report", results, "--html", results)
     assert ran.code == 2
-    assert "is not a web page; give another name" in ran.line
+    assert "seats did not write it; give another name" in ran.line
     assert results.read_bytes() == before
 
 

@@ -121,20 +121,20 @@ def test_the_clip_is_never_overwritten(view: Run, clips: Path) -> None:
     assert "overwrite the clip" in ran.line
 
 
-def test_only_a_page_is_replaced(view: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    results = Path("results.jsonl")
-    results.write_text('{"id": "hours of work"}\n')
-    ran = view("mute.mp4", "--out", results)
+def test_only_a_page_of_ours_is_replaced(view: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs, target = Path("theirs.html"), Path("map.html")
+    theirs.write_text("<!DOCTYPE html>\n<p>hours of work")
+    ran = view("mute.mp4", "--out", theirs)
     assert ran.code == 2
-    assert "is there already and is not a web page" in ran.line
-    monkeypatch.setenv("SEATS_OUT", str(results))  # meant for batch
+    assert "is there already and seats did not write it" in ran.line
+    monkeypatch.setenv("SEATS_OUT", str(theirs))  # meant for batch
     assert view("mute.mp4").code == 2
-    assert results.read_text() == '{"id": "hours of work"}\n'
+    assert theirs.read_text() == "<!DOCTYPE html>\n<p>hours of work"
     monkeypatch.delenv("SEATS_OUT")
-    for content in ("", "<!DOCTYPE html>\n<p>an older one"):
-        Path("map.html").write_text(content)
-        assert view("sound.m4a", "--quiet").code == 0
-        assert "no pictures" in Path("map.html").read_text(encoding="utf-8")
+    target.touch()
+    for clip, said in (("mute.mp4", "no sound"), ("sound.m4a", "no pictures")):
+        assert view(clip, "--quiet").code == 0
+        assert said in target.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["map.png", "map.svg", "map.pdf", "film.mp4"])
@@ -166,10 +166,10 @@ def test_a_name_that_is_not_utf8(view: Run, clips: Path) -> None:
 
 
 def test_a_page_that_cannot_be_made_leaves_the_old_one(view: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    Path("map.html").write_text("<!doctype html>old")
+    Path("map.html").write_text("<!doctype html>old, written by seats")
     monkeypatch.setattr("seats.view.page.page", lambda maps: "<!doctype html>\udcff")
     assert view("sound.m4a").code == 1
-    assert Path("map.html").read_text() == "<!doctype html>old"
+    assert Path("map.html").read_text() == "<!doctype html>old, written by seats"
     assert [path.name for path in Path().iterdir() if path.is_file()] == ["map.html"]
 
 

@@ -1,9 +1,11 @@
+from importlib.metadata import EntryPoint
+
 import pytest
 
 from seats.errors import SeatsError, SettingsError
 from seats.evaluation.settings import Asking, named_settings, set_up
 from seats.inference.generate import Decoding
-from seats.keep import Setting
+from seats.keep import ENTRY_POINT_GROUP, Setting
 from seats.methods import Full, ModelShape, Random, method_classes
 
 SHAPE = ModelShape("qwen2.5-omni", 10, {})
@@ -38,6 +40,18 @@ def test_all_stands_for_every_method_with_full_first():
 def test_an_unknown_method_is_refused():
     with pytest.raises(SettingsError, match="choose one of"):
         named_settings(["seats", "magic"], [10.0])
+
+
+def test_a_broken_plug_in_does_not_stop_all(monkeypatch):
+    offered = [EntryPoint("theirs", "a_package_that_is_not_there:Theirs", ENTRY_POINT_GROUP)]
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: offered)
+    settings = named_settings(["all"], [10.0])
+    assert settings[-1] == Setting("theirs", 10.0)
+    ready = set_up(settings, Asking(), SHAPE)
+    assert Setting("random", 10.0) in ready.methods
+    assert "a_package_that_is_not_there" in ready.unreachable[settings[-1]]
+    with pytest.raises(SettingsError, match="a_package_that_is_not_there"):
+        named_settings(["random", "theirs"], [10.0])
 
 
 def test_what_a_method_cannot_reach_is_said_and_the_rest_set_up():

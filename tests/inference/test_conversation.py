@@ -15,7 +15,7 @@ import transformers
 
 from seats.errors import OutOfMemoryError, SettingsError
 from seats.inference import conversation as conversation_module
-from seats.inference.answer import Question, answer
+from seats.inference.answer import COMPARE_ROUNDS, Question, answer
 from seats.inference.conversation import Conversation
 from seats.inference.encode import build_prompt
 from seats.inference.generate import Decoding
@@ -120,6 +120,15 @@ def test_later_questions_neither_decode_nor_encode(nano, clip, calls):
     assert len({made.text for made in answers}) > 1
     for text, made in zip(ASKED, answers, strict=True):
         assert_same(made, answer(nano, clip, Question(text)))
+
+
+def test_a_measured_speedup_is_of_what_a_question_itself_takes(nano, clip, calls):
+    conversation = Conversation(nano, clip)
+    for text in ASKED:
+        made = conversation.ask(Question(text, compare=True))
+        assert made.speedup.basis == "measured"
+        # The first one pays for the saliency, and for a choice before the LLM that later ones have from it.
+        assert calls == {"encode_grids": 2, "encode_audio": 2, "before_llm": 1 + COMPARE_ROUNDS + 1}
 
 
 def test_settings_may_change_from_question_to_question(nano, clip, calls):

@@ -85,7 +85,7 @@ def test_a_header_that_cannot_be_true_is_not_believed(tmp_path, monkeypatch):
 def test_nothing_left_is_an_error(tmp_path):
     write_clip(tmp_path / "mute.mp4", frames=20, rate=10)
     facts = clip_facts(tmp_path / "mute.mp4")
-    with pytest.raises(MediaError, match="no sound, and its pictures are not to be used; allow the pictures"):
+    with pytest.raises(MediaError, match="no sound, and --no-video leaves out its pictures; plan it without"):
         clip_facts(tmp_path / "mute.mp4", use_video=False)
     with pytest.raises(SettingsError, match="neither video nor sound is to be used"):
         clip_facts(tmp_path / "mute.mp4", use_video=False, use_audio=False)

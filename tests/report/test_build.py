@@ -252,6 +252,11 @@ def test_a_file_cannot_have_a_note_for_every_row(tmp_path: Path) -> None:
     assert (notes["cut off"], notes["other notes"], len(notes)) == (30, 11, 21)
 
 
+def test_another_question_under_the_same_id_is_no_repetition(tmp_path: Path) -> None:
+    file = report(write(tmp_path / "r.jsonl", ok_row(0, question="one ?"), ok_row(0, question="another ?"))).file
+    assert file.repeated == 0
+
+
 def test_the_same_id_with_other_settings_is_no_repetition(tmp_path: Path) -> None:
     file = report(write(tmp_path / "r.jsonl", ok_row(0, settings="a"), ok_row(0, settings="b"))).file
     assert file.repeated == 0

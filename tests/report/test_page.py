@@ -161,8 +161,8 @@ def test_nothing_in_a_file_can_become_markup(tmp_path: Path) -> None:
 
 def test_rows_that_repeat_are_counted_in_words(tmp_path: Path) -> None:
     for times, said in (
-        (2, "1 row repeats the id and settings of an earlier row; it is counted like the others."),
-        (3, "2 rows repeat the id and settings of an earlier row; they are counted like the others."),
+        (2, "1 row repeats the id, question and settings of an earlier row; it is counted like the others."),
+        (3, "2 rows repeat the id, question and settings of an earlier row; they are counted like the others."),
     ):
         assert said in page(report(write(tmp_path / "r.jsonl", *[ok_row()] * times)))  # fmt: skip
 
@@ -336,7 +336,7 @@ def test_writing(tmp_path: Path) -> None:
     write_page(made, target)
     assert target.read_bytes() == first
     before = results.read_bytes()
-    with pytest.raises(ResultsError, match="is not a web page"):
+    with pytest.raises(ResultsError, match="seats did not write it"):
         write_page(made, results)
     assert results.read_bytes() == before
     with pytest.raises(ResultsError, match="cannot be written"):
@@ -346,14 +346,14 @@ def test_writing(tmp_path: Path) -> None:
 def test_a_page_that_cannot_be_written_leaves_the_older_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = report(write(tmp_path / "results.jsonl", ok_row(0)))
     target = tmp_path / "page.html"
-    target.write_text("<!doctype html>older")
+    target.write_text("<!doctype html>older, written by seats")
 
     def full_disk(path: Path, *_: object, **__: object) -> None:
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full_disk)
-    with pytest.raises(ResultsError, match="No space"):
+    with pytest.raises(ResultsError, match=r"No space left on device\); make room"):
         write_page(made, target)
-    assert target.read_text() == "<!doctype html>older"
+    assert target.read_text() == "<!doctype html>older, written by seats"
     assert len(list(tmp_path.iterdir())) == 2
