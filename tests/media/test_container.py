@@ -1,8 +1,10 @@
 """Which of several streams is used, and how long reading may take."""
 
+from itertools import repeat
 from types import SimpleNamespace
 
 import av
+import av.error
 import pytest
 
 from seats.errors import MediaError
@@ -70,3 +72,25 @@ def test_a_file_whose_opening_was_broken_off_is_not_called_broken(tmp_path):
         pass
     with pytest.raises(MediaError, match="not a video or sound file"), open_media(path, Deadline(60, path)):
         pass
+
+
+class _Damaged:
+    """A file that is read past damage: of these sizes of packets None is a damaged place."""
+
+    format = MP4
+
+    def __init__(self, sizes):
+        self.left = iter(sizes)
+
+    def demux(self, _stream):
+        for size in self.left:
+            if size is None:
+                raise av.error.InvalidDataError(1, "damaged")
+            yield SimpleNamespace(size=size)
+
+
+def test_damaged_places_end_a_file_only_where_nothing_good_comes_between():
+    deadline = Deadline(60, "some.mp4")
+    found = list(container.packets(_Damaged([None, None, 8] * 300), None, deadline))
+    assert len(found) == 300
+    assert list(container.packets(_Damaged(repeat(None)), None, deadline)) == []

@@ -166,6 +166,17 @@ def test_a_cut_through_the_sound_behind_the_pictures_is_said(tmp_path):
     assert any(note.startswith("the sound ends at 3.") for note in clip.notes)
 
 
+def test_a_cut_through_sound_that_begins_late_is_said(tmp_path):
+    """Its header has the length of the sound and, apart, when it begins."""
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 4 * 48_000)).astype(np.float32)
+    late = {"sound": noise, "sound_start_s": 2.0, "container_options": {"movflags": "+faststart"}}
+    whole = write_clip(tmp_path / "whole.mp4", frames=60, rate=10, size=(64, 48), **late)
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(whole.read_bytes()[: int(0.85 * whole.stat().st_size)])
+    assert not [note for note in load_clip(whole, use_video=False).notes if "early" in note]
+    assert re.search(r"ends early: 5\.\d of 6\.0 s", load_clip(cut, use_video=False).notes[-1])
+
+
 def _lasts(path, seconds):
     """It lasts as long for those who read it, whole or in part, for those who look at its header and for `plan`."""
     clip = load_clip(path)
@@ -371,6 +382,7 @@ def test_a_clock_set_back_before_the_first_time_is_said(joined):
     assert clip.end_s < 11
     assert "the clock of the pictures restarts at 5.0 s; only the part before it is used" in clip.notes
     assert "the clock of the sound restarts at 5.0 s; what follows is joined to it" in clip.notes
+    assert not any("wrong timestamp" in note for note in clip.notes)
 
 
 @pytest.mark.parametrize("end", [8.0, 9.5])

@@ -112,6 +112,25 @@ def test_pictures_and_sound_are_of_one_program_on_its_clock(clips, large, apart_
     assert np.abs(np.fft.rfft(clip.audio.waveform[16_000:32_000])).argmax() == 1000
 
 
+@pytest.mark.parametrize(("pictures_s", "sound_s"), [(0.0, 0.5), (0.5, 0.0)])
+def test_a_program_begins_with_the_first_of_its_own_pictures_and_sound(clips, pictures_s, sound_s):
+    programs = [
+        {
+            "frames": 90,
+            "size": size,
+            "sound": tone(3.0),
+            "video_start_s": clock_s + pictures_s,
+            "sound_start_s": clock_s + sound_s,
+        }
+        for clock_s, size in ((10.0, (160, 120)), (5010.0, (320, 240)))
+    ]
+    clip = load_clip(write_programs(clips / f"begins-{pictures_s:g}.ts", *programs))
+    loud = np.abs(clip.audio.waveform) > 0.1
+    assert clip.duration_s == pytest.approx(3.5, abs=0.1)
+    assert clip.video.times[0] == pytest.approx(pictures_s, abs=0.03)
+    assert np.argmax(loud) / 16_000 == pytest.approx(sound_s, abs=0.03)
+
+
 def test_undecodable_pictures_leave_the_sound(clips):
     whole = write_clip(clips / "both.mov", frames=10, codec="png", pix_fmt="rgb24", sound=tone(1.0))
     clip = load_clip(write_damaged(clips / "sound-left.mov", whole))

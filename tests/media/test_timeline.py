@@ -19,7 +19,7 @@ _ALL = {"start_s": 0.0, "end_s": float("inf")}
 
 @pytest.mark.parametrize(
     ("rate", "rounding_s"),
-    [*product([10, 24000 / 1001, 25, 30000 / 1001, 30, 60], [1e-9, 1 / 90_000, 1e-3]), (960, 1 / 90_000)],
+    [*product([10, 24000 / 1001, 25, 30000 / 1001, 30, 60], [1e-9, 1 / 90_000, 1e-3]), (240, 1e-3), (960, 1 / 90_000)],
 )
 def test_constant_rate_gives_the_frames_of_the_reference(rate, rounding_s):
     """However the container rounds timestamps: linspace over the indices, rounded, as in `_read_video_*`.

@@ -290,21 +290,40 @@ def test_a_film_that_was_put_together_by_an_edit_list_is_whole(clips):
         assert numbers(clip.video) == pytest.approx([30 * at for at in stored], abs=1)
 
 
+def _with_wild_timestamps(path, places, ticks=2**48):
+    """100 pictures in a file that says the timestamp of each once, and nothing to check it against."""
+    write_clip(path, frames=100, rate=25, codec="libvpx", size=(64, 48))
+    data, place = bytearray(path.read_bytes()), 32
+    for number in range(
+        100
+    ):  # 32 bytes of header, then of each picture: its size, 4 bytes, its timestamp, 8, and itself
+        if number in places:
+            data[place + 4 : place + 12] = (ticks + number).to_bytes(8, "little", signed=True)
+        place += 12 + int.from_bytes(data[place : place + 4], "little")
+    path.write_bytes(data)
+    return path
+
+
 @pytest.mark.parametrize("at", [40, 99])
 @pytest.mark.parametrize("end", [None, 3.0])
 def test_a_single_wild_timestamp_takes_no_other_picture_along(clips, at, end):
-    """In a file that says the timestamp of each picture once, and nothing to check it against."""
-    path = write_clip(clips / "wild.ivf", frames=100, rate=25, codec="libvpx", size=(64, 48))
-    data, place = bytearray(path.read_bytes()), 32
-    for _ in range(at):  # 32 bytes of header, then of each picture: its size, 4 bytes, its timestamp, 8, and itself
-        place += 12 + int.from_bytes(data[place : place + 4], "little")
-    data[place + 10] = 1  # 2**48 ticks
-    path.write_bytes(data)
-    clip = load_clip(path, end_s=end)
+    clip = load_clip(_with_wild_timestamps(clips / "wild.ivf", [at]), end_s=end)
     seen = numbers(clip.video)
     assert (seen[0], len(seen)) == (0, 8 if (at, end) == (40, None) else 6)
     assert seen[-1] == pytest.approx(98 if end is None else 75, abs=1)
     assert clip.duration_s == pytest.approx(4.0, abs=0.05)
+    assert "1 picture with a wrong timestamp left out" in clip.notes
+
+
+def test_wild_timestamps_here_and_there_do_not_end_the_part(clips):
+    clip = load_clip(_with_wild_timestamps(clips / "wilder.ivf", [20, 40, 60]), end_s=3.0)
+    assert numbers(clip.video)[-1] == pytest.approx(75, abs=1)
+    assert "3 pictures with a wrong timestamp left out" in clip.notes
+
+
+def test_a_wild_timestamp_before_all_others_leaves_the_others(clips):
+    clip = load_clip(_with_wild_timestamps(clips / "long-before.ivf", [60], ticks=-(2**24)))
+    assert (len(clip.video.pixels), numbers(clip.video)[-1]) == (8, 99)
     assert "1 picture with a wrong timestamp left out" in clip.notes
 
 
