@@ -12,6 +12,7 @@ import pytest
 
 from seats.errors import MediaError
 from seats.media import load_clip, probe
+from seats.media.adts import unsaid_seconds
 from seats.media.audio import MonoWriter
 from tests.media.make import tone, write_clip, write_cover_mp3, write_damaged, write_pieces
 
@@ -301,6 +302,21 @@ def test_a_range_between_two_sounds_has_none(interrupted_clip, start, end):
     assert any("there is no sound between" in note for note in clip.notes)
 
 
+def test_a_range_that_begins_in_a_pause_has_the_sound_behind_it_on_time(interrupted_clip):
+    """Of the sound before the range some is decoded too."""
+    audio = _hear(interrupted_clip, start_s=1.5, end_s=9.5)
+    assert audio.seconds == 8.0
+    assert _loud_from(audio.waveform) == pytest.approx(7.5, abs=0.01)
+
+
+def test_a_pause_behind_a_change_of_the_rate_is_said_at_its_place():
+    writer = MonoWriter(math.inf)
+    for rate, at_s in ((16_000, 0.0), (16_000, 1.0), (48_000, 2.0), (48_000, 6.0)):
+        writer.write(np.ones(rate, np.float32), rate, at_s)
+    assert writer.pauses == [(3.0, 6.0)]
+    assert len(writer.finish()) == 7 * 16_000
+
+
 @pytest.mark.parametrize(("second_s", "said"), [(1.9, False), (2.1, True), (12.0, True)])
 def test_a_long_pause_is_said(clips, second_s, said):
     clip = load_clip(write_pieces(clips / f"pause{second_s}.mkv", {0.0: tone(1.0)[0], second_s: tone(1.0)[0]}))
@@ -404,7 +420,7 @@ def test_one_damaged_piece_does_not_move_what_follows(clips):
 def test_damage_before_the_part_is_not_told_as_damage_in_it(clips):
     """The second before the part is decoded too, for what decoders need of it."""
     path = write_clip(clips / "longer.mp4", sound=tone(4.0), sound_codec="aac")
-    hurt = write_damaged(clips / "longer-hurt.mp4", path, slice(60, 63), kind="audio")  # 1.28 to 1.34 s
+    hurt = write_damaged(clips / "longer-hurt.mp4", path, slice(61, 62), kind="audio")  # 1.28 to 1.30 s
     loud = tone(4.0)
     loud[0, 60_000:60_010] = np.nan  # at 1.25 s
     wrong = write_clip(clips / "wrong.mkv", sound=loud, sound_codec="pcm_f32le")
@@ -412,7 +428,7 @@ def test_damage_before_the_part_is_not_told_as_damage_in_it(clips):
     def said(file, start_s):
         return any("replaced by silence" in note for note in load_clip(file, start_s=start_s).notes)
 
-    assert [said(hurt, start_s) for start_s in (1.0, 1.3, 1.6)] == [True, True, False]
+    assert [said(hurt, start_s) for start_s in (1.0, 1.29, 1.31, 1.6)] == [True, True, False, False]
     assert [said(wrong, start_s) for start_s in (1.0, 1.25, 1.6)] == [True, True, False]
 
 
@@ -442,6 +458,14 @@ def test_raw_sound_may_change_its_rate(clips, first, second):
     late = _hear(path, start_s=5.0, end_s=5.5)
     assert late.seconds == 0.5
     assert np.abs(late.waveform).max() == pytest.approx(0.5, abs=0.1)
+
+
+@pytest.mark.parametrize(("number", "rate"), [(0, 96_000), (3, 48_000), (9, 12_000), (10, 11_025), (12, 7_350)])
+@pytest.mark.parametrize("blocks", [1, 2, 3, 4])
+def test_a_frame_of_raw_aac_says_its_rate_and_its_blocks(number, rate, blocks):
+    packet = av.Packet(bytes([0xFF, 0xF1, number << 2, 0, 0, 0, blocks - 1, 0]))
+    packet.time_base, packet.duration = Fraction(1, 1000), 10
+    assert unsaid_seconds(packet) == pytest.approx(1024 * blocks / rate - 0.01)
 
 
 def test_cover_art_is_not_video(clips):

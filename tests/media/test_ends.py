@@ -109,7 +109,8 @@ def test_a_length_may_count_a_last_picture_of_which_nothing_else_says_it(tmp_pat
     data[default : default + 8] = b"\xec\x86" + bytes(6)  # the usual length of a picture is left out
     data[length : length + 8] = struct.pack(">d", pts_ms[-1] + pts_ms.step)
     path.write_bytes(data)
-    assert load_clip(path).notes == ("no sound track in the file; only the pictures are used",)
+    for start in (None, 1.5):
+        assert load_clip(path, start_s=start).notes == ("no sound track in the file; only the pictures are used",)
     assert take(clip_facts(path), FrameSampling()).notes == ()
 
 
@@ -426,10 +427,12 @@ def test_flv_whose_length_is_its_last_timestamp(clips, rate):
         assert said == pytest.approx(6.0, abs=0.15)
 
 
-def test_a_stream_that_is_not_used_and_goes_on(clips):
-    path = write_clip(clips / "longer.mp4", frames=60, rate=10, sound=[tone(6.0), tone(20.0)])
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_a_stream_that_is_not_used_and_goes_on(clips, suffix):
+    path = write_clip(clips / f"longer.{suffix}", frames=60, rate=10, sound=[tone(6.0), tone(20.0)])
     clip, part = load_clip(path), take(clip_facts(path), FrameSampling())
     for said in (clip, part):
+        assert not any("early" in note for note in said.notes)
         assert said.end_s == pytest.approx(6.0, abs=0.1)
         assert said.duration_s == pytest.approx(20.0, abs=0.1)
     assert load_clip(path, end_s=3.0).end_s == 3.0

@@ -62,6 +62,16 @@ def test_a_wav_whose_recorder_knew_no_length(tmp_path: Path, size: int) -> None:
         assert not [note for note in clip.notes if "early" in note]
 
 
+def test_a_wav_of_compressed_sound_promises_nothing(tmp_path: Path) -> None:
+    """Its bytes per second are an average."""
+    clip = write_clip(tmp_path / "packed.wav", sound=tone(2), sound_codec="adpcm_ima_wav")
+    data = bytearray(clip.read_bytes())
+    data[28:32] = (12_000).to_bytes(4, "little")  # half of what they are
+    clip.write_bytes(data)
+    assert promised_seconds(clip) is None
+    assert not [note for note in load_clip(clip).notes if "early" in note]
+
+
 def test_promises_of_what_is_no_wav(tmp_path: Path) -> None:
     unformed = b"RIFF\0\0\0\0WAVEdata\x08\0\0\0" + bytes(8)
     for content in (

@@ -13,7 +13,7 @@ from seats.errors import MediaError
 from seats.media import FrameSampling, load_clip, read_clip
 from seats.media import video as video_module
 from seats.media.reading import Arriving
-from tests.media.make import tone, write_clip
+from tests.media.make import numbers, tone, write_clip, write_damaged
 
 
 def _two(_height, _width):
@@ -61,6 +61,26 @@ def test_a_part_comes_before_the_last_frame_is_read(path, monkeypatch):
     assert not reading.done
     go_on.set()
     assert sum(len(part) for _, part in parts) + 2 == len(reading.result().video.pixels)
+
+
+def test_a_frame_that_stands_in_for_a_lost_one_comes_behind_all_before_it(tmp_path, monkeypatch):
+    whole = write_clip(tmp_path / "whole.mov", frames=16, codec="png", pix_fmt="rgb24", size=(64, 48))
+    path = write_damaged(tmp_path / "lost.mov", whole, slice(10, 11))
+    resize, told = video_module.resize, []
+
+    def late(*args):
+        time.sleep(0.05)
+        return resize(*args)
+
+    def not_exact(*_args):
+        raise video_module._NotExactError
+
+    monkeypatch.setattr(video_module, "resize", late)
+    monkeypatch.setattr(video_module, "_needed_frames", not_exact)  # all are decoded at the first go
+    monkeypatch.setattr(Arriving, "reach", lambda _, count: told.append(count))
+    clip = load_clip(path, sampling=FrameSampling(fps=30), arriving=Arriving())
+    assert told == list(range(1, 17))
+    assert numbers(clip.video) == [*range(10), 9, *range(11, 16)]
 
 
 def test_what_begins_anew_makes_the_parts_before_void():

@@ -126,6 +126,13 @@ def test_a_still_inside_the_range_is_taken():
     assert set(choice.indices.tolist()) == {1}
 
 
+def test_a_range_that_begins_within_a_still_shows_it_until_the_next_picture():
+    times = np.array([0.0, 1.0, 20.0, 21.0])
+    choice = choose_frames(times, 1.0, start_s=5, end_s=22, sampling=FrameSampling())
+    shown_s = 5 + np.round(np.linspace(0, 16, len(choice.indices)))  # 17 steps of a second
+    assert choice.indices.tolist() == np.where(shown_s < 20, 1, np.where(shown_s < 21, 2, 3)).tolist()
+
+
 def test_nothing_shown():
     times = np.arange(30) / 30 + 5
     for start, end in ((0, 3), (times[-1] + 1 / 30, 9), (7, 9)):

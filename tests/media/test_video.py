@@ -194,8 +194,10 @@ def test_varying_rate_is_sampled_by_time(clips):
 
 
 @pytest.mark.parametrize("suffix", ["ts", "mkv"])
-def test_pictures_minutes_apart_have_one_clock(clips, suffix):
-    path = write_clip(clips / f"slides.{suffix}", frames=6, pts_ms=[120_000 * number for number in range(6)])
+@pytest.mark.parametrize("apart_s", [120, 9_000])
+def test_pictures_minutes_or_hours_apart_have_one_clock(clips, suffix, apart_s):
+    times = [1000 * apart_s * number for number in range(6)]
+    path = write_clip(clips / f"slides{apart_s}.{suffix}", frames=6, pts_ms=times)
     clip = load_clip(path, sampling=FrameSampling(max_frames=6))
     assert numbers(clip.video) == [0, 1, 2, 3, 4, 5]
     assert not any("restarts" in note for note in clip.notes)
