@@ -312,6 +312,13 @@ def test_damaged_pictures_are_counted(clips):
     assert any("damaged picture" in note for note in clip.notes)
 
 
+def test_a_picture_that_the_decoder_repaired_is_counted(clips):
+    whole = write_clip(clips / "unrepaired.mp4", frames=60, codec="mpeg4", picture=busy)
+    clip = load_clip(write_damaged(clips / "repaired.mp4", whole, slice(20, 21), begin=200))
+    assert len(clip.video.pixels) == 4
+    assert "1 damaged picture skipped or repaired" in clip.notes
+
+
 def test_reading_is_bounded_in_time(plain_clip):
     with pytest.raises(MediaError, match="took longer than"):
         load_clip(plain_clip, timeout_s=1e-6)

@@ -43,6 +43,11 @@ def test_frames_are_estimated_where_the_header_counts_none(clips):
     assert info.video.frames == 91
 
 
+def test_the_rate_of_pictures_that_come_unevenly_is_their_average(clips):
+    path = write_clip(clips / "probe-uneven.mp4", frames=40, pts_ms=[5 * number**2 for number in range(40)])
+    assert probe(path).video.fps == pytest.approx(40 / 7.64, rel=0.01)
+
+
 def test_it_is_fast(plain_clip):
     begin = time.perf_counter()
     probe(plain_clip)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from seats.methods.divprune import DivPrune, DivPruneOm
+from seats.selection import counts
 from seats.selection.farthest import select_farthest
 from seats.tokens.layout import Modality
 from tests.methods.layouts import cosines, layout_of, random_state
@@ -34,6 +35,15 @@ def test_om_covers_each_modality(grid, audio):
             macs += 0 if count == n else n * n * 16 + (count - 1) * n * 16
     assert found.macs == macs
     assert found.embeds is None
+
+
+@pytest.mark.parametrize("at_once", [1, 1000, counts.FARTHEST_BYTES])
+def test_the_first_is_the_loneliest_of_all_however_many_are_compared_at_once(at_once, monkeypatch):
+    monkeypatch.setattr(counts, "FARTHEST_BYTES", at_once)
+    features = torch.randn(50, 8, generator=torch.Generator().manual_seed(1)).flip(0)
+    for count in (1, 5):
+        assert select_farthest(features, count).nonzero()[:, 0].tolist() == farthest(features, count)
+    assert farthest(features, 1)[0] > 20  # not in the first part
 
 
 def test_duplicates_are_never_chosen_twice():
