@@ -241,14 +241,14 @@ def audio_streams(container: InputContainer) -> list[Any]:
     """
     D = av.stream.Disposition
     special = D.comment | D.hearing_impaired | D.visual_impaired | D.karaoke
-    first = None
-    if _has_programs(container):
-        first = container.streams.best("audio", related=video_streams(container)[0])
+    ours = None
+    if _has_programs(container) and (videos := video_streams(container)):
+        ours = _program_of(videos[0])
     return sorted(
         container.streams.audio,
         key=lambda s: (
             not _decodable(s),
-            first is not None and s.index != first.index,
+            ours is not None and _program_of(s) != ours,
             not s.disposition & D.default,
             bool(s.disposition & special),
             s.index,
@@ -257,7 +257,16 @@ def audio_streams(container: InputContainer) -> list[Any]:
 
 
 def _has_programs(container: InputContainer) -> bool:
-    return container.format.name == "mpegts" and len(video_streams(container)) > 1
+    if container.format.name != "mpegts":
+        return False
+    return len(video_streams(container)) > 1 or len(set(map(_program_of, container.streams.audio))) > 1
+
+
+def _program_of(stream: Any) -> int:
+    """What tells the programs of a transport stream with sound apart, as PyAV does not list them: the index of the
+    stream that FFmpeg prefers among the sound of the program that `stream` is in."""
+    best = stream.container.streams.best("audio", related=stream)
+    return -1 if best is None else int(best.index)
 
 
 def packets(container: InputContainer, stream: Any, deadline: Deadline) -> Iterator[Any]:

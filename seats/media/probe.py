@@ -17,6 +17,8 @@ from seats.media.pictures import header_notes, orientation
 
 # Formats that can carry a display matrix, or pictures with EXIF data. JPEG has it in films of any format.
 _TURNABLE_FORMATS = {"mov", "mp4", "matroska", "webm", "jpeg_pipe", "png_pipe", "webp_pipe", "tiff_pipe"}
+# Formats without a container, whose average rate is a constant; the guess knows what is said inside.
+_RAW_FORMATS = {"mpegvideo", "m4v", "h264", "hevc"}
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,7 @@ def stream_notes(videos: int, audios: int, use_video: bool, use_audio: bool) -> 
 
 def _video_info(container: Any, stream: Any, duration: float | None, deadline: media.Deadline) -> VideoInfo:
     context = stream.codec_context
-    rate = stream.average_rate or stream.guessed_rate
+    rate = (not media.is_one_of(container, _RAW_FORMATS) and stream.average_rate) or stream.guessed_rate
     fps = float(rate) if rate else None
     frames = stream.frames or (round(fps * duration) if fps and duration else None)
     if context is None:

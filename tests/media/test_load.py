@@ -112,6 +112,28 @@ def test_pictures_and_sound_are_of_one_program_on_its_clock(clips, large, apart_
     assert np.abs(np.fft.rfft(clip.audio.waveform[16_000:32_000])).argmax() == 1000
 
 
+@pytest.mark.parametrize("apart_s", [0.0, 5000.0])
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_radio_program_beside_the_pictures_is_not_their_sound(clips, number, apart_s):
+    radio = {"sound": tone(4.0, hertz=440.0), "sound_start_s": 10 + apart_s, "sound_codec": "mp2"}
+    radio["sound_bit_rate"] = 384_000
+    pictures = {"frames": 120, "sound": tone(4.0, hertz=1000.0), "video_start_s": 10.0, "sound_start_s": 10.0}
+    programs = [radio, pictures] if number else [pictures, radio]
+    clip = load_clip(write_programs(clips / f"radio-{number}-{apart_s:g}.ts", *programs))
+    assert clip.duration_s == pytest.approx(4.0, abs=0.1)
+    assert np.abs(np.fft.rfft(clip.audio.waveform[16_000:32_000])).argmax() == 1000
+
+
+def test_of_radio_programs_the_first_is_heard_on_its_clock(clips):
+    programs = [
+        {"sound": tone(4.0, hertz=hertz), "sound_start_s": start, "sound_codec": "mp2"}
+        for hertz, start in ((440.0, 5010.0), (1000.0, 10.0))
+    ]
+    clip = load_clip(write_programs(clips / "radio-twice.ts", *programs))
+    assert clip.duration_s == pytest.approx(4.0, abs=0.1)
+    assert np.abs(np.fft.rfft(clip.audio.waveform[16_000:32_000])).argmax() == 440
+
+
 @pytest.mark.parametrize(("pictures_s", "sound_s"), [(0.0, 0.5), (0.5, 0.0)])
 def test_a_program_begins_with_the_first_of_its_own_pictures_and_sound(clips, pictures_s, sound_s):
     programs = [

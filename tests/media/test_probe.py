@@ -48,6 +48,17 @@ def test_the_rate_of_pictures_that_come_unevenly_is_their_average(clips):
     assert probe(path).video.fps == pytest.approx(40 / 7.64, rel=0.01)
 
 
+@pytest.mark.parametrize(
+    ("name", "codec"), [("m1v", "mpeg1video"), ("m4v", "mpeg4"), ("h264", "libx264"), ("hevc", "libx265")]
+)
+def test_the_rate_of_raw_pictures_is_what_they_say(clips, name, codec):
+    formats = {"m1v": "mpeg1video"}
+    path = write_clip(
+        clips / f"raw-60.{name}", frames=60, rate=60, codec=codec, container_format=formats.get(name, name)
+    )
+    assert probe(path).video.fps == 60
+
+
 def test_it_is_fast(plain_clip):
     begin = time.perf_counter()
     probe(plain_clip)
