@@ -21,12 +21,14 @@ def test_torch_on_a_cpu_says_so_in_words():
         RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
         RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes."),
     ],
 )
 def test_a_lack_is_told_with_what_to_lower(error):
     told = pytest.raises(OutOfMemoryError, match="the clip does not fit into cpu: lower --max-frames")
-    with told, shortage_told("the clip does", torch.device("cpu")):
+    with told as caught, shortage_told("the clip does", torch.device("cpu")):
         raise error
+    assert caught.value.__cause__ is error
 
 
 @pytest.mark.parametrize("error", [RuntimeError("CUDA error: an illegal memory access"), ValueError("memory")])

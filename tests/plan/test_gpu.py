@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,10 @@ def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_all_without_the_variable() -> None:
-    assert [(gpu.index, gpu.total_bytes) for gpu in present_gpus()] == [(0, 81920 * 2**20), (2, 81559 * 2**20)]
+    assert [(gpu.index, gpu.total_bytes // 2**20, gpu.free_bytes // 2**20) for gpu in present_gpus()] == [
+        (0, 81920, 81000),
+        (2, 81559, 200),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -78,6 +82,14 @@ def test_a_part_of_a_gpu_by_its_uuid(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (part.total_bytes, part.free_bytes) == (9728 * 2**20, 9700 * 2**20)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-3333")
     assert present_gpus() == []
+
+
+def test_a_driver_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("seats.plan.gpu.TIMEOUT_S", 0.2)
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\nexec /bin/sleep 30\n")
+    began = time.monotonic()
+    assert present_gpus() == []
+    assert time.monotonic() - began < 20
 
 
 def test_without_the_driver(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from seats.errors import OutOfMemoryError
+from seats.errors import MediaError, OutOfMemoryError
 from seats.media import FrameSampling
 from seats.models.checkpoint import find_checkpoint
 from seats.plan.clip import clip_facts
@@ -60,6 +60,14 @@ def test_every_question_counts_and_streams_left_out_do_not() -> None:
     limit = make_plan(of_checkpoint(NANO), clip_facts(CLIP), full).needed_bytes - 2**21
     assert Limit(limit, NANO, (ASK, full)).sampling(CLIP, own) != own
     assert Limit(limit, NANO, (ASK,)).sampling(CLIP, own, video=False) == own
+    silent = make_plan(of_checkpoint(NANO), clip_facts(CLIP, use_audio=False), full).needed_bytes
+    assert Limit(silent, NANO, (full,)).sampling(CLIP, own, audio=False) == own
+    assert Limit(silent, NANO, (full,)).sampling(CLIP, own) != own
+
+
+def test_a_clip_is_not_looked_into_for_longer_than_is_allowed() -> None:
+    with pytest.raises(MediaError, match="longer than"):
+        Limit(needed(), NANO, (ASK,)).sampling(CLIP, of_checkpoint(NANO).sampling, timeout_s=1e-6)
 
 
 def test_weights_that_are_too_large_are_one_line() -> None:

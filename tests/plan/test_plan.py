@@ -34,6 +34,20 @@ def test_clips_that_are_encoded_in_parts(tmp_path, monkeypatch):
     _holds(check(CASES[2], tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("case", "step", "off"),
+    [(CASES[0], "prefill", 0.02), (replace(CASES[7], method="full", kv="keep"), "encode_audio", 0.05)],
+)
+def test_other_steps_decide_where_pictures_are_encoded_in_small_parts(case, step, off, tmp_path, monkeypatch):
+    for name in ("seats.models.thinker.PATCHES_AT_ONCE", "seats.plan.memory._PATCHES_AT_ONCE"):
+        monkeypatch.setattr(name, 1)
+    if case.model != "seats-nano":
+        save_tiny_checkpoint(tmp_path / case.model, case.model)
+    memory = check(case, tmp_path)["memory_bytes"]
+    assert memory["peak_step"] == step
+    assert abs(memory["activations_error"]) < off
+
+
 def test_memory_of_an_hour_is_that_of_its_prompt():
     """On a GPU neither the encoders nor Stage I decide: what is left of an hour at 10 % does."""
     model, hour = planned_model("qwen2.5-omni-7b"), two_minutes()

@@ -77,6 +77,13 @@ def test_an_impossible_limit_says_what_to_do(clip, large):
         fit(nano, clip, [Ask()], 17 * 2**20)
 
 
+def test_what_is_too_large_without_pictures_is_told_so(clip):
+    nano, sound = planned_model("seats-nano"), replace(clip, pictures=None)
+    limit = make_plan(nano, sound, Ask()).needed_bytes - 2**14
+    with pytest.raises(OutOfMemoryError, match="even without pictures it takes"):
+        fit(nano, sound, [Ask()], limit)
+
+
 @pytest.mark.parametrize(
     ("name", "ask", "ways"),
     [
