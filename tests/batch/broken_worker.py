@@ -8,6 +8,8 @@ import time
 from multiprocessing.connection import Connection
 from typing import Any
 
+import torch
+
 from seats.batch import local_child, worker
 
 encode = worker.encode_clip
@@ -29,6 +31,8 @@ def decode_or_fail(self: worker.Worker, path: str, settings: Any) -> Any:
 
 def encode_or_die(model: Any, clip: Any, *rest: Any) -> Any:
     time.sleep(0.5)  # so that the next clip is decoded before this one is done with
+    if "faulty" in str(clip.path):
+        raise torch.AcceleratorError("CUDA error: device-side assert triggered")
     if "deadly" in str(clip.path):
         os.kill(os.getpid(), signal.SIGKILL)
     return encode(model, clip, *rest)

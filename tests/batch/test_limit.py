@@ -14,6 +14,7 @@ from seats.batch.rows import Row
 from seats.batch.settings import Setup, digest_of, planned_ask
 from seats.batch.worker import Worker
 from seats.errors import OutOfMemoryError
+from seats.media.content import content_of
 from seats.plan.clip import clip_facts
 from seats.plan.limit import Limit
 from seats.plan.model import of_checkpoint
@@ -107,6 +108,7 @@ def test_where_nothing_fits_the_clip_fails_or_the_model_does(setup: Setup, clips
     rows = rows_of(barely, clips["long"])
     barely.stop()
     assert [row["error"]["type"] for row in rows] == ["OutOfMemoryError"] * 2
+    assert rows[0]["content"]["hash"] == content_of(clips["long"]).hash  # so that resuming knows it
     assert "raise --max-vram" in rows[0]["error"]["message"]
 
 
@@ -122,3 +124,4 @@ def test_what_is_compared_with_must_fit_too(setup: Setup, compare: bool, methods
     worker.stop()
     assert limit is not None
     assert [ask.method for ask in limit.asks] == methods
+    assert {ask.question for ask in limit.asks} == {QUESTIONS[1].question}  # the longer one

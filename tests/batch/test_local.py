@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import signal
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from seats.batch.jobs import Asked, Finished, Job, Made, Said, Started
 from seats.batch.local import LocalEngine, devices_for
@@ -155,6 +158,19 @@ def test_what_nobody_foresaw_in_a_worker_is_shown_and_ends_the_batch(
     assert "IndexError: list index out of range" in capfd.readouterr().err
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(torch, "AcceleratorError"), reason="this torch has no such error")
+def test_a_worker_whose_device_is_broken_is_lost_for_that(
+    setup: Setup, jobs: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_broken_workers(monkeypatch)
+    monkeypatch.setattr("seats.batch.ledger._LOST_IN_A_ROW", 1)
+    clip = Path(jobs[0].clip).with_name("faulty.mp4")
+    clip.write_bytes(Path(jobs[0].clip).read_bytes())
+    with LocalEngine(setup, ["cpu"]) as engine, pytest.raises(ModelError, match=r"\(an error of its device\)"):
+        list(engine.events([Job(str(clip), ASKED)], threading.Event()))
+
+
 def test_a_worker_that_ends_while_it_loads_ends_the_batch(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     start_one_by_one(monkeypatch, "no_such_module")
     with LocalEngine(setup, ["cpu"]) as engine, pytest.raises(ModelError, match=r"loaded the model \(exit code 1\)"):
@@ -178,17 +194,89 @@ def test_a_worker_that_cannot_be_started_again_is_tried_three_times(
     assert said == [f"a worker was lost ({end}); starting another" for end in ends]
 
 
-def start_one_by_one(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
+def start_one_by_one(monkeypatch: pytest.MonkeyPatch, *modules: str) -> list[Child]:
+    """Let workers run these instead, and after them none be started. Returns those that were."""
     left, start = iter(modules), Child.start
+    started: list[Child] = []
 
     def start_next(_: str, *, quiet: bool) -> Child:
-        module = next(left)
+        module = next(left, None)
+        if module is None:
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
         child = start(f"tests.batch.{module}", quiet=True)
+        started.append(child)
         if module == "no_such_module":
             child.process.wait()  # it has ended before it is written to
         return child
 
     monkeypatch.setattr("seats.batch.local.Child.start", start_next)
+    return started
+
+
+def test_a_worker_in_the_place_of_a_lost_one_has_its_device(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    start_one_by_one(monkeypatch, "silent_worker", "dying_worker", "ready_worker")
+    with LocalEngine(setup, ["cuda:0", "cuda:1"]) as engine:
+        events = list(engine.events([Job("a.mp4", ASKED)], threading.Event()))
+    assert [event.row["device"] for event in events if isinstance(event, Made)] == ["cuda:1"] * 2
+
+
+def test_without_a_worker_that_cannot_be_started_again_the_others_go_on(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_one_by_one(monkeypatch, "dying_worker", "ready_worker", *["no_such_module"] * 3)
+    said: list[str] = []
+    done = 0
+
+    def jobs() -> Iterator[Job]:
+        while not any("going on" in text for text in said) and done < 100_000:
+            yield Job("a.mp4", ASKED)
+
+    with LocalEngine(setup, ["cpu", "cpu"]) as engine:
+        for event in engine.events(jobs(), threading.Event()):
+            if isinstance(event, Said):
+                said.append(event.text)
+            done += isinstance(event, Finished)
+    assert said[-1] == "a worker cannot be started again (exit code 1); going on with 1"
+
+
+def test_a_worker_that_is_lost_after_stopping_is_not_replaced(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = start_one_by_one(monkeypatch, "ready_worker")
+    stop = threading.Event()
+    events = []
+    with LocalEngine(setup, ["cpu"]) as engine:
+        for event in engine.events([Job("slow.mp4", ASKED)], stop):
+            events.append(type(event))
+            if isinstance(event, Started):
+                stop.set()
+                started[0].process.kill()
+    assert events == [Said, Started]
+
+
+def test_workers_say_the_same_so_only_one_is_heard(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    start_one_by_one(monkeypatch, "ready_worker", "ready_worker")
+    said: list[str] = []
+    answered: set[str] = set()
+
+    def jobs() -> Iterator[Job]:
+        while len(answered) < 2:  # until both have been heard of
+            yield Job("a.mp4", ASKED)
+
+    with LocalEngine(setup, ["cpu", "cpu:0"]) as engine:
+        for event in engine.events(jobs(), threading.Event()):
+            if isinstance(event, Said):
+                said.append(event.text)
+            elif isinstance(event, Made):
+                answered.add(event.row["device"])
+    assert said == ["a remark"]
+
+
+def test_where_a_second_worker_cannot_be_started_the_first_is_ended(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = start_one_by_one(monkeypatch, "ready_worker")
+    with pytest.raises(ModelError, match=r"cannot be started .*--workers"):
+        LocalEngine(setup, ["cpu", "cpu"]).__enter__()
+    assert [child.process.poll() for child in started] == [-signal.SIGKILL]
 
 
 def test_a_machine_without_room_for_a_worker_says_so(setup: Setup) -> None:

@@ -48,6 +48,16 @@ def test_a_method_of_another_package_is_one_with_its_code(setup: Setup, monkeypa
     assert digests[0] != digests[1] == digests[2]
 
 
+@pytest.mark.parametrize(
+    ("frames", "pixels", "expected"), [(40, 3136, (20, 1568)), (6, 3136, (2, 1568)), (2, 1568, (2, 784))]
+)
+def test_a_second_try_has_half_the_frames_in_pairs_and_half_the_pixels(
+    setup: Setup, frames: int, pixels: int, expected: tuple[int, int]
+) -> None:
+    sampling = setup.clip.smaller(frames, pixels).sampling
+    assert (sampling.max_frames, sampling.max_pixels) == expected
+
+
 @pytest.mark.parametrize(("part", "changed"), [(part, change) for part, all_of in CHANGES.items() for change in all_of])
 def test_what_changes_an_answer_makes_another_batch(setup: Setup, part: str, changed: dict[str, Any]) -> None:
     parts = {"model": setup.model, "clip": setup.clip, "answer": AnswerSettings()}

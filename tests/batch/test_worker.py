@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import signal
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +15,12 @@ import pytest
 import torch
 
 from seats.batch import worker as module
-from seats.batch.decoding import Decoder
+from seats.batch.decoding import Decoded, Decoder
 from seats.batch.jobs import Asked, Event, Finished, Job, Made, Started
 from seats.batch.rows import Row
 from seats.batch.settings import AnswerSettings, Setup, question_of
 from seats.batch.worker import DeviceError, Worker
-from seats.errors import OutOfMemoryError, SettingsError
+from seats.errors import MediaError, OutOfMemoryError, SettingsError
 from seats.inference.answer import answer
 from seats.inference.report import answer_json
 from seats.media import load_clip
@@ -59,6 +62,16 @@ def test_freed_memory_is_kept(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(module, "keep_freed_memory", lambda: asked.append(True))
     Worker(setup).stop()
     assert asked == [True]
+
+
+def test_the_model_has_as_many_threads_as_it_was_given(setup: Setup) -> None:
+    here = torch.get_num_threads()
+    made = Worker(replace(setup, model=replace(setup.model, threads=here + 1)))
+    try:
+        assert made._model_thread.submit(torch.get_num_threads).result() == here + 1
+    finally:
+        made.stop()
+        torch.set_num_threads(here)
 
 
 def test_rows_are_what_ask_says(worker: Worker, setup: Setup, clip: str) -> None:
@@ -128,6 +141,7 @@ def test_a_clip_too_large_is_retried_smaller(
     for row in rows:
         assert row["clip"]["video"]["frames"] == row["retry"]["max_frames"] == 4
         assert row["clip"]["video"]["height"] * row["clip"]["video"]["width"] <= row["retry"]["max_pixels"]
+        assert row["retry"]["max_pixels"] <= worker._setup.clip.sampling.max_pixels // 2
         assert "emory" in row["retry"]["reason"] or "fit" in row["retry"]["reason"]
     assert events[-1] == Finished(Job(clip, QUESTIONS), complete=True)
 
@@ -152,6 +166,7 @@ def test_only_the_questions_that_lacked_memory_are_retried(
     monkeypatch.setattr(module, "answer_encoded", limited)
     rows = rows_of(run(worker, clip))
     assert [(row["id"], "retry" in row) for row in rows] == [("0", False), ("2", False), ("1", True)]
+    assert rows[2]["retry"]["reason"] == "full"
 
 
 def test_sound_has_no_smaller_budget(worker: Worker, sound: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,14 +231,41 @@ def test_stopping_finishes_the_row_in_hand(setup: Setup, clip: str, stopped_at: 
     assert events[3:] == [Finished(Job(clip, QUESTIONS), complete=False)]
 
 
+def test_a_clip_whose_last_row_was_in_hand_is_complete(setup: Setup, sound: str) -> None:
+    worker = Worker(setup)
+    events: list[Event] = []
+
+    def tell(event: Event) -> None:
+        events.append(event)
+        worker.stop()
+
+    worker.run(Job(sound, QUESTIONS[:1]), tell)
+    assert [type(event) for event in events] == [Started, Made, Finished]
+    assert events[-1] == Finished(Job(sound, QUESTIONS[:1]), complete=True)
+
+
+def test_a_clip_that_waits_for_the_model_is_not_begun_after_stopping(setup: Setup, sound: str) -> None:
+    worker = Worker(setup)
+    busy, free = threading.Event(), threading.Event()
+    worker._model_thread.submit(lambda: busy.set() or free.wait())
+    busy.wait()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(run, worker, sound)
+        while not (waits := worker._model_thread._work_queue.qsize()) and not running.done():
+            time.sleep(0.01)
+        worker.stop()
+        free.set()
+        assert (waits, running.result()) == (1, [Finished(Job(sound, QUESTIONS), complete=False)])
+
+
 def test_settings_that_do_not_fit_the_model_leave_no_decoder_behind(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[Decoder] = []
     monkeypatch.setattr(module, "Decoder", lambda memory: made.append(Decoder(memory)) or made[-1])
     with pytest.raises(SettingsError):
-        Worker(Setup.of(setup.model, setup.clip, AnswerSettings(method="magic")))
-    assert [decoder._child.process.poll() for decoder in made] == [-signal.SIGKILL] * setup.decoders
+        Worker(Setup.of(setup.model, setup.clip, AnswerSettings(method="magic"), decoders=2))
+    assert [decoder._child.process.poll() for decoder in made] == [-signal.SIGKILL] * 2
 
 
 @pytest.mark.parametrize(
@@ -254,3 +296,16 @@ def test_debug_shows_where_what_nobody_foresaw_happened(
     said = capsys.readouterr().err
     assert ("in broken" in said and "Traceback" in said) == shown
     assert shown or said == ""
+
+
+@pytest.mark.parametrize("debug", [True, False])
+def test_debug_shows_where_the_decoder_failed(
+    setup: Setup, sound: str, debug: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = MediaError(f"{sound}: cannot be read")
+    monkeypatch.setattr(Decoder, "decode", lambda *_: Decoded(None, None, failed, trace="Traceback of the decoder"))
+    worker = Worker(replace(setup, debug=debug))
+    (row,) = rows_of(run(worker, sound, QUESTIONS[0]))
+    worker.stop()
+    assert row["error"] == {"type": "MediaError", "message": f"{sound}: cannot be read"}
+    assert capsys.readouterr().err == ("Traceback of the decoder" if debug else "")
