@@ -42,6 +42,8 @@ def load_or_break(path: str, **options: Any) -> Any:
     if "leak" in path:
         LEAKED.append(np.ones(2**24))
         time.sleep(0.5)  # long enough for the watch over memory to see it
+    if "spare" in path:
+        np.empty(2**25)  # 256 MiB, none of it resident
     if "leap" in path:
         np.empty(2**27)  # 1 GiB, none of it resident, so that only the kernel's limit can tell
     if "stack" in path:

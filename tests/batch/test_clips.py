@@ -55,6 +55,19 @@ def test_hidden_folders_are_not_entered(folder: Path) -> None:
     assert "1 folder in it is not entered" in find_clips(str(folder)).remarks[-1]
 
 
+def test_a_folder_that_cannot_be_looked_into_is_told(folder: Path) -> None:
+    """Since its path is longer than the system allows."""
+    here = os.open(folder, os.O_RDONLY)
+    for _ in range(17):
+        os.mkdir("d" * 250, dir_fd=here)
+        above, here = here, os.open("d" * 250, os.O_RDONLY, dir_fd=here)
+        os.close(above)
+    os.close(here)
+    found = find_clips(str(folder), recursive=True)
+    assert "in/deep/d.mp3" in found.names
+    assert found.remarks[0].endswith("d: cannot be looked into (File name too long)")
+
+
 def test_a_folder_that_is_only_a_place_need_hold_no_clips(folder: Path) -> None:
     (folder / "in" / "c.mov").unlink()
     found = find_clips(str(folder / "in"), needed=False)
@@ -125,7 +138,9 @@ def test_list(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_one_clip(folder: Path) -> None:
-    assert find_clips(str(folder / "b.mp4")).names == [str(folder / "b.mp4")]
+    (folder / "linked.mp4").symlink_to("gone.mp4")  # what is wrong with it is told in its row
+    for name in ("b.mp4", "linked.mp4"):
+        assert find_clips(str(folder / name)).names == [str(folder / name)]
 
 
 @pytest.mark.parametrize("where", ["nowhere", "a" * 5000, "nul\0", "in"])

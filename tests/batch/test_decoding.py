@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
+from multiprocessing import Pipe
 from pathlib import Path
 from threading import Timer
 from types import SimpleNamespace
@@ -24,6 +25,7 @@ from seats.batch import decoding, decoding_child
 from seats.batch.decoding import Decoder, DecoderError
 from seats.batch.decoding_child import Request
 from seats.batch.settings import ClipSettings
+from seats.batch.shared import pack, receive_clip
 from seats.children import Child
 from seats.media import Clip, FrameSampling, load_clip
 from seats.media.content import Content, content_of
@@ -78,6 +80,33 @@ def test_a_clip_arrives_as_it_was_read(decoder: Decoder, clip: str) -> None:
 def test_sound_alone_and_pictures_alone(decoder: Decoder, clip: str) -> None:
     assert decoder.decode(clip, replace(SETTINGS, use_video=False)).clip.video is None
     assert decoder.decode(clip, replace(SETTINGS, use_audio=False)).clip.audio is None
+
+
+def test_a_part_arrives_as_it_was_read(decoder: Decoder, clip: str) -> None:
+    got = decoder.decode(clip, replace(SETTINGS, start_s=1.0, end_s=2.0)).clip
+    want = load_clip(clip, sampling=SETTINGS.sampling, start_s=1.0, end_s=2.0)
+    assert torch.equal(got.video.pixels, want.video.pixels)
+    assert np.array_equal(got.audio.waveform, want.audio.waveform)
+
+
+def test_decoding_gives_way_to_the_model(decoder: Decoder, clip: str) -> None:
+    decoder.decode(clip, SETTINGS)
+    here, there = (os.getpriority(os.PRIO_PROCESS, pid) for pid in (0, decoder._child.process.pid))
+    assert there == min(19, here + 10)
+
+
+def test_a_clip_arrives_whole_where_it_is_not_written_at_once(clip: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As 2 GiB are the most that Linux writes at a time."""
+    write = os.write
+    sent = load_clip(clip, sampling=SETTINGS.sampling)
+    ours, theirs = Pipe()
+    with monkeypatch.context() as patch, ours, theirs:
+        patch.setattr(os, "write", lambda handle, data: write(handle, data[:10_000]))
+        with pack(sent) as packed:
+            packed.send(ours)
+        got = receive_clip(theirs)
+    assert torch.equal(got.video.pixels, sent.video.pixels)
+    assert np.array_equal(got.audio.waveform, sent.audio.waveform)
 
 
 def test_nothing_is_left_open(decoder: Decoder, clip: str) -> None:
@@ -230,6 +259,12 @@ def test_a_decoder_that_was_killed_tries_once_more(breaking: Decoder, clip: str,
     assert "perhaps for lack of memory" in str(failed.error)
 
 
+def test_memory_that_is_asked_for_and_not_used_counts_half(breaking: Decoder, clip: str, tmp_path: Path) -> None:
+    spare = tmp_path / "spare.mp4"
+    spare.write_bytes(Path(clip).read_bytes())
+    assert breaking.decode(str(spare), SETTINGS).error is None
+
+
 def test_a_hole_in_the_decoder_shows_where_it_is(breaking: Decoder, clip: str, tmp_path: Path) -> None:
     bad = tmp_path / "hole.mp4"
     bad.write_bytes(Path(clip).read_bytes())
@@ -301,6 +336,7 @@ def test_a_machine_without_room_for_a_decoder_says_so() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
 def test_a_clip_that_cannot_be_handed_over_says_why(clip: str) -> None:
     import resource
 
@@ -309,6 +345,9 @@ def test_a_clip_that_cannot_be_handed_over_says_why(clip: str) -> None:
     try:
         made = Decoder(2**30)
         failed = made.decode(clip, SETTINGS)
+        held = os.listdir(f"/proc/{made._child.process.pid}/fd")
+        made.decode(clip, SETTINGS)
+        assert len(os.listdir(f"/proc/{made._child.process.pid}/fd")) == len(held)  # what was written goes again
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         made.close()

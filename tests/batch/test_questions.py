@@ -40,11 +40,23 @@ def test_what_may_never_end_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("q.csv", CSV), ("q.csv", "\ufeff" + CSV), ("q.jsonl", JSONL), ("q.tsv", CSV.replace(",", "\t"))],
+    [
+        ("q.csv", CSV),
+        ("q.csv", "\ufeff" + CSV),
+        ("q.jsonl", JSONL),
+        ("q.jsonl", "\ufeff" + JSONL),
+        ("q.ndjson", JSONL),
+        ("q.tsv", CSV.replace(",", "\t")),
+    ],
 )
 def test_reading(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text.replace("What\t then", "What, then"))
     assert read_questions(tmp_path / name) == LINES
+
+
+def test_a_number_is_as_good_an_answer_as_a_text(tmp_path: Path) -> None:
+    (tmp_path / "q.jsonl").write_text('{"clip": "a.mp4", "question": "How long?", "id": 7, "answer": 2.5}')
+    assert read_questions(tmp_path / "q.jsonl") == [Line("a.mp4", "How long?", "7", "2.5")]
 
 
 def test_names_of_any_bytes(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from seats.batch.results import ResultsFile
+from seats.batch.results import Entry, ResultsFile
 from seats.batch.rows import from_line, to_line
 from seats.errors import SeatsError, SettingsError
 from tests.batch.made import make_row
@@ -37,6 +37,15 @@ def test_rows_are_there_as_soon_as_appended(tmp_path: Path) -> None:
     with ResultsFile(out) as results:
         assert [entry.id for entry in results.entries()] == ["0", "1", "2"]
         assert not results.remarks
+
+
+def test_what_resuming_must_know_of_a_row(tmp_path: Path) -> None:
+    row = make_row("a.mp4", id="7", question="who ?", expected="a ring", settings="digest")
+    row["content"] = {"hash": "sha256:0", "bytes": 9, "stat": "1:9:3:4"}
+    with ResultsFile(write(tmp_path / "r.jsonl", [make_row("b.mp4", ok=False), row])) as results:
+        failed, entry = results.entries()
+    assert entry == Entry(1, "a.mp4", "who ?", "digest", "7", "a ring", "sha256:0", 9, "1:9:3:4", True)
+    assert failed == Entry(0, "b.mp4", "what ?", "s", "1", None, None, None, None, False)
 
 
 def test_a_file_that_nothing_was_written_to_goes_again_if_it_was_made_here(tmp_path: Path) -> None:

@@ -84,6 +84,7 @@ def test_expected_answers_are_compared() -> None:
         b'{"id": "1", "clip": "a", "content": {"hash": []}, "question": "q", "status": "ok"}',
         b'{"id": "1", "clip": "a", "content": {}, "question": "q", "status": "ok"}',
         b'{"id": "1", "clip": "a", "content": {"hash": "x", "bytes": "1"}, "question": "q", "status": "ok"}',
+        b'{"id": "1", "clip": "a", "content": {"hash": "x", "bytes": 1, "stat": 3}, "question": "q", "status": "ok"}',
         b'{"id": "1", "clip": "a", "question": "q", "status": "ok", "deep": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     ],
 )

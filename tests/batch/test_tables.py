@@ -39,10 +39,11 @@ def test_csv(results: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r.csv", "r.jsonl"]
 
 
-def test_parquet(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["r.parquet", "R.PARQUET"])
+def test_parquet(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     monkeypatch.setattr("seats.batch.tables._CHUNK", 2)
-    table = tmp_path / "r.parquet"
+    table = tmp_path / name
     check_table(table)
     write_table(results, table)
     check_table(table)  # its own it may replace
