@@ -17,6 +17,7 @@ import torch
 from seats.batch.jobs import Asked, Finished, Job, Made, Said, Started
 from seats.batch.local import LocalEngine, devices_for
 from seats.batch.settings import Setup
+from seats.batch.worker import slots
 from seats.children import Child
 from seats.errors import ModelError, SettingsError
 from tests.media.make import write_clip
@@ -121,6 +122,7 @@ def test_stopping(setup: Setup, jobs: list[Job]) -> None:
                 stop.set()
             rows += isinstance(event, Made)
             complete += isinstance(event, Finished) and event.complete
+        assert [worker.slots for worker in engine._workers] == [slots(setup)]
     assert 1 <= rows <= 4
     assert complete <= 2
     with LocalEngine(setup, ["cpu"]) as engine:  # while the model is loading
@@ -218,6 +220,17 @@ def test_a_worker_in_the_place_of_a_lost_one_has_its_device(setup: Setup, monkey
     with LocalEngine(setup, ["cuda:0", "cuda:1"]) as engine:
         events = list(engine.events([Job("a.mp4", ASKED)], threading.Event()))
     assert [event.row["device"] for event in events if isinstance(event, Made)] == ["cuda:1"] * 2
+
+
+def test_the_clip_in_the_model_is_to_blame_and_not_the_one_that_came_first(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_one_by_one(monkeypatch, "overtaking_worker", "overtaking_worker", "ready_worker")
+    jobs = [Job(name, ASKED) for name in ("a.mp4", "b.mp4")]
+    with LocalEngine(setup, ["cpu"]) as engine:
+        events = list(engine.events(jobs, threading.Event()))
+    failed = {(event.job.clip, "error" in event.row) for event in events if isinstance(event, Made)}
+    assert failed == {("a.mp4", False), ("b.mp4", True)}
 
 
 def test_without_a_worker_that_cannot_be_started_again_the_others_go_on(
