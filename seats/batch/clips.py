@@ -76,8 +76,10 @@ def find_clips(where: str, *, recursive: bool = False, needed: bool = True) -> F
         raise MediaError(f"{where[:200]}: cannot be read ({why}); check the path") from None
     if not there and glob.has_magic(where):
         linked: set[str] = set()
-        names = sorted({str(Path(found)) for found in _matching(where, linked) if not os.path.isdir(found)})
+        closed: set[str] = set()
+        names = sorted({str(Path(found)) for found in _matching(where, linked, closed) if not os.path.isdir(found)})
         remarks = [f"{_are(len(linked), 'linked folder')} not entered"] if linked else []
+        remarks += sorted(closed)
         if not names:
             no_match = f"{where}: no file matches; check the pattern, and keep it in quotes"
             raise MediaError("; ".join([no_match, *remarks]))
@@ -87,18 +89,19 @@ def find_clips(where: str, *, recursive: bool = False, needed: bool = True) -> F
     return Found("", [str(path)])
 
 
-def _matching(pattern: str, linked: set[str]) -> Iterator[str]:
+def _matching(pattern: str, linked: set[str], closed: set[str]) -> Iterator[str]:
     """As `glob.glob(pattern, recursive=True)`, but for **, which there goes round and round in links that lead back: it
-    doesn't enter linked folders, which are put into `linked`. Some paths may come several times."""
+    doesn't enter linked folders, which are put into `linked`. closed: gets what is to be said of folders that cannot be
+    looked into. Some paths may come several times."""
     before, *after = _ANY_DEPTH.split(pattern, maxsplit=1)
     if not after:
         yield from glob.iglob(pattern)
         return
     for top in glob.iglob(before or os.curdir):
-        for place, folders, _ in os.walk(top):
+        for place, folders, _ in os.walk(top, onerror=lambda error: closed.add(_closed_told(error))):
             folders[:] = [name for name in folders if not name.startswith(".")]
             linked.update(path for name in folders if os.path.islink(path := os.path.join(place, name)))
-            yield from _matching(os.path.join(glob.escape(place), after[0] or "*"), linked)
+            yield from _matching(os.path.join(glob.escape(place), after[0] or "*"), linked, closed)
 
 
 def _listed(base: str, content: bytes, where: str) -> Found:
@@ -116,15 +119,16 @@ def _listed(base: str, content: bytes, where: str) -> Found:
     return Found(base, once, [f"{where}: {repeated} of its lines repeat a path and are left out"] if repeated else [])
 
 
+def _closed_told(error: OSError) -> str:
+    return f"{error.filename}: cannot be looked into ({error.strerror})"
+
+
 def _in_folder(folder: str, recursive: bool, needed: bool) -> Found:
     found = Found(folder)
     others: Counter[str] = Counter()
     linked, inner, hidden, hidden_files = 0, 0, 0, 0
 
-    def note(error: OSError) -> None:
-        found.remarks.append(f"{error.filename}: cannot be looked into ({error.strerror})")
-
-    for place, folders, files in os.walk(folder, onerror=note):
+    for place, folders, files in os.walk(folder, onerror=lambda error: found.remarks.append(_closed_told(error))):
         hidden += sum(name.startswith(".") for name in folders)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         linked += sum(os.path.islink(os.path.join(place, name)) for name in folders)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -28,7 +29,7 @@ class Ledger:
     """Hands out jobs one by one, those that came back first. settings: digest, for rows of clips that are given up."""
 
     def __init__(self, jobs: Iterable[Job], settings: str) -> None:
-        self._jobs: Iterator[Job] = iter(jobs)
+        self._jobs = deque(jobs)
         self._back: deque[Ticket] = deque()
         self._settings = settings
         self._lost_in_a_row = 0
@@ -37,19 +38,24 @@ class Ledger:
         """The next job, None if there is none."""
         if self.empty:
             return None
-        return self._back.popleft()
+        return self._back.popleft() if self._back else Ticket(self._jobs.popleft())
+
+    def share(self, in_hand: int, workers: int) -> int:
+        """Jobs that a worker may have at a time, so that towards the end none waits while others have several.
+
+        in_hand: jobs of all workers, which are so many, loading ones among them.
+        """
+        return math.ceil((len(self._back) + len(self._jobs) + in_hand) / workers)
 
     @property
     def next_is_suspect(self) -> bool:
         """Whether a worker was lost over the next job, or beside it."""
-        return not self.empty and self._back[0].tries > 0
+        return bool(self._back) and self._back[0].tries > 0
 
     @property
     def empty(self) -> bool:
         """Whether nothing is left to hand out; what is on its way may still come back."""
-        if not self._back and (job := next(self._jobs, None)) is not None:
-            self._back.append(Ticket(job))
-        return not self._back
+        return not (self._back or self._jobs)
 
     def made(self, ticket: Ticket, asked: Asked) -> None:
         """Note that a question has its row."""

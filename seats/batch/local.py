@@ -109,7 +109,9 @@ class LocalEngine:
         return _Worker(child, device, failures)
 
     def _fill(self, worker: _Worker, ledger: Ledger) -> None:
-        while len(worker.tickets) < worker.slots and (ticket := ledger.next()) is not None:
+        in_hand = sum(len(each.tickets) for each in self._workers)
+        room = min(worker.slots, ledger.share(in_hand, len(self._workers)))
+        while len(worker.tickets) < room and (ticket := ledger.next()) is not None:
             self._number += 1
             worker.tickets[self._number] = ticket
             try:

@@ -91,10 +91,10 @@ class _Actor:
     slots: int = 0
     tickets: dict[Any, Ticket] = field(default_factory=dict)
 
-    def takes(self, ledger: Ledger) -> bool:
-        """Whether it has room for the next job; a suspect is alone on its actor."""
+    def takes(self, ledger: Ledger, most: int) -> bool:
+        """Whether it has room for the next job; a suspect is alone on its actor. most: jobs that it may have."""
         alone = any(ticket.tries for ticket in self.tickets.values()) or ledger.next_is_suspect
-        return len(self.tickets) < (min(1, self.slots) if alone else self.slots)
+        return len(self.tickets) < min(1 if alone else most, self.slots)
 
 
 class RayEngine:
@@ -167,8 +167,9 @@ class RayEngine:
                 patience = math.inf
             if stop.is_set() and not self._stopping:
                 self._stop()
+            most = ledger.share(sum(len(actor.tickets) for actor in self._actors), len(self._actors))
             for actor in self._actors:
-                while not self._stopping and actor.takes(ledger) and (ticket := ledger.next()) is not None:
+                while not self._stopping and actor.takes(ledger, most) and (ticket := ledger.next()) is not None:
                     actor.tickets[actor.handle.run.remote(ticket.job)] = ticket
                     yield Started(ticket.job)  # when the model turns to it is only known afterwards
             if not any(actor.tickets for actor in self._actors) and (self._stopping or ledger.empty):

@@ -103,7 +103,7 @@ def _wider(one: type, other: type) -> type:
 
 def _write_csv(results: Path, path: Path, columns: dict[str, type]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(columns), lineterminator="\n")
+        writer = csv.DictWriter(file, list(columns))  # of the usual ends of lines: it quotes what has one of theirs
         writer.writeheader()
         writer.writerows(_rows(results))
 

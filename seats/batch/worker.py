@@ -124,7 +124,7 @@ class Worker:
     def _settings_for(self, job: Job) -> ClipSettings:
         """How a clip is read: as the batch says, and where it has a memory limit, with what will be asked."""
         clip, answer = self._setup.clip, self._setup.answer
-        if clip.limit is None:
+        if clip.limit is None or not job.asked:  # a worker may be lost between a clip's last row and its end
             return clip
         question = longest([asked.question for asked in job.asked], clip.limit.checkpoint, answer.system)
         ask = replace(self._planned, question=question)

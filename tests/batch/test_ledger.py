@@ -24,6 +24,18 @@ def test_jobs_come_once_and_those_that_came_back_first() -> None:
     assert not ledger.empty
 
 
+def test_a_worker_s_share_is_of_what_is_left_and_what_is_in_hand() -> None:
+    ledger = Ledger([Job(name, ASKED) for name in "abcde"], "s")
+    assert [ledger.share(0, workers) for workers in (1, 2, 5, 9)] == [5, 3, 1, 1]
+    ticket = ledger.next()
+    assert (ledger.share(1, 2), ledger.share(2, 2)) == (3, 3)
+    ledger.put_back(ticket)
+    assert ledger.share(2, 2) == 4
+    while ledger.next():
+        pass
+    assert ledger.share(0, 2) == 0
+
+
 def test_only_what_has_no_row_is_asked_again() -> None:
     ledger = Ledger([Job("a", ASKED)], "s")
     assert not ledger.next_is_suspect

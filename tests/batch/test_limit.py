@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from seats.batch.jobs import Asked, Event, Job, Made
+from seats.batch.jobs import Asked, Event, Finished, Job, Made
 from seats.batch.rows import Row
 from seats.batch.settings import Setup, digest_of, planned_ask
 from seats.batch.worker import Worker
@@ -115,6 +115,15 @@ def test_where_nothing_fits_the_clip_fails_or_the_model_does(setup: Setup, clips
 def test_answers_within_a_limit_are_answers_of_their_own(setup: Setup, tight: Setup) -> None:
     assert digest_of(setup.model, setup.clip, setup.answer) == setup.digest != tight.digest
     assert limited(setup, 2**40).digest != tight.digest
+
+
+def test_a_clip_whose_questions_all_have_rows_is_only_ended(setup: Setup) -> None:
+    """As it comes back from a worker that was lost before it could say so."""
+    worker = Worker(limited(setup, 2**40))
+    events: list[Event] = []
+    worker.run(Job("a.mp4", ()), events.append)
+    worker.stop()
+    assert events == [Finished(Job("a.mp4", ()), complete=True)]
 
 
 @pytest.mark.parametrize(("compare", "methods"), [(False, ["seats"]), (True, ["seats", "full"])])

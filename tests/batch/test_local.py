@@ -8,7 +8,6 @@ import resource
 import signal
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -238,17 +237,12 @@ def test_without_a_worker_that_cannot_be_started_again_the_others_go_on(
 ) -> None:
     start_one_by_one(monkeypatch, "dying_worker", "ready_worker", *["no_such_module"] * 3)
     said: list[str] = []
-    done = 0
-
-    def jobs() -> Iterator[Job]:
-        while not any("going on" in text for text in said) and done < 100_000:
-            yield Job("a.mp4", ASKED)
-
     with LocalEngine(setup, ["cpu", "cpu"]) as engine:
-        for event in engine.events(jobs(), threading.Event()):
+        for event in engine.events([Job("slow.mp4", ASKED)] * 2, threading.Event()):
             if isinstance(event, Said):
                 said.append(event.text)
-            done += isinstance(event, Finished)
+            if "going on" in said[-1]:
+                break
     assert said[-1] == "a worker cannot be started again (exit code 1); going on with 1"
 
 
@@ -270,17 +264,32 @@ def test_workers_say_the_same_so_only_one_is_heard(setup: Setup, monkeypatch: py
     said: list[str] = []
     answered: set[str] = set()
 
-    def jobs() -> Iterator[Job]:
-        while len(answered) < 2:  # until both have been heard of
-            yield Job("a.mp4", ASKED)
-
     with LocalEngine(setup, ["cpu", "cpu:0"]) as engine:
-        for event in engine.events(jobs(), threading.Event()):
+        for event in engine.events([Job("a.mp4", ASKED)] * 50_000, threading.Event()):
             if isinstance(event, Said):
                 said.append(event.text)
             elif isinstance(event, Made):
                 answered.add(event.row["device"])
+            if len(answered) == 2:
+                break
     assert said == ["a remark"]
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_no_worker_waits_while_another_has_several_clips(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    start_one_by_one(monkeypatch, *["greedy_worker"] * workers)
+    begun: set[int] = set()
+    with LocalEngine(setup, ["cpu"] * workers) as engine:
+        for event in engine.events([Job("slow.mp4", ASKED)] * workers, threading.Event()):
+            assert isinstance(event, Started)
+            begun = {number for worker in engine._workers for number in worker.tickets}
+            most = max(len(worker.tickets) for worker in engine._workers)
+            assert most == 1
+            if len(begun) == workers:
+                break
+    assert len(begun) == workers
 
 
 def test_where_a_second_worker_cannot_be_started_the_first_is_ended(

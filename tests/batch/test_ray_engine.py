@@ -185,15 +185,16 @@ def test_a_suspect_is_alone_on_its_actor() -> None:
     ledger = Ledger([Job("a.mp4", ASKED), Job("b.mp4", ASKED)], "s")
     loading, busy, free = _Actor(None, None), _Actor(None, None, slots=2), _Actor(None, None, slots=2)
     busy.tickets["one"] = Ticket(Job("c.mp4", ASKED))
-    assert [actor.takes(ledger) for actor in (loading, busy, free)] == [False, True, True]
+    assert [actor.takes(ledger, 2) for actor in (loading, busy, free)] == [False, True, True]
+    assert [actor.takes(ledger, 1) for actor in (loading, busy, free)] == [False, False, True]
     first = ledger.next()
     assert first is not None
     list(ledger.blame(first, "lost"))
-    assert [actor.takes(ledger) for actor in (loading, busy, free)] == [False, False, True]
+    assert [actor.takes(ledger, 2) for actor in (loading, busy, free)] == [False, False, True]
     suspect = ledger.next()
     assert suspect is not None
     free.tickets["two"] = suspect
-    assert [actor.takes(ledger) for actor in (loading, busy, free)] == [False, True, False]
+    assert [actor.takes(ledger, 2) for actor in (loading, busy, free)] == [False, True, False]
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:70000"])

@@ -39,6 +39,15 @@ def test_csv(results: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r.csv", "r.jsonl"]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+def test_an_end_of_a_line_in_a_text_is_part_of_its_cell(tmp_path: Path, end: str) -> None:
+    out, table = tmp_path / "r.jsonl", tmp_path / "r.csv"
+    out.write_bytes(to_line(make_row(f"a{end}b.mp4")) + to_line(make_row("c.mp4")))
+    write_table(out, table)
+    with table.open(encoding="utf-8", newline="") as file:
+        assert [row["clip.path"] for row in csv.DictReader(file)] == [f"a{end}b.mp4", "c.mp4"]
+
+
 @pytest.mark.parametrize("name", ["r.parquet", "R.PARQUET"])
 def test_parquet(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
