@@ -58,15 +58,16 @@ class Worker:
     def __init__(self, setup: Setup, announce: Callable[[str], None] = lambda _: None) -> None:
         self._setup = setup
         self._stopping = threading.Event()
-        self._decoders = [Decoder(setup.clip.memory_bytes) for _ in range(setup.decoders)]
+        self._decoders: list[Decoder] = []
         self._idle: queue.SimpleQueue[Decoder] = queue.SimpleQueue()
-        for decoder in self._decoders:
-            self._idle.put(decoder)
         keep_freed_memory()
         # one thread for the model: each thread that ran it would start a pool of its own on the CPU
         threads = setup.model.threads
         self._model_thread = ThreadPoolExecutor(1, "seats-model", initializer=_use_threads, initargs=(threads,))
         try:
+            for _ in range(setup.decoders):
+                self._decoders.append(Decoder(setup.clip.memory_bytes))
+                self._idle.put(self._decoders[-1])
             self._model_thread.submit(self._load, announce).result()
         except BaseException:
             self.stop()

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from seats.batch import worker as module
-from seats.batch.decoding import Decoded, Decoder
+from seats.batch.decoding import Decoded, Decoder, DecoderError
 from seats.batch.jobs import Asked, Event, Finished, Job, Made, Started
 from seats.batch.rows import Row
 from seats.batch.settings import AnswerSettings, Setup, question_of
@@ -266,6 +266,21 @@ def test_settings_that_do_not_fit_the_model_leave_no_decoder_behind(
     with pytest.raises(SettingsError):
         Worker(Setup.of(setup.model, setup.clip, AnswerSettings(method="magic"), decoders=2))
     assert [decoder._child.process.poll() for decoder in made] == [-signal.SIGKILL] * 2
+
+
+def test_a_decoder_that_cannot_be_started_leaves_no_other_behind(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Decoder] = []
+
+    def one(memory: int) -> Decoder:
+        if made:
+            raise DecoderError("no process left")
+        made.append(Decoder(memory))
+        return made[0]
+
+    monkeypatch.setattr(module, "Decoder", one)
+    with pytest.raises(DecoderError):
+        Worker(Setup.of(setup.model, setup.clip, setup.answer, decoders=2))
+    assert made[0]._child.process.poll() == -signal.SIGKILL
 
 
 @pytest.mark.parametrize(
