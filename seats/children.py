@@ -23,6 +23,14 @@ _PR_SET_PDEATHSIG = 1
 _starter = ThreadPoolExecutor(1, "seats-start")
 
 
+def _start_anew() -> None:
+    global _starter
+    _starter = ThreadPoolExecutor(1, "seats-start")
+
+
+os.register_at_fork(after_in_child=_start_anew)  # which has none of this process's threads
+
+
 @dataclass(frozen=True)
 class Child:
     """A process and the connection to it, which carries pickled objects."""

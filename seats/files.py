@@ -13,6 +13,8 @@ from pathlib import Path
 
 MARK = "written by seats"
 """Is in every page, picture, film and Markdown file of this package, so that only they are taken for older ones."""
+_IN_TEXT = {".md": f"<!-- {MARK} -->", ".html": f'content="{MARK}"', ".htm": f'content="{MARK}"'}
+"""How it stands in files in which people write sentences."""
 _MARKED_BYTES = 2**24
 
 
@@ -36,7 +38,7 @@ def is_own(path: Path) -> bool:
     if is_free(path):
         return True
     with path.open("rb") as file:
-        return MARK.encode() in file.read(_MARKED_BYTES)
+        return _IN_TEXT.get(path.suffix.lower(), MARK).encode() in file.read(_MARKED_BYTES)
 
 
 def is_free(path: Path) -> bool:

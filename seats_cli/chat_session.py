@@ -108,8 +108,9 @@ class Session:
 
     def stopped(self, line: str) -> None:
         """What a line asked for was interrupted."""
-        sys.stdout.write("\n")
-        sys.stdout.flush()
+        if not self.options.json:
+            sys.stdout.write("\n")
+            sys.stdout.flush()
         self.out.say("stopped" if line.startswith("/") else "stopped; the question is not part of the conversation")
 
     def completions(self, line: str) -> list[str]:
@@ -221,7 +222,9 @@ class Session:
     def _file(self, said: str) -> Path:
         """A path to write to. Raises SettingsError for one that cannot be."""
         quoted = len(said) > 1 and said[0] == said[-1] and said[0] in "'\""
-        path = Path(said[1:-1] if quoted else said).expanduser()
+        path = Path(os.path.expanduser(said[1:-1] if quoted else said))
+        if "\0" in said:
+            raise SettingsError("a file's name cannot have a zero byte in it")
         if path.is_dir():
             raise SettingsError(f"{path} is a folder: give the name of a file")
         if not path.absolute().parent.is_dir():

@@ -53,13 +53,15 @@ def built_in_questions(split: Literal["test", "validation"], clips: int, per_cli
     out.say(f"{BUILT_IN}: {counted(clips, f'{kind}clip')} in {cache}; what is not there yet is made now")
     try:
         with out.working("making clips"):
-            write_test_set(cache, split, clips, per_clip)
+            # Each number of clips has a file of its own: another process may be about to read its own.
+            questions = f"questions-{clips}x{per_clip}.jsonl"
+            write_test_set(cache, split, clips, per_clip, questions)
     except OSError as error:
         raise SeatsError(
             f"{cache}: cannot be written to ({error.strerror or error}); make room or allow it, or set XDG_CACHE_HOME "
             "to another folder"
         ) from error
-    return cache / "questions.jsonl"
+    return cache / questions
 
 
 def question_file(benchmark: str) -> Path:

@@ -105,7 +105,7 @@ class _Table:
         for name, _ in columns:
             made.add_column(name, justify="right", no_wrap=True)
         for index, label in enumerate(self.labels):
-            made.add_row(label, *(cells[index] or "-" for _, cells in columns))
+            made.add_row(Text(label), *(cells[index] or "-" for _, cells in columns))
         return made
 
 

@@ -90,10 +90,13 @@ def show(document: dict[str, Any], title: str, out: Output) -> None:
     if out.options.json:
         out.document(document)
     else:
+        from rich.text import Text
+
         from seats_cli.consoles import OutputConsole
         from seats_cli.measurements import tables
+        from seats_cli.text import one_line
 
-        OutputConsole().print(title, tables(document))
+        OutputConsole().print(Text(one_line(title)), tables(document))
     exit_for(document, out.options.debug)
 
 
@@ -110,7 +113,7 @@ def exit_for(document: dict[str, Any], debug: bool) -> None:
             if debug:
                 typer.echo(row["traceback"], err=True)
         print_error(f"{row['label']}: {error}{hint}")
-    if all(row["error"] is not None for row in asked) and not failed:
+    if all(row["error"] is not None for row in asked) and not any(row["error"] for row in failed):
         what = "nothing" if all(row["error"] is not None for row in rows) else "nothing but full tokens"
         print_error(f"{what} could be measured; {asked[0]['label']}: {asked[0]['error']}")
     elif not failed:

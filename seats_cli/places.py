@@ -54,4 +54,4 @@ def check_own(path: Path) -> None:
     except OSError as error:
         raise SettingsError(f"{path}: cannot be looked into ({error.strerror}); give another name") from None
     if not fine:
-        raise SettingsError(f"{path} is there already and seats did not write it; give another name")
+        raise SettingsError(f"{path} is there already and does not say that seats wrote it; give another name")

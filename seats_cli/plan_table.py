@@ -167,5 +167,5 @@ class PlanTable:
         table.add_column(overflow="fold")
         table.add_column(justify="right", no_wrap=True, style="dim")
         for change in self.changes:
-            table.add_row(f"  {change.text}", size(change.plan.needed_bytes))
+            table.add_row(Text(f"  {change.text}"), size(change.plan.needed_bytes))
         yield table

@@ -37,6 +37,20 @@ if __name__ == "__main__":
 """
 
 
+FORKED = """
+import os, signal
+from seats.children import Child
+
+if __name__ == "__main__":
+    Child.start("tests.idle_child", quiet=True).kill()
+    if os.fork() == 0:
+        signal.alarm(20)
+        Child.start("tests.idle_child", quiet=True).kill()
+        os._exit(7)
+    print(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+
+
 def ended_within(pid: int, seconds: float) -> bool:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -83,6 +97,13 @@ def start_and_wait() -> None:
     child.connection.recv()
     print(child.process.pid, flush=True)
     sys.stdin.read()
+
+
+def test_a_fork_of_this_process_starts_children_of_its_own() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKED], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1]
+    )
+    assert ran.stdout == "7\n"
 
 
 @pytest.mark.parametrize("quiet", [True, False])

@@ -120,7 +120,7 @@ def _listed(base: str, content: bytes, where: str) -> Found:
 
 
 def _closed_told(error: OSError) -> str:
-    return f"{error.filename}: cannot be looked into ({error.strerror})"
+    return f"{os.path.normpath(error.filename)}: cannot be looked into ({error.strerror})"
 
 
 def _in_folder(folder: str, recursive: bool, needed: bool) -> Found:
@@ -180,8 +180,8 @@ class Shard:
     def parse(cls, text: str) -> Shard:
         """From "3/16". Raises SettingsError."""
         first, slash, second = text.partition("/")
-        if not (slash and first.strip().isdecimal() and second.strip().isdecimal()):
-            raise SettingsError(f"{text!r} is not a shard: write 1/4 to 4/4")
+        if not (slash and first.strip().isdecimal() and second.strip().isdecimal() and len(text) <= 40):
+            raise SettingsError(f"{text[:40]!r} is not a shard: write 1/4 to 4/4")
         shard = cls(int(first), int(second))
         if not 1 <= shard.index <= shard.count:
             raise SettingsError(f"there is no shard {text}: count from 1/{shard.count} to {shard.count}/{shard.count}")

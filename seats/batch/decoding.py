@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,7 +29,8 @@ _LONGEST_WAIT_S = 86_400.0
 
 
 class DecoderError(SeatsError):
-    """The decoding process does not start, or ends before it has been given a clip: nothing can be read here."""
+    """The decoding process does not start, ends before it has been given a clip, or cannot hand one over: nothing can
+    be read here."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class Decoder:
                 if isinstance(reply, Identified):
                     content = reply.content
                 elif isinstance(reply, Loaded):
-                    return Decoded(content, receive_clip(child.connection), None, reply.ms, reply.lowered)
+                    return Decoded(content, _received(child), None, reply.ms, reply.lowered)
                 elif isinstance(reply, Failed):
                     return Decoded(content, None, reply.error, trace=reply.trace)
         except (EOFError, OSError):
@@ -142,6 +144,19 @@ class Decoder:
         with self._lock:
             child.kill()
             self._child = None
+
+
+def _received(child: Child) -> Clip:
+    """Raises DecoderError where this process can open no more files."""
+    try:
+        return receive_clip(child.connection)
+    except (RuntimeError, OSError) as error:  # multiprocessing raises the first of a handle that did not arrive
+        if isinstance(error, OSError) and error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+            raise
+        raise DecoderError(
+            f"a decoder cannot hand over what it read ({error}): allow more open files, or choose fewer --workers or "
+            "--decoders"
+        ) from error
 
 
 def _why(path: str, ended: str, timeout_s: float, memory: int) -> MediaError:

@@ -21,7 +21,7 @@ class Ticket:
     """A job on its way. answered: its questions that have a row. tries: workers that were lost over it."""
 
     job: Job
-    answered: list[Asked] = field(default_factory=list)
+    answered: set[Asked] = field(default_factory=set)
     tries: int = 0
 
 
@@ -43,7 +43,7 @@ class Ledger:
     def share(self, in_hand: int, workers: int) -> int:
         """Jobs that a worker may have at a time, so that towards the end none waits while others have several.
 
-        in_hand: jobs of all workers, which are so many, loading ones among them.
+        in_hand: jobs of all workers, which are so many.
         """
         return math.ceil((len(self._back) + len(self._jobs) + in_hand) / workers)
 
@@ -59,15 +59,13 @@ class Ledger:
 
     def made(self, ticket: Ticket, asked: Asked) -> None:
         """Note that a question has its row."""
-        ticket.answered.append(asked)
+        ticket.answered.add(asked)
         self._lost_in_a_row = 0
 
     def put_back(self, ticket: Ticket) -> None:
         """A job whose worker was lost while busy with another one."""
-        left = list(ticket.job.asked)
-        for asked in ticket.answered:
-            left.remove(asked)
-        self._back.append(Ticket(replace(ticket.job, asked=tuple(left)), tries=ticket.tries))
+        left = tuple(asked for asked in ticket.job.asked if asked not in ticket.answered)
+        self._back.append(Ticket(replace(ticket.job, asked=left), tries=ticket.tries))
 
     def lost(self, why: str) -> None:
         """A worker was lost. Raises ModelError when that happens again and again with nothing done in between."""

@@ -166,7 +166,7 @@ class LocalEngine:
             )
         else:
             failures = worker.failures + 1
-        guilty = worker.tickets.pop(worker.model_at, None)
+        guilty = None if why == _EXITS[f"exit code {DECODER_EXIT}"] else worker.tickets.pop(worker.model_at, None)
         for ticket in worker.tickets.values():
             ledger.put_back(ticket)
         if guilty is not None:

@@ -120,13 +120,15 @@ class _Matcher:
 
     def match(self, job: Job, mine: list[Entry], content: Content | None) -> None:
         """Give each of a job's questions its row among those of its content; what has none is pending."""
-        left = list(mine)
+        left: dict[str, list[Entry]] = defaultdict(list)
+        for row in mine:
+            left[row.question].append(row)
         pending = []
         for asked in job.asked:
-            same = [entry for entry in left if entry.question == asked.question]
+            same = left[asked.question]
             entry = next((e for e in same if e.id == asked.id), same[0] if same else None)
             if entry is not None:
-                left.remove(entry)
+                same.remove(entry)
             if entry is None or not self._take(entry, job.clip, asked, content):
                 pending.append(asked)
         if pending:

@@ -105,6 +105,8 @@ class RayEngine:
     """
 
     def __init__(self, setup: Setup, workers: int, address: str | None = None) -> None:
+        if setup.model.device.startswith("cuda:") and setup.model.device != "cuda:0":
+            raise SettingsError(f"--device {setup.model.device}: Ray gives each worker a GPU; choose cuda")
         self._setup, self._count, self._address = setup, workers, address
         self._actors: list[_Actor] = []
         self._stopping = False
@@ -167,8 +169,10 @@ class RayEngine:
                 patience = math.inf
             if stop.is_set() and not self._stopping:
                 self._stop()
-            most = ledger.share(sum(len(actor.tickets) for actor in self._actors), len(self._actors))
             for actor in self._actors:
+                # Of actors that are not ready nobody knows whether they will ever be.
+                ready = sum(each.slots > 0 for each in self._actors)
+                most = ledger.share(sum(len(each.tickets) for each in self._actors), max(1, ready))
                 while not self._stopping and actor.takes(ledger, most) and (ticket := ledger.next()) is not None:
                     actor.tickets[actor.handle.run.remote(ticket.job)] = ticket
                     yield Started(ticket.job)  # when the model turns to it is only known afterwards

@@ -169,11 +169,12 @@ class ResultsFile:
     def _repair_end(self) -> None:
         """Give a last line without its end one if it is a whole row, else cut it off."""
         size = os.fstat(self._handle).st_size
-        start, tail = size, b""
-        while start > 0 and b"\n" not in tail:
+        start, pieces = size, [b""]
+        while start > 0 and b"\n" not in pieces[-1]:
             step = min(2**16, start)
             start -= step
-            tail = os.pread(self._handle, step, start) + tail
+            pieces.append(os.pread(self._handle, step, start))
+        tail = b"".join(reversed(pieces))
         if not tail or tail.endswith(b"\n"):
             return
         last = tail[tail.rfind(b"\n") + 1 :]

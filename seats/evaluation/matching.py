@@ -21,7 +21,7 @@ _ANOTHER = re.compile(
 )
 """A second letter after the first; "A" and "I" are words, too, where a word follows them."""
 _STATEMENT = re.compile(
-    r"(?:^|[.!?]\s+|\n)[\s*`]*(?:(?:so|thus|therefore|hence),?\s+)?(?:the\s+|my\s+)?"
+    r"(?:^|[.!?]\s+|\n)[ \t*`]*(?:(?:so|thus|therefore|hence),?\s+)?(?:the\s+|my\s+)?"
     r"(?:(?:correct|right|best|final)\s+)?answer[*`]*(?:\s+is\b\s*:?|\s*:)",
     re.IGNORECASE,
 )
@@ -29,9 +29,10 @@ _YES_NO = re.compile(r"(yes|no)\b(?:\s*[.,:;!]|\s+[-–—]\s|\s*\n|$)\W*(.*)", 
 
 
 def normalised(text: str) -> str:
-    """The words of a text in lower case, punctuation and spacing aside; a text without words ("+") as it is."""
-    text = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(re.findall(r"\w+", text)) or text.strip()
+    """The words of a text in lower case, punctuation and spacing aside, but for the sign of a number below 0; a text
+    without words ("+") as it is."""
+    text = unicodedata.normalize("NFKC", text).casefold().replace("\N{MINUS SIGN}", "-")
+    return " ".join(re.findall(r"(?:(?<![\w-])-(?=\d))?\w+", text)) or text.strip()
 
 
 def same_answer(given: str, right: str) -> bool:
@@ -65,6 +66,7 @@ def named_option(given: str, options: Sequence[str]) -> int | None:
     text ("B text"), or a yes or no that goes on ("Yes, it does.") where that is an option. Each may stand in a sentence
     of its own after "The answer is" or "Answer:". Case, spacing and punctuation don't count.
     """
+    given = _squeezed(given)
     stated = [_option(said, options) for said in _statements(given)]
     plain = _option(given, options)
     if not stated:
@@ -78,8 +80,14 @@ def answers_with(given: str, right: str) -> bool:
     yes and no as `named_option` has it. It may stand in a sentence of its own after "The answer is" or "Answer:"."""
     if same_answer(given, right):
         return True
+    given = _squeezed(given)
     stated = _statements(given)
     return all(_says(said, right) for said in stated) if stated else _says(given, right)
+
+
+def _squeezed(given: str) -> str:
+    """The answer's lines without empty ones, of which a model that goes on and on may write thousands."""
+    return "\n".join(filter(None, map(str.strip, given.split("\n"))))
 
 
 def _says(given: str, right: str) -> bool:

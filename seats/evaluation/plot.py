@@ -8,10 +8,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from seats.errors import SettingsError
+from seats.errors import SeatsError, SettingsError
 from seats.evaluation.qa import ALL
 from seats.evaluation.results import Results, SettingResult
-from seats.files import marked, replacing
+from seats.files import marked, replacing, unwritten_told
 
 FORMATS = (".png", ".svg", ".pdf")
 # Okabe & Ito's colours, told apart with every common colour vision; its yellow is too pale for lines on white.
@@ -33,7 +33,7 @@ def plot(results: Results, path: Path) -> None:
     """Write the picture: a line for each method, with 95 % intervals; full tokens as a horizontal line.
 
     Variants of a method ("fastv-om", "seats+") have its colour, a dashed line and hollow marks. Figures of a part of
-    the questions are marked with a star. Raises SettingsError as `check_plot`, or if the file can't be written.
+    the questions are marked with a star. Raises SettingsError as `check_plot`, SeatsError if the file can't be written.
     """
     check_plot(path)
     from matplotlib.figure import Figure
@@ -63,13 +63,13 @@ def plot(results: Results, path: Path) -> None:
 
 
 def save(figure: Any, path: Path) -> None:
-    """Write a figure; an older one goes when the new one is whole. Raises SettingsError if it can't be written."""
+    """Write a figure; an older one goes when the new one is whole. Raises SeatsError if it can't be written."""
     try:
         with replacing(path) as beside:
             kind = path.suffix[1:].lower()
             figure.savefig(beside, format=kind, metadata=marked(kind))
     except OSError as error:
-        raise SettingsError(f"--plot {path} cannot be written ({error.strerror}); choose another place") from error
+        raise SeatsError(f"--plot {unwritten_told(path, error)}") from error
 
 
 def subject(model: str, benchmark: str) -> str:

@@ -117,7 +117,7 @@ def _setting(
     evaluation: Evaluation,
     plan: Plan,
     rows: Mapping[tuple[str, str], Row],
-    full: Mapping[str, bool],
+    full: Mapping[str, str],
 ) -> SettingResult:
     if setting in evaluation.compared.unreachable:
         asked, reason = len(plan.questions), evaluation.compared.unreachable[setting]
@@ -128,7 +128,9 @@ def _setting(
     unserved = [(clip, row.reason) for _, clip, row in mine if row.status == "unreachable"]
     answered = [(item, clip, row, item.is_right(row.answer)) for item, clip, row in mine if row.status == "answered"]
     done = [row for _, _, row, _ in answered]
-    both = [(right, full[row.question], clip) for _, clip, row, right in answered if row.question in full]
+    both = [
+        (right, item.is_right(full[row.question]), clip) for item, clip, row, right in answered if row.question in full
+    ]
     comparable = both and setting != FULL
     cost = sum(row.llm_flops_full or 0.0 for row in done)
     return SettingResult(
@@ -152,13 +154,14 @@ def _setting(
     )
 
 
-def _of_full(evaluation: Evaluation, plan: Plan, rows: Mapping[tuple[str, str], Row]) -> dict[str, bool]:
-    """By question digest, whether full tokens answered it right; only those answered."""
+def _of_full(evaluation: Evaluation, plan: Plan, rows: Mapping[tuple[str, str], Row]) -> dict[str, str]:
+    """By question digest, what was answered with full tokens. Equal questions, which may have other right answers in a
+    set, share one."""
     digest = next((d for setting, d in evaluation.digests.items() if setting == FULL), None)
     if digest is None:
         return {}
-    found = ((item, rows[question, digest]) for item, question, _ in plan.questions)
-    return {row.question: item.is_right(row.answer) for item, row in found if row.status == "answered"}
+    found = (rows[question, digest] for _, question, _ in plan.questions)
+    return {row.question: row.answer for row in found if row.status == "answered"}
 
 
 def _by_type(answers: Sequence[tuple[str, str, bool]]) -> dict[str, Accuracy]:

@@ -90,6 +90,11 @@ class Plan:
     def answers(self) -> int:
         return sum(work.answers for work in self.work)
 
+    def rows_of(self, evaluation: Evaluation, rows: Mapping[tuple[str, str], Row]) -> list[Row]:
+        """Those of `rows`, by question and setting, that answer what is asked here; a file may hold others."""
+        keys = dict.fromkeys((question, d) for _, question, _ in self.questions for d in evaluation.digests.values())
+        return [rows[key] for key in keys if key in rows]
+
 
 def plan(
     items: Sequence[QAItem],

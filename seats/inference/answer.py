@@ -217,8 +217,8 @@ def answer_encoded(
             if steps.get("encode_video") or steps.get("encode_audio"):
                 saliency_ms = _saliency_ms(model, encoded.clip, method)
             speedup = _measured(model, prompt, compared or method, question, latency, saliency_ms)
-        except OutOfMemoryError:  # where tokens must be dropped for the clip to fit
-            missing = (f"full tokens do not fit into {model.thinker.device}: the speed-up is estimated, not measured",)
+        except OutOfMemoryError:  # most likely of full tokens
+            missing = (f"not enough memory on {model.thinker.device} to measure the speed-up, so it is estimated",)
     cache_tokens = made.trace.cache_tokens
     return Answer(
         question=question,

@@ -170,7 +170,8 @@ def _video_info(container: Any, stream: Any, duration: float | None, deadline: m
     if context is None:
         return VideoInfo("unknown", 0, 0, False, fps, frames)
     turnable = context.name == "mjpeg" or media.is_one_of(container, _TURNABLE_FORMATS)
-    turned = turnable and _is_turned(container, stream, deadline)
+    # Of few pictures a header may tell no size, which decoding one does.
+    turned = (turnable or not context.width) and _is_turned(container, stream, deadline)
     width, height = (context.height, context.width) if turned else (context.width, context.height)
     aspect = media.pixel_aspect(container, stream)
     notes = tuple(header_notes(stream, aspect))

@@ -31,6 +31,8 @@ _FEW_MISSING = 0.05
 # How far rounded timestamps may put the end of the last picture, seconds. More is a different rate, however long the
 # video: pictures and sound would drift apart.
 _ROUNDING_S = 0.005
+# A picture that appears by so much after a range's end still belongs to it, as timestamps are rounded.
+_END_SLACK_S = 0.01
 # A timestamp so far from 0, seconds, is wrong, however many there are: Ogg Theora that was cut has such before the
 # first keyframe. Behind it floats would not tell two pictures apart.
 _WRONG_S = 1e10
@@ -222,7 +224,7 @@ def choose_frames(
     typical = _typical_interval(times, last_s, start_s, end_s, rates)
     slack = min(max(0.1 * typical, 0.002), 0.5 * typical)
     first = int(np.searchsorted(times, start_s - slack))
-    after = int(np.searchsorted(times, end_s + slack, side="right"))
+    after = int(np.searchsorted(times, end_s + min(slack, _END_SLACK_S), side="right"))
     shown_until = times[-1] + (last_s or typical)
     if after == 0:
         return None
@@ -253,8 +255,9 @@ def choose_frames(
 
 
 def _typical_interval(times: np.ndarray, last_s: float, start_s: float, end_s: float, rates: Sequence[float]) -> float:
-    inside = times[(times >= start_s) & (times <= end_s)]
-    for some in (inside, times):
+    first, after = np.searchsorted(times, start_s), np.searchsorted(times, end_s, side="right")
+    # How far around the range a file was read differs, but for the pictures next to it.
+    for some in (times[first:after], times[max(first - 1, 0) : after + 1]):
         if len(some) > 1:
             return float(np.median(np.diff(some)))
     return last_s or 1 / (rates[0] if rates else UNSAID_FPS)

@@ -87,7 +87,7 @@ def load_video(
     if not frames.done:
         read_until = float(timeline.times[choice.indices[kept[-1]]])
         frames.notes.append(f"the pictures after {read_until:.1f} s cannot be decoded and are left out")
-    if times[0] > 1.5 / choice.source_fps:
+    if times[0] > min(1.5 / choice.source_fps, 1.0):
         frames.notes.append(f"the pictures begin {times[0]:.1f} s late; the first one stands in until then")
     video = Video(
         pixels=pixels,

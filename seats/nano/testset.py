@@ -81,12 +81,18 @@ def question_lines(test: TestClip) -> str:
     return "".join(lines)
 
 
-def write_test_set(folder: Path, split: Split = "test", clips: int = CLIPS, questions: int = QUESTIONS_PER_CLIP) -> str:
-    """Write the clips and `questions.jsonl`; clips of this `VERSION` that are there already are kept. Several
-    processes may do so at once.
+def write_test_set(
+    folder: Path,
+    split: Split = "test",
+    clips: int = CLIPS,
+    questions: int = QUESTIONS_PER_CLIP,
+    name: str = "questions.jsonl",
+) -> str:
+    """Write the clips and the file of their questions, `name`; clips of this `VERSION` that are there already are kept.
+    Several processes may do so at once.
 
     Returns:
-        The SHA-256 of `questions.jsonl`.
+        The SHA-256 of the questions.
 
     Raises:
         MediaError: the questions are not those that this version of the package is known to make.
@@ -103,7 +109,7 @@ def write_test_set(folder: Path, split: Split = "test", clips: int = CLIPS, ques
         if number % 20 == 0:
             log.info("%d of %d clips", number, clips)
     text = "".join(lines)
-    with replacing(folder / "questions.jsonl") as beside:
+    with replacing(folder / name) as beside:
         beside.write_text(text, encoding="utf-8")
     found = hashlib.sha256(text.encode()).hexdigest()
     expected = CHECKSUMS.get((split, clips, questions), found)

@@ -144,7 +144,7 @@ def clip_facts(
     sound = _sound(info, packets_s) if use_audio and info.audio is not None else None
     if pictures is None and sound is None:
         lacking, flag, other = ("pictures", "--no-audio", "sound") if use_video else ("sound", "--no-video", "pictures")
-        raise MediaError(f"{info.path}: has no {lacking}, and {flag} leaves out its {other}; plan it without {flag}")
+        raise MediaError(f"{info.path}: has no {lacking}, and {flag} leaves out its {other}; leave out {flag}")
     notes = stream_notes(info.video_streams, info.audio_streams, use_video, use_audio)
     clip = ClipFacts(info.path, info.duration_s, pictures, sound)
     if not clip.exact:

@@ -109,8 +109,8 @@ def compare(
         label_against=label_against,
         paired_by=paired_by,
         pairs=len(pairs),
-        only_here=max(0, _different(ours) - len(pairs)),
-        only_there=max(0, _different(theirs) - len(pairs)),
+        only_here=max(0, _different(ours, paired_by) - len(pairs)),
+        only_there=max(0, _different(theirs, paired_by) - len(pairs)),
         latency=latency,
         flops=_ratio(ours.numbers["flops"], theirs.numbers["flops"], pairs),
         same_answers=len(pairs) - len(different),
@@ -119,9 +119,9 @@ def compare(
     )
 
 
-def _different(table: PairTable) -> int:
-    """Answers of a table, those of the same path and question once."""
-    keys = table.keys["path"]
+def _different(table: PairTable, paired_by: str) -> int:
+    """Answers of a table, those of the same clip, by what says so, and question once."""
+    keys = table.keys[paired_by]
     return len({key for key in keys if key}) + sum(not key for key in keys)
 
 

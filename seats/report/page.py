@@ -24,7 +24,9 @@ def write_page(report: Report, path: Path) -> None:
     BrokenPipeError for a pipe that nobody reads any more."""
     try:
         if not is_own(path):
-            raise ResultsError(f"{path} is there already and seats did not write it; give the page another name")
+            raise ResultsError(
+                f"{path} is there already and does not say that seats wrote it; give the page another name"
+            )
         content = page(report)
         with replacing(path) as beside:
             beside.write_text(content, encoding="utf-8")

@@ -108,9 +108,9 @@ class Results:
             return f"{self.path} is of schema {named[0]!r}, not {SCHEMA!r}; give a file that `seats batch` wrote"
         if faults.broken or faults.foreign:
             return f"{self.path} holds no results: line 1 is not one; give a file that `seats batch` wrote"
-        return f"{self.path} is empty; `seats batch` fills it" + (
-            " (its only line is half written)" if faults.half_written else ""
-        )
+        if faults.half_written:
+            return f"{self.path} holds no whole row: its only line is half written; `seats batch` goes on with it"
+        return f"{self.path} is empty; `seats batch` fills it"
 
 
 def row_at(file: BinaryIO, offset: int) -> Row:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seats.keep import Setting
+from seats.keep import FULL
 from seats.text import printable, quoted
 from seats.units import counted
 from seats_cli.command import command
@@ -150,16 +150,18 @@ def analyze(
 
             out.now("reading the clips")
             answering = AnswerOptions(wanted.system, wanted.max_new_tokens)
-            full = [Setting("full", None)]  # every removal begins with them
-            parts = fitted_parts(items, memory.max_vram, checkpoint, model, part, answering, out, full)
+            # Every removal begins with full tokens.
+            parts = fitted_parts(items, memory.max_vram, checkpoint, model, part, answering, out, [FULL])
             planned = plan(items, evaluation, file.rows if file else {}, lowered(parts, part))
             rows = _answer(planned, evaluation, checkpoint, model, parts, file, out)
     analysis = _analysis(benchmark, checkpoint, removals, evaluation, planned, rows, wanted.tolerance / 100)
-    _report(analysis, wanted, output, out)
-    if wanted.save:
-        _save(analysis, checkpoint, out)
+    try:
+        _report(analysis, wanted, output, out)
+    finally:  # as there
+        if wanted.save:
+            _save(analysis, checkpoint, out)
     if analysis.dependence.failed:
-        _say_failures(analysis.dependence.failed, rows, evaluation, out)
+        _say_failures(analysis.dependence.failed, planned.rows_of(evaluation, rows), out)
         raise typer.Exit(SOME_FAILED)
 
 
@@ -253,24 +255,27 @@ def _analysis(
     found = dependence(removals, evaluation, planned, rows)
     borders = find_borders(found, tolerance)
     proposal = None if borders is None else propose(borders, shape)
-    return Analysis(quoted(printable(benchmark)), checkpoint.name, found, tolerance, borders, proposal)
+    model = quoted(printable(checkpoint.name))
+    return Analysis(quoted(printable(benchmark)), model, found, tolerance, borders, proposal)
 
 
 def _report(analysis: Analysis, wanted: AnalyzeOptions, output: OutputOptions, out: Output) -> None:
-    if output.json:
-        from seats.evaluation.layer_document import document
+    try:
+        if output.json:
+            from seats.evaluation.layer_document import document
 
-        out.document(document(analysis))
-    else:
-        from seats_cli.consoles import OutputConsole
+            out.document(document(analysis))
+        else:
+            from seats_cli.consoles import OutputConsole
 
-        OutputConsole().print(_tables(analysis))
-    if wanted.plot is not None:
-        from seats.evaluation.layer_plot import plot_layers
+            OutputConsole().print(_tables(analysis))
+    finally:  # who reads standard output may stop at any time
+        if wanted.plot is not None:
+            from seats.evaluation.layer_plot import plot_layers
 
-        with out.working("drawing"):
-            plot_layers(analysis, wanted.plot)
-        out.say(f"plot written to {wanted.plot}")
+            with out.working("drawing"):
+                plot_layers(analysis, wanted.plot)
+            out.say(f"plot written to {wanted.plot}")
     from seats.evaluation.borders import DROP_RULE, RULE
 
     out.detail(f"rule: {RULE} {DROP_RULE}")
@@ -368,7 +373,6 @@ def _save(analysis: Analysis, checkpoint: Checkpoint, out: Output) -> None:
     out.say(f"written to {path}")
 
 
-def _say_failures(failed: int, rows: Mapping[tuple[str, str], Row], evaluation: Evaluation, out: Output) -> None:
-    mine = set(evaluation.digests.values())
-    say_reasons((row for row in rows.values() if row.status != "answered" and row.setting in mine), out)
+def _say_failures(failed: int, asked: Iterable[Row], out: Output) -> None:
+    say_reasons((row for row in asked if row.status != "answered"), out)
     out.say(f"{counted(failed, 'question')} failed and left out of the curves")

@@ -61,12 +61,15 @@ def doctor(options: DoctorOptions, output: OutputOptions) -> None:
 
 def _table(machine: Machine) -> Table:
     from rich.table import Table
+    from rich.text import Text
+
+    from seats_cli.text import one_line
 
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for label, value in _rows(machine):
-        table.add_row(label, value)
+        table.add_row(label, Text(one_line(value)) if isinstance(value, str) else value)
     return table
 
 

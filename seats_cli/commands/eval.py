@@ -178,9 +178,9 @@ def eval(  # noqa: A001  (the command's name)
             rows = _answer(planned, evaluation, checkpoint, compared, model, parts, file, out)
     from seats.evaluation.results import results
 
-    found = results(quoted(printable(benchmark)), checkpoint.name, evaluation, planned, rows)
+    found = results(quoted(printable(benchmark)), quoted(printable(checkpoint.name)), evaluation, planned, rows)
     _report(found, compared, output, out)
-    if failed := _failures(found, rows, evaluation, out):
+    if failed := _failures(found, rows, planned, evaluation, out):
         out.say(f"{counted(failed, 'answer')} failed, counted neither as right nor as wrong")
         raise typer.Exit(SOME_FAILED)
 
@@ -312,24 +312,28 @@ def _report(found: Results, compared: EvalOptions, output: OutputOptions, out: O
     from seats_cli.eval_table import FEW_SETTINGS, show_results
 
     by_type = output.verbose or len(found.settings) <= FEW_SETTINGS
-    if output.json:
-        from seats.evaluation.document import document
+    try:
+        if output.json:
+            from seats.evaluation.document import document
 
-        out.document(document(found, list_wrong=output.verbose))
-    else:
-        show_results(found, by_type=by_type)
+            out.document(document(found, list_wrong=output.verbose))
+        else:
+            show_results(found, by_type=by_type)
+    finally:  # who reads standard output may stop at any time
+        _write(found, compared, by_type, out)
+
+
+def _write(found: Results, compared: EvalOptions, by_type: bool, out: Output) -> None:
     if compared.markdown is not None:
-        from seats.errors import SettingsError
+        from seats.errors import SeatsError
         from seats.evaluation.markdown import markdown
-        from seats.files import replacing
+        from seats.files import replacing, unwritten_told
 
         try:
             with replacing(compared.markdown) as beside:
                 beside.write_text(markdown(found, by_type=by_type), encoding="utf-8")
         except OSError as error:
-            raise SettingsError(
-                f"--markdown {compared.markdown} cannot be written ({error.strerror}); choose another place"
-            ) from error
+            raise SeatsError(f"--markdown {unwritten_told(compared.markdown, error)}") from error
         out.say(f"tables written to {compared.markdown}")
     if compared.plot is not None:
         from seats.evaluation.plot import plot
@@ -339,10 +343,12 @@ def _report(found: Results, compared: EvalOptions, output: OutputOptions, out: O
         out.say(f"plot written to {compared.plot}")
 
 
-def _failures(found: Results, rows: Mapping[tuple[str, str], Row], evaluation: Evaluation, out: Output) -> int:
+def _failures(
+    found: Results, rows: Mapping[tuple[str, str], Row], planned: Plan, evaluation: Evaluation, out: Output
+) -> int:
     """Say why answers failed, each reason once; returns how many did."""
     failed = sum(result.failed for result in found.settings)
     if failed:
-        mine: set[str] = set(evaluation.digests.values())
-        say_reasons((row for row in rows.values() if row.status == "failed" and row.setting in mine), out)
+        asked = planned.rows_of(evaluation, rows)
+        say_reasons((row for row in asked if row.status == "failed"), out)
     return failed

@@ -232,6 +232,15 @@ def test_the_clip_in_the_model_is_to_blame_and_not_the_one_that_came_first(
     assert failed == {("a.mp4", False), ("b.mp4", True)}
 
 
+def test_a_clip_is_not_to_blame_where_a_decoder_cannot_be_started(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_one_by_one(monkeypatch, "decoderless_worker", "decoderless_worker", "ready_worker")
+    with LocalEngine(setup, ["cpu"]) as engine:
+        events = list(engine.events([Job("a.mp4", ASKED)], threading.Event()))
+    assert ["error" in event.row for event in events if isinstance(event, Made)] == [False, False]
+
+
 def test_without_a_worker_that_cannot_be_started_again_the_others_go_on(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:

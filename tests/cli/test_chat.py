@@ -221,7 +221,7 @@ def test_only_a_page_of_ours_is_replaced_by_view(tiny_chat: Run) -> None:
     Path("mine.html").write_text("<!doctype html>mine\n")
     ran = tiny_chat("what is red ?\n/view mine.html\n/view\nwhat is blue ?\n/view\n", "--quiet")
     assert ran.code == SOME_FAILED
-    assert "mine.html is there already and seats did not write it" in ran.err
+    assert "mine.html is there already and does not say that seats wrote it" in ran.err
     assert Path("mine.html").read_text() == "<!doctype html>mine\n"
     assert "what is blue ?" in Path("map.html").read_text()
 
@@ -378,11 +378,13 @@ def test_what_was_stopped_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     from seats_cli.chat_session import Session
 
     said: list[str] = []
-    session: Any = SimpleNamespace(out=SimpleNamespace(say=said.append))
-    Session.stopped(session, "what is red ?")
-    Session.stopped(session, "/view map.html")
-    assert said == ["stopped; the question is not part of the conversation", "stopped"]
-    assert capsys.readouterr().out == "\n\n"
+    for json_lines, ends in ((False, "\n\n"), (True, "")):
+        said.clear()
+        session: Any = SimpleNamespace(out=SimpleNamespace(say=said.append), options=SimpleNamespace(json=json_lines))
+        Session.stopped(session, "what is red ?")
+        Session.stopped(session, "/view map.html")
+        assert said == ["stopped; the question is not part of the conversation", "stopped"]
+        assert capsys.readouterr().out == ends
 
 
 def test_the_history_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

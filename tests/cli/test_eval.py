@@ -178,7 +178,7 @@ def test_only_what_it_wrote_is_overwritten(evaluate: Run, tmp_path: Path, flag: 
     path.write_bytes(b"someone's own")
     ran = evaluate("--method", "full", flag, path)
     assert ran.code == 2
-    assert f"{name} is there already and seats did not write it; give another name" in ran.line
+    assert f"{name} is there already and does not say that seats wrote it; give another name" in ran.line
     assert path.read_bytes() == b"someone's own"
     path.write_bytes(b"")
     for _ in range(2):
@@ -201,8 +201,21 @@ def test_a_full_disk_is_told_with_the_file(evaluate: Run, tmp_path: Path, flag: 
     pytest.importorskip("matplotlib")
     (tmp_path / name).symlink_to("/dev/full")
     ran = evaluate("--method", "full", flag, tmp_path / name)
-    assert f"{flag} {tmp_path / name} cannot be written (No space left on device)" in ran.line
+    assert ran.code == 1
+    assert f"{flag} {tmp_path / name}: cannot be written (No space left on device); make room" in ran.line
     assert "accuracy" in ran.out  # what was measured is shown before
+
+
+def test_files_are_written_though_nobody_reads_the_tables(
+    evaluate: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("seats_cli.eval_table.show_results", gone)
+    ran = evaluate("--method", "full", "--markdown", tmp_path / "tables.md")
+    assert ran.code == 141
+    assert "full" in (tmp_path / "tables.md").read_text()
 
 
 def test_clips_and_limit_take_the_first(evaluate: Run) -> None:

@@ -101,6 +101,16 @@ def test_what_fails_from_the_file_on_is_told_and_leaves_what_was_measured(folder
     assert ("--debug" in err) == (type(error) is RuntimeError)
 
 
+def test_a_name_in_brackets_is_shown_as_it_is(folder, capsys, monkeypatch):
+    monkeypatch.chdir(folder)
+    (folder / "m[old]").mkdir()
+    (folder / "m[old]" / "a[").mkdir()
+    (folder / "m[old]" / "a[" / "b]").symlink_to(folder / "model")
+    arguments = ["profile", "clip.mp4", "what ?", "--model", "m[old]/a[/b]", "--device", "cpu", "--rounds", "1"]
+    assert run([*arguments, "--warmups", "0", "--max-pixels", "3136", "--quiet"]) == 0
+    assert "m[old]/a[/b]" in capsys.readouterr().out
+
+
 def test_random_weights_need_no_model(folder, capsys):
     arguments = ["profile", str(folder / "clip.mp4"), "what is red ?", "--random-weights", "--max-frames", "2"]
     arguments += ["--rounds", "1", "--warmups", "0", "--new-tokens", "2", "--device", "cpu", "--max-pixels", "12544"]

@@ -187,7 +187,7 @@ def test_page_does_not_replace_the_results(run: Run, results: Path) -> None:
     before = results.read_bytes()
     ran = run("report", results, "--html", results)
     assert ran.code == 2
-    assert "seats did not write it; give another name" in ran.line
+    assert "does not say that seats wrote it; give another name" in ran.line
     assert results.read_bytes() == before
 
 

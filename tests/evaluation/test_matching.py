@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from seats.evaluation.matching import answers_with, lists_options, named_option, same_answer, with_options
@@ -108,6 +110,15 @@ def test_a_lone_letter_is_the_letter_whatever_the_options_say():
     assert named_option("B", ("B", "A")) == 1
 
 
+@pytest.mark.parametrize("between", ["\n", " \n", "\n*"])
+def test_an_answer_that_goes_on_and_on_is_judged_at_once(between):
+    began = time.perf_counter()
+    given = "B" + between * 20_000 + "x"
+    assert not answers_with(given, "yes")
+    assert named_option(given, ("yes", "no")) in (1, None)
+    assert time.perf_counter() - began < 2
+
+
 @pytest.mark.parametrize(
     ("given", "right", "same"),
     [
@@ -117,6 +128,10 @@ def test_a_lone_letter_is_the_letter_whatever_the_options_say():
         ("B.", "b", True),
         ("+", "+", True),
         ("+", "-", False),
+        ("-5", "5", False),
+        ("\N{MINUS SIGN}5 degrees.", "-5 degrees", True),
+        ("1-5", "1 5", True),
+        ("--5", "5", True),
         ("red", "red circle", False),
         ("circle red", "red circle", False),
         ("", "red", False),

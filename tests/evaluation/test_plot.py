@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from seats.errors import SettingsError
+from seats.errors import SeatsError, SettingsError
 from seats.evaluation.layer_document import Analysis
 from seats.evaluation.layer_plot import plot_layers
 from seats.evaluation.layers import WHAT, Dependence
@@ -122,6 +122,6 @@ def test_a_full_disk_leaves_the_older_picture(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", full_disk)
-    with pytest.raises(SettingsError, match="No space"):
+    with pytest.raises(SeatsError, match=r"No space left on device\); make room"):
         plot(made({"full": "1110", "seats 10": "1100"}, "abab"), path)
     assert [file.read_text() for file in tmp_path.iterdir()] == ["older"]

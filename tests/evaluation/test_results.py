@@ -1,9 +1,17 @@
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from seats.evaluation.qa import QAItem
+from seats.evaluation.results import results
+from seats.evaluation.rows import Row
+from seats.evaluation.run import Evaluation, Plan
+from seats.evaluation.settings import Asking, Compared
 from seats.evaluation.statistics import compare
+from seats.keep import FULL, Setting
+from seats.methods import Full, Random
 from tests.evaluation import made as maker
 from tests.evaluation.made import made
 
@@ -25,6 +33,18 @@ def test_a_method_is_compared_with_full_on_the_same_questions():
     assert full.versus_full is None
     assert seats.versus_full == compare([True, True, False, False, True], [True] * 4 + [False], list("abcde"))
     assert seats.versus_full.share_of_full == pytest.approx(3 / 4)
+
+
+def test_equal_questions_with_other_right_answers_are_compared_each_by_its_own():
+    setting = Setting("random", 10.0)
+    compared = Compared((FULL, setting), {FULL: Full(), setting: Random(0.5, 0.5)}, {})
+    evaluation = Evaluation(compared, Asking(), {}, {FULL: "full", setting: "random"})
+    items = [QAItem(str(n), Path("a.mp4"), "which ?", (answer,)) for n, answer in enumerate(("ring", "star", "cross"))]
+    plan = Plan(tuple((item, "which", "a") for item in items), ())
+    rows = [Row("which", label, "0", "a.mp4", "", label, "answered", answer="star") for label in ("full", "random")]
+    full, random = results("made", "a-model", evaluation, plan, {row.key: row for row in rows}).settings
+    assert (full.accuracy["all"].right, full.accuracy["all"].total) == (1, 3)
+    assert (random.versus_full.difference, random.versus_full.share_of_full) == (0, 1)
 
 
 def test_without_full_there_is_no_comparison():

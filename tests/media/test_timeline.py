@@ -133,6 +133,30 @@ def test_a_range_that_begins_within_a_still_shows_it_until_the_next_picture():
     assert choice.indices.tolist() == np.where(shown_s < 20, 1, np.where(shown_s < 21, 2, 3)).tolist()
 
 
+@pytest.mark.parametrize(
+    ("seconds", "start_s", "end_s", "chosen"),
+    [(10, 0, 9.5, [0, 0]), (10, 11, 19.5, [1, 1]), (1, 2.2, 2.92, [2, 2]), (1, 0, 2.92, [0, 2])],
+)
+def test_a_picture_that_appears_after_the_end_is_not_taken(seconds, start_s, end_s, chosen):
+    times = seconds * np.arange(30.0)
+    choice = choose_frames(times, float(seconds), start_s=start_s, end_s=end_s, sampling=FrameSampling())
+    assert choice.indices.tolist() == chosen
+
+
+@pytest.mark.parametrize("gop", [1, 1000])
+def test_slides_behind_a_film_are_the_same_however_far_around_them_is_read(tmp_path, gop):
+    pts = [*(40 * number for number in range(150)), *(6000 + 60_000 * number for number in range(1, 8))]
+    options = {"preset": "ultrafast", "x264-params": "scenecut=0"}
+    path = write_clip(tmp_path / "slides.mp4", frames=len(pts), pts_ms=pts, gop=gop, options=options)
+    video = load_clip(path, start_s=75, end_s=125).video
+    assert len(video.times) == take(clip_facts(path), FrameSampling(), 75, 125).frames == 2
+
+
+def test_the_first_picture_of_a_part_that_is_seconds_late_is_said(tmp_path):
+    path = write_clip(tmp_path / "slides.mp4", frames=4, pts_ms=[10_000 * number for number in range(4)], gop=1)
+    assert "the pictures begin 8.5 s late; the first one stands in until then" in load_clip(path, start_s=11.5).notes
+
+
 def test_nothing_shown():
     times = np.arange(30) / 30 + 5
     for start, end in ((0, 3), (times[-1] + 1 / 30, 9), (7, 9)):

@@ -82,10 +82,18 @@ def test_a_header_that_cannot_be_true_is_not_believed(tmp_path, monkeypatch):
     assert facts.reached_s < 3
 
 
+@pytest.mark.parametrize("frames", [1, 2, 3])
+def test_a_few_pictures_in_a_transport_stream_are_planned(tmp_path, frames):
+    path = write_clip(tmp_path / "few.ts", frames=frames, rate=25, sound=tone(8))
+    planned = take(clip_facts(path), FrameSampling())
+    assert planned.frames == len(load_clip(path).video.times)
+    assert not any("no picture" in note for note in planned.notes)
+
+
 def test_nothing_left_is_an_error(tmp_path):
     write_clip(tmp_path / "mute.mp4", frames=20, rate=10)
     facts = clip_facts(tmp_path / "mute.mp4")
-    with pytest.raises(MediaError, match="no sound, and --no-video leaves out its pictures; plan it without"):
+    with pytest.raises(MediaError, match="no sound, and --no-video leaves out its pictures; leave out --no-video"):
         clip_facts(tmp_path / "mute.mp4", use_video=False)
     with pytest.raises(SettingsError, match="neither video nor sound is to be used"):
         clip_facts(tmp_path / "mute.mp4", use_video=False, use_audio=False)

@@ -89,6 +89,14 @@ def test_moved_clips_are_paired_by_content_then_by_name(tmp_path: Path) -> None:
     assert (found.paired_by, found.pairs) == ("file name", 3)
 
 
+def test_copies_of_a_clip_that_are_paired_by_content_are_none_of_one_file_alone(tmp_path: Path) -> None:
+    here, there = (
+        [with_content(ok_row(0), "one", f"{folder}/{name}.mp4") for name in ("one", "two")] for folder in "ab"
+    )
+    found = compared(tmp_path, here, [{**row, "method": full_row(0)["method"]} for row in there])
+    assert (found.paired_by, found.pairs, found.only_here, found.only_there) == ("content", 1, 0, 0)
+
+
 def test_a_clip_whose_content_changed_is_another(tmp_path: Path) -> None:
     here = [with_content(ok_row(i), f"hash {i}") for i in range(3)]
     there = [with_content(full_row(i), f"hash {i}" if i else "changed") for i in range(3)]

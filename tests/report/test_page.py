@@ -336,7 +336,7 @@ def test_writing(tmp_path: Path) -> None:
     write_page(made, target)
     assert target.read_bytes() == first
     before = results.read_bytes()
-    with pytest.raises(ResultsError, match="seats did not write it"):
+    with pytest.raises(ResultsError, match="does not say that seats wrote it"):
         write_page(made, results)
     assert results.read_bytes() == before
     with pytest.raises(ResultsError, match="cannot be written"):
@@ -346,7 +346,7 @@ def test_writing(tmp_path: Path) -> None:
 def test_a_page_that_cannot_be_written_leaves_the_older_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = report(write(tmp_path / "results.jsonl", ok_row(0)))
     target = tmp_path / "page.html"
-    target.write_text("<!doctype html>older, written by seats")
+    target.write_text('<!doctype html><meta content="written by seats">older')
 
     def full_disk(path: Path, *_: object, **__: object) -> None:
         path.write_bytes(b"half")
@@ -355,5 +355,5 @@ def test_a_page_that_cannot_be_written_leaves_the_older_one(tmp_path: Path, monk
     monkeypatch.setattr(Path, "write_text", full_disk)
     with pytest.raises(ResultsError, match=r"No space left on device\); make room"):
         write_page(made, target)
-    assert target.read_text() == "<!doctype html>older, written by seats"
+    assert target.read_text() == '<!doctype html><meta content="written by seats">older'
     assert len(list(tmp_path.iterdir())) == 2

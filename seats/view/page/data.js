@@ -58,7 +58,7 @@ function ranks(values) {
 // A time of the file, of seconds from where the page's clip begins in it; digits: decimals from a minute on.
 const clock = (since, digits = 0) => {
   const seconds = DATA.start + since;
-  if (seconds < 60) return seconds.toFixed(seconds < 10 ? 2 : 1) + " s";
+  if (seconds < 60) return seconds.toFixed(Math.max(digits, seconds < 10 ? 2 : 1)) + " s";
   const cut = Math.floor(seconds * 10 ** digits + 1e-3) / 10 ** digits;
   const rest = (cut % 60).toFixed(digits).padStart(digits ? digits + 3 : 2, "0");
   const minutes = Math.floor(cut / 60), hours = Math.floor(minutes / 60);
