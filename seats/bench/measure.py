@@ -96,8 +96,8 @@ def alternate(
     """Run every setting once a round, in turn, `warmups` rounds uncounted.
 
     A setting that fails, for want of memory or by any other error, is told in its row; the others go on, unless the
-    device is lost: the rounds that all others have had then stay. limit_s: no
-    round begins later, but for warm-ups and the first that counts. announce: told what is about to be run.
+    device is lost: the rounds that all others have had then stay. limit_s: no round begins later, but for warm-ups and
+    the first that counts. announce: told what is about to be run.
     """
     rows = [Row(setting) for setting in settings]
     began = time.monotonic()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import Any, TypeVar
 
 from seats.checks import check_flag, check_kind, check_number
 from seats.errors import MediaError, SettingsError
@@ -19,6 +22,7 @@ from seats.media.reading import Arriving, ReadingClip
 from seats.media.sampling import FrameSampling
 from seats.media.video import load_video
 
+_T = TypeVar("_T")
 _SHORTEST_PICTURE_S = 1e-3
 # Sound and pictures of one recording rarely end at the same moment, seconds.
 _UNEQUAL_S = 1.0
@@ -191,34 +195,47 @@ def _decode_both(
     audio: Audio | None = None
     video_until = audio_until = 0.0
     span = f"between {start_s:g} s and {until(end_s)}"
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="seats-audio") as pool:
-        sound: Future[tuple[Audio | None, list[str], float]] | None = None
-        if with_audio:
-            sound = pool.submit(_load_audio, path, start_s, end_s, deadline, arriving)
-        if with_video:
-            try:
-                video, notes, video_until = load_video(path, start_s, end_s, sampling, deadline, arriving)
-                if video is None:
-                    notes.append(f"no picture is shown {span}")
-            except MediaError as error:
-                errors.append(error)
-            except BaseException:
-                deadline.cancel()  # an interrupt need not wait for the sound
-                raise
-        if sound is not None:
-            try:
-                audio, more, audio_until = sound.result()
-                notes += more if audio is not None else [*more, f"there is no sound {span}"]
-            except MediaError as error:
-                errors.append(error)
-            except BaseException:
-                deadline.cancel()
-                raise
+    sound: Future[tuple[Audio | None, list[str], float]] | None = None
+    if with_audio:
+        sound = _on_a_thread(partial(_load_audio, path, start_s, end_s, deadline, arriving))
+    if with_video:
+        try:
+            video, notes, video_until = load_video(path, start_s, end_s, sampling, deadline, arriving)
+            if video is None:
+                notes.append(f"no picture is shown {span}")
+        except MediaError as error:
+            errors.append(error)
+        except BaseException:
+            deadline.cancel()  # an interrupt need not wait for the sound
+            raise
+    if sound is not None:
+        try:
+            audio, more, audio_until = sound.result()
+            notes += more if audio is not None else [*more, f"there is no sound {span}"]
+        except MediaError as error:
+            errors.append(error)
+        except BaseException:
+            deadline.cancel()
+            raise
     deadline.check()
     if errors and video is None and audio is None:
         raise errors[0]
     notes += [str(error).removeprefix(f"{path}: ") for error in errors]
     return video, audio, notes, {"video": video_until, "audio": audio_until}
+
+
+def _on_a_thread(work: Callable[[], _T]) -> Future[_T]:
+    """What `work` returns or raises; its thread ends with the process, which one of an executor would keep."""
+    future: Future[_T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # told to whoever asks for the result
+            future.set_exception(error)
+
+    Thread(target=run, daemon=True, name="seats-audio").start()
+    return future
 
 
 def _load_audio(

@@ -1,6 +1,8 @@
 """Frames of a clip that is still being read: the right ones, in order, and an end in every case."""
 
 import gc
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -166,3 +168,13 @@ def test_an_error_keeps_nothing_of_those_who_asked(tmp_path):
     assert [held() for held in held_by_a_model] == [None, None]
     assert seen[0] == seen[1]
     assert "load_clip" in seen[0]  # where it went wrong
+
+
+def test_reading_ends_with_the_process(path):
+    code = (
+        "import sys, time; from seats.media import load, read_clip\n"
+        "load.load_audio = lambda *_, **__: time.sleep(60)\n"
+        "reading = read_clip(sys.argv[1]); time.sleep(0.5); print(reading.done)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True, timeout=30)
+    assert ran.stdout == "False\n"
