@@ -151,14 +151,15 @@ class Session:
         self.out.say_pieces(_figures(answer))
 
     def _obey(self, line: str) -> bool | None:
-        name, _, rest = line.partition(" ")
+        name, *rest = line.split(None, 1)
+        said = "".join(rest).strip()
         command = self._commands.get(name)
         if command is None:
             close = get_close_matches(name, self._commands, n=1)
             raise SettingsError(f"unknown command {name}: " + (f"did you mean {close[0]}?" if close else "try /help"))
-        if rest.strip() and not command.usage:
+        if said and not command.usage:
             raise SettingsError(f"{name} takes nothing after it")
-        return command.run(rest.strip())
+        return command.run(said)
 
     def _keep(self, said: str) -> None:
         if said:

@@ -119,8 +119,9 @@ def _facts(group: Group) -> Iterator[Text | str]:
         if prefill and (each := speedup.prefill):
             said = f"prefill {times(prefill)} (middle 90 % of rows: {times(each.p05)} to {times(each.p95)})"
         said += f"{', ' if said else ''}first token {times(first)}" if first else ""
-        said = f"{said} faster in sum, {basis} in {speedup.rows:,}"
-        yield Text(said, style="green" if basis == "measured" else "yellow")
+        if said:
+            said += f" faster in sum, {basis} in {speedup.rows:,}"
+            yield Text(said, style="green" if basis == "measured" else "yellow")
     names = {"prompt_tokens_per_s": "prompt tokens/s", "output_tokens_per_s": "output tokens/s"}
     for name, rate in group.rates.items():
         yield f"{three_digits(rate.overall)} {names[name]}"

@@ -37,4 +37,4 @@ def _line(cells: Iterable[str]) -> str:
 def _escaped(text: str) -> str:
     """Text that Markdown leaves as it is, on one line."""
     text = " ".join(text.split())
-    return "".join(f"\\{c}" if c in "\\|*_`<[" else c for c in text)
+    return "".join(f"\\{c}" if c in "\\|*_`<[~&$" else c for c in text)

@@ -78,8 +78,9 @@ class Outcomes:
             self.failed.append(found)
 
     def failed_only_here(self, other: Outcomes) -> int:
-        """How many failed here and were answered there."""
-        return sum(any(key in other.answered for key in keys) for keys in self.failed)
+        """How many failed here, in every row, and were answered there."""
+        there = other.answered - self.answered
+        return sum(any(key in there for key in keys) for keys in self.failed)
 
 
 def digest(*texts: str) -> int:

@@ -55,7 +55,7 @@ def tiny_chat(chat: Run, clips: Path, tiny: Path) -> Run:
 
 
 def test_a_byte_order_mark_before_the_first_line_is_passed_over(tiny_chat: Run) -> None:
-    ran = tiny_chat("\ufeff/keep 25%\nwhat ?\n", "--json")
+    ran = tiny_chat("\ufeff/keep\t25%\nwhat ?\n", "--json")
     assert ran.err.startswith("seats 25%: ")
     assert json.loads(ran.out)["method"]["video"] == 0.2
     assert json.loads(tiny_chat("\ufeffwhat ?\n", "--json").out)["question"] == "what ?"

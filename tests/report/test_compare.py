@@ -147,6 +147,11 @@ def test_failures_of_one_side(tmp_path: Path) -> None:
     assert comparison.pairs == 0
 
 
+def test_a_question_that_another_row_of_the_file_answers_has_not_failed_there_alone(tmp_path: Path) -> None:
+    found = against(tmp_path, [ok_row(0), error_row(0)], [full_row(0)])
+    assert found.failed_only_here == 0
+
+
 def test_a_clip_that_failed_under_another_name_is_known_by_its_content(tmp_path: Path) -> None:
     failed = error_row(1, content={"hash": "hash 1", "bytes": 1, "stat": None})
     found = against(tmp_path, [ok_row(0), failed], [with_content(full_row(1), "hash 1", "moved.mp4")])
