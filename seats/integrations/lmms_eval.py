@@ -211,7 +211,7 @@ class Seats(lmms):
             clip, decode_ms = loading.result()
             encoded = encode_clip(self.model, clip, [self.wants], timer)
         except Exception as error:
-            failed = self._judged(error)
+            failed = _judged(error, self.device)
             yield from ((args, failed) for args in asked)
             return
         for args in asked:
@@ -220,20 +220,9 @@ class Seats(lmms):
             try:
                 said = answer_encoded(self.model, encoded, question, timer, decode_ms=decode_ms)
             except Exception as error:
-                said = self._judged(error)
+                said = _judged(error, self.device)
             yield args, said
             timer, decode_ms = StepTimer(self.device), None
-
-    def _judged(self, error: Exception) -> Exception:
-        """The error as it can be kept to the end of the run; raises it where the device will answer nothing more."""
-        if is_lost(error):
-            raise error
-        if not isinstance(error, SeatsError):
-            logger.debug("".join(traceback.format_exception(error)))
-        without_frames(error)
-        if lacks_memory(error) and self.device.type == "cuda":
-            torch.cuda.empty_cache()
-        return error
 
     def _decoding(self, generation: Mapping[str, Any]) -> Decoding:
         """A task's generation settings. Raises SettingsError for one that would change answers and isn't supported."""
@@ -243,6 +232,18 @@ class Seats(lmms):
             if name not in _IGNORED and not plain:
                 raise SettingsError(f"the task asks for {name}={value!r}, which --model seats does not do")
         return replace(decoding, max_new_tokens=generation.get("max_new_tokens") or decoding.max_new_tokens)
+
+
+def _judged(error: Exception, device: torch.device) -> Exception:
+    """The error as it can be kept to the end of the run; raises it where the device will answer nothing more."""
+    if is_lost(error):
+        raise error
+    if not isinstance(error, SeatsError):
+        logger.debug("".join(traceback.format_exception(error)))
+    without_frames(error)
+    if lacks_memory(error) and device.type == "cuda":
+        torch.cuda.empty_cache()
+    return error
 
 
 def _row(name: str, path: Path, question: str, said: Answer | Exception) -> dict[str, Any]:

@@ -250,7 +250,7 @@ def test_without_a_worker_that_cannot_be_started_again_the_others_go_on(
         for event in engine.events([Job("slow.mp4", ASKED)] * 2, threading.Event()):
             if isinstance(event, Said):
                 said.append(event.text)
-            if "going on" in said[-1]:
+            if said and "going on" in said[-1]:
                 break
     assert said[-1] == "a worker cannot be started again (exit code 1); going on with 1"
 

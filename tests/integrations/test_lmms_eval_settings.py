@@ -99,3 +99,4 @@ def test_an_error_that_nobody_foresaw_costs_its_clip_alone(lmms_eval):
     model = SimpleNamespace(device=torch.device("cpu"))
     said = list(lmms_eval.Seats._answers(model, loading, [("what ?",), ("where ?",)]))
     assert [str(error) for _, error in said] == ["odd", "odd"]
+    assert said[0][1].__traceback__ is None  # frames hold the clip's tensors
