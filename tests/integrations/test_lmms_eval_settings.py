@@ -28,7 +28,7 @@ def lmms_eval(monkeypatch):
     for name, module in modules.items():
         monkeypatch.setitem(sys.modules, name, module)
     modules["lmms_eval.api.model"].lmms = Base  # type: ignore[attr-defined]
-    modules["loguru"].logger = SimpleNamespace(warning=print)  # type: ignore[attr-defined]
+    modules["loguru"].logger = SimpleNamespace(warning=print, debug=print)  # type: ignore[attr-defined]
     monkeypatch.delitem(sys.modules, "seats.integrations.lmms_eval", raising=False)
     from seats.integrations import lmms_eval as module
 
