@@ -208,7 +208,7 @@ def answer_encoded(
         steps.pop("saliency", None)  # it was read for others
     latency = _latency(steps, made, decode_ms, since)
     speedup = _estimated(flops, latency)
-    missing: tuple[str, ...] = ()
+    unmeasured: tuple[str, ...] = ()
     if isinstance(method, Full):
         speedup = Speedup(1.0, 1.0, "estimated")
     elif question.compare:
@@ -218,7 +218,7 @@ def answer_encoded(
                 saliency_ms = _saliency_ms(model, encoded.clip, method)
             speedup = _measured(model, prompt, compared or method, question, latency, saliency_ms)
         except OutOfMemoryError:  # most likely of full tokens
-            missing = (f"not enough memory on {model.thinker.device} to measure the speed-up, so it is estimated",)
+            unmeasured = (f"not enough memory on {model.thinker.device} to measure the speed-up, so it is estimated",)
     cache_tokens = made.trace.cache_tokens
     return Answer(
         question=question,
@@ -240,7 +240,7 @@ def answer_encoded(
             *encoded.notes,
             *_time_note(prompt.sequence.time_scale, question.decoding),
             *_target_note(question, model, made.trace),
-            *missing,
+            *unmeasured,
         ),
     )
 

@@ -3,7 +3,7 @@
 from seats.methods.base import AfterLayer, BeforeLLM, Method, ModelShape, Retention, Selection
 from seats.methods.full import Full
 from seats.methods.random import Random
-from seats.methods.registry import method_class, method_classes, retention_for, set_up
+from seats.methods.registry import method_class, retention_for, set_up
 from seats.methods.saliency import Saliency
 from seats.methods.seats import Seats
 from seats.methods.seats_plus import SeatsPlus
@@ -23,7 +23,6 @@ __all__ = [
     "SeatsPlus",
     "Selection",
     "method_class",
-    "method_classes",
     "retention_for",
     "set_up",
 ]

@@ -8,7 +8,7 @@ from importlib.metadata import EntryPoint
 from seats.checks import check_kind, check_text
 from seats.devices import is_lost
 from seats.errors import SeatsError, SettingsError
-from seats.keep import added_methods, check_method, method_names, shares
+from seats.keep import added_methods, check_method, shares
 from seats.methods.base import Method, ModelShape, Retention
 from seats.methods.divprune import DivPrune, DivPruneOm
 from seats.methods.dycoke import DyCoke
@@ -42,14 +42,6 @@ BUILT_IN: tuple[type[Method], ...] = (
     OmniZip,
 )
 _BUILT_IN: dict[str, type[Method]] = {cls.name: cls for cls in BUILT_IN}
-
-
-def method_classes() -> dict[str, type[Method]]:
-    """All methods by name: the built-in ones, and those that installed packages offer as `seats.methods`.
-
-    Raises SettingsError for one that cannot be imported.
-    """
-    return {name: method_class(name) for name in method_names()}
 
 
 def method_class(name: str) -> type[Method]:

@@ -157,7 +157,7 @@ def analyze(
     analysis = _analysis(benchmark, checkpoint, removals, evaluation, planned, rows, wanted.tolerance / 100)
     try:
         _report(analysis, wanted, output, out)
-    finally:  # as there
+    finally:  # who reads standard output may stop at any time
         if wanted.save:
             _save(analysis, checkpoint, out)
     if analysis.dependence.failed:

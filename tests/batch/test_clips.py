@@ -169,7 +169,7 @@ def test_shards_part_all_clips_by_name_alone() -> None:
     assert Shard(1, 2).has(os.fsdecode(b"\xff")) is not Shard(2, 2).has(os.fsdecode(b"\xff"))
 
 
-@pytest.mark.parametrize("text", ["", "1", "0/4", "5/4", "1/0", "-1/4", "1/4/2", "a/b"])
+@pytest.mark.parametrize("text", ["", "1", "0/4", "5/4", "1/0", "-1/4", "1/4/2", "a/b", f"1/{'9' * 5000}"])
 def test_no_shards(text: str) -> None:
     with pytest.raises(SettingsError):
         Shard.parse(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import signal
@@ -257,6 +258,22 @@ def test_a_decoder_that_was_killed_tries_once_more(breaking: Decoder, clip: str,
     failed = breaking.decode(str(killed), SETTINGS)
     assert "killed twice" in str(failed.error)
     assert "perhaps for lack of memory" in str(failed.error)
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("received 0 items of ancdata"), OSError(errno.EMFILE, "Too many open files")]
+)
+def test_too_few_open_files_are_no_fault_of_the_clip(
+    clip: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("seats.batch.decoding.receive_clip", fails)
+    made = Decoder(SETTINGS.memory_bytes)
+    with pytest.raises(DecoderError, match="allow more open files"):
+        made.decode(clip, SETTINGS)
+    made.close()
 
 
 def test_memory_that_is_asked_for_and_not_used_counts_half(breaking: Decoder, clip: str, tmp_path: Path) -> None:

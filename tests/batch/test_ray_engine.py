@@ -197,6 +197,17 @@ def test_a_suspect_is_alone_on_its_actor() -> None:
     assert [actor.takes(ledger, 2) for actor in (loading, busy, free)] == [False, True, False]
 
 
+def test_stopping_before_an_actor_is_ready_ends_at_once(setup: Setup) -> None:
+    stop = threading.Event()
+    stop.set()
+    assert list(RayEngine(setup, 2).events([Job("a.mp4", ASKED)], stop)) == []
+
+
+def test_one_gpu_by_its_number_is_refused(setup: Setup) -> None:
+    with pytest.raises(SettingsError, match="--device cuda:1: Ray gives each worker a GPU; choose cuda"):
+        RayEngine(replace(setup, model=replace(setup.model, device="cuda:1")), 2)
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:70000"])
 def test_no_cluster(setup: Setup, address: str) -> None:
     began = time.monotonic()

@@ -238,6 +238,19 @@ def test_a_clip_that_cannot_be_read_is_a_partial_failure(evaluate: Run, question
     assert "* random 10%: all its figures are of 3 of 4 questions; 1 failed" in ran.out
 
 
+def test_why_answers_of_another_set_in_the_file_failed_is_not_told(
+    evaluate: Run, questions: Path, clips: Path, tmp_path: Path
+) -> None:
+    whole = questions.read_text()
+    for name in ("first", "second"):
+        broken = {**QUESTIONS[0], "clip": str(tmp_path / f"{name}.mp4")}
+        (tmp_path / f"{name}.mp4").write_text("no clip")
+        questions.write_text(whole + json.dumps(broken) + "\n")
+        ran = evaluate("--method", "random", "--out", tmp_path / "rows.jsonl")
+    assert "second.mp4" in ran.err
+    assert "first.mp4" not in ran.err
+
+
 def test_what_is_wrong_is_said_before_the_model_is_loaded(
     run: Run, clips: Path, questions: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

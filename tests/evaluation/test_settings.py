@@ -5,8 +5,8 @@ import pytest
 from seats.errors import SeatsError, SettingsError
 from seats.evaluation.settings import Asking, named_settings, set_up
 from seats.inference.generate import Decoding
-from seats.keep import ENTRY_POINT_GROUP, Setting
-from seats.methods import Full, ModelShape, Random, method_classes
+from seats.keep import ENTRY_POINT_GROUP, Setting, method_names
+from seats.methods import Full, ModelShape, Random
 
 SHAPE = ModelShape("qwen2.5-omni", 10, {})
 
@@ -34,7 +34,7 @@ def test_a_setting_is_called_by_the_shares_that_overrule_its_retention(video, au
 def test_all_stands_for_every_method_with_full_first():
     names = [setting.method for setting in named_settings(["all"], [10.0])]
     assert names[0] == "full"
-    assert sorted(names) == sorted(method_classes())
+    assert sorted(names) == sorted(method_names())
 
 
 def test_an_unknown_method_is_refused():
