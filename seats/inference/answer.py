@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from seats.checks import check_flag, check_kind, check_number, check_text, set_checked
 from seats.costs.flops import FlopsReport, flops_report
 from seats.costs.memory import kv_cache_bytes, peak_device_bytes, reset_peak_device_bytes
 from seats.costs.timers import StepTimer
 from seats.errors import OutOfMemoryError, SettingsError
-from seats.inference.encode import EncodedClip, Prompt, build_prompt, encode_clip
+from seats.inference.encode import EncodedClip, build_prompt, encode_clip
 from seats.inference.engine import KvPolicy, check_kv
 from seats.inference.generate import Decoding, Generation, generate
+from seats.inference.speedup import Speedup, estimated_speedup, measured_speedup, warm_saliency_ms
 from seats.inference.trace import Trace
 from seats.inference.turns import turn_of
 from seats.keep import method_label, off_target, shares
@@ -24,8 +24,6 @@ from seats.methods import Full, Method, ModelShape, retention_for, set_up
 from seats.models.omni import OmniModel, Turn
 from seats.shortage import shortage_told
 from seats.units import counted
-
-COMPARE_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -70,17 +68,6 @@ class Question:
         """The method set up for a model. Raises SeatsError as `seats.methods.set_up` does."""
         retention = retention_for(shape.family, self.keep, self.keep_video, self.keep_audio)
         return set_up(self.method, shape, retention, self.decoding.seed)
-
-
-@dataclass(frozen=True)
-class Speedup:
-    """Full tokens over this run, for selection + prefill and for the time to the first token. spread: lowest and
-    highest ratio of the prefill over the rounds measured, None for an estimate (full tokens at this prefill's rate)."""
-
-    prefill: float
-    first_token: float
-    basis: Literal["measured", "estimated"]
-    spread: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,7 +194,7 @@ def answer_encoded(
     if not (method.wants.of_video or method.wants.of_audio):
         steps.pop("saliency", None)  # it was read for others
     latency = _latency(steps, made, decode_ms, since)
-    speedup = _estimated(flops, latency)
+    speedup = estimated_speedup(flops, latency)
     unmeasured: tuple[str, ...] = ()
     if isinstance(method, Full):
         speedup = Speedup(1.0, 1.0, "estimated")
@@ -215,8 +202,8 @@ def answer_encoded(
         try:
             saliency_ms = steps.get("saliency", 0.0)
             if steps.get("encode_video") or steps.get("encode_audio"):
-                saliency_ms = _saliency_ms(model, encoded.clip, method)
-            speedup = _measured(model, prompt, compared or method, question, latency, saliency_ms)
+                saliency_ms = warm_saliency_ms(model, encoded.clip, method)
+            speedup = measured_speedup(model, prompt, compared or method, question.kv, latency, saliency_ms)
         except OutOfMemoryError:  # most likely of full tokens
             unmeasured = (f"not enough memory on {model.thinker.device} to measure the speed-up, so it is estimated",)
     cache_tokens = made.trace.cache_tokens
@@ -283,51 +270,3 @@ def _latency(
         "per_output_token": made.per_token_ms,
         "total": first + rest,
     }
-
-
-def _estimated(flops: FlopsReport, latency: dict[str, float | None]) -> Speedup:
-    """As if full tokens were computed at the rate of this prefill; they need no selection."""
-    prefill, selection = latency["prefill"] or 0.0, latency["selection"] or 0.0
-    full = prefill * (flops.full.prefill / flops.run.prefill)
-    ours = prefill + selection
-    first = latency["first_token"] or ours
-    return Speedup(full / ours, (first - ours + full) / first, "estimated")
-
-
-def _saliency_ms(model: OmniModel, clip: Clip, method: Method) -> float:
-    """What reading the saliency takes, once more: what it took for the answer was not warmed up."""
-    if not (method.wants.of_video or method.wants.of_audio):
-        return 0.0
-    timer = StepTimer(model.thinker.device)
-    encode_clip(model, clip, [method.wants], timer)
-    return timer.ms().get("saliency", 0.0)
-
-
-def _measured(
-    model: OmniModel,
-    prompt: Prompt,
-    method: Method,
-    question: Question,
-    latency: dict[str, Any],
-    saliency_ms: float,
-) -> Speedup:
-    """Prefill with full tokens and with the method in alternation, after a warm-up of both. saliency_ms: counts as the
-    method's."""
-    one_token = Decoding(max_new_tokens=1)
-
-    def prefill_ms(which: Method) -> float:
-        timer = StepTimer(model.thinker.device)
-        generate(model, prompt, which, one_token, timer, question.kv)
-        steps = timer.ms()
-        return steps["prefill"] + steps.get("selection", 0.0)
-
-    rounds = [(prefill_ms(Full()), saliency_ms + prefill_ms(method)) for _ in range(COMPARE_ROUNDS + 1)][1:]
-    ratios = [full / ours for full, ours in rounds]
-    others = latency["first_token"] - latency["prefill"] - latency["selection"]
-    full, ours = (statistics.median(column) for column in zip(*rounds, strict=True))
-    return Speedup(
-        prefill=statistics.median(ratios),
-        first_token=(others + full) / (others + ours),
-        basis="measured",
-        spread=(min(ratios), max(ratios)),
-    )

@@ -12,16 +12,15 @@ import torch
 
 import seats
 from seats.costs.flops import flops_report
-from seats.costs.timers import StepTimer
 from seats.errors import OutOfMemoryError, SettingsError
 from seats.inference import answer as answer_module
+from seats.inference import speedup as speedup_module
 from seats.inference.answer import Question, answer
-from seats.inference.encode import encode_clip
 from seats.inference.generate import Decoding
 from seats.inference.report import answer_json
 from seats.inference.turns import turn_of
 from seats.media import load_clip
-from seats.methods import Random, method_class, registry
+from seats.methods import Random, registry
 from seats.methods.registry import BUILT_IN
 from seats.models.checkpoint import Checkpoint
 from seats.models.omni import load_model
@@ -76,7 +75,8 @@ def test_the_peak_of_memory_is_the_question_s_own(models, files, monkeypatch):
         moments.append("run")
         return run(*args, **settings)
 
-    monkeypatch.setattr(answer_module, "generate", noted)
+    for module in (answer_module, speedup_module):
+        monkeypatch.setattr(module, "generate", noted)
     monkeypatch.setattr(answer_module, "reset_peak_device_bytes", lambda _: moments.append("reset"))
     monkeypatch.setattr(answer_module, "peak_device_bytes", lambda _: moments.append("read") or 7)
     assert asked(model, files["both"], compare=True).peak_device_bytes == 7
@@ -212,8 +212,10 @@ def test_costs_and_times_agree_with_each_other(models, files, family):
 
 def test_the_end_of_an_answer_is_told_once_before_full_tokens_are_measured(models, files, monkeypatch):
     model, moments = models["qwen2.5-omni"], []
-    measured = answer_module._measured
-    monkeypatch.setattr(answer_module, "_measured", lambda *given: moments.append("measured") or measured(*given))
+    measured = answer_module.measured_speedup
+    monkeypatch.setattr(
+        answer_module, "measured_speedup", lambda *given: moments.append("measured") or measured(*given)
+    )
     clip = load_clip(files["no picture"], sampling=model.sampling)
     asked = Question("what is red ?", decoding=Decoding(2), compare=True)
     answer(model, clip, asked, on_text=lambda _: moments.append("text"), on_end=lambda: moments.append("end"))
@@ -260,19 +262,11 @@ def test_full_tokens_cost_what_full_costs(models, files):
     assert report["method"] == {"name": "full", "kv": "keep"}
 
 
-def test_a_measured_speedup(models, files):
-    speedup = answer_json(asked(models["qwen2.5-omni"], files["both"], compare=True))["speedup"]
-    assert speedup["basis"] == "measured"
-    low, high = speedup["spread"]
-    assert 0 < low <= speedup["prefill"] <= high
-    assert speedup["first_token"] > 0
-
-
 def test_where_full_tokens_do_not_fit_the_answer_stays_and_the_speedup_is_estimated(models, files, monkeypatch):
     model = models["qwen2.5-omni"]
     layer, measuring = model.thinker.layers[3], []
-    forward, measured = layer.forward, answer_module._measured
-    monkeypatch.setattr(answer_module, "_measured", lambda *given: measuring.append(True) or measured(*given))
+    forward, measured = layer.forward, answer_module.measured_speedup
+    monkeypatch.setattr(answer_module, "measured_speedup", lambda *given: measuring.append(True) or measured(*given))
 
     def of_few_tokens(hidden, *args, **kwargs):
         if measuring and hidden.shape[1] > 100:
@@ -287,44 +281,6 @@ def test_where_full_tokens_do_not_fit_the_answer_stays_and_the_speedup_is_estima
     assert made.speedup.basis == "estimated"
     note = "not enough memory on cpu to measure the speed-up, so it is estimated"
     assert made.notes == (*alone.notes, note)
-
-
-def test_a_measured_speedup_is_the_median_of_rounds_after_a_warm_up(models, monkeypatch):
-    times = {"full": iter([900.0, 40.0, 60.0, 80.0]), "saliency": iter([3.0, 8.0, 18.0, 8.0])}
-
-    def generate(_model, _prompt, which, decoding, timer, kv):
-        assert (decoding.max_new_tokens, kv) == (1, "drop")
-        timer.add("selection", 1.0)
-        timer.add("prefill", next(times[which.name]) - 1.0)
-
-    monkeypatch.setattr(answer_module, "generate", generate)
-    latency = {"first_token": 100.0, "prefill": 25.0, "selection": 5.0}
-    question = Question("", method="saliency", kv="drop")
-    method = question.method_for(models["qwen2.5-omni"].shape)
-    found = answer_module._measured(models["qwen2.5-omni"], None, method, question, latency, 2.0)
-    assert (found.basis, found.prefill, found.spread) == ("measured", 4.0, (3.0, 8.0))
-    assert found.first_token == pytest.approx((70 + 60) / (70 + 10))  # 70 ms are neither selection nor prefill
-
-
-def test_an_estimated_speedup_scales_the_prefill_and_charges_selection():
-    latency = {"first_token": 100.0, "prefill": 20.0, "selection": 10.0}
-    flops = SimpleNamespace(full=SimpleNamespace(prefill=12.0), run=SimpleNamespace(prefill=4.0))
-    found = answer_module._estimated(flops, latency)
-    assert (found.basis, found.prefill, found.spread) == ("estimated", 2.0, None)  # 3 * 20 ms against 30
-    assert found.first_token == pytest.approx((70 + 60) / 100)
-
-
-@pytest.mark.parametrize("compare", [True, False])
-@pytest.mark.parametrize(("method", "reads"), [("seats", True), ("random", False)])
-def test_saliency_counts_as_selection_where_the_method_reads_it(models, files, method, reads, compare):
-    model, timer = models["qwen2.5-omni"], StepTimer()
-    clip = load_clip(files["both"], sampling=model.sampling)
-    encoded = encode_clip(model, clip, [method_class("seats").wants], timer)
-    timer.add("saliency", 1e6)
-    question = Question("what is red ?", method=method, keep=25.0, decoding=Decoding(2), compare=compare)
-    made = answer_module.answer_encoded(model, encoded, question, timer)
-    assert all((made.latency_ms[step] > 1e6) == reads for step in ("selection", "first_token", "total"))
-    assert (made.speedup.prefill < 1e-2) == (reads and not compare)  # what is measured is measured warm
 
 
 def test_times_add_up():

@@ -15,11 +15,12 @@ import transformers
 
 from seats.errors import OutOfMemoryError, SettingsError
 from seats.inference import conversation as conversation_module
-from seats.inference.answer import COMPARE_ROUNDS, Question, answer
+from seats.inference.answer import Question, answer
 from seats.inference.conversation import Conversation
 from seats.inference.encode import build_prompt
 from seats.inference.generate import Decoding
 from seats.inference.report import answer_json
+from seats.inference.speedup import COMPARE_ROUNDS
 from seats.media import load_clip
 from seats.methods import Method, Random, Seats, registry
 from seats.methods.base import Selection

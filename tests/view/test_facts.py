@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from seats.costs.flops import FlopsParts, FlopsReport
-from seats.inference.answer import Speedup
+from seats.inference.speedup import Speedup
 from seats.units import times as times_told
 from seats.view.facts import clip_line, figures, tiles, window_rows
 from seats.view.token_map import Moment, TokenMap, Tokens
