@@ -33,6 +33,12 @@ _FEW_MISSING = 0.05
 _ROUNDING_S = 0.005
 # A picture that appears by so much after a range's end still belongs to it, as timestamps are rounded.
 _END_SLACK_S = 0.01
+# Where the first picture of a range comes later after its start than this, seconds, and than half a usual frame time,
+# the one before it, which is on the screen until then, belongs to the range too: a slide shown for a minute would be
+# missing, and the others be as much ahead of the sound.
+_LATE_S = 1.0
+# Pictures come by a tenth of the usual frame time early or late in recordings; of slides by no more than this, seconds.
+_MOST_SLACK_S = 0.1
 # A timestamp so far from 0, seconds, is wrong, however many there are: Ogg Theora that was cut has such before the
 # first keyframe. Behind it floats would not tell two pictures apart.
 _WRONG_S = 1e10
@@ -216,19 +222,20 @@ def choose_frames(
 
     At a constant rate these are exactly the frames that the reference takes by index. At a varying rate the
     range is divided into steps of the usual frame time, the rule is applied to the steps, and at each the
-    picture then on the screen is taken. Before the first picture the first one stands in, so that sound and
+    picture then on the screen is taken; at the start too, if the next one comes more than a frame time later, or
+    half of one that is longer than 2 s. Before the first picture the first one stands in, so that sound and
     pictures stay aligned.
     """
     if not len(times):
         return None
     typical = _typical_interval(times, last_s, start_s, end_s, rates)
-    slack = min(max(0.1 * typical, 0.002), 0.5 * typical)
+    slack = min(max(0.1 * typical, 0.002), 0.5 * typical, _MOST_SLACK_S)
     first = int(np.searchsorted(times, start_s - slack))
     after = int(np.searchsorted(times, end_s + min(slack, _END_SLACK_S), side="right"))
     shown_until = times[-1] + (last_s or typical)
     if after == 0:
         return None
-    late = first == after or times[first] - start_s > typical + slack
+    late = first == after or times[first] - start_s > min(typical, max(0.5 * typical, _LATE_S)) + slack
     begin = start_s if late else times[first]
     last = after - 1
     end = min(shown_until, end_s)
@@ -241,7 +248,7 @@ def choose_frames(
     count = max(after - first, 1)
     steps, rate = count, count / covered
     source_fps = count / max(end - max(begin, times[min(first, last)]), typical)
-    if count * typical > 0.9 * covered:
+    if count * typical > 0.9 * covered and not (late and first):
         hint = next((hint for hint in rates if abs(count / hint - covered) < _ROUNDING_S), None)
         if hint is not None:
             rate = source_fps = hint

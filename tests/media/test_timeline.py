@@ -152,9 +152,24 @@ def test_slides_behind_a_film_are_the_same_however_far_around_them_is_read(tmp_p
     assert len(video.times) == take(clip_facts(path), FrameSampling(), 75, 125).frames == 2
 
 
-def test_the_first_picture_of_a_part_that_is_seconds_late_is_said(tmp_path):
-    path = write_clip(tmp_path / "slides.mp4", frames=4, pts_ms=[10_000 * number for number in range(4)], gop=1)
-    assert "the pictures begin 8.5 s late; the first one stands in until then" in load_clip(path, start_s=11.5).notes
+@pytest.mark.parametrize(("start_s", "first"), [(5.5, 0), (25.0, 0), (35.0, 1), (58.7, 1), (61.3, 1)])
+def test_slides_keep_step_with_the_sound_wherever_the_range_begins(start_s, first):
+    """The slide that is on the screen at the start is taken unless it goes soon."""
+    times = 60 * np.arange(12.0)
+    choice = choose_frames(times, 60.0, start_s=start_s, end_s=720.0, sampling=FrameSampling())
+    seconds = start_s + np.arange(len(choice.indices)) / choice.fps
+    assert choice.indices[0] == first
+    assert len(choice.indices) / choice.fps == pytest.approx(720 - max(times[first], start_s))
+    assert np.abs(times[choice.indices] - seconds)[:4].max() <= 30  # half a slide; one is left out later, to make pairs
+
+
+def test_the_slide_on_the_screen_at_the_start_is_read_and_planned(tmp_path):
+    path = write_clip(tmp_path / "slides.mp4", frames=8, pts_ms=[10_000 * number for number in range(8)], gop=1)
+    clip = load_clip(path, start_s=11.5)
+    assert clip.video.times == pytest.approx([-1.5, 8.5, 18.5, 38.5, 48.5, 58.5], abs=0.01)
+    assert not any("late" in note for note in clip.notes)
+    part = take(clip_facts(path), FrameSampling(), 11.5)
+    assert (part.frames, part.fps) == (6, pytest.approx(clip.video.fps))
 
 
 def test_nothing_shown():
