@@ -234,7 +234,14 @@ def _yield_to_training(_worker: int) -> None:
 
 def _setting(text: str) -> tuple[str, float]:
     name, _, value = text.partition("=")
-    return name, int(value) if value.isdigit() else float(value)
+    kinds = {name: type(default) for name, default in TrainSettings().as_dict().items()}
+    if name not in kinds:
+        raise argparse.ArgumentTypeError(f"no setting {name!r}; there are {', '.join(kinds)}")
+    try:
+        return name, kinds[name](value)
+    except ValueError:
+        kind = "a whole number" if kinds[name] is int else "a number"
+        raise argparse.ArgumentTypeError(f"{name} is {kind}, not {value!r}") from None
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -243,7 +250,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     parser.add_argument("--steps", type=int, help="steps of the whole run")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="another of the settings, new or on resuming"
+        "--set",
+        type=_setting,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="another of the settings, new or on resuming",
     )
     parser.add_argument("--seed", type=int, help="of weights and clips; 0 if not given")
     parser.add_argument("--threads", type=int, default=2)
@@ -260,7 +272,7 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"{options.out} holds a run: go on with --resume, or choose another --out")
     if options.resume and options.seed is not None:
         parser.error("--seed is that of the run: leave it out with --resume")
-    changes: dict[str, Any] = dict(_setting(text) for text in options.set)
+    changes: dict[str, Any] = dict(options.set)
     if options.steps:
         changes["steps"] = options.steps
     if options.resume:

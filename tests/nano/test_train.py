@@ -77,6 +77,17 @@ def test_no_run_is_begun_over_another_nor_resumed_from_nothing(tmp_path, capsys)
     assert "leave it out" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [("stepz=3", "no setting 'stepz'; there are steps, "), ("steps=1.5", "steps is a whole number, not '1.5'"),
+     ("weight_decay", "weight_decay is a number, not ''")],
+)  # fmt: skip
+def test_a_wrong_setting_is_said_in_a_line(capsys, given, said):
+    with pytest.raises(SystemExit):
+        main(["--set", given])
+    assert said in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_losses_fall_on_a_repeated_step():
     settings = replace(SMALL, frozen_from=1.0)
