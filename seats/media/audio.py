@@ -16,7 +16,7 @@ from seats.errors import MediaError
 from seats.media import container as media
 from seats.media.adts import unsaid_seconds
 from seats.media.clip import SAMPLE_RATE, Audio
-from seats.media.clock import FALL_S, LONGEST_PAUSE_S, Clock
+from seats.media.clock import LONGEST_PAUSE_S, SoundTimes
 from seats.units import counted
 
 # Timestamps and the count of samples may differ by one audio token before silence is put in or sound is cut
@@ -63,7 +63,8 @@ def _load(
         media.need_decoder(stream, path, "sound")
         media.channels_of(stream)  # before anything is decoded: it says why
         codec, raw_aac = stream.codec_context.name, container.format.name == "aac"
-        times, mixer, mono = _Times(media.start_of(container)), _Mixer(), MonoWriter(end_s - start_s)
+        origin_s = media.start_of(container)
+        times, mixer, mono = SoundTimes(), _Mixer(), MonoWriter(end_s - start_s)
         sought = seek and start_s > _PREROLL_S and media.seek_to(container, stream, start_s - _PREROLL_S)
         failed, damaged, drift_s = 0, 0, DRIFT_S
         for packet in _then_none(media.packets(container, stream, deadline)):
@@ -73,11 +74,13 @@ def _load(
                 continue
             except (av.error.FFmpegError, OSError):
                 failed += 1
-                damaged += not _ends_before(packet, start_s + media.start_of(container))
+                damaged += not _ends_before(packet, start_s + origin_s)
                 drift_s = _ROUNDING_S
                 frames = []
             for frame in frames:
-                at_s = times.begin(frame)
+                # PyAV knows no time of what the decoder held back
+                known = frame.pts is not None and frame.time_base is not None
+                at_s = times.begin(float(frame.pts * frame.time_base) - origin_s if known else None)
                 if at_s is None:
                     break
                 if sought and not mixer.frames and at_s > start_s:
@@ -85,7 +88,7 @@ def _load(
                 heard = at_s + frame.samples / frame.sample_rate > start_s
                 mono.write(mixer.mix(frame, heard), frame.sample_rate, at_s - start_s, drift_s)
                 drift_s = DRIFT_S
-                times.end(frame)
+                times.end(frame.samples / frame.sample_rate)
             if raw_aac and packet is not None:  # its timestamps are counts of what came before
                 times.skipped_s -= unsaid_seconds(packet)
             if mono.full or times.restarted:
@@ -103,48 +106,6 @@ def _load(
         return None, notes, times.reached
     sound = Audio(waveform, source_rate=mixer.source_rate, channels=mixer.channels, codec=codec)
     return sound, notes, times.reached
-
-
-class _Times:
-    """When frames sound, seconds from the file's start, also where timestamps lack or their clock is set anew.
-
-    Attributes:
-        reached: Until when there was sound.
-        restarted: The clock fell back: no frame from there on has a time.
-        skipped_s: What is taken off the timestamps that follow.
-        notes: What a user should know.
-    """
-
-    def __init__(self, origin_s: float) -> None:
-        self.reached, self.restarted, self.skipped_s = 0.0, False, 0.0
-        self.notes: list[str] = []
-        self._origin_s, self._next_s, self._first = origin_s, 0.0, True
-        self._clock = Clock()
-
-    def begin(self, frame: Any) -> float | None:
-        """When the next frame begins; None where the clock has restarted."""
-        if frame.pts is not None and frame.time_base is not None:  # PyAV knows none of what the decoder held back
-            stamp = float(frame.pts * frame.time_base) - self._origin_s
-            step = self._clock.step(stamp)
-            if step < -FALL_S:
-                self._note("only the part before it is used")
-                self.restarted = True
-                return None
-            if step > LONGEST_PAUSE_S:
-                self._note("what follows is joined to it")
-                self.skipped_s += step
-            self._next_s = stamp - self.skipped_s
-        return self._next_s
-
-    def end(self, frame: Any) -> None:
-        """Take note of a frame that has been used."""
-        self._next_s += frame.samples / frame.sample_rate
-        if self._first or self._next_s - self.reached < LONGEST_PAUSE_S:
-            self.reached = max(self.reached, self._next_s)
-        self._first = False
-
-    def _note(self, outcome: str) -> None:
-        self.notes.append(f"the clock of the sound restarts at {self.reached:.1f} s; {outcome}")
 
 
 class _Mixer:

@@ -28,3 +28,44 @@ class Clock:
             return 0.0
         before, self._middle = self._middle, sorted(self._times)[1]
         return 0.0 if before is None else self._middle - before
+
+
+class SoundTimes:
+    """When pieces of sound begin, seconds from the file's start, also where timestamps lack or their clock is set anew.
+
+    Attributes:
+        reached: Until when there was sound.
+        restarted: The clock fell back: no piece from there on has a time.
+        skipped_s: What is taken off the timestamps that follow.
+        notes: What a user should know.
+    """
+
+    def __init__(self) -> None:
+        self.reached, self.restarted, self.skipped_s = 0.0, False, 0.0
+        self.notes: list[str] = []
+        self._next_s, self._first = 0.0, True
+        self._clock = Clock()
+
+    def begin(self, stamp_s: float | None) -> float | None:
+        """When the next piece begins; None where the clock has restarted. stamp_s: its own timestamp, if it has one."""
+        if stamp_s is not None:
+            step = self._clock.step(stamp_s)
+            if step < -FALL_S:
+                self._note("only the part before it is used")
+                self.restarted = True
+                return None
+            if step > LONGEST_PAUSE_S:
+                self._note("what follows is joined to it")
+                self.skipped_s += step
+            self._next_s = stamp_s - self.skipped_s
+        return self._next_s
+
+    def end(self, length_s: float) -> None:
+        """Take note of a piece that has been used."""
+        self._next_s += length_s
+        if self._first or self._next_s - self.reached < LONGEST_PAUSE_S:
+            self.reached = max(self.reached, self._next_s)
+        self._first = False
+
+    def _note(self, outcome: str) -> None:
+        self.notes.append(f"the clock of the sound restarts at {self.reached:.1f} s; {outcome}")

@@ -14,6 +14,7 @@ from seats.errors import MediaError
 from seats.media import SAMPLE_RATE, FrameSampling, MediaInfo, frame_size, probe
 from seats.media import container as media
 from seats.media.audio import DRIFT_S
+from seats.media.clock import SoundTimes
 from seats.media.endings import Promise, allowance, early_end_note, missed_end
 from seats.media.load import check_start, check_used, checked_range, until
 from seats.media.pictures import no_picture
@@ -58,13 +59,14 @@ class Pictures:
 @dataclass(frozen=True)
 class Sound:
     """A sound stream. begin_s, end_s: when its first sample begins and its last one ends, seconds from the file's
-    start; exact as for pictures."""
+    start; exact as for pictures. notes: what users should know of it."""
 
     sample_rate: int
     codec: str
     end_s: float
     exact: bool
     begin_s: float = 0.0
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,7 +175,8 @@ def take(clip: ClipFacts, sampling: FrameSampling, start_s: float | None = None,
     start = checked_range(start_s, end_s)
     end = math.inf if end_s is None else end_s
     check_start(clip.path, start, clip.duration_s)
-    samples, notes = _samples(clip.sound, start, end), clip.pictures.notes if clip.pictures is not None else ()
+    samples = _samples(clip.sound, start, end)
+    notes = clip.pictures.notes if clip.pictures is not None else ()
     try:
         frames, fps, size, still = _frames(clip.pictures, sampling, start, end)
     except MediaError as error:
@@ -186,6 +189,7 @@ def take(clip: ClipFacts, sampling: FrameSampling, start_s: float | None = None,
             notes = (*notes, f"no picture is shown {span}")
         if clip.sound is not None and not samples:
             notes = (*notes, f"there is no sound {span}")
+    notes += clip.sound.notes if clip.sound is not None else ()
     if not frames and not samples:
         raise MediaError(f"{clip.path}: has neither pictures nor sound there; choose another part")
     read_until = math.inf if clip.duration_s is None else end
@@ -249,9 +253,9 @@ def _sound(info: MediaInfo, packets_s: float | None) -> Sound:
     assert audio is not None
     rate = audio.sample_rate or SAMPLE_RATE
     try:
-        begin, end, exact = _ends_of_packets(info.path, rate, media.Deadline(packets_s, info.path))
+        begin, end, exact, notes = _ends_of_packets(info.path, rate, media.Deadline(packets_s, info.path))
         if begin is not None and end is not None:
-            return Sound(rate, audio.codec, end, exact=exact, begin_s=begin)
+            return Sound(rate, audio.codec, end, exact=exact, begin_s=begin, notes=notes)
     except MediaError:
         pass
     return Sound(rate, audio.codec, info.duration_s or 0.0, exact=False)
@@ -265,9 +269,11 @@ def _padding(packet: Any) -> int:
     return int.from_bytes(said[4:8], "little")
 
 
-def _ends_of_packets(path: Path, rate: int, deadline: media.Deadline) -> tuple[float | None, float | None, bool]:
+def _ends_of_packets(
+    path: Path, rate: int, deadline: media.Deadline
+) -> tuple[float | None, float | None, bool, tuple[str, ...]]:
     """When the first sample begins and the last one ends, seconds from the file's start, None where nothing says it;
-    and whether packets or header say how long the last packet is."""
+    whether packets or header say how long the last packet is; and notes, where the clock is set anew."""
     with media.open_media(path, deadline) as container:
         stream = media.audio_streams(container)[0]
         context = stream.codec_context
@@ -278,6 +284,7 @@ def _ends_of_packets(path: Path, rate: int, deadline: media.Deadline) -> tuple[f
         origin, base = media.start_of(container), float(stream.time_base)
         announced = media.announced_end(container, [stream])
         at, pause, length, longest = 0.0, 0.0, 0.0, 0.0
+        times = SoundTimes()
         for packet in media.packets(container, stream, deadline):
             said = packet.duration or 0
             length = max(said * base if said < _NEGATIVE else 0.0, frame)
@@ -290,20 +297,26 @@ def _ends_of_packets(path: Path, rate: int, deadline: media.Deadline) -> tuple[f
                 if position is not None:
                     at = position
                     position += length
+                    times.end(length)
                 continue
-            at, before = packet.pts * base - origin, at
+            sounds_at = times.begin(packet.pts * base - origin)
+            if sounds_at is None:
+                return begin, times.reached, True, tuple(times.notes)
+            at, before = sounds_at, at
             pause = 0.0 if begin is None else at - before
             # What is announced and what was counted differ by roundings; only a real gap moves the sound. A duration
             # that is the container's alone is rounded itself.
             if position is None or not frame or abs(at - position) > DRIFT_S:
                 position = at
             position += length
+            times.end(length)
             begin = at if begin is None else begin
+    notes = tuple(times.notes)
     if frame or position is None:
-        return begin, position, True
+        return begin, position, True, notes
     # Of other codecs a container may not say how long a packet is, or take the last one to be like the others.
     rest = announced - at if announced is not None and announced > at and not (own and length) else None
     likely = length or pause
     if rest is not None:
-        return begin, at + min(likely or rest, rest), True
-    return begin, at + likely if likely else None, bool(length)
+        return begin, at + min(likely or rest, rest), True, notes
+    return begin, at + likely if likely else None, bool(length), notes

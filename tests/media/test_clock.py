@@ -2,7 +2,7 @@
 
 import pytest
 
-from seats.media.clock import Clock
+from seats.media.clock import Clock, SoundTimes
 
 
 def _steps(times):
@@ -22,3 +22,23 @@ def test_a_single_wild_timestamp_is_passed_over(wild):
     times = [5 + 0.5 * index for index in range(20)]
     times[10] = wild
     assert _steps(times) == []
+
+
+def test_pieces_without_a_timestamp_follow_the_one_before():
+    times = SoundTimes()
+    begun = []
+    for stamp in (2.0, None, None, 5.0):
+        begun.append(times.begin(stamp))
+        times.end(0.5)
+    assert begun == [2.0, 2.5, 3.0, 5.0]
+    assert times.reached == 5.5
+
+
+def test_a_clock_that_falls_back_ends_the_sound():
+    times = SoundTimes()
+    for stamp in (0.0, 1.0, 2.0, 3.0, 0.0, 0.5):
+        if times.begin(stamp) is None:
+            break
+        times.end(1.0)
+    assert times.restarted
+    assert times.notes == ["the clock of the sound restarts at 4.0 s; only the part before it is used"]

@@ -48,6 +48,20 @@ def test_parts_rates_and_sizes(tmp_path):
     _same(path, FrameSampling(max_frames=6))
 
 
+@pytest.mark.parametrize("end", [None, 3.0])
+@pytest.mark.parametrize("use_video", [True, False])
+def test_sound_whose_clock_falls_back_is_planned_until_then(tmp_path, use_video, end):
+    whole = tmp_path / "joined.ts"
+    pieces = [write_clip(tmp_path / f"{s}.ts", frames=20 * s, rate=20, sound=tone(float(s))) for s in (5, 3)]
+    whole.write_bytes(b"".join(piece.read_bytes() for piece in pieces))
+    facts = clip_facts(whole, use_video=use_video)
+    part, real = take(facts, FrameSampling(), None, end), load_clip(whole, use_video=use_video, end_s=end)
+    assert part.samples == len(real.audio.waveform) == pytest.approx(16_000 * (end or 5.0), rel=0.02)
+    assert "the clock of the sound restarts at 5.0 s; only the part before it is used" in part.notes
+    assert not any("ends early" in note for note in part.notes)
+    assert part.end_s == pytest.approx(real.end_s)
+
+
 @pytest.mark.parametrize("name", ["sound.mp3", "sound.mp4"])
 @pytest.mark.parametrize("rate", [44_100, 16_000])
 def test_what_fills_the_last_frame_is_not_counted(tmp_path, name, rate):
