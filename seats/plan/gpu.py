@@ -7,11 +7,11 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from xml.etree import ElementTree
 
 TIMEOUT_S = 3.0
-_QUERY = ("--query-gpu=index,uuid,name,memory.total,memory.free", "--format=csv,noheader,nounits")
+_QUERY = ("--query-gpu=index,uuid,name,memory.free", "--format=csv,noheader,nounits")
 
 
 def gpu_driver_here() -> bool:
@@ -21,11 +21,9 @@ def gpu_driver_here() -> bool:
 
 @dataclass(frozen=True)
 class PresentGpu:
-    """index: as nvidia-smi counts. Bytes of its memory."""
+    """free_bytes: of its memory."""
 
-    index: int
     name: str
-    total_bytes: int
     free_bytes: int
 
 
@@ -40,12 +38,11 @@ def present_gpus() -> list[PresentGpu]:
     by_uuid: dict[str, PresentGpu | None] = {}
     for line in _said(*_QUERY).splitlines():
         cells = [cell.strip() for cell in line.split(",")]
-        if len(cells) != 5:  # words, such as that there is none
+        if len(cells) != 4:  # words, such as that there is none
             continue
-        index, uuid, name = cells[:3]
+        index, uuid, name, free = cells
         try:
-            total, free = (int(mebibytes) * 2**20 for mebibytes in cells[3:])
-            by_index[index] = by_uuid[uuid] = PresentGpu(int(index), name, total, free)
+            by_index[index] = by_uuid[uuid] = PresentGpu(name, int(free) * 2**20)
         except ValueError:  # a GPU that does not tell, such as a partitioned one
             by_index[index] = by_uuid[uuid] = None
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -74,22 +71,21 @@ def _parts() -> dict[str, PresentGpu]:
     except ElementTree.ParseError:
         return {}
     parts = {}
-    for gpu, number, uuid, part in _listed():
-        for device in log.iterfind(f"gpu[uuid='{gpu}']/mig_devices/mig_device[index='{number}']/fb_memory_usage"):
-            total, free = (re.fullmatch(r"(\d+) MiB", device.findtext(name, "")) for name in ("total", "free"))
-            if total and free:
-                parts[uuid] = replace(part, total_bytes=int(total[1]) * 2**20, free_bytes=int(free[1]) * 2**20)
+    for gpu, number, uuid, name in _listed():
+        for memory in log.iterfind(f"gpu[uuid='{gpu}']/mig_devices/mig_device[index='{number}']/fb_memory_usage"):
+            if free := re.fullmatch(r"(\d+) MiB", memory.findtext("free", "")):
+                parts[uuid] = PresentGpu(name, int(free[1]) * 2**20)
     return parts
 
 
-def _listed() -> Iterator[tuple[str, str, str, PresentGpu]]:
-    """UUID of the GPU, number within it, UUID, and index and name of each part."""
-    gpu, index, name = "", 0, ""
+def _listed() -> Iterator[tuple[str, str, str, str]]:
+    """UUID of the GPU, number within it, UUID and name of each part."""
+    gpu, name = "", ""
     for line in _said("-L").splitlines():
-        if whole := re.fullmatch(r"GPU (\d+): (.*) \(UUID: (\S+)\)", line.strip()):
-            index, name, gpu = int(whole[1]), whole[2], whole[3]
+        if whole := re.fullmatch(r"GPU \d+: (.*) \(UUID: (\S+)\)", line.strip()):
+            name, gpu = whole[1], whole[2]
         elif part := re.fullmatch(r"(MIG \S+)\s+Device\s+(\d+): \(UUID: (\S+)\)", line.strip()):
-            yield gpu, part[2], part[3], PresentGpu(index, f"{name} {part[1]}", 0, 0)
+            yield gpu, part[2], part[3], f"{name} {part[1]}"
 
 
 def _said(*arguments: str) -> str:

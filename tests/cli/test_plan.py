@@ -253,7 +253,7 @@ def test_an_impossible_limit_is_one_line(run: Run, clips: Path, tiny: Path) -> N
 def test_the_gpu_that_is_named_is_planned_for(
     monkeypatch: pytest.MonkeyPatch, device: str, limit: str | None, where: str, model: str | None
 ) -> None:
-    gpus = [PresentGpu(0, "first", 2**37, 2**34), PresentGpu(1, "second", 2**37, 2**36)]
+    gpus = [PresentGpu("first", 2**34), PresentGpu("second", 2**36)]
     monkeypatch.setattr("seats.plan.gpu.present_gpus", lambda: gpus)
     bytes_ = None if limit is None else parse_memory(limit)
     if model is None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from seats.plan.gpu import present_gpus
+from seats.plan.gpu import PresentGpu, present_gpus
 
 LIST = """\
 GPU 0: NVIDIA A100-SXM4-80GB (UUID: GPU-aaaa1111-0000)
@@ -17,10 +17,11 @@ GPU 1: NVIDIA A100-SXM4-80GB (UUID: GPU-aaaa2222-0000)
 GPU 2: NVIDIA H100 (UUID: GPU-bbbb3333-0000)
 """
 QUERY = """\
-0, GPU-aaaa1111-0000, NVIDIA A100-SXM4-80GB, 81920, 81000
-1, GPU-aaaa2222-0000, NVIDIA A100-SXM4-80GB, 81920, [N/A]
-2, GPU-bbbb3333-0000, NVIDIA H100, 81559, 200
+0, GPU-aaaa1111-0000, NVIDIA A100-SXM4-80GB, 81000
+1, GPU-aaaa2222-0000, NVIDIA A100-SXM4-80GB, [N/A]
+2, GPU-bbbb3333-0000, NVIDIA H100, 200
 """
+GPUS = {0: PresentGpu("NVIDIA A100-SXM4-80GB", 81000 * 2**20), 2: PresentGpu("NVIDIA H100", 200 * 2**20)}
 MIG = (
     "<mig_device><index>{}</index><fb_memory_usage><total>{} MiB</total><free>{} MiB</free></fb_memory_usage>"
     "</mig_device>"
@@ -48,10 +49,7 @@ def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_all_without_the_variable() -> None:
-    assert [(gpu.index, gpu.total_bytes // 2**20, gpu.free_bytes // 2**20) for gpu in present_gpus()] == [
-        (0, 81920, 81000),
-        (2, 81559, 200),
-    ]
+    assert present_gpus() == [GPUS[0], GPUS[2]]
 
 
 @pytest.mark.parametrize(
@@ -72,14 +70,12 @@ def test_all_without_the_variable() -> None:
 )
 def test_those_that_are_shown(monkeypatch: pytest.MonkeyPatch, visible: str, indices: list[int]) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert [gpu.index for gpu in present_gpus()] == indices
+    assert present_gpus() == [GPUS[index] for index in indices]
 
 
 def test_a_part_of_a_gpu_by_its_uuid(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-2222")
-    (part,) = present_gpus()
-    assert (part.index, part.name) == (1, "NVIDIA A100-SXM4-80GB MIG 1g.10gb")
-    assert (part.total_bytes, part.free_bytes) == (9728 * 2**20, 9700 * 2**20)
+    assert present_gpus() == [PresentGpu("NVIDIA A100-SXM4-80GB MIG 1g.10gb", 9700 * 2**20)]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-3333")
     assert present_gpus() == []
 
