@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seats.errors import MediaError, OutOfMemoryError
+from seats.errors import MediaError, OutOfMemoryError, SettingsError
 from seats.imports import lasting_imports
 from seats.units import size
 from seats_cli.options import AnswerOptions, ClipOptions, ModelOptions, SelectionOptions, option, share
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 def parse_memory(value: Any) -> int:
     """Bytes of "24G" or "800M"."""
     from seats.costs.memory import parse_size
-    from seats.errors import SettingsError
 
     try:
         return parse_size(str(value))

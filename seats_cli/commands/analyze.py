@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seats.errors import SeatsError
 from seats.keep import FULL
 from seats.text import printable, quoted
 from seats.units import counted
@@ -363,7 +364,6 @@ def _said_of(borders: Borders, proposal: Proposal, last: int) -> Iterator[tuple[
 
 
 def _save(analysis: Analysis, checkpoint: Checkpoint, out: Output) -> None:
-    from seats.errors import SeatsError
     from seats.evaluation.borders import save
     from seats.models.omni import model_shape
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seats.text import printable
 from seats.units import counted, duration, size
 from seats_cli.command import command
 from seats_cli.options import (
@@ -351,7 +352,6 @@ def _no_foreign_output() -> Iterator[None]:
 
 
 def _report(outcome: Outcome, where: Path, out: Output) -> None:
-    from seats.text import printable
     from seats_cli.batch_progress import speed
 
     rate = outcome.finished / outcome.seconds if outcome.seconds else None

@@ -63,8 +63,6 @@ def _table(machine: Machine) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from seats_cli.text import one_line
-
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")

@@ -6,11 +6,14 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seats.errors import SeatsError
+from seats.files import replacing, unwritten_told
 from seats.text import printable, quoted
 from seats.units import counted, duration
 from seats_cli.command import command
@@ -260,8 +263,6 @@ def _answer(
         return {} if file is None else file.rows
     if file is None and planned.answers > _LONG:
         out.say(f"{planned.answers:,} answers to come; with --out FILE the run could be stopped and gone on with")
-    from functools import partial
-
     from seats.evaluation.workers import answer_all
     from seats.models.compat import check_transformers
 
@@ -325,9 +326,7 @@ def _report(found: Results, compared: EvalOptions, output: OutputOptions, out: O
 
 def _write(found: Results, compared: EvalOptions, by_type: bool, out: Output) -> None:
     if compared.markdown is not None:
-        from seats.errors import SeatsError
         from seats.evaluation.markdown import markdown
-        from seats.files import replacing, unwritten_told
 
         try:
             with replacing(compared.markdown) as beside:

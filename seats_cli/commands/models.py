@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -74,8 +74,6 @@ def models(
     names = list(dict.fromkeys((*KNOWN, *(folder or []))))
     known, broken = _known(names, place.device, room.limit_bytes, output.debug)
     if output.json:
-        from dataclasses import asdict
-
         out.document(
             {
                 "schema": SCHEMA,
@@ -122,8 +120,6 @@ def _known(names: list[str], device: str, memory: int, debug: bool) -> tuple[lis
 
 def _model(name: str, device: str, memory: int) -> Known:
     """The built-in model, a published one, or that in a folder. Raises ModelError for a folder without one."""
-    from dataclasses import replace
-
     from seats.models.checkpoint import BUILT_IN
     from seats.plan.model import planned_model
     from seats.plan.plan import Ask, make_plan

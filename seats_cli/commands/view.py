@@ -11,6 +11,7 @@ import typer
 
 from seats.errors import MediaError
 from seats.files import unwritten_told
+from seats.text import printable
 from seats.units import size
 from seats_cli.command import command
 from seats_cli.commands.ask import answer_document, question_of
@@ -147,8 +148,6 @@ def view(
         )
         written = _write(maps, files, out)
     if output.json:
-        from seats.text import printable
-
         paths = {kind: printable(str(path)) for kind, path in written.items()}
         answers = [answer_document(seen.answer, fit) for seen in maps]
         out.document({"schema": SCHEMA, "files": paths, "answers": answers})
