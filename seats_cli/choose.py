@@ -62,7 +62,7 @@ def free_gpu_bytes(device: str) -> int | None:
 
     if not torch.cuda.is_available():
         return None
-    index = int(device.partition(":")[2] or 0) if device != "auto" else 0
+    index = int(device.partition(":")[2] or 0)
     if index >= torch.cuda.device_count():
         return None
     return torch.cuda.mem_get_info(index)[0]

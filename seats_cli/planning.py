@@ -127,7 +127,7 @@ def model_for(options: ModelOptions, place: Place, limit: int | None) -> tuple[P
     if options.revision is not None:
         raise WrongUsage("--revision needs --model: it names a version of a hub id")
     if place.device == "cuda":
-        memory = limit if limit is not None else place.gpu.free_bytes if place.gpu else 0
+        memory = place.room(limit).limit_bytes
         wanted = next((name for needed, name in CHOICES if memory >= needed), None)
         if wanted:
             return planned_model(wanted), f"model: {wanted} (for {size(memory)}; choose another with --model)"
