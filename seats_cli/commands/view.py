@@ -187,10 +187,10 @@ def _checked(questions: list[Any], files: FileOptions) -> list[Any]:
 
 def _write(maps: list[TokenMap], files: FileOptions, out: Output) -> dict[str, Path]:
     """Write each file asked for; the paths by kind."""
-    jobs: dict[str, tuple[Path | None, Callable[[Path], object]]] = {
-        "html": (files.page(), lambda path: write_page(maps, path)),
-        "png": (files.png, lambda path: _write_figure(maps, path)),
-        "mp4": (files.mp4, lambda path: _write_film(maps, path)),
+    jobs: dict[str, tuple[Path | None, Callable[[list[TokenMap], Path], None]]] = {
+        "html": (files.page(), write_page),
+        "png": (files.png, _write_figure),
+        "mp4": (files.mp4, _write_film),
     }
     written = {}
     for kind, (path, write) in jobs.items():
@@ -198,7 +198,7 @@ def _write(maps: list[TokenMap], files: FileOptions, out: Output) -> dict[str, P
             continue
         out.now(f"writing {path.name}")
         try:
-            write(path)
+            write(maps, path)
         except BrokenPipeError:  # of /dev/stdout
             raise
         except OSError as error:
