@@ -266,13 +266,6 @@ def _check_complete(checkpoint: Checkpoint) -> None:
     of_checkpoint(checkpoint)
 
 
-def sampling_for(checkpoint: Checkpoint, options: ClipOptions) -> FrameSampling:
-    """The model's frame and size rule with what the options say instead."""
-    from seats.models.sampling import frame_sampling
-
-    return with_options(frame_sampling(checkpoint), options)
-
-
 def with_options(sampling: FrameSampling, options: ClipOptions) -> FrameSampling:
     """A frame and size rule with what the options say instead."""
     return sampling.changed(fps=options.fps, max_frames=options.max_frames, max_pixels=options.max_pixels)

@@ -278,7 +278,8 @@ def _setup(
     out: Output,
 ) -> Setup:
     from seats.batch import settings
-    from seats_cli.startup import check_part, checkpoint_for, sampling_for
+    from seats.models.sampling import frame_sampling
+    from seats_cli.startup import check_part, checkpoint_for, with_options
 
     check_part(part)
     checkpoint = checkpoint_for(model, out, memory.max_vram)
@@ -289,7 +290,7 @@ def _setup(
         limit = Limit(memory.max_vram, checkpoint)
         out.say(f"--max-vram {size(memory.max_vram)}: a clip's row says where frames or pixels were lowered for it")
     clip = settings.ClipSettings(
-        sampling_for(checkpoint, part),
+        with_options(frame_sampling(checkpoint), part),
         start_s=part.start,
         end_s=part.end,
         use_video=not part.no_video,
