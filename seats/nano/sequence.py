@@ -32,10 +32,6 @@ class ClipShape:
     has_video: bool = True
     system: bool = False
 
-    @property
-    def has_audio(self) -> bool:
-        return self.mel_frames > 0
-
     @cached_property
     def audio_tokens(self) -> int:
         return _FAMILY.audio_tokens(self.mel_frames, None)
