@@ -1,7 +1,7 @@
 """Questions about a clip and their right answers, read off its description."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from seats.nano.facts import ClipFacts
@@ -64,15 +64,12 @@ def all_questions(clip: ClipDescription, rng: random.Random) -> list[Question]:
     """Every short-answer and description question that is well defined for a clip, phrased at random."""
     facts = ClipFacts(clip)
     found: list[Question] = []
-    makers: list[Callable[[ClipFacts, random.Random], Iterator[Question]]] = []
     if clip.has_video:
-        makers.append(_about_picture)
+        found += _about_picture(facts, rng)
     if clip.has_audio:
-        makers.append(_about_sound)
+        found += _about_sound(facts, rng)
     if clip.has_video and clip.has_audio:
-        makers.append(_about_both)
-    for make in makers:
-        found.extend(make(facts, rng))
+        found += _about_both(facts, rng)
     return found
 
 
