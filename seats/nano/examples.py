@@ -126,7 +126,7 @@ def packed_batch(
     for clip, rows in enumerate(packed):
         labels = mentions[clip] if mentions is not None else []
         for place, values in zip(rows.mentions, labels, strict=mentions is not None):
-            _fill(question_facts[clip, place].numpy(), values)
+            question_facts[clip, place] = torch.from_numpy(_labelled(values))
     return Batch(
         shape=shape,
         frames=frames,
@@ -163,17 +163,17 @@ def clip_rng(split: Split, index: int) -> random.Random:
     return random.Random(seed_of(split, index) ^ 0x5EA75)
 
 
-def _fill(row: NDArray, values: dict[str, int]) -> None:
+def _labelled(values: dict[str, int]) -> NDArray[np.int16]:
+    """Labels of all facts, `[facts]`: IGNORE where `values` has none."""
+    row = np.full(len(FACT_NAMES), IGNORE, np.int16)
     for name, value in values.items():
         row[FACT_NAMES.index(name)] = value
+    return row
 
 
 def _video_labels(facts: ClipFacts, owners: NDArray[np.int64]) -> NDArray[np.int16]:
     result = np.full((*owners.shape, len(FACT_NAMES)), IGNORE, np.int16)
-    empty = {"shape": 0, "colour": 0}
-    table = np.full(len(FACT_NAMES), IGNORE, np.int16)
-    _fill(table, empty)
-    result[owners < 0] = table
+    result[owners < 0] = _labelled({"shape": 0, "colour": 0})
     for second, row in enumerate(owners):
         for index in set(row.tolist()) - {-1}:
             item = facts.clip.objects[index]
@@ -187,19 +187,14 @@ def _video_labels(facts: ClipFacts, owners: NDArray[np.int64]) -> NDArray[np.int
             side = facts.side(index, second)
             if side is not None:
                 values["side"] = label("side", side)
-            table = np.full(len(FACT_NAMES), IGNORE, np.int16)
-            _fill(table, values)
-            result[second, row == index] = table
+            result[second, row == index] = _labelled(values)
     return result.reshape(-1, len(FACT_NAMES))
 
 
 def _audio_labels(facts: ClipFacts, seconds: list[dict[str, int]], tokens: int) -> NDArray[np.int16]:
     result = np.full((tokens, len(FACT_NAMES)), IGNORE, np.int16)
     for second, values in enumerate(seconds):
-        part = result[second * AUDIO_TOKENS_PER_SECOND : (second + 1) * AUDIO_TOKENS_PER_SECOND]
-        table = np.full(len(FACT_NAMES), IGNORE, np.int16)
-        _fill(table, values)
-        part[:] = table
+        result[second * AUDIO_TOKENS_PER_SECOND : (second + 1) * AUDIO_TOKENS_PER_SECOND] = _labelled(values)
     sound = FACT_NAMES.index("sound")
     result[:, sound] = 0
     nth = FACT_NAMES.index("nth_of_sound")
