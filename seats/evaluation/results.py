@@ -157,7 +157,7 @@ def _setting(
 def _of_full(evaluation: Evaluation, plan: Plan, rows: Mapping[tuple[str, str], Row]) -> dict[str, str]:
     """By question digest, what was answered with full tokens. Equal questions, which may have other right answers in a
     set, share one."""
-    digest = next((d for setting, d in evaluation.digests.items() if setting == FULL), None)
+    digest = evaluation.digests.get(FULL)
     if digest is None:
         return {}
     found = (rows[question, digest] for _, question, _ in plan.questions)
