@@ -50,10 +50,10 @@ def main_table(results: Results, level: int = 0) -> list[Column]:
         "prefill": ("prefill, ms", _prefill),
         "kept": ("kept: video, audio", _kept),
     }
-    names = [name for name in LEVELS[level] if compared or made[name][0] not in ("against full", "% of full")]
+    shown = [made[name] for name in LEVELS[level] if compared or made[name][0] not in ("against full", "% of full")]
     return [
-        Column(title, tuple(cell(r) for r in results.settings), "left" if name == "method" else "right")
-        for name, (title, cell) in ((name, made[name]) for name in names)
+        Column(title, tuple(cell(r) for r in results.settings), "left" if title == "method" else "right")
+        for title, cell in shown
     ]
 
 
