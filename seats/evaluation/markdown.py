@@ -11,12 +11,10 @@ from seats.files import MARK
 
 def markdown(results: Results, *, by_type: bool) -> str:
     """The whole file's text. by_type: also accuracy by question type."""
-    tables = [main_table(results)]
-    if by_type:
-        tables += type_tables(results)
-    parts = [f"**{_escaped(title(results))}**", _table(tables[0])]
+    parts = [f"**{_escaped(title(results))}**", _table(main_table(results))]
     parts.append("\n".join(f"- {_escaped(note)}" for note in notes(results)))
-    parts += [_table(table) for table in tables[1:]]
+    if by_type:
+        parts += map(_table, type_tables(results))
     parts.append(f"<!-- {MARK} -->")
     return "\n\n".join(parts) + "\n"
 
