@@ -10,7 +10,7 @@ import json
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ class Proposal:
     late_layer: int
     pre_llm_scale: float
     free_after: int | None = None
-    remarks: tuple[str, ...] = field(default=())
+    remarks: tuple[str, ...] = ()
 
 
 def find_borders(dependence: Dependence, tolerance: float = TOLERANCE) -> Borders | None:
