@@ -6,7 +6,6 @@ import math
 import os
 from collections.abc import Callable
 from concurrent.futures import Future
-from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar
@@ -196,8 +195,15 @@ def _decode_both(
     video_until = audio_until = 0.0
     span = f"between {start_s:g} s and {until(end_s)}"
     sound: Future[tuple[Audio | None, list[str], float]] | None = None
+
+    def hear() -> tuple[Audio | None, list[str], float]:
+        loaded = load_audio(path, start_s, end_s, deadline)
+        if arriving is not None and loaded[0] is not None:
+            arriving.hear(loaded[0])
+        return loaded
+
     if with_audio:
-        sound = _on_a_thread(partial(_load_audio, path, start_s, end_s, deadline, arriving))
+        sound = _on_a_thread(hear)
     if with_video:
         try:
             video, notes, video_until = load_video(path, start_s, end_s, sampling, deadline, arriving)
@@ -236,16 +242,6 @@ def _on_a_thread(work: Callable[[], _T]) -> Future[_T]:
 
     Thread(target=run, daemon=True, name="seats-audio").start()
     return future
-
-
-def _load_audio(
-    path: Path, start_s: float, end_s: float, deadline: media.Deadline, arriving: Arriving | None
-) -> tuple[Audio | None, list[str], float]:
-    """As `load_audio`, and `arriving` is told."""
-    loaded = load_audio(path, start_s, end_s, deadline)
-    if arriving is not None and loaded[0] is not None:
-        arriving.hear(loaded[0])
-    return loaded
 
 
 def until(end_s: float) -> str:
