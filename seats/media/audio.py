@@ -4,6 +4,7 @@ clock."""
 from __future__ import annotations
 
 import math
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def _load(
         times, mixer, mono = SoundTimes(), _Mixer(), MonoWriter(end_s - start_s)
         sought = seek and start_s > _PREROLL_S and media.seek_to(container, stream, start_s - _PREROLL_S)
         failed, damaged, drift_s = 0, 0, DRIFT_S
-        for packet in _then_none(media.packets(container, stream, deadline)):
+        for packet in chain(media.packets(container, stream, deadline), [None]):  # at last, what the decoder holds
             try:
                 frames = stream.codec_context.decode(packet)
             except EOFError:
@@ -162,11 +163,6 @@ def _ends_before(packet: Any, at_s: float) -> bool:
     return begin < at_s and begin + length <= at_s
 
 
-def _then_none(packets: Any) -> Any:
-    yield from packets
-    yield None
-
-
 def to_channels(frame: Any) -> np.ndarray:
     """Return an audio frame as float32 `[channels, N]` in [-1, 1]."""
     channels, kind = frame.layout.nb_channels, _SAMPLES[frame.format.packed.name]
@@ -248,8 +244,7 @@ class MonoWriter:
     def finish(self) -> np.ndarray:
         """Return everything written, float32 `[N]` at 16 kHz."""
         self._end_segment()
-        self._pieces, pieces = [], self._pieces
-        return np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.float32)
+        return np.concatenate(self._pieces) if self._pieces else np.zeros(0, dtype=np.float32)
 
     def _limit(self) -> float:
         limit = (self._length_s - self._begin_s) * self._rate
