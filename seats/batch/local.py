@@ -183,10 +183,8 @@ class LocalEngine:
         self._stopping = True
         for worker in list(self._workers):
             if worker.slots:
-                try:
+                with suppress(OSError):  # it has ended; reading from it says so too
                     worker.child.connection.send(Stop())
-                except OSError:
-                    continue  # reading from it says so too
             else:
                 worker.child.kill()
                 self._workers.remove(worker)
