@@ -55,13 +55,9 @@ class PlanTable:
         table.add_column(style="dim", no_wrap=True)
         table.add_column(overflow="fold")
         weights = plan.ask.quantize or _DTYPES.get(plan.ask.dtype_bytes, "")
-        model: list[Text | str] = [
-            Text(one_line(PurePath(plan.model.name).name), style="bold"),
-            plan.model.family.name,
-            weights,
-        ]
-        table.add_row("model", Flow([*model, f"on {plan.ask.device}"]))
-        length = f"{seconds(part.end_s - part.start_s)}"
+        name = Text(one_line(PurePath(plan.model.name).name), style="bold")
+        table.add_row("model", Flow([name, plan.model.family.name, weights, f"on {plan.ask.device}"]))
+        length = seconds(part.end_s - part.start_s)
         if part.duration_s is not None:
             length += f" of {seconds(part.duration_s)}"
         alone = part.still and not part.samples and part.end_s - part.start_s < SHOWN_S
