@@ -43,7 +43,7 @@ class Progress:
     def tell(self, event: Event) -> None:
         """Show an event."""
         if isinstance(event, Said):
-            self._line(event.text)
+            self._output.say(event.text)
         elif isinstance(event, Planned):
             self._plan(event)
         elif isinstance(event, Started):
@@ -57,7 +57,7 @@ class Progress:
             self._failed += event.job.clip in self._bad
             self._bad.discard(event.job.clip)
             if self._output.options.verbose:
-                self._line(f"done: {printable(event.job.clip)}")
+                self._output.say(f"done: {printable(event.job.clip)}")
         self._show()
 
     def _plan(self, planned: Planned) -> None:
@@ -66,7 +66,7 @@ class Progress:
         if before:
             failed = f" ({planned.failed} of them failed; --retry-failed asks them again)" if planned.failed else ""
             known = f"{counted(before, 'question')} {'has' if before == 1 else 'have'}"
-            self._line(f"{known} a row from before{failed}; {counted(planned.pending, 'clip')} to do")
+            self._output.say(f"{known} a row from before{failed}; {counted(planned.pending, 'clip')} to do")
         console = self._output.console
         if not planned.pending or self._output.options.quiet or not console.is_interactive:
             return
@@ -84,9 +84,9 @@ class Progress:
     def _list_failure(self, event: Made) -> None:
         self._listed += 1
         if self._listed <= _LISTED_FAILURES or self._output.options.verbose:
-            self._line(f"failed: {event.row['error']['message']}")
+            self._output.say(f"failed: {event.row['error']['message']}")
         elif self._listed == _LISTED_FAILURES + 1:
-            self._line("failed: more; they are in the results file")
+            self._output.say("failed: more; they are in the results file")
 
     def _show(self) -> None:
         if self._bar is not None:
@@ -95,7 +95,7 @@ class Progress:
             self._logged = time.monotonic()
             name = self._name()
             name = name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"
-            self._line(f"{self._finished} of {counted(self._pending, 'clip')}; {self._numbers()}; {name}")
+            self._output.say(f"{self._finished} of {counted(self._pending, 'clip')}; {self._numbers()}; {name}")
 
     def _beside_the_bar(self) -> str:
         """The clip's name gives way to the numbers and a short bar."""
@@ -122,9 +122,6 @@ class Progress:
     def _name(self) -> str:
         """Of the clip that the model is busy with."""
         return one_line(printable(self._now)).rpartition("/")[2]
-
-    def _line(self, text: str) -> None:
-        self._output.say(text)
 
 
 def speed(rate: float) -> str:
