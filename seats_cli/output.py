@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from seats_cli.options import OutputOptions
-from seats_cli.text import one_line, printable
+from seats_cli.text import disarmed, one_line
 
 if TYPE_CHECKING:
     import typer
@@ -54,7 +54,7 @@ class Output:
         """One line on standard error that was asked for."""
         from rich.text import Text
 
-        self.console.print(Text(printable(line)), soft_wrap=True)
+        self.console.print(Text(disarmed(line)), soft_wrap=True)
 
     def say_without_effect(self, context: typer.Context, methods: Iterable[str]) -> None:
         """Name the options of this command line that choose tokens, where no method asked for drops any.
@@ -109,7 +109,7 @@ class Output:
             return
         self._still()
         if sys.stdout.isatty():
-            piece = printable(piece)
+            piece = disarmed(piece)
         if not self._streamed:
             piece = piece.lstrip()
         self._streamed += piece

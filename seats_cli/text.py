@@ -7,7 +7,7 @@ import os
 
 def one_line(text: str) -> str:
     """The text on one line, control characters (which could steer a terminal) replaced."""
-    return printable(" ".join(text.split()))
+    return disarmed(" ".join(text.split()))
 
 
 LONG_PATH = 255
@@ -20,6 +20,6 @@ def short(text: object, most: int = 80) -> str:
     return said if len(said) <= most else f"{said[: most - 1]}\u2026"
 
 
-def printable(text: str) -> str:
+def disarmed(text: str) -> str:
     """The text without control characters other than line breaks and tabs."""
     return "".join(c if c.isprintable() or c in "\n\t " else "\ufffd" for c in text)

@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import Any
 
 from seats.units import seconds
-from seats_cli.text import one_line, printable
+from seats_cli.text import disarmed, one_line
 
 
 def transcript(answers: Sequence[dict[str, Any]]) -> str:
@@ -19,9 +19,9 @@ def transcript(answers: Sequence[dict[str, Any]]) -> str:
     part = f"{seconds(clip['start_s'])} to {seconds(clip['end_s'])} of {seconds(clip['duration_s'])}"
     blocks = [f"# {name}", f"{one_line(model['name'])} · {part} · {seen} · {heard}"]
     for answer in answers:
-        question = "\n".join(f"> {line}" for line in printable(answer["question"]).splitlines())
+        question = "\n".join(f"> {line}" for line in disarmed(answer["question"]).splitlines())
         kept = answer["retention"]["overall"]
         method = answer["method"]["name"]
         how = method if method == "full" else f"{method}, {100 * kept:.1f} % of the clip's tokens"
-        blocks += [question, printable(answer["answer"]) or "(no answer)", f"*{how}*"]
+        blocks += [question, disarmed(answer["answer"]) or "(no answer)", f"*{how}*"]
     return "\n\n".join(blocks) + "\n"
