@@ -222,10 +222,10 @@ class Session:
 
     def _file(self, said: str) -> Path:
         """A path to write to. Raises SettingsError for one that cannot be."""
-        quoted = len(said) > 1 and said[0] == said[-1] and said[0] in "'\""
-        path = Path(os.path.expanduser(said[1:-1] if quoted else said))
         if "\0" in said:
             raise SettingsError("a file's name cannot have a zero byte in it")
+        quoted = len(said) > 1 and said[0] == said[-1] and said[0] in "'\""
+        path = Path(os.path.expanduser(said[1:-1] if quoted else said))
         if path.is_dir():
             raise SettingsError(f"{path} is a folder: give the name of a file")
         if not path.absolute().parent.is_dir():

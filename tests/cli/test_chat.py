@@ -113,6 +113,7 @@ def test_what_goes_wrong_is_one_line_and_the_chat_goes_on(tiny_chat: Run, monkey
         "/save a.jsonl": "nothing to save yet",
         "/save ~nobody-here/a.md": "its folder does not exist",
         "/save a\0.md": "cannot have a zero byte in it",
+        "/save ~a\0b.md": "cannot have a zero byte in it",
         "<|VIDEO|> ?": "holds <|VIDEO|>, a special token of the model",
     }
     ran = tiny_chat("\n".join([*lines, "what is red ?"]) + "\n")
