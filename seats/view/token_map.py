@@ -11,7 +11,6 @@ import numpy as np
 from seats.inference.answer import Answer
 from seats.inference.trace import Drop, Trace
 from seats.media import Clip
-from seats.tokens.counts import Counts
 from seats.tokens.layout import Modality
 
 Stage = Literal["before", "inside", "late"]
@@ -118,7 +117,8 @@ def map_tokens(
     """
     trace, clip = answer.trace, answer.clip
     layout = trace.layout
-    drops = [drop for drop, before in zip(trace.drops, _before(trace), strict=True) if drop.counts != before]
+    before = [trace.full, *(drop.counts for drop in trace.drops)]
+    drops = [drop for there, drop in zip(before, trace.drops, strict=False) if drop.counts != there]
     left = np.full(len(layout), len(drops), dtype=np.uint8)
     here = np.ones(len(layout), dtype=bool)
     for number, drop in enumerate(drops):
@@ -167,11 +167,6 @@ def scored_by_method(trace: Trace) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         for origins, drop in zip(before, trace.drops, strict=False)
         if drop.relevance is not None
     }
-
-
-def _before(trace: Trace) -> list[Counts]:
-    """What there was before each drop."""
-    return [trace.full, *(drop.counts for drop in trace.drops)][: len(trace.drops)]
 
 
 def _moments(drops: list[Drop], trace: Trace) -> tuple[Moment, ...]:
