@@ -53,7 +53,7 @@ def tiles(seen: TokenMap) -> list[tuple[str, str, str]]:
         speed = (
             milliseconds(prefill),
             "selection + prefill",
-            f"{times(gain.prefill)} faster, {gain.basis}"
+            f"{times(gain.prefill)} faster, measured"
             if gain.basis == "measured"
             else f"{times(answer.flops.llm_reduction)} fewer FLOPs there",
         )
