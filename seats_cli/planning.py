@@ -171,6 +171,7 @@ def ask_for(
         max_pixels=part.max_pixels,
         start_s=part.start,
         end_s=part.end,
+        compare=selection.compare,
     )
 
 
@@ -209,7 +210,7 @@ class Fit:
 
         self._model, self._place = of_checkpoint(checkpoint), _real_place(self.options.device)
         self._clip, self._part = clip_for(self.path, part), part
-        asks = [ask for text in self.questions for each in self.selections for ask in self._asks(text, each)]
+        asks = [self._ask(text, each) for text in self.questions for each in self.selections]
         chosen, plans = fit(self._model, self._clip, asks, self.limit)
         sampling = chosen.sampling(self._model.sampling)
         if sampling != asks[0].sampling(self._model.sampling):
@@ -227,20 +228,20 @@ class Fit:
         from seats.plan.plan import make_plan
         from seats.plan.search import fits
 
-        for ask in self._asks(question, selection):
-            made = make_plan(self._model, self._clip, ask)
-            if not fits(made, self.limit):
-                raise OutOfMemoryError(
-                    f"with {ask.method} this question takes about {size(made.needed_bytes)}, more than --max-vram "
-                    f"{size(self.limit)}: lower /keep, choose another /method, or /reset the questions before it"
-                )
+        ask = self._ask(question, selection)
+        made = make_plan(self._model, self._clip, ask)
+        if not fits(made, self.limit):
+            beside = " compared with full" if ask.compare else ""
+            raise OutOfMemoryError(
+                f"with {ask.method}{beside} this question takes about {size(made.needed_bytes)}, more than --max-vram "
+                f"{size(self.limit)}: lower /keep, choose another /method, or /reset the questions before it"
+            )
 
-    def _asks(self, question: str, selection: SelectionOptions) -> list[Ask]:
+    def _ask(self, question: str, selection: SelectionOptions) -> Ask:
         from seats.plan.limit import foreseeable
 
         planned = replace(selection, method=foreseeable(selection.method))
-        ask = ask_for(self._model, self._place, question, self.options, planned, self._part, self.answering)
-        return [ask, replace(ask, method="full")] if selection.compare else [ask]
+        return ask_for(self._model, self._place, question, self.options, planned, self._part, self.answering)
 
 
 def fitting(

@@ -141,4 +141,5 @@ def planned_ask(setup: Setup, device: str) -> Any:
         quantize=model.quantize,
         start_s=clip.start_s,
         end_s=clip.end_s,
+        compare=answer.compare,
     )

@@ -124,13 +124,11 @@ class Worker:
 
     def _settings_for(self, job: Job) -> ClipSettings:
         """How a clip is read: as the batch says, and where it has a memory limit, with what will be asked."""
-        clip, answer = self._setup.clip, self._setup.answer
+        clip = self._setup.clip
         if clip.limit is None or not job.asked:  # a worker may be lost between a clip's last row and its end
             return clip
-        question = longest([asked.question for asked in job.asked], clip.limit.checkpoint, answer.system)
-        ask = replace(self._planned, question=question)
-        asks = (ask, replace(ask, method="full")) if answer.compare else (ask,)
-        return replace(clip, limit=replace(clip.limit, asks=asks))
+        question = longest([asked.question for asked in job.asked], clip.limit.checkpoint, self._setup.answer.system)
+        return replace(clip, limit=replace(clip.limit, ask=replace(self._planned, question=question)))
 
     def _decode(self, path: str, settings: ClipSettings) -> Decoded:
         decoder = self._idle.get()

@@ -27,13 +27,13 @@ keys of both modalities and for saliency over all of the sound. Each at a retent
 class Limit:
     """A memory limit in plain values, which travel to other processes.
 
-    limit_bytes: for weights, activations and cache together. checkpoint: of the model that will run. asks: what will be
-    asked about a clip; what they leave open of fps, frames and pixels a `FrameSampling` says.
+    limit_bytes: for weights, activations and cache together. checkpoint: of the model that will run. ask: what will be
+    asked about a clip; what it leaves open of fps, frames and pixels a `FrameSampling` says.
     """
 
     limit_bytes: int
     checkpoint: Checkpoint
-    asks: tuple[Ask, ...] = ()
+    ask: Ask | None = None
 
     def check_weights(self, ask: Ask) -> None:
         """Raises OutOfMemoryError where the weights alone are too much."""
@@ -48,17 +48,17 @@ class Limit:
         audio: bool = True,
         timeout_s: float | None = None,
     ) -> FrameSampling:
-        """`wanted`, or the nearest rule below it with which every ask stays within the limit.
+        """`wanted`, or the nearest rule below it with which what is asked stays within the limit.
 
         video, audio: whether the clip's pictures and sound are used. timeout_s: as for `probe`. Raises MediaError as
         `clip_facts` does, OutOfMemoryError where nothing fits, and SettingsError where that is too little video for a
         method's target.
         """
-        if not self.asks:
+        if self.ask is None:
             return wanted
         clip = clip_facts(path, use_video=video, use_audio=audio, timeout_s=timeout_s)
         model = replace(of_checkpoint(self.checkpoint), sampling=wanted)
-        chosen, _ = fit(model, clip, self.asks, self.limit_bytes)
+        chosen, _ = fit(model, clip, [self.ask], self.limit_bytes)
         return chosen.sampling(wanted)
 
 

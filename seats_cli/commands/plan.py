@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -81,7 +81,7 @@ def plan(
     planned, line = model_for(model, place, memory.max_vram)
     if line is not None:
         out.say(line)
-    ask = replace(ask_for(planned, place, question, model, selection, part, answering), compare=selection.compare)
+    ask = ask_for(planned, place, question, model, selection, part, answering)
     from seats.plan.document import plan_json
     from seats.plan.model import planned_model
     from seats.plan.plan import make_plan

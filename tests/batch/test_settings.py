@@ -94,4 +94,5 @@ def test_a_question_is_asked_and_planned_with_all_that_was_said(setup: Setup) ->
         quantize="4bit",
         start_s=1.0,
         end_s=2.0,
+        compare=True,
     )
