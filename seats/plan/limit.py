@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from seats.keep import METHODS, Setting
+from seats.keep import FULL, METHODS, Setting
 from seats.media import FrameSampling
 from seats.models.checkpoint import Checkpoint
 from seats.plan.clip import clip_facts
@@ -16,7 +16,7 @@ from seats.plan.prompt import text_tokens
 from seats.plan.search import check_weights, fit
 
 DEAREST = (
-    Setting("full", None), Setting("seats", 1.0), Setting("visionzip-om", 35.0), Setting("omnizip", 35.0),
+    FULL, Setting("seats", 1.0), Setting("visionzip-om", 35.0), Setting("omnizip", 35.0),
 )  # fmt: skip
 """Beside these no method takes more memory in a model of real size, at any retention, but for what is not worth a
 mention: full tokens in the decoder, the others in the encoders, which they ask for saliency over the most grids, for
