@@ -37,19 +37,20 @@ def parse_memory(value: Any) -> int:
         raise typer.BadParameter(str(error)) from None
 
 
+def _max_vram(text: str) -> Any:
+    """--max-vram."""
+    return option("--max-vram", panel="Model", text=text, metavar="SIZE", parser=parse_memory)
+
+
 @dataclass(frozen=True)
 class FitOptions:
     """How much memory a run may take."""
 
     max_vram: Annotated[
         int | None,
-        option(
-            "--max-vram",
-            panel="Model",
-            text="Memory to stay within, such as 24G: pixels, then frames are lowered until it fits, and standard "
-            "error says to what.",
-            metavar="SIZE",
-            parser=parse_memory,
+        _max_vram(
+            "Memory to stay within, such as 24G: pixels, then frames are lowered until it fits, and standard error "
+            "says to what."
         ),
     ] = None
 
@@ -60,13 +61,9 @@ class RoomOptions:
 
     max_vram: Annotated[
         int | None,
-        option(
-            "--max-vram",
-            panel="Model",
-            text="Memory to fit into, such as 24G (default: what is free here). Where it is too little, the nearest "
-            "settings that fit are named.",
-            metavar="SIZE",
-            parser=parse_memory,
+        _max_vram(
+            "Memory to fit into, such as 24G (default: what is free here). Where it is too little, the nearest "
+            "settings that fit are named."
         ),
     ] = None
 
