@@ -184,7 +184,7 @@ def _retention(group: Group, ascii_only: bool, columns: int) -> Table:
     shown = [name for name in STYLES if group.retention[name].stages]
     stages = {name: group.retention[name].stages for name in shown}
     headers = {3: ("{}", "", "<"), 2: ("{}", ""), 1: ("{}",)}[columns]
-    places = slice(columns == 1, max(columns, 2))
+    places = {3: slice(3), 2: slice(2), 1: slice(1, 2)}[columns]
     table = _table("<tokens", *(column.format(name) for name in shown for column in headers))
     names = {"full": "in the clip", "pre_llm": "before the LLM"}
     before: list[float] = []
