@@ -62,7 +62,6 @@ class Sound:
     start; exact as for pictures. notes: what users should know of it."""
 
     sample_rate: int
-    codec: str
     end_s: float
     exact: bool
     begin_s: float = 0.0
@@ -255,10 +254,10 @@ def _sound(info: MediaInfo, packets_s: float | None) -> Sound:
     try:
         begin, end, exact, notes = _ends_of_packets(info.path, rate, media.Deadline(packets_s, info.path))
         if begin is not None and end is not None:
-            return Sound(rate, audio.codec, end, exact=exact, begin_s=begin, notes=notes)
+            return Sound(rate, end, exact=exact, begin_s=begin, notes=notes)
     except MediaError:
         pass
-    return Sound(rate, audio.codec, info.duration_s or 0.0, exact=False)
+    return Sound(rate, info.duration_s or 0.0, exact=False)
 
 
 def _padding(packet: Any) -> int:

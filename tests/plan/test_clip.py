@@ -123,7 +123,7 @@ def test_nothing_left_is_an_error(tmp_path):
 def test_ten_hours_are_planned_in_a_moment():
     hours = 10 * 3600.0
     pictures = Pictures(1920, 1080, "h264", np.arange(int(hours * 30)) / 30, 1 / 30, (30.0,), exact=False)
-    facts = ClipFacts(Path("day.mp4"), hours, pictures, Sound(48_000, "aac", hours, exact=False))
+    facts = ClipFacts(Path("day.mp4"), hours, pictures, Sound(48_000, hours, exact=False))
     model = planned_model("qwen2.5-omni-7b")
     began = time.process_time()
     plan = make_plan(model, facts, Ask(device="cuda", dtype_bytes=2))
