@@ -68,17 +68,15 @@ class Run:
 class Plan:
     """A clip, a model, and what an answer takes.
 
-    grid: (T, Hp, Wp) in patches, None without video. mel_frames: 100 a second. windows: among
-    which drop layers share their budget, 1 without pictures or without sound. text_exact: whether text tokens were
-    counted. full, run: with all tokens, and with the method. retention: target shares of video and audio tokens. notes:
-    remarks.
+    grid: (T, Hp, Wp) in patches, None without video. windows: among which drop layers share their budget, 1 without
+    pictures or without sound. text_exact: whether text tokens were counted. full, run: with all tokens, and with the
+    method. retention: target shares of video and audio tokens. notes: remarks.
     """
 
     model: PlannedModel
     ask: Ask
     part: Part
     grid: tuple[int, int, int] | None
-    mel_frames: int
     windows: int
     text_exact: bool
     weights: Weights
@@ -158,7 +156,6 @@ def make_plan(model: PlannedModel, clip: ClipFacts, ask: Ask) -> Plan:
         ask=ask,
         part=part,
         grid=grid,
-        mel_frames=mel_frames,
         windows=windows,
         text_exact=text.exact,
         weights=weights,
