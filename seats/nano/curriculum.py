@@ -1,7 +1,7 @@
 """What training sees at each step: a function of the step alone, so that a resumed run goes on as before."""
 
 import random
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch.utils.data import Dataset
@@ -68,9 +68,6 @@ class TrainSettings:
 
     def progress(self, step: int) -> float:
         return step / self.steps
-
-    def as_dict(self) -> dict[str, float]:
-        return asdict(self)
 
 
 @dataclass

@@ -10,7 +10,7 @@ import logging
 import math
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +118,7 @@ class Trainer:
         part = path.with_suffix(".part")
         torch.save(
             {
-                "settings": self.settings.as_dict(),
+                "settings": asdict(self.settings),
                 "step": self.step,
                 "seconds": self.seconds,
                 "waited": self.waited,
