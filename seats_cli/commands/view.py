@@ -35,6 +35,7 @@ from seats_cli.startup import start
 from seats_cli.usage import WrongUsage
 
 if TYPE_CHECKING:
+    from seats.methods import ModelShape
     from seats.view.token_map import TokenMap
 
 ORDER = 71
@@ -125,13 +126,18 @@ def view(
     def questions() -> list[Any]:
         return [question_of(question, each, answering) for each in chosen]
 
+    def check(shape: ModelShape) -> None:
+        _check_drawable(files)
+        for each in questions():
+            each.method_for(shape)
+
     fit = fitting(clip, memory.max_vram, [question], chosen, model, answering, out)
     started = start(
         clip,
         part,
         model,
         out,
-        check=lambda shape: [each.method_for(shape) for each in _checked(questions(), files)],
+        check=check,
         fit=fit,
         question=question,
         limit=memory.max_vram,
@@ -172,8 +178,8 @@ def _check_files(files: FileOptions, clip: Path) -> None:
         check_page(page)
 
 
-def _checked(questions: list[Any], files: FileOptions) -> list[Any]:
-    """The questions, once it is sure that what was asked for can be drawn. Raises SettingsError."""
+def _check_drawable(files: FileOptions) -> None:
+    """Raises SettingsError where what was asked for cannot be drawn here."""
     if files.png is not None:
         from seats.view.figure import check_figure
 
@@ -182,7 +188,6 @@ def _checked(questions: list[Any], files: FileOptions) -> list[Any]:
         from seats.view.film import check_film
 
         check_film(files.mp4)
-    return questions
 
 
 def _write(maps: list[TokenMap], files: FileOptions, out: Output) -> dict[str, Path]:
