@@ -57,8 +57,8 @@ def _fitting(console: Console, results: Results) -> list[list[Column]]:
     for width in range(most, 0, -1):
         tables = type_tables(results, width)
         if all(_width(console, _table(columns)) <= console.width for columns in tables):
-            return tables
-    return type_tables(results, 1)
+            break
+    return tables
 
 
 def _table(columns: list[Column], total_row: str | None = None, narrow: bool = False) -> Table:
