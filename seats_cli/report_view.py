@@ -61,8 +61,8 @@ def _warnings(file: FileReport) -> Iterator[Text]:
     ):
         if count:
             more = f" and {count - len(numbers):,} more" if count > len(numbers) else ""
-            listed = ", ".join(map(str, numbers))
-            said.append(f"{count:,} {_lines(count)} {what} left out: {_lines(len(numbers))} {listed}{more}")
+            listed = f"line{'s' * (len(numbers) != 1)} {', '.join(map(str, numbers))}"
+            said.append(f"{counted(count, 'line')} {what} left out: {listed}{more}")
     if file.repeated:
         said.append(
             f"{counted(file.repeated, 'row')} with the id, question and settings of an earlier row, counted like the "
@@ -74,10 +74,6 @@ def _warnings(file: FileReport) -> Iterator[Text]:
     ]
     for line in said:
         yield Text(line, style="yellow")
-
-
-def _lines(count: int) -> str:
-    return "line" if count == 1 else "lines"
 
 
 def _group(group: Group, ascii_only: bool) -> Iterator[RenderableType]:
