@@ -234,7 +234,7 @@ def _yield_to_training(_worker: int) -> None:
 
 def _setting(text: str) -> tuple[str, float]:
     name, _, value = text.partition("=")
-    kinds = {name: type(default) for name, default in TrainSettings().as_dict().items()}
+    kinds = {name: type(default) for name, default in asdict(TrainSettings()).items()}
     if name not in kinds:
         raise argparse.ArgumentTypeError(f"no setting {name!r}; there are {', '.join(kinds)}")
     try:
