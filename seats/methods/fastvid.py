@@ -15,6 +15,7 @@ retention ratio. Shares that leave less than one token of a grid are out of reac
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar
 
 import torch
@@ -94,7 +95,7 @@ class FastVID(Method):
         likely = (likeness >= self.duplicate).tolist()
         keep = torch.zeros(number, size, dtype=torch.bool, device=embeds.device)
         merged = embeds.clone()
-        for start, stop in zip([0, *stops], stops, strict=False):
+        for start, stop in pairwise([0, *stops]):
             salient, context = self._quotas(likely[start : stop - 1], budget, size)
             part = slice(start, stop)
             keep[part], merged[part], cost = self._segment(embeds[part], saliency[part], salient, context)

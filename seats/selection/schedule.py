@@ -61,5 +61,5 @@ def _decay(num_layers: int, drop_layers: Sequence[int], late_layer: int | None) 
     layers = [layer for layer in layers if layer < last]
     steps = [math.exp(i) for i in range(len(layers))]
     weights = [sum(steps[: i + 1]) / sum(steps) for i in range(len(layers))]
-    covered = [end - start for start, end in zip(layers, [*layers[1:], last], strict=False)]
+    covered = [end - start for start, end in pairwise([*layers, last])]
     return last, weights, sum(c * w for c, w in zip(covered, weights, strict=True))
