@@ -67,6 +67,11 @@ class Checkpoint:
             )
         return config
 
+    @property
+    def thinker_config(self) -> dict[str, Any]:
+        """The thinker's part of config.json, all of it where a checkpoint holds the thinker alone."""
+        return self.config.get("thinker_config") or self.config
+
     @cached_property
     def seats_settings(self) -> dict[str, Any]:
         """The folder's own `seats.json`, empty where there is none: what SEATS uses in this model (`stage_settings`),
@@ -155,7 +160,7 @@ class Checkpoint:
 
     def _layers(self) -> int | None:
         """Decoder layers, None where config.json does not say."""
-        text = (self.config.get("thinker_config") or self.config).get("text_config") or {}
+        text = self.thinker_config.get("text_config") or {}
         return text.get("num_hidden_layers")
 
     def _processor(self, part: str, file: str) -> dict[str, Any]:

@@ -284,9 +284,9 @@ def checkpoint_family(checkpoint: Checkpoint) -> Family:
         raise ModelError(
             f"{checkpoint.name} is a {kind} model by its config.json: seats runs Qwen2.5-Omni and Qwen3-Omni"
         )
-    thinker = checkpoint.config.get("thinker_config") or checkpoint.config
     for part in ("text_config", "vision_config", "audio_config"):
-        if not isinstance(thinker.get(part), dict):  # the stock defaults would be those of a model of many gigabytes
+        # Without one, the stock defaults would be those of a model of many gigabytes.
+        if not isinstance(checkpoint.thinker_config.get(part), dict):
             raise ModelError(f"{checkpoint.name}: config.json has no {part}: download the checkpoint again")
     return found
 

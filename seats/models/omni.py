@@ -177,7 +177,7 @@ def load_model(
 def model_shape(checkpoint: Checkpoint) -> ModelShape:
     """What methods need to know of a model, from its JSON files alone. Raises ModelError."""
     family = checkpoint_family(checkpoint)
-    text = (checkpoint.config.get("thinker_config") or checkpoint.config)["text_config"]
+    text = checkpoint.thinker_config["text_config"]
     if "num_hidden_layers" not in text:
         raise ModelError(f"{checkpoint.name}: config.json does not say how many layers the model has")
     return ModelShape(family.name, text["num_hidden_layers"], checkpoint.stage_settings)

@@ -66,8 +66,7 @@ def _of_checkpoint(name: str) -> Preset:
     checkpoint = find_checkpoint(name)
     of_checkpoint(checkpoint)  # says what is wrong with the config, in a line
     shape = model_shape(checkpoint)
-    thinker = checkpoint.config.get("thinker_config") or checkpoint.config
-    return Preset(name, shape.family, thinker, small=name == "seats-nano", settings=checkpoint.stage_settings)
+    return Preset(name, shape.family, checkpoint.thinker_config, small=name == "seats-nano", settings=shape.settings)
 
 
 def _qwen25(hidden: int, intermediate: int, layers: int, heads: int, kv_heads: int, vocab: int) -> dict[str, Any]:

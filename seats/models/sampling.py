@@ -14,10 +14,9 @@ def frame_sampling(checkpoint: Checkpoint) -> FrameSampling:
 
     Raises ModelError if the folder's JSON files are missing or broken, or contradict one another.
     """
-    config = checkpoint.config
-    vision = (config.get("thinker_config") or config).get("vision_config") or {}
+    vision = checkpoint.thinker_config.get("vision_config") or {}
     # What config.json leaves out is as in transformers' config classes.
-    default = 16 if config.get("model_type", "").startswith("qwen3_omni") else 14
+    default = 16 if checkpoint.config.get("model_type", "").startswith("qwen3_omni") else 14
     factor = vision.get("patch_size", default) * vision.get("spatial_merge_size", 2)
     defaults = FrameSampling.for_factor(factor)
     said = checkpoint.video_processor

@@ -151,12 +151,11 @@ def planned_model(name: str, *, revision: str | None = None) -> PlannedModel:
 
 def of_checkpoint(checkpoint: Checkpoint) -> PlannedModel:
     """The model in a folder. Raises ModelError."""
-    config = checkpoint.config
     family = checkpoint_family(checkpoint)
     return PlannedModel(
         name=checkpoint.name,
         family=family,
-        config=thinker_config(checkpoint.name, config.get("thinker_config") or config, family),
+        config=thinker_config(checkpoint.name, checkpoint.thinker_config, family),
         settings=checkpoint.stage_settings,
         sampling=frame_sampling(checkpoint),
         hop=checkpoint.feature_extractor.get("hop_length", 160),
