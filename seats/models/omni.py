@@ -94,10 +94,11 @@ class OmniModel:
         ):
             self._check(what, said)
         media = {"type": "video", "video": ""} if has_video else {"type": "audio", "audio": ""}
+        first, *following = (*(turn.question for turn in history), question)
         messages = [_message("system", system)] if system else []
-        messages.append(_message("user", history[0].question if history else question, media))
-        for turn, following in zip(history, [*(turn.question for turn in history[1:]), question], strict=False):
-            messages += [_message("assistant", turn.answer), _message("user", following)]
+        messages.append(_message("user", first, media))
+        for turn, asked in zip(history, following, strict=True):
+            messages += [_message("assistant", turn.answer), _message("user", asked)]
         try:
             text = self.tokenizer.apply_chat_template(
                 messages, chat_template=self.chat_template, tokenize=False, add_generation_prompt=True
