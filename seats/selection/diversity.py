@@ -122,10 +122,8 @@ def _farthest_first(distance: Tensor, count: int) -> Tensor:
 
 
 def _second_smallest(distance: Tensor) -> Tensor:
-    """[W, n] second smallest entry of each column, the smallest where there is only one. Leaves `distance` as it is."""
+    """[W, n] second smallest entry of each column, n >= 2. Leaves `distance` as it is."""
     smallest, row = distance.min(1, keepdim=True)
-    if distance.shape[1] == 1:
-        return smallest[:, 0]
     distance.scatter_(1, row, torch.inf)
     second = distance.amin(1)
     distance.scatter_(1, row, smallest)
