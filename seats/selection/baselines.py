@@ -60,7 +60,7 @@ def check_visionzip(name: str, what: str, ratio: float) -> None:
 
 def visionzip_counts(n: int, ratio: float) -> tuple[int, int]:
     """Dominant and contextual tokens of a window of `n`, at a `ratio` below 1."""
-    share = max(ratio - CONTEXTUAL, 0.0)
+    share = ratio - CONTEXTUAL
     # A product that is a whole number, such as (12 - 5) % of 100, may come out just below it.
     dominant = min(n, max(1, int(share * n + 1e-9))) if share > 0 else 0
     return dominant, min(n - dominant, max(1, round(CONTEXTUAL * n)))
