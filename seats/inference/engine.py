@@ -191,8 +191,8 @@ class Engine:
         positions = position_ids[-3:]
         past = cache.get_seq_length()
         if past:
-            self._check_continued(attention_mask, past, inputs_embeds.shape[1])
-            hidden = self._extend(inputs_embeds, positions, cache)
+            record = self._continued(attention_mask, past, inputs_embeds.shape[1])
+            hidden = self._extend(inputs_embeds, positions, cache, record)
         else:
             deepstack = tuple(deepstack_visual_embeds or ())
             visual = None if visual_pos_masks is None else visual_pos_masks[0]
@@ -200,22 +200,24 @@ class Engine:
         output: dict[str, Any] = {"last_hidden_state": hidden, compat.CACHE: cache}
         return MoeModelOutputWithPast(**output)
 
-    def _check_continued(self, attention_mask: Any, past: int, new: int) -> None:
-        """Raise SettingsError where `new` tokens do not follow those that this engine has seen. Given a cache,
-        `generate()` takes what its first layer holds, `past` tokens, for all, and those that were dropped for new."""
+    def _continued(self, attention_mask: Any, past: int, new: int) -> Record:
+        """What is known of the tokens before `new` ones. Raises SettingsError where those that this engine has seen are
+        not they: given a cache, `generate()` takes what its first layer holds, `past` tokens, for all, and those that
+        were dropped for new."""
         record = self.attached._record
         seen = None if record is None else record._trace.full.total + record._trace.decoded_tokens
         before = seen if new == 1 else past
         if isinstance(attention_mask, torch.Tensor):  # generate() leaves one out that says nothing, since 5.23
             before = attention_mask.shape[-1] - new
-        if seen is None or before != seen:
+        if record is None or before != seen:
             raise SettingsError(
                 f"token selection cannot go on from this cache: give the whole prompt, and leave out {compat.CACHE}"
             )
+        return record
 
-    def _extend(self, embeds: torch.Tensor, positions: torch.Tensor, cache: Any) -> torch.Tensor:
+    def _extend(self, embeds: torch.Tensor, positions: torch.Tensor, cache: Any, record: Record) -> torch.Tensor:
         """Decoding: new tokens after the cached ones, whatever each layer's cache still holds."""
-        self.attached.check_finite()  # generate() has waited for the first token, so this waits for nothing
+        record.check_finite()  # generate() has waited for the first token, so this waits for nothing
         rotary = self.thinker.text.rotary_emb(embeds, positions)
         hidden, new = embeds, embeds.shape[1]
         for index, layer in enumerate(self.thinker.layers):
@@ -224,8 +226,7 @@ class Engine:
                 cached = cache.get_seq_length(index)
                 mask = torch.ones(new, cached + new, dtype=torch.bool, device=embeds.device).tril(cached)[None, None]
             hidden = self._run(layer, hidden, mask, rotary, cache)
-        if self.attached._record is not None:
-            self.attached._record._trace.decoded_tokens += new
+        record._trace.decoded_tokens += new
         return self.thinker.text.norm(hidden)
 
     def _prefill(
