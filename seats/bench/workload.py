@@ -91,7 +91,7 @@ def media_load(preset: Preset, frames: int, width: int, height: int, seconds: fl
 def sequence_of(load: Load, preset: Preset, config: Any) -> Sequence:
     """Ids, positions and layout of the prompt, on the host. Raises SettingsError for a load of nothing."""
     rule = preset.family.sequence_rule(config)
-    audio_tokens = preset.family.audio_tokens(load.mel_frames, config) if load.mel_frames else 0
+    audio_tokens = preset.family.audio_tokens(load.mel_frames, config)
     if not (load.grid or audio_tokens):
         raise SettingsError("there are no frames, and too little sound for a token: raise --frames or --seconds")
     grid = load.grid and (load.grid[0], load.grid[1] // 2, load.grid[2] // 2)

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from seats.costs.encoders import halved
 from seats.devices import moved
 from seats.errors import ModelError
 from seats.models.signals import EncoderWants, Signals
@@ -183,8 +184,7 @@ class Qwen25Omni(Family):
         return TimeRule("chunk", config.position_id_per_seconds, config.seconds_per_chunk, fractional=False)
 
     def audio_tokens(self, mel_frames: int, config: Any) -> int:
-        after_conv = (mel_frames - 1) // 2 + 1
-        return max((after_conv - 2) // 2 + 1, 0) if mel_frames > 0 else 0
+        return halved(mel_frames) // 2
 
     @staticmethod
     def _vision_queries_and_keys(captured: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -231,10 +231,7 @@ class Qwen3Omni(Family):
 
     def audio_tokens(self, mel_frames: int, config: Any) -> int:
         chunk = 2 * config.audio_config.n_window
-        rest = mel_frames % chunk
-        for _ in range(3):  # three convolutions of stride 2
-            rest = (rest - 1) // 2 + 1
-        return rest + mel_frames // chunk * 13
+        return halved(mel_frames % chunk, 3) + mel_frames // chunk * 13
 
     @staticmethod
     def _vision_queries_and_keys(captured: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:

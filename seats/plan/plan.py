@@ -124,7 +124,7 @@ def make_plan(model: PlannedModel, clip: ClipFacts, ask: Ask) -> Plan:
     part = take(clip, ask.sampling(model.sampling), ask.start_s, ask.end_s)
     grid = _grid(model, part)
     mel_frames, notes = _mel_frames(model, part)
-    audio = model.family.audio_tokens(mel_frames, model.config) if mel_frames else 0
+    audio = model.family.audio_tokens(mel_frames, model.config)
     if grid is None and not audio:
         raise MediaError(f"{clip.path}: nothing to look at or listen to: no picture, and too little sound for a token")
     merge = model.config.vision_config.spatial_merge_size
