@@ -21,8 +21,7 @@ _FIRST_WORD = 10
 
 def sampling_of(preset: Preset) -> FrameSampling:
     """The frame and size rule of a preset's family, with its published limits."""
-    spec = patch_spec(preset)
-    return FrameSampling.for_factor(spec.patch_size * spec.merge_size)
+    return FrameSampling.for_factor(patch_spec(preset).token_side)
 
 
 def random_model(preset: Preset, device: torch.device, dtype: torch.dtype, seed: int = 0) -> OmniModel:

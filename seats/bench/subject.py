@@ -62,7 +62,7 @@ class Subject:
         self._pixels = random_frames(load, preset, device) if load.encoders and load.grid else None
         self._waveform = (
             np.random.default_rng(seed).standard_normal(160 * load.mel_frames).astype(np.float32) / 10
-            if load.encoders
+            if load.encoders and load.mel_frames
             else None
         )
         counts = self.sequence.layout.counts()
@@ -179,9 +179,9 @@ class Subject:
                 video = thinker.encode_video(patches, grid, wants, step=timer.step)
                 del patches
                 features[Modality.VIDEO], deepstack = (video.embeds, video.signals), video.deepstack
-            if self._waveform is not None and load.mel_frames:
+            if self._waveform is not None:
                 with timer.step("prepare"):
-                    mel = log_mel(self._waveform, self._mel_spec)[:, : load.mel_frames]
+                    mel = log_mel(self._waveform, self._mel_spec)
                 audio = thinker.encode_audio(mel, wants, step=timer.step)
                 features[Modality.AUDIO] = (audio.embeds, audio.signals)
         with timer.step("prepare"):

@@ -75,7 +75,7 @@ def media_load(preset: Preset, frames: int, width: int, height: int, seconds: fl
     spec = patch_spec(preset)
     grid = None
     if frames:
-        sampling = FrameSampling.for_factor(spec.patch_size * spec.merge_size)
+        sampling = FrameSampling.for_factor(spec.token_side)
         resized = frame_size(height, width, frames, sampling)
         grid = (frames // spec.temporal_patch_size, resized[0] // spec.patch_size, resized[1] // spec.patch_size)
     tokens = (math.prod(grid) // spec.merge_size**2 if grid else 0) + 25 * seconds
