@@ -17,8 +17,6 @@ from seats.errors import SettingsError
 if TYPE_CHECKING:
     import torch
 
-_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
-_DECIMAL = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 # cgroup v1 has no word for "no limit" but a number near 2^63.
 _NO_LIMIT = 2**62
 
@@ -94,7 +92,7 @@ def parse_size(text: str) -> int:
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?b)?\s*", text, re.IGNORECASE)
     if found:
         number, unit, ending = float(found[1]), found[2].lower(), (found[3] or "").lower()
-        factor = _DECIMAL[unit] if unit and ending == "b" else _UNITS[unit]
+        factor = (1000 if ending == "b" else 1024) ** ("", "k", "m", "g", "t").index(unit)
         if 1 <= number * factor < math.inf and (unit or ending == "b"):
             return int(number * factor)
     raise SettingsError(f"{text!r} is not a size: write a number and a unit, such as 24G or 800M")
