@@ -9,7 +9,7 @@ differs in most of these.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from seats.costs.encoders import audio_macs, saliency_macs, vision_macs
@@ -48,14 +48,7 @@ class FlopsParts:
 
     @property
     def total(self) -> float:
-        return (
-            self.vision_encoder
-            + self.audio_encoder
-            + self.selection
-            + self.llm_prefill
-            + self.lm_head
-            + self.llm_decode
-        )
+        return sum(astuple(self))
 
     @property
     def prefill(self) -> float:
