@@ -32,13 +32,11 @@ def supports(x: Tensor, gate: Tensor, up: Tensor) -> bool:
 def gated_product(x: Tensor, gate: Tensor, gate_bias: Tensor, up: Tensor, up_bias: Tensor) -> Tensor:
     """`silu(x @ gate.T + gate_bias) * (x @ up.T + up_bias)`: `[N, I]`.
 
-    x: `[N, D]`, gate, up: `[I, D]`, their biases `[I]`. Sums are made in float32 and rounded once, at the end.
+    x: `[N, D]`, N >= 1, gate, up: `[I, D]`, their biases `[I]`. Sums are made in float32 and rounded once, at the end.
     """
     rows, depth = x.shape
     columns = len(gate)
     out = torch.empty(rows, columns, dtype=x.dtype, device=x.device)
-    if not rows:
-        return out
     described = [
         TensorDescriptor.from_tensor(x, [_ROWS, _DEPTH]),
         TensorDescriptor.from_tensor(gate, [_COLUMNS, _DEPTH]),

@@ -26,12 +26,12 @@ def supports(q: Tensor) -> bool:
 def column_mass_sum(q: Tensor, k: Tensor, window: int, scale: float) -> Tensor:
     """Attention that every token receives inside its window, summed over the window's queries and the heads: [n].
 
-    q, k: [n, H, d] of one type; windows of `window` tokens, the last one may be shorter. Products are summed up and
-    the softmax taken in float32.
+    q, k: [n, H, d] of one type, n >= 1; windows of `window` tokens, the last one may be shorter. Products are summed up
+    and the softmax taken in float32.
     """
     q, k = q.contiguous(), k.contiguous()
     n, heads, dim = q.shape
-    window = min(window, max(n, 1))
+    window = min(window, n)
     windows = triton.cdiv(n, window)
     width = max(16, triton.next_power_of_2(dim))
     normaliser = torch.empty(heads, n, dtype=torch.float32, device=q.device)

@@ -18,17 +18,11 @@ LONGEST = 32768
 def fill_picks(distance: Tensor, picks: Tensor) -> None:
     """Fill `picks` [W, count] int64, whose first column is given, with the farthest-first picks of each window.
 
-    distance: [W, n, n] float32, contiguous, from token i (row) to candidate j (column); -inf on the diagonal, and in
-    columns that must not be chosen. After a pick, every candidate keeps the least of its distances to the picks so
-    far, and the largest of these is next; ties go to the lowest index. Raises ValueError for other shapes.
+    distance: [W, n, n] float32, n at most `LONGEST`, from token i (row) to candidate j (column); -inf on the diagonal,
+    and in columns that must not be chosen. Both are contiguous. After a pick, every candidate keeps the least of its
+    distances to the picks so far, and the largest of these is next; ties go to the lowest index.
     """
-    windows, n, columns = distance.shape
-    if n != columns or picks.shape[0] != windows or not (distance.is_contiguous() and picks.is_contiguous()):
-        raise ValueError(
-            f"distance {tuple(distance.shape)} must be [W, n, n] and picks {tuple(picks.shape)} [W, count]"
-        )
-    if n > LONGEST:
-        raise ValueError(f"windows of {n} tokens: at most {LONGEST}")
+    windows, n, _ = distance.shape
     block = triton.next_power_of_2(n)
     with torch.cuda.device_of(distance):  # kernels start on the current GPU, whosever the tensors are
         _greedy[(windows,)](
