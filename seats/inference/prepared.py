@@ -161,5 +161,5 @@ def _layout_of(
         merged = None if grid is None else (grid[0], height, width)
         block = interleave(merged, seconds_per_grid, int(is_audio.sum()), rule.time)
         if torch.equal(torch.from_numpy(block.is_audio), is_audio[in_clip]):
-            window[in_clip] = torch.from_numpy(block.window.astype("int64"))
+            window[in_clip] = torch.from_numpy(block.window)
     return TokenLayout(modality, window, row, place, time_s, torch.arange(len(ids)))

@@ -106,14 +106,14 @@ def build_sequence(
 def _layout(block: MediaBlock, before: int, after: int) -> TokenLayout:
     def padded(values: np.ndarray, fill: float) -> torch.Tensor:
         width = [(before, after), *[(0, 0)] * (values.ndim - 1)]
-        return torch.from_numpy(np.ascontiguousarray(np.pad(values, width, constant_values=fill)))
+        return torch.from_numpy(np.pad(values, width, constant_values=fill))
 
     modality = np.where(block.is_audio, int(Modality.AUDIO), int(Modality.VIDEO)).astype(np.int8)
     return TokenLayout(
         modality=padded(modality, int(Modality.TEXT)),
-        window=padded(block.window.astype(np.int64), -1),
-        row=padded(block.row.astype(np.int64), -1),
-        grid=padded(block.grid.astype(np.int64), -1),
+        window=padded(block.window, -1),
+        row=padded(block.row, -1),
+        grid=padded(block.grid, -1),
         time_s=padded(block.time_s, -1.0),
         origin=torch.arange(before + len(block.row) + after),
     )
