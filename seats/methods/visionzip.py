@@ -131,8 +131,6 @@ def _zip_windows(
     is_anchor = strided_mask(left, contextual, embeds.device)
     anchors, others = rest[:, is_anchor], rest[:, ~is_anchor]
     keep = keep.scatter(1, anchors, True)
-    if not others.shape[1]:
-        return keep, embeds
     unit = keys / (keys.norm(dim=-1, keepdim=True) + 1e-6)
     cosine = _rows(unit, others) @ _rows(unit, anchors).transpose(1, 2)
     member = torch.nn.functional.one_hot(cosine.argmax(-1), contextual).transpose(1, 2).float()  # [W, anchors, others]
