@@ -248,7 +248,7 @@ def find_checkpoint(model: str | os.PathLike[str], *, offline: bool = False, rev
         raise ModelError("the model's name is empty; give seats-nano, a folder or a hub id")
     if model == BUILT_IN:
         return Checkpoint(model, BUILT_IN_FOLDER)
-    folder = Path(model).expanduser()
+    folder = Path(os.path.expanduser(model))  # Path.expanduser raises RuntimeError for a user that there is not
     if exists(folder) and folder.is_dir():
         return Checkpoint(model, folder)
     if not is_hub_id(model):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,7 +54,7 @@ def find_preset(name: str) -> Preset:
     known = _ALIASES.get(name, name)
     if known in PRESETS:
         return PRESETS[known]
-    if (Path(name).expanduser() / "config.json").is_file() or name == "seats-nano":
+    if (Path(os.path.expanduser(name)) / "config.json").is_file() or name == "seats-nano":
         return _of_checkpoint(name)
     raise ModelError(f"no dimensions of {name!r}: choose {', '.join(PRESETS)}, or a folder with a config.json")
 

@@ -37,7 +37,7 @@ def test_what_is_neither_folder_nor_hub_id(name):
     assert "seats-nano" in one_line(caught)
 
 
-@pytest.mark.parametrize("name", ["./nope", "../nope", "/no/where", "~/no-where"])
+@pytest.mark.parametrize("name", ["./nope", "../nope", "/no/where", "~/no-where", "~no-such-user/model"])
 def test_a_path_to_no_folder(name):
     with pytest.raises(ModelError, match=f"^no model folder '{name}': check the path$"):
         find_checkpoint(name)
