@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from seats.costs.encoders import halved
+from seats.costs.encoders import cut, halved
 from seats.devices import moved
 from seats.errors import ModelError
 from seats.models.signals import EncoderWants, Signals
@@ -141,8 +141,7 @@ class Family(ABC):
         import torch
         from transformers.utils.generic import get_max_seqlen
 
-        size = 2 * encoder.n_window
-        chunks = torch.tensor([size] * (frames // size) + [frames % size] * bool(frames % size))
+        chunks = torch.tensor(cut(frames, 2 * encoder.n_window))
         made = {"chunk_lengths": chunks, **self._more_sound_tables(encoder, chunks, torch.tensor([frames]))}
         return _all_moved({**made, "max_seqlen": get_max_seqlen(made["cu_seqlens"], encoder.config)}, device)
 
