@@ -7,7 +7,6 @@ too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ def vision_macs(config: Any, grid: tuple[int, int, int] | None, family: Family) 
     embed = patches * vision.in_channels * vision.temporal_patch_size * vision.patch_size**2 * dim
     gated = family.name == "qwen2.5-omni"
     linear = patches * dim * (4 * dim + (3 if gated else 2) * vision.intermediate_size)
-    attention = sum(_pairs_per_block(vision, grid, family)) * 2 * dim
+    attention = _pairs(vision, grid, family) * 2 * dim
     wide = dim * merge**2
     merger = patches // merge**2 * (wide**2 + wide * vision.out_hidden_size)
     mergers = 1 + sum(index < vision.depth for index in getattr(vision, "deepstack_visual_indexes", ()))
@@ -75,18 +74,18 @@ def saliency_macs(
     return video + audio
 
 
-def _pairs_per_block(vision: Any, grid: tuple[int, int, int], family: Family) -> Iterable[int]:
-    """Query-key pairs of each block: all of a temporal grid, or on Qwen2.5 those of its windows."""
+def _pairs(vision: Any, grid: tuple[int, int, int], family: Family) -> int:
+    """Query-key pairs of all blocks: in each all of a temporal grid, or on Qwen2.5 those of its windows."""
     frames, height, width = grid
     whole = frames * (height * width) ** 2
     if family.name != "qwen2.5-omni":
-        return (whole for _ in range(vision.depth))
+        return vision.depth * whole
     merge = vision.spatial_merge_size
     side = vision.window_size // merge // vision.patch_size
     # A window of a x b merged tokens has (a b merge^2)^2 pairs, so the sum over windows is a product of sums.
     rows, columns = (_squares(cut(length // merge, side)) for length in (height, width))
     windowed = frames * rows * columns * merge**4
-    return (whole if block in vision.fullatt_block_indexes else windowed for block in range(vision.depth))
+    return sum(whole if block in vision.fullatt_block_indexes else windowed for block in range(vision.depth))
 
 
 def audio_windows(audio: Any, mel_frames: int, family: Family) -> list[int]:
