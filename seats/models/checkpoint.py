@@ -1,6 +1,6 @@
 """A checkpoint folder in the hub's layout: where it is, what is in it, and what its processor files say.
 
-Reads JSON and safetensors headers only; nothing here imports torch or runs code from a checkpoint.
+Reads no weights; nothing here imports torch or runs code from a checkpoint.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Stages II and III of SEATS: budgets over windows and modalities at a drop layer, and the late removal.
+"""Stage II of SEATS: budgets over windows and modalities at a drop layer.
 
-Budgets are a few numbers per window, worked out on the host in numpy; tokens are ranked on their device.
+Budgets are a few numbers per window, worked out on the host in numpy; tokens are ranked there as well, on a GPU with
+Triton by a kernel.
 """
 
 import math
