@@ -58,7 +58,8 @@ def token_load(preset: Preset, video: int = VIDEO, audio: int = AUDIO, text: int
     mel_frames = _mel_frames_for(audio, preset)
     grid = _grid_of(video) if video else None
     seconds = mel_frames / 100 / grid[0] if grid and mel_frames else 1.0
-    return Load(grid and (grid[0], 2 * grid[1], 2 * grid[2]), mel_frames, seconds, text, encoders=False)
+    merge = patch_spec(preset).merge_size
+    return Load(grid and (grid[0], merge * grid[1], merge * grid[2]), mel_frames, seconds, text, encoders=False)
 
 
 def media_load(preset: Preset, frames: int, width: int, height: int, seconds: float, text: int = TEXT) -> Load:
@@ -94,7 +95,8 @@ def sequence_of(load: Load, preset: Preset, config: Any) -> Sequence:
     audio_tokens = preset.family.audio_tokens(load.mel_frames, config)
     if not (load.grid or audio_tokens):
         raise SettingsError("there are no frames, and too little sound for a token: raise --frames or --seconds")
-    grid = load.grid and (load.grid[0], load.grid[1] // 2, load.grid[2] // 2)
+    merge = config.vision_config.spatial_merge_size
+    grid = load.grid and (load.grid[0], load.grid[1] // merge, load.grid[2] // merge)
     marks = 2 if grid and audio_tokens else 0  # put around the sound by `build_sequence`
     plain = load.text - marks
     before = plain // 10

@@ -1,5 +1,8 @@
 """Token counts and layouts of benchmark prompts, and the arithmetic of the reference workload."""
 
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -42,6 +45,16 @@ def test_other_counts(video, audio, text):
     assert load.grid is None or load.grid[0] >= 6  # small ones of a few tokens
     assert (counts.audio, counts.text) == (audio, text)
     assert counts.video == pytest.approx(video, rel=0.01)
+
+
+@pytest.mark.parametrize("merge", [1, 4])
+def test_as_many_patches_become_a_token_as_the_model_says(merge):
+    small = PRESETS["small"]
+    vision = {**small.thinker["vision_config"], "spatial_merge_size": merge}
+    preset = replace(small, thinker={**small.thinker, "vision_config": vision})
+    for load in (token_load(preset, 60, 25, 30), media_load(preset, 4, 224, 224, 2.0)):
+        counts = sequence_of(load, preset, preset.config()).layout.counts()
+        assert counts.video == math.prod(load.grid) // merge**2
 
 
 def test_a_clip_gets_the_size_the_frame_rule_gives_it():
