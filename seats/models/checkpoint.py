@@ -231,9 +231,7 @@ def _wrong_in_processor(part: str, said: dict[str, Any]) -> str | None:
 
 def is_hub_id(model: str) -> bool:
     """Whether `find_checkpoint` would look for this name on the hub."""
-    if model == BUILT_IN or model.count("/") != 1 or model.startswith((".", "/", "~")):
-        return False
-    return not Path(model).is_dir()
+    return model.count("/") == 1 and not model.startswith((".", "/", "~")) and not Path(model).is_dir()
 
 
 def find_checkpoint(model: str | os.PathLike[str], *, offline: bool = False, revision: str | None = None) -> Checkpoint:
