@@ -30,6 +30,11 @@ def printable(text: str) -> str:
         return text.encode("utf-8", "backslashreplace").decode()
 
 
+def markdown_escaped(text: str) -> str:
+    """Text that Markdown leaves as it is, on one line."""
+    return "".join(f"\\{c}" if c in "\\|*_`<[~&$" else c for c in " ".join(text.split()))
+
+
 def error_line(error: BaseException) -> str:
     """What an error says, on one line of valid UTF-8, after "unexpected" and its class where it is no SeatsError."""
     said = " ".join(printable(str(error)).split())

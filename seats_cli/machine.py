@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from threading import Thread
 
+from seats.devices import usable_cpus
 from seats.errors import SeatsError
 from seats.imports import lasting_imports
 from seats.units import size
@@ -106,7 +106,7 @@ def examine(offline: bool) -> Machine:
     return Machine(
         python=platform.python_version(),
         system=f"{platform.system()} {platform.machine()}",
-        cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cpus=usable_cpus(),
         versions={name: _version(name) for name in _PACKAGES},
         transformers_tested=tested,
         transformers_inside=inside,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
+from seats.text import markdown_escaped
 from seats.units import seconds
 from seats_cli.text import disarmed, one_line
 
@@ -17,7 +18,8 @@ def transcript(answers: Sequence[dict[str, Any]]) -> str:
     heard = "no sound" if clip["audio"] is None else f"{seconds(clip['audio']['seconds'])} of sound"
     name = one_line(PurePath(clip["path"]).name)
     part = f"{seconds(clip['start_s'])} to {seconds(clip['end_s'])} of {seconds(clip['duration_s'])}"
-    blocks = [f"# {name}", f"{one_line(model['name'])} · {part} · {seen} · {heard}"]
+    blocks = [f"# {markdown_escaped(name)}"]
+    blocks.append(f"{markdown_escaped(one_line(model['name']))} · {part} · {seen} · {heard}")
     for answer in answers:
         question = "\n".join(f"> {line}" for line in disarmed(answer["question"]).splitlines())
         kept = answer["retention"]["overall"]

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from seats.errors import MediaError
-from seats.text import error_line, printable, quoted
+from seats.text import error_line, markdown_escaped, printable, quoted
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,8 @@ def test_bytes_that_are_not_utf_8_are_written_as_such() -> None:
 )
 def test_an_error_is_one_line(error: Exception, line: str) -> None:
     assert error_line(error) == line
+
+
+@pytest.mark.parametrize("text", ["~~gone~~", "&lt;b&gt;", "$x$", "a|b", "*b*", "<b>", "[a](b)"])
+def test_a_name_is_no_markdown(text: str) -> None:
+    assert all(f"\\{mark}" in markdown_escaped(text) for mark in set(text) & set("~&$|*<["))

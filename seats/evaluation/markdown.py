@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from seats.evaluation.results import Results
 from seats.evaluation.table import Column, main_table, notes, title, type_tables
 from seats.files import MARK
+from seats.text import markdown_escaped
 
 
 def markdown(results: Results, *, by_type: bool) -> str:
     """The whole file's text. by_type: also accuracy by question type."""
-    parts = [f"**{_escaped(title(results))}**", _table(main_table(results))]
-    parts.append("\n".join(f"- {_escaped(note)}" for note in notes(results)))
+    parts = [f"**{markdown_escaped(title(results))}**", _table(main_table(results))]
+    parts.append("\n".join(f"- {markdown_escaped(note)}" for note in notes(results)))
     if by_type:
         parts += map(_table, type_tables(results))
     parts.append(f"<!-- {MARK} -->")
@@ -29,10 +30,4 @@ def _table(columns: list[Column]) -> str:
 
 
 def _line(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(map(_escaped, cells))} |"
-
-
-def _escaped(text: str) -> str:
-    """Text that Markdown leaves as it is, on one line."""
-    text = " ".join(text.split())
-    return "".join(f"\\{c}" if c in "\\|*_`<[~&$" else c for c in text)
+    return f"| {' | '.join(map(markdown_escaped, cells))} |"

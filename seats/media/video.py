@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import av.error
 import numpy as np
 
+from seats.devices import usable_cpus
 from seats.errors import MediaError
 from seats.media import container as media
 from seats.media.clip import Video
@@ -125,7 +125,7 @@ class _Frames:
         self._filled = 0
         self._turn = (False, False, False)
         self._pixels: np.ndarray | None = None
-        self._pool = ThreadPoolExecutor(min(_RESIZING_THREADS, os.cpu_count() or 1), "seats-resize")
+        self._pool = ThreadPoolExecutor(min(_RESIZING_THREADS, usable_cpus()), "seats-resize")
         self._at_once = 1
         self._last: tuple[Any, Future[None], np.ndarray] | None = None
         self._resizing: deque[tuple[Future[None], int]] = deque()  # with the frames that there are after each

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seats.devices import usable_cpus
 from seats.errors import SeatsError
 from seats.files import replacing, unwritten_told
 from seats.text import printable, quoted
@@ -282,7 +283,7 @@ def _open(checkpoint: Checkpoint, model: ModelOptions, parts: Mapping[Path, Clip
     if workers > 1 and "OMP_NUM_THREADS" not in os.environ:
         import torch
 
-        torch.set_num_threads(max(1, min(torch.get_num_threads(), (os.cpu_count() or 1) // workers)))
+        torch.set_num_threads(max(1, min(torch.get_num_threads(), usable_cpus() // workers)))
     loaded = load_model(checkpoint, device=model.device, dtype=model.dtype, quantize=model.quantize)
     return loaded, lambda path: decode(path, parts[path], checkpoint)
 

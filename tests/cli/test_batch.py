@@ -339,7 +339,7 @@ def test_workers_share_the_cores(
     threads: int | None,
 ) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    monkeypatch.setattr("seats_cli.commands.batch.usable_cpus", lambda: 8)
     monkeypatch.setattr("seats.models.weight_files.thinker_bytes", lambda _: 2**34 if large else 2**20)
     monkeypatch.setattr("seats.batch.local.devices_for", lambda device, count: devices)
     checkpoint: Any = SimpleNamespace(folder=Path())

@@ -1,6 +1,4 @@
-import pytest
-
-from seats.evaluation.markdown import _escaped, markdown
+from seats.evaluation.markdown import markdown
 from seats.evaluation.table import LEVELS, main_table, notes, title, type_tables
 from tests.evaluation.made import made
 
@@ -116,11 +114,6 @@ def test_types_are_rows_and_wide_tables_are_cut():
     assert [[column.title for column in table][1:-1] for table in type_tables(FOUND, 2)] == [
         ["full", "seats 10%"], ["dycoke 10%*"],
     ]  # fmt: skip
-
-
-@pytest.mark.parametrize("text", ["~~gone~~", "&lt;b&gt;", "$x$", "a|b", "*b*", "<b>", "[a](b)"])
-def test_a_name_is_no_markdown(text):
-    assert all(f"\\{mark}" in _escaped(text) for mark in set(text) & set("~&$|*<["))
 
 
 def test_markdown_is_a_github_table():

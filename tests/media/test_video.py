@@ -94,7 +94,7 @@ def test_frames_keep_their_places_whichever_is_resized_first(plain_clip, monkeyp
         return resize(*args)
 
     monkeypatch.setattr(video_module, "_RESIZING_THREADS", 4)
-    monkeypatch.setattr(video_module.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(video_module, "usable_cpus", lambda: 4)
     monkeypatch.setattr(video_module, "resize", late_every_other_time)
     assert torch.equal(_video(plain_clip).pixels, expected)
 
