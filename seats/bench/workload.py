@@ -86,7 +86,10 @@ def media_load(preset: Preset, frames: int, width: int, height: int, seconds: fl
             "lower --frames, --size or --seconds"
         )
     per_grid = seconds / grid[0] if grid else 1.0
-    return Load(grid, round(100 * seconds), per_grid, text, encoders=True)
+    mel_frames = round(100 * seconds)
+    if not preset.family.audio_tokens(mel_frames, preset.config()):
+        mel_frames = 0  # as in a clip: what gives no token is not encoded
+    return Load(grid, mel_frames, per_grid, text, encoders=True)
 
 
 def sequence_of(load: Load, preset: Preset, config: Any) -> Sequence:

@@ -57,6 +57,15 @@ def test_as_many_patches_become_a_token_as_the_model_says(merge):
         assert counts.video == math.prod(load.grid) // merge**2
 
 
+def test_sound_too_short_for_a_token_is_not_encoded():
+    for preset in (PRESETS["qwen2.5-omni-7b"], PRESETS["qwen3-omni-30b-a3b"]):
+        for seconds, some in ((0.004, False), (2.0, True)):
+            load = media_load(preset, 4, 168, 168, seconds)
+            counts = sequence_of(load, preset, preset.config()).layout.counts()
+            assert bool(load.mel_frames) == bool(counts.audio) == some
+    assert media_load(PRESETS["qwen2.5-omni-7b"], 4, 168, 168, 0.01).mel_frames == 0
+
+
 def test_a_clip_gets_the_size_the_frame_rule_gives_it():
     # 854x480 in steps of 28: 30 x 17 merged tokens a pair of frames.
     load = media_load(PRESETS["qwen2.5-omni-7b"], 128, 854, 480, 64.0)
