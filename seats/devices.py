@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
+_LASTING = ("illegal memory access", "illegal instruction", "misaligned address", "unspecified launch failure")
+"""What CUDA's driver says of errors after which it answers nothing else."""
+
 
 def kind_of(device: torch.device | str) -> str:
     """The kind of a device, or of one of that name, without its number: "cpu", "cuda" or "mps"."""
@@ -43,10 +46,17 @@ def in_full_precision(device: torch.device) -> AbstractContextManager[Any]:
 
 
 def is_lost(error: BaseException) -> bool:
-    """Whether a device says with this error that it can do nothing any more."""
+    """Whether a device says with this error that it can do nothing any more. A lack of memory is not that, though torch
+    may tell of it by the same type; and Triton, which launches kernels itself, has no type of its own."""
     import torch
 
-    return isinstance(error, getattr(torch, "AcceleratorError", ()))  # since torch 2.10
+    from seats.shortage import lacks_memory
+
+    if lacks_memory(error):
+        return False
+    said = str(error)
+    of_triton = said.startswith("Triton Error [CUDA]") and any(words in said for words in _LASTING)
+    return of_triton or isinstance(error, getattr(torch, "AcceleratorError", ()))  # since torch 2.10
 
 
 @contextmanager

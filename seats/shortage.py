@@ -13,6 +13,7 @@ _WORDS = (
     "can't allocate memory",
     "not enough memory: you tried to allocate",
     "CUDA error: out of memory",  # of the driver, for kernels and their stacks
+    "Triton Error [CUDA]: out of memory",  # likewise, where Triton loads or starts them
     "STATUS_ALLOC_FAILED",  # of cuBLAS and cuDNN
 )
 

@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 
-from seats.devices import usable_cpus, usual_device
+from seats.devices import is_lost, usable_cpus, usual_device
 from tests.defaults import defaults
 
 
@@ -37,3 +37,22 @@ def test_cpus_that_the_process_may_not_use_do_not_count():
     finally:
         os.sched_setaffinity(0, all_of_them)
     assert usable_cpus() == len(all_of_them)
+
+
+def accelerator_error(said):
+    return getattr(torch, "AcceleratorError", RuntimeError)(said)  # of torch 2.9 nobody can tell
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [
+        (accelerator_error("CUDA error: an illegal memory access was encountered"), hasattr(torch, "AcceleratorError")),
+        (accelerator_error("CUDA error: out of memory"), False),
+        (RuntimeError("Triton Error [CUDA]: an illegal memory access was encountered"), True),
+        (RuntimeError("Triton Error [CUDA]: out of memory"), False),
+        (RuntimeError("Triton Error [CUDA]: invalid argument"), False),
+        (ValueError("an illegal memory access"), False),
+    ],
+)
+def test_a_device_is_lost_by_whoever_meets_its_error_first_but_not_for_want_of_memory(error, lost):
+    assert is_lost(error) == lost
