@@ -5,6 +5,8 @@ import io
 import json
 import math
 import re
+import subprocess
+import sys
 import tarfile
 import time
 
@@ -234,6 +236,8 @@ def test_tests_that_cannot_be_run_say_nothing_about_the_kernels(tmp_path, monkey
         "CUDA error: an illegal memory access",
         "triton.runtime.errors.OutOfResources: out of resource: shared memory",
         "triton.compiler.errors.CompilationError: at 1:1",
+        "RuntimeError: Triton Error [CUDA]: Failed to create tensor map descriptor: invalid argument",
+        "RuntimeError: PassManager::run failed",
     ],
 )
 @pytest.mark.parametrize("left", ["no-tma", "0"])
@@ -251,7 +255,14 @@ def test_a_device_that_gives_up_is_tried_again_with_fewer_kernels(tmp_path, caps
     assert json.loads((tmp_path / "gpu-odd-failed.json").read_text())["kernels"] == fails_with[-1]
 
 
-@pytest.mark.parametrize("error", ["CUDA error: out of memory", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        "CUDA error: out of memory",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling",
+        "Triton Error [CUDA]: out of memory",
+    ],
+)
 def test_a_lack_of_memory_is_no_kernel_s_fault(tmp_path, monkeypatch, error):
     monkeypatch.setattr(gpu, "parts", lambda _: [gpu.Part("full", ("-c", f"print({error!r})"), 1, document=False)])
     monkeypatch.delenv("SEATS_TRITON", raising=False)
@@ -311,6 +322,42 @@ def test_wheels_that_cannot_be_installed_leave_nothing_behind(monkeypatch, tmp_p
         with pytest.raises(SystemExit, match="wheels cannot be installed"):
             gpu.place(tmp_path, dry=False)
     assert not (tmp_path / "seats-gpu-site").exists()
+
+
+def test_packages_older_than_seats_asks_for_are_told(monkeypatch, tmp_path, capsys):
+    found = {"typer": "0.26.0", "torch": "2.11.0+cu130", "soxr": "0.5.0"}
+
+    def version(name):
+        if name == "rich":
+            raise gpu.PackageNotFoundError
+        return found[name]
+
+    wanted = 'dependencies = ["rich>=14.3", "soxr>=0.5", "torch>=2.9", "typer>=0.27"]'
+    (tmp_path / "pyproject.toml").write_text(f"[project]\n{wanted}\n")
+    monkeypatch.setattr(gpu, "ROOT", tmp_path)
+    monkeypatch.setattr(gpu, "version", version)
+    assert gpu.too_old() == ["rich none (>=14.3)", "typer 0.26.0 (>=0.27)"]
+    gpu.place(tmp_path, dry=True)
+    assert "parts may fail or take longer: rich none (>=14.3), typer" in capsys.readouterr().out
+
+
+def test_a_line_before_a_document_does_not_cost_it():
+    part = gpu.Part("odd", ("-c", ""), 1)
+    for before in ("", "a library's remark\n", "{\n"):
+        assert gpu._result(part, 0, f'{before}{{\n "rows": []\n}}\n') == {"rows": []}
+    assert gpu._result(part, 0, "cut {off") is None
+
+
+def test_a_test_that_no_signal_reaches_is_ended(tmp_path):
+    """As one that waits for a kernel which never ends: the others' time is not to be spent on it."""
+    hangs = "import signal, time\ndef test_hangs():\n    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])\n"
+    (tmp_path / "test_it.py").write_text(f"{hangs}    time.sleep(60)\n")
+    command = [one.replace("=100", "=2") for one in gpu.parts()[0].command[: -len(gpu.KERNEL_TESTS)]]
+    began = time.monotonic()
+    ended = subprocess.run([sys.executable, *command, "."], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1  # as of tests that failed
+    assert "Timeout" in ended.stdout + ended.stderr
+    assert time.monotonic() - began < 30
 
 
 def test_a_measurement_that_fails_leaves_the_others():
