@@ -22,16 +22,12 @@ import sys
 import tarfile
 import tempfile
 import time
-import tomllib
 import traceback
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-
-from packaging.requirements import Requirement
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -106,13 +102,15 @@ MODELS = (
 @dataclass(frozen=True)
 class Part:
     """command: after `python`. about_s: what it should take; gib: GPU memory it needs. document: whether it prints
-    JSON, else its last line of output is its result."""
+    JSON, else its last line of output is its result. limited: whether it takes --time-limit, seconds after which it
+    begins nothing new."""
 
     name: str
     command: tuple[str, ...]
     about_s: int
     gib: float = 0.0
     document: bool = True
+    limited: bool = True
 
     @property
     def file(self) -> str:
@@ -125,7 +123,7 @@ def parts(dry: bool = False) -> list[Part]:
     for model in MODELS:
         made += _parts_of(model, dry)
     if not dry:
-        made.append(Part("plan-check", ("benchmarks/plan_check.py", "--device", "cuda"), 60, 4))
+        made.append(Part("plan-check", ("benchmarks/plan_check.py", "--device", "cuda"), 60, 4, limited=False))
     made.append(_tests("choices", CHOICE_TESTS, 200, dry))
     return made
 
@@ -171,7 +169,7 @@ def _tests(name: str, tests: tuple[str, ...], about_s: int, dry: bool) -> Part:
     chosen = tests[-1:] if dry else tests
     limit = () if dry else TEST_LIMIT  # Triton's interpreter takes its time where others work, too
     command = ("-m", "pytest", "-q", "-p", "no:cacheprovider", *limit, *chosen)
-    return Part(name, command, about_s, 4, document=False)
+    return Part(name, command, about_s, 4, document=False, limited=False)
 
 
 def _first_token(model: str, dry: bool, rounds: tuple[str, ...]) -> tuple[str, ...]:
@@ -242,24 +240,7 @@ def place(out: Path, dry: bool) -> Place:
         sys.exit(
             f"{' and '.join(missing)} cannot be imported: install them, or put their wheels into {ROOT / 'wheels'}"
         )
-    if old := too_old():
-        print(f"older than what seats is made for, so that parts may fail or take longer: {', '.join(old)}", flush=True)
     return Place(out, env, os.environ.get("SEATS_COMMIT") or _commit(), dry)
-
-
-def too_old() -> list[str]:
-    """Packages that `pyproject.toml` asks for and that are older here, or not there. An older Typer, for one, does not
-    read the time limit of a part."""
-    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
-    told = []
-    for one in map(Requirement, wanted):
-        try:
-            found = version(one.name)
-        except PackageNotFoundError:
-            found = "none"
-        if found == "none" or not one.specifier.contains(found, prereleases=True):
-            told.append(f"{one.name} {found} ({one.specifier})")
-    return told
 
 
 def _commit() -> str:
@@ -282,11 +263,11 @@ def run(part: Part, where: Place, limit_s: float = LIMIT_S) -> dict[str, Any]:
         made.rename(clip)
     seconds_for_clip = time.perf_counter() - began
     limit_s = max(1.0, min(limit_s - seconds_for_clip, LIMIT_S, PATIENCE * part.about_s))
-    env = {**where.env, "SEATS_TIME_LIMIT": f"{ROUNDS_SHARE * limit_s:.0f}"}
+    limit = ("--time-limit", f"{ROUNDS_SHARE * limit_s:.1f}") if part.limited else ()
     with tempfile.TemporaryFile() as errors:
         try:
             done = subprocess.run(
-                [sys.executable, *part.command], cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=errors,
+                [sys.executable, *part.command, *limit], cwd=ROOT, env=where.env, stdout=subprocess.PIPE, stderr=errors,
                 timeout=limit_s, check=False,
             )  # fmt: skip
             code, output = done.returncode, done.stdout.decode(errors="replace")

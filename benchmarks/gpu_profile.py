@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import sys
 import time
 import traceback
@@ -236,10 +235,11 @@ def main() -> None:
     parser.add_argument("--tokens", default="8600+3000+150", help="video, audio and text of the prompt")
     parser.add_argument("--frames", type=int, default=128)
     parser.add_argument("--size", default="854x480")
+    parser.add_argument("--time-limit", type=float, default=math.inf, help="seconds; later ones are left out")
     said = parser.parse_args()
     tokens, size = ([int(part) for part in text.split(mark)] for text, mark in ((said.tokens, "+"), (said.size, "x")))
-    limit_s = float(os.environ.get("SEATS_TIME_LIMIT", "inf"))  # of `gpu.py`
-    document = measured(find_preset(said.model), torch.device(said.device), tokens, said.frames, size, limit_s)
+    preset, device = find_preset(said.model), torch.device(said.device)
+    document = measured(preset, device, tokens, said.frames, size, said.time_limit)
     print(json.dumps(document))
     if document["failed"]:
         sys.exit(f"not measured: {', '.join(document['failed'])}")
