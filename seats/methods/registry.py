@@ -70,13 +70,26 @@ def set_up(name: str, shape: ModelShape, retention: Retention, seed: int) -> Met
         raise SeatsError(f"method {name!r} cannot be set up: its for_model raises {error_line(error)}") from error
     check_kind(f"what {cls.__name__}.for_model returns", made, Method, "a seats.Method")
     check_kind(f"{cls.__name__}.wants", made.wants, EncoderWants, "a seats.methods.EncoderWants")
+    _check_settings(name, made)
+    return made
+
+
+def _check_settings(name: str, made: Method) -> None:
+    """Raise SettingsError for settings that no report can hold, plain SeatsError where there are none to be had."""
     try:
-        json.dumps(made.settings())
+        said = made.settings()
+    except Exception as error:
+        if name in _BUILT_IN or lacks_memory(error) or is_lost(error):
+            raise
+        raise SeatsError(f"method {name!r} cannot be set up: its settings() raises {error_line(error)}") from error
+    try:
+        json.dumps(said, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise SettingsError(
-            f"method {name!r} must have settings() of plain values, for reports (numbers, texts, lists): {error}"
+            f"method {name!r} must have settings() of plain values, for reports (finite numbers, texts, lists): {error}"
         ) from error
-    return made
+    if not isinstance(said, dict) or said.get("name") != name:
+        raise SettingsError(f"method {name!r} must have settings() with its name: {{'name': {name!r}, ...}}")
 
 
 def _imported(entry: EntryPoint) -> type[Method]:
