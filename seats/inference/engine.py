@@ -60,22 +60,30 @@ class Record:
     _trace: Trace
     _drops: list[Drop] = field(default_factory=list)
     _sums: list[torch.Tensor] = field(default_factory=list)  # one that is not finite has met a number that is not
+    _makers: list[str | None] = field(default_factory=list)  # of each sum: the method that made what was added up
 
     @property
     def counts(self) -> Counts:
         """Tokens alive by now."""
         return self._drops[-1].counts if self._drops else self._trace.full
 
-    def look_at(self, hidden: torch.Tensor) -> None:
-        """Note whether all of `hidden` is finite; where the host does not see it, for `check_finite` to say later."""
+    def look_at(self, hidden: torch.Tensor, maker: str | None = None) -> None:
+        """Note whether all of `hidden` is finite; where the host does not see it, for `check_finite` to say later.
+        maker: name of the method that made it, None for what the model made."""
         self._sums.append(hidden.sum(dtype=torch.float32))
+        self._makers.append(maker)
         if host_sees(hidden):
             self.check_finite()
 
     def check_finite(self) -> None:
         """Raise ModelError if something looked at since the last check was not finite. Waits for the device."""
-        sums, self._sums = self._sums, []
-        if sums and not all(map(math.isfinite, torch.stack(sums).tolist())):
+        (sums, self._sums), (makers, self._makers) = (self._sums, []), (self._makers, [])
+        found = torch.stack(sums).tolist() if sums else []
+        for total, maker in zip(found, makers, strict=True):  # what comes after the first is only its consequence
+            if math.isfinite(total):
+                continue
+            if maker is not None:
+                raise ModelError(f"{maker} returned embeds that are not finite, of finite ones: look at how it merges")
             raise ModelError(
                 "hidden states are not finite: load the model in bfloat16 or float32; if it is, its weights are damaged"
             )
@@ -261,6 +269,7 @@ class Engine:
                 alive.hidden = chosen.embeds[None].to(embeds.dtype)
             cuts = _Cuts()
             alive = self._drop(alive, chosen, 0, cuts, record)
+            self._look_at_merged(alive, chosen, record)
 
         done, last, moments = 0, len(self.thinker.layers), set(self.method.layers)
         for moment in sorted(moments | {last}):
@@ -307,7 +316,13 @@ class Engine:
         check_selection(chosen, self.method, hidden[0])
         if chosen is not None and chosen.embeds is not None:
             alive = replace(alive, hidden=chosen.embeds[None].to(alive.hidden.dtype))
-        return self._drop(alive, chosen, number, cuts, record, next(iter(scores.values()), None))
+        alive = self._drop(alive, chosen, number, cuts, record, next(iter(scores.values()), None))
+        self._look_at_merged(alive, chosen, record)
+        return alive
+
+    def _look_at_merged(self, alive: _Alive, chosen: Selection | None, record: Record) -> None:
+        if chosen is not None and chosen.embeds is not None:
+            record.look_at(alive.hidden, self.method.name)
 
     @staticmethod
     def _drop(

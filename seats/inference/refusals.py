@@ -51,13 +51,14 @@ def check_selection(chosen: Any, method: Method, hidden: torch.Tensor) -> None:
         and _like(chosen.keep, hidden.shape[:1], hidden.device)
         and chosen.keep.dtype == torch.bool
         and (chosen.embeds is None or _like(chosen.embeds, hidden.shape, hidden.device))
+        and (chosen.embeds is None or chosen.embeds.is_floating_point())
         and isinstance(chosen.macs, Integral)
         and chosen.macs >= 0
     )
     if not fits:
         raise ValueError(
             f"{method.name} must return None or a Selection with keep: bool [{len(hidden)}] and, if it merges, embeds: "
-            f"{list(hidden.shape)}, both tensors on {hidden.device}; macs: a whole number, not below 0"
+            f"{list(hidden.shape)} of floats, both tensors on {hidden.device}; macs: a whole number, not below 0"
         )
 
 

@@ -257,6 +257,7 @@ class Nonsense(Full):
         Selection(torch.ones(129)),
         Selection(torch.ones(129, dtype=torch.bool), torch.zeros(3, 48)),
         Selection(torch.ones(129, dtype=torch.bool), torch.zeros(129, 48).numpy()),
+        Selection(torch.ones(129, dtype=torch.bool), torch.zeros(129, 48, dtype=torch.long)),
         Selection(torch.ones(129, dtype=torch.bool, device="meta")),
         Selection([True] * 129),
         Selection(torch.ones(129, dtype=torch.bool), macs=None),
@@ -267,6 +268,7 @@ class Nonsense(Full):
         "no bool",
         "too few embeddings",
         "an array",
+        "whole embeddings",
         "another device",
         "a list",
         "no whole number",
@@ -277,7 +279,7 @@ def test_what_is_no_selection(thinkers, monkeypatch, made, before):
     monkeypatch.setattr(Nonsense, "before", before)
     thinker, inputs = thinkers["qwen2.5-omni"], tiny_inputs("qwen2.5-omni")
     assert inputs["input_ids"].shape[1] == 129
-    said = r"full must return None or a Selection with keep: bool \[129\] and, if it merges, embeds: \[129, 48\]"
+    said = r"full must return None or a Selection with keep: bool \[129\] and, if it merges, embeds: \[129, 48\] of f"
     with pytest.raises(ValueError, match=said), attach(thinker, Nonsense()) as attached:
         thinker.generate(**inputs, max_new_tokens=1)
     assert (attached.trace.retention("video") is None) == before  # no layer has run
@@ -424,6 +426,35 @@ def test_numbers_that_overflowed_are_said(family, where, name, sees, new_tokens,
         hide_values(monkeypatch)
     with pytest.raises(ModelError, match="not finite: load the model in bfloat16"), attach(thinker, method):
         thinker.generate(**inputs, max_new_tokens=new_tokens)
+
+
+class Divides(Full):
+    """By the tokens of a group that has none, say."""
+
+    name: ClassVar = "divides"
+    layers: ClassVar = (2,)
+    at: ClassVar = 0
+
+    def before_llm(self, state):
+        return self.merged(state.embeds) if self.at == 0 else None
+
+    def after_layer(self, state):
+        return self.merged(state.hidden) if self.at == state.layer else None
+
+    @staticmethod
+    def merged(embeds):
+        return Selection(torch.ones(len(embeds), dtype=torch.bool), embeds / 0)
+
+
+@pytest.mark.parametrize("at", [0, 2])
+@pytest.mark.parametrize(("sees", "new_tokens"), [(True, 1), (False, 2)])
+def test_numbers_that_a_method_made_are_not_blamed_on_the_model(thinkers, monkeypatch, at, sees, new_tokens):
+    monkeypatch.setattr(Divides, "at", at)
+    if not sees:
+        hide_values(monkeypatch)
+    with pytest.raises(ModelError) as caught, attach(thinkers["qwen2.5-omni"], Divides()):
+        thinkers["qwen2.5-omni"].generate(**tiny_inputs("qwen2.5-omni"), max_new_tokens=new_tokens)
+    assert str(caught.value) == "divides returned embeds that are not finite, of finite ones: look at how it merges"
 
 
 def test_a_prompt_that_prepared_is_not_of(thinkers):
