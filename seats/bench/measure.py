@@ -19,6 +19,7 @@ from seats.errors import SeatsError
 from seats.inference.trace import Trace
 from seats.keep import FULL, Setting
 from seats.shortage import lacks_memory
+from seats.text import error_line
 
 STOCK = "stock"
 """Method of the setting that is transformers' own code."""
@@ -175,7 +176,7 @@ def told_of(error: Exception) -> tuple[str, str | None]:
     if lacks_memory(error):
         return "out of memory", None
     if not isinstance(error, SeatsError):
-        said = f"unexpected {type(error).__name__}: {error}"
+        said = error_line(error)
     elif type(error) is SeatsError:  # tells of what another package's method raises
         said = str(error)
     else:

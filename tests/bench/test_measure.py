@@ -93,7 +93,17 @@ def test_an_error_that_nobody_foresaw_leaves_the_others_and_is_told_in_full():
     assert "in run" in broken.traceback
     told = rows_json([full, broken], None, encoders=False)
     assert told[1]["traceback"] == broken.traceback
+
     assert "traceback" not in told[0]
+
+
+def test_an_error_of_several_lines_is_told_on_one():
+    def run(setting):
+        raise RuntimeError("shapes\n  cannot be multiplied")
+
+    (row,) = alternate([FULL], run, 1, 0)
+    assert row.error == "unexpected RuntimeError: shapes cannot be multiplied"
+    assert "shapes\n  cannot" in row.traceback
 
 
 def test_what_another_package_s_method_raises_is_told_in_full_and_a_refusal_is_not():
