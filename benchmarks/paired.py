@@ -48,8 +48,8 @@ def main() -> None:
         sys.exit(f"{path} is no file of rows that seats eval wrote")
     found = []
     for label, of_ours in labels.items():
-        name, _, keep = label.rpartition(" ")
-        other = labels.get(f"{theirs} {keep}", {})
+        name, _, keep = label.partition(" ")  # "seats 10%", "seats 10% video 20%", "seats video 20% audio 40%", "full"
+        other = labels.get(theirs if theirs == "full" else f"{theirs} {keep}", {})
         both = sorted(of_ours.keys() & other.keys())
         if name != ours or not both:
             continue
@@ -67,6 +67,11 @@ def main() -> None:
                 "difference": difference.difference,
                 "difference_interval_95": list(difference.difference_interval),
             }
+        )
+    if not found:
+        sys.exit(
+            f"{path} has no questions that {ours} and {theirs} answered at the same retention; it has rows of "
+            f"{', '.join(labels) or 'nothing that was answered'}"
         )
     print(json.dumps({"method": ours, "against": theirs, "results": found}))
 

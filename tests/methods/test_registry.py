@@ -101,7 +101,10 @@ def test_what_a_method_s_class_hands_out_is_a_method(monkeypatch, made, said):
     [
         ({"wants": "saliency"}, r"V\.wants is 'saliency'; it must be a seats\.methods\.EncoderWants"),
         ({"settings": lambda self: {"weights": {1}}}, r"must have settings\(\) of plain values.*set is not JSON"),
-        ({"settings": lambda self: {"name": "v", "power": float("nan")}}, r"plain values, .*\(finite numbers.* not JSON"),
+        (
+            {"settings": lambda self: {"name": "v", "power": float("nan")}},
+            r"plain values, .*\(finite numbers.* not JSON",
+        ),
         ({"settings": lambda self: ["v"]}, r"'v' must have settings\(\) with its name: \{'name': 'v', \.\.\.\}"),
         ({"settings": lambda self: {"power": 2}}, r"must have settings\(\) with its name"),
         ({"settings": lambda self: {"name": "seats"}}, r"must have settings\(\) with its name"),
@@ -139,7 +142,9 @@ def test_another_package_s_settings_that_fail_are_no_wrong_setting(monkeypatch):
 
     made = type("V", (Random,), {"name": "v", "settings": settings})
     their_method(monkeypatch, lambda cls, shape, retention, seed: made(0.4, 0.6, seed))
-    with pytest.raises(SeatsError, match=r"'v' cannot be set up: its settings\(\) raises unexpected KeyError") as caught:
+    with pytest.raises(
+        SeatsError, match=r"'v' cannot be set up: its settings\(\) raises unexpected KeyError"
+    ) as caught:
         set_up("v", ModelShape("qwen2.5-omni", 28, {}), Retention(0.4, 0.6), 7)
     assert not isinstance(caught.value, SettingsError)
 
