@@ -62,9 +62,9 @@ def named_option(given: str, options: Sequence[str]) -> int | None:
     """Which of the options an answer names, None if none, or several.
 
     In this order: a letter alone ("b", "B.", "(B)"), an option's whole text, a letter set off from whatever follows it
-    ("B) text", "B, because ...", or on a line of its own) unless that is another letter, a letter and that option's
-    text ("B text"), or a yes or no that goes on ("Yes, it does.") where that is an option. Each may stand in a sentence
-    of its own after "The answer is" or "Answer:". Case, spacing and punctuation don't count.
+    ("B) text", "B, because ...", or on a line of its own) unless that is another letter or another's text, a letter and
+    that option's text ("B text"), or a yes or no that goes on ("Yes, it does.") where that is an option. Each may stand
+    in a sentence of its own after "The answer is" or "Answer:". Case, spacing and punctuation don't count.
     """
     given = _squeezed(given)
     stated = [_option(said, options) for said in _statements(given)]
@@ -122,7 +122,7 @@ def _option(given: str, options: Sequence[str]) -> int | None:
         return lettered.index(said)
     index = _letter(given, options)
     if index is not None:
-        return index
+        return None if said[2:] in texts else index  # the letter of one and the text of another
     answer = _yes_or_no(given)
     return texts.index(answer) if answer in texts else None
 

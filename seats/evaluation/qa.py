@@ -58,7 +58,7 @@ def load_qa(path: Path) -> list[QAItem]:
     - `options`, if wanted: list of 2 to 26 texts. Where the question doesn't list them itself, they are added to it
       (`with_options`);
     - `id` and `type`, if wanted. Without an id a question has its line's number;
-    - other keys, which are passed over.
+    - other keys, which are passed over, as is null.
 
     Raises SettingsError that names the line for anything else, and for an id that was there before.
     """
@@ -110,6 +110,7 @@ def _item(row: Any, folder: Path, number: int) -> QAItem:
     for key in row:
         if key not in _KEYS and key.lower() in _KEYS:
             raise ValueError(f"key {key!r}: write {key.lower()!r}")
+    row = {key: value for key, value in row.items() if value is not None}  # as tables write what is not there
     clip, question = _words(row.get("clip"), "clip"), _text(row.get("question"), "question")
     type_ = row.get("type", "")
     if not isinstance(type_, str) or type_ == ALL:

@@ -96,6 +96,13 @@ def test_a_question_without_options_is_asked_as_it_stands():
         ("The answer is A, B", None),
         ("The answer is B. The answer is C.", None),
         ("B. The answer is C.", None),
+        # The letter of one with the text of another
+        ("B) cat", None),
+        ("B, cat.", None),
+        ("The answer is B. Cat.", None),
+        ("Answer: (B) cat", None),
+        ("B\ncat", None),
+        ("B) cat-like", 1),
         ("The answer is a dog.", None),
         ("a.m. or so", None),
         ("bus, because it has wheels", None),

@@ -27,6 +27,13 @@ def test_a_set_is_read_with_clips_beside_it(tmp_path):
     assert [second.is_right(given) for given in ("Thus.", "The answer is so.", "then")] == [True, True, False]
 
 
+def test_null_is_what_is_not_there(tmp_path):
+    """As tables write it, pandas' for one."""
+    nothing = {"id": None, "type": None, "options": None, "note": None}
+    (item,) = load_qa(write(tmp_path, {**GOOD, **nothing}))
+    assert (item.id, item.type, item.options) == ("1", "", ())
+
+
 def test_a_type_of_question_steers_no_terminal(tmp_path):
     (item,) = load_qa(write(tmp_path, {**GOOD, "type": "\x1b]0;title\x07ev\u202eil"}))
     assert item.type == "\ufffd]0;title\ufffdev\ufffdil"
