@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from seats.errors import SettingsError
 from seats.tokens.counts import Counts, Scored
 from seats.tokens.layout import TokenLayout
 
@@ -47,7 +48,10 @@ class Trace:
 
     def retention(self, modality: str) -> float | None:
         """Share of a modality's tokens alive, averaged over the decoder layers; None if the clip has none, or the
-        prompt failed before the first layer. modality: "video", "audio", "overall" for both together, or "text"."""
+        prompt failed before the first layer. modality: "video", "audio", "overall" for both together, or "text". Raises
+        SettingsError for anything else."""
+        if modality not in ("video", "audio", "overall", "text"):
+            raise SettingsError(f"retention of {modality!r} is unknown: choose video, audio, overall or text")
 
         def count(counts: Counts) -> int:
             return counts.video + counts.audio if modality == "overall" else getattr(counts, modality)

@@ -6,6 +6,7 @@ from typing import ClassVar
 import pytest
 import torch
 
+from seats.errors import SettingsError
 from seats.inference.attach import attach
 from seats.inference.prepared import Prepared
 from seats.methods import Full, Method, Random, Seats, SeatsPlus, Selection
@@ -100,6 +101,8 @@ class TestNothingDropped:
             ours = run(thinkers[family], inputs)
         assert_same(ours, stock)
         assert attached.trace.retention("video") is None
+        with pytest.raises(SettingsError, match="'vision' is unknown: choose video, audio, overall or text"):
+            attached.trace.retention("vision")
 
     @both_families
     def test_several_new_tokens_at_once(self, thinkers, family):
