@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from seats.checks import check_flag, check_whole, set_checked
+from seats.errors import SettingsError
+
 if TYPE_CHECKING:
     import torch
 
@@ -17,13 +20,23 @@ class EncoderWants:
     saliency is the attention that a window's mean query pays to its merged tokens (summing to 1), instead of the
     attention its patches receive from all of its queries. audio: windows of the audio saliency, "blocks" of the
     published length (100 encoder frames on Qwen2.5-Omni, 52 on Qwen3-Omni) or the whole "clip", None for no audio
-    saliency. keys: the tokens' keys, of both modalities.
+    saliency. keys: the tokens' keys, of both modalities. Raises SettingsError for anything else.
     """
 
     video_grids: int | None = None
     mean_query: bool = False
     audio: Literal["blocks", "clip"] | None = None
     keys: bool = False
+
+    def __post_init__(self) -> None:
+        if self.video_grids is not None:
+            set_checked(self, check_whole, "video_grids")
+            if self.video_grids < 1:
+                raise SettingsError(f"video_grids is {self.video_grids}; a window has at least 1")
+        check_flag("mean_query", self.mean_query)
+        check_flag("keys", self.keys)
+        if self.audio not in (None, "blocks", "clip"):
+            raise SettingsError(f"audio is {self.audio!r}; it must be 'blocks', 'clip' or None")
 
     @property
     def of_video(self) -> bool:

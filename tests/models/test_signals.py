@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from seats.errors import SettingsError
 from seats.models.signals import EncoderWants
 from seats.models.thinker import Thinker
 from tests.models.test_thinker import Watch, column_mass, rotated
@@ -72,3 +73,22 @@ def test_audio(thinkers, family, mel_frames):
     torch.testing.assert_close(found.saliency.double(), mass, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(found.keys.double(), keys, rtol=1e-4, atol=1e-6)
     assert len(found.keys) == len(encoded.embeds)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "says"),
+    [
+        ({"audio": "block"}, "audio is 'block'; it must be 'blocks', 'clip' or None"),
+        ({"audio": True}, "audio is True; it must be 'blocks', 'clip' or None"),
+        ({"video_grids": 0}, "video_grids is 0; a window has at least 1"),
+        ({"video_grids": 1.5}, "video_grids is 1.5; it must be a whole number"),
+        ({"video_grids": True}, "video_grids is True; it must be a whole number"),
+        ({"keys": "video"}, "keys is 'video'; it must be True or False"),
+        ({"mean_query": None}, "mean_query is None; it must be True or False"),
+    ],
+)
+def test_what_cannot_be_wanted(wanted, says):
+    """Not taken for something else: a plug-in's misspelt windows would be others, and nothing would tell."""
+    with pytest.raises(SettingsError) as caught:
+        EncoderWants(**wanted)
+    assert str(caught.value) == says
