@@ -297,11 +297,14 @@ class Engine:
 
     def _after_layer(self, alive: _Alive, number: int, cuts: _Cuts, record: Record) -> _Alive:
         scores: dict[str, torch.Tensor] = {}
+        told: list[torch.Tensor] = []  # as computed: a method may write over what it is given
         hidden, rotary, question = alive.hidden, alive.rotary, alive.layout.question()
 
         def once(name: str, queries: int, score: Callable[[], torch.Tensor]) -> torch.Tensor:
             if name not in scores:
                 scores[name] = score()
+                if not told:
+                    told.append(scores[name].clone())
                 record._trace.scored.append(Scored(number, hidden.shape[1], queries))
             return scores[name]
 
@@ -316,7 +319,7 @@ class Engine:
         check_selection(chosen, self.method, hidden[0])
         if chosen is not None and chosen.embeds is not None:
             alive = replace(alive, hidden=chosen.embeds[None].to(alive.hidden.dtype))
-        alive = self._drop(alive, chosen, number, cuts, record, next(iter(scores.values()), None))
+        alive = self._drop(alive, chosen, number, cuts, record, next(iter(told), None))
         self._look_at_merged(alive, chosen, record)
         return alive
 

@@ -104,6 +104,20 @@ class TestNothingDropped:
         with pytest.raises(SettingsError, match="'vision' is unknown: choose video, audio, overall or text"):
             attached.trace.retention("vision")
 
+    def test_what_a_method_does_to_its_scores_is_not_told_as_relevance(self, thinkers):
+        class Masks(Full):
+            layers = (2,)
+
+            def after_layer(self, state):
+                scores = state.relevance()
+                scores[state.layout.is_modality(Modality.TEXT)] = torch.inf
+                return Selection(scores > scores.median())
+
+        with attach(thinkers["qwen2.5-omni"], Masks()) as attached:
+            run(thinkers["qwen2.5-omni"], tiny_inputs("qwen2.5-omni"), 1)
+        (drop,) = attached.trace.drops
+        assert float(drop.relevance.sum()) == pytest.approx(1.0, abs=1e-5)
+
     @both_families
     def test_several_new_tokens_at_once(self, thinkers, family):
         """A chunk after the prefill, as in the next turn of a chat, equals the tokens one by one."""
