@@ -107,6 +107,8 @@ def _item(row: Any, folder: Path, number: int) -> QAItem:
     """Raises ValueError that says what is wrong."""
     if not isinstance(row, dict):
         raise ValueError('expected an object {"clip": ..., "question": ..., "answer": ...}')
+    if str(row.get("schema", "")).startswith("seats."):
+        raise ValueError("a row that seats wrote, and no question of a set")
     for key in row:
         if key not in _KEYS and key.lower() in _KEYS:
             raise ValueError(f"key {key!r}: write {key.lower()!r}")

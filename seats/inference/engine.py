@@ -219,7 +219,8 @@ class Engine:
             before = attention_mask.shape[-1] - new
         if record is None or before != seen:
             raise SettingsError(
-                f"token selection cannot go on from this cache: give the whole prompt, and leave out {compat.CACHE}"
+                "token selection cannot go on from this cache: give the whole prompt, and leave out "
+                f"{compat.CACHE} and guidance_scale"
             )
         return record
 
@@ -297,16 +298,13 @@ class Engine:
 
     def _after_layer(self, alive: _Alive, number: int, cuts: _Cuts, record: Record) -> _Alive:
         scores: dict[str, torch.Tensor] = {}
-        told: list[torch.Tensor] = []  # as computed: a method may write over what it is given
         hidden, rotary, question = alive.hidden, alive.rotary, alive.layout.question()
 
         def once(name: str, queries: int, score: Callable[[], torch.Tensor]) -> torch.Tensor:
             if name not in scores:
                 scores[name] = score()
-                if not told:
-                    told.append(scores[name].clone())
                 record._trace.scored.append(Scored(number, hidden.shape[1], queries))
-            return scores[name]
+            return scores[name].clone()  # a method may write over what it is given
 
         def relevance() -> torch.Tensor:
             return once("last", 1, lambda: self.thinker.relevance(number, hidden, rotary))
@@ -319,7 +317,7 @@ class Engine:
         check_selection(chosen, self.method, hidden[0])
         if chosen is not None and chosen.embeds is not None:
             alive = replace(alive, hidden=chosen.embeds[None].to(alive.hidden.dtype))
-        alive = self._drop(alive, chosen, number, cuts, record, next(iter(told), None))
+        alive = self._drop(alive, chosen, number, cuts, record, next(iter(scores.values()), None))
         self._look_at_merged(alive, chosen, record)
         return alive
 

@@ -93,7 +93,6 @@ def test_an_error_that_nobody_foresaw_leaves_the_others_and_is_told_in_full():
     assert "in run" in broken.traceback
     told = rows_json([full, broken], None, encoders=False)
     assert told[1]["traceback"] == broken.traceback
-
     assert "traceback" not in told[0]
 
 

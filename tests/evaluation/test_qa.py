@@ -34,6 +34,12 @@ def test_null_is_what_is_not_there(tmp_path):
     assert (item.id, item.type, item.options) == ("1", "", ())
 
 
+def test_rows_of_an_evaluation_are_no_set(tmp_path):
+    """Their question is a digest, which would be asked."""
+    with pytest.raises(SettingsError, match=r"line 1.* a row that seats wrote, and no question of a set"):
+        load_qa(write(tmp_path, {**GOOD, "schema": "seats.eval-row/1"}))
+
+
 def test_a_type_of_question_steers_no_terminal(tmp_path):
     (item,) = load_qa(write(tmp_path, {**GOOD, "type": "\x1b]0;title\x07ev\u202eil"}))
     assert item.type == "\ufffd]0;title\ufffdev\ufffdil"

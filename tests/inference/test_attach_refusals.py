@@ -193,6 +193,11 @@ class TestCacheOfAnEarlierAnswer:
             with pytest.raises(SettingsError, match=f"cannot go on from this cache: .*leave out {compat.CACHE}"):
                 went_on(thinker, out, **self.settings)
 
+    def test_of_guidance_by_a_prompt_without_the_clip(self, thinkers, family):
+        thinker, inputs = thinkers[family], tiny_inputs(family)
+        with pytest.raises(SettingsError, match=r"leave out .* guidance_scale"), attach(thinker, SEATS):
+            thinker.generate(**inputs, **self.settings, guidance_scale=2.0)
+
     def test_that_was_made_outside(self, thinkers, family):
         thinker, inputs = thinkers[family], tiny_inputs(family)
         out = thinker.generate(**inputs, **self.settings, return_dict_in_generate=True)

@@ -275,8 +275,8 @@ class AsksTwice(Full):
         return (2,)
 
     def after_layer(self, state):
-        assert state.relevance() is state.relevance()
-        assert state.question_relevance() is state.question_relevance()
+        assert torch.equal(state.relevance(), state.relevance())
+        assert torch.equal(state.question_relevance(), state.question_relevance())
 
 
 @both_families
