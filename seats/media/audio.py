@@ -98,7 +98,7 @@ def _load(
         if sought:  # AAC of 3 or 7 channels may say only in a file's first packet which these are
             return None
         raise MediaError(f"{path}: its sound ({codec}) cannot be decoded; get an undamaged copy")
-    notes = times.notes + _pauses(mono.pauses, start_s)
+    notes = [note for _, note in times.notes] + _pauses(mono.pauses, start_s)
     if damaged:
         notes.append(f"{damaged} damaged piece{'s' * (damaged > 1)} of sound replaced by silence")
     notes += mixer.notes()

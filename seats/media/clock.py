@@ -37,12 +37,12 @@ class SoundTimes:
         reached: Until when there was sound.
         restarted: The clock fell back: no piece from there on has a time.
         skipped_s: What is taken off the timestamps that follow.
-        notes: What a user should know.
+        notes: What a user should know, and of when, seconds.
     """
 
     def __init__(self) -> None:
         self.reached, self.restarted, self.skipped_s = 0.0, False, 0.0
-        self.notes: list[str] = []
+        self.notes: list[tuple[float, str]] = []
         self._next_s, self._first = 0.0, True
         self._clock = Clock()
 
@@ -68,4 +68,4 @@ class SoundTimes:
         self._first = False
 
     def _note(self, outcome: str) -> None:
-        self.notes.append(f"the clock of the sound restarts at {self.reached:.1f} s; {outcome}")
+        self.notes.append((self.reached, f"the clock of the sound restarts at {self.reached:.1f} s; {outcome}"))

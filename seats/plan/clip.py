@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from seats.errors import MediaError
 from seats.media import SAMPLE_RATE, FrameSampling, MediaInfo, frame_size, probe
 from seats.media import container as media
 from seats.media.audio import DRIFT_S
-from seats.media.clock import SoundTimes
+from seats.media.clock import FALL_S, SoundTimes
 from seats.media.endings import Promise, allowance, early_end_note, missed_end
 from seats.media.load import check_start, check_used, checked_range, until
 from seats.media.pictures import no_picture
@@ -59,13 +61,15 @@ class Pictures:
 @dataclass(frozen=True)
 class Sound:
     """A sound stream. begin_s, end_s: when its first sample begins and its last one ends, seconds from the file's
-    start; exact as for pictures. notes: what users should know of it."""
+    start; exact as for pictures. notes: what users should know of it, each with when, seconds. after: what follows
+    where its clock falls back, by the clock at its end: a seek to behind `end_s` finds that."""
 
     sample_rate: int
     end_s: float
     exact: bool
     begin_s: float = 0.0
-    notes: tuple[str, ...] = ()
+    notes: tuple[tuple[float, str], ...] = ()
+    after: Sound | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,6 +178,8 @@ def take(clip: ClipFacts, sampling: FrameSampling, start_s: float | None = None,
     start = checked_range(start_s, end_s)
     end = math.inf if end_s is None else end_s
     check_start(clip.path, start, clip.duration_s)
+    if clip.sound is not None and clip.sound.after is not None and start >= clip.sound.end_s:
+        clip = replace(clip, sound=clip.sound.after)
     samples = _samples(clip.sound, start, end)
     notes = clip.pictures.notes if clip.pictures is not None else ()
     try:
@@ -188,7 +194,8 @@ def take(clip: ClipFacts, sampling: FrameSampling, start_s: float | None = None,
             notes = (*notes, f"no picture is shown {span}")
         if clip.sound is not None and not samples:
             notes = (*notes, f"there is no sound {span}")
-    notes += clip.sound.notes if clip.sound is not None else ()
+    if clip.sound is not None:
+        notes += tuple(note for at_s, note in clip.sound.notes if at_s < end)
     if not frames and not samples:
         raise MediaError(f"{clip.path}: has neither pictures nor sound there; choose another part")
     read_until = math.inf if clip.duration_s is None else end
@@ -252,9 +259,9 @@ def _sound(info: MediaInfo, packets_s: float | None) -> Sound:
     assert audio is not None
     rate = audio.sample_rate or SAMPLE_RATE
     try:
-        begin, end, exact, notes = _ends_of_packets(info.path, rate, media.Deadline(packets_s, info.path))
-        if begin is not None and end is not None:
-            return Sound(rate, end, exact=exact, begin_s=begin, notes=notes)
+        found = _sound_of_packets(info.path, rate, media.Deadline(packets_s, info.path))
+        if found is not None:
+            return found
     except MediaError:
         pass
     return Sound(rate, info.duration_s or 0.0, exact=False)
@@ -268,11 +275,9 @@ def _padding(packet: Any) -> int:
     return int.from_bytes(said[4:8], "little")
 
 
-def _ends_of_packets(
-    path: Path, rate: int, deadline: media.Deadline
-) -> tuple[float | None, float | None, bool, tuple[str, ...]]:
-    """When the first sample begins and the last one ends, seconds from the file's start, None where nothing says it;
-    whether packets or header say how long the last packet is; and notes, where the clock is set anew."""
+def _sound_of_packets(path: Path, rate: int, deadline: media.Deadline) -> Sound | None:
+    """The sound as its packets say; None where they don't say when it begins and ends. It is exact if packets or header
+    say how long the last packet is."""
     with media.open_media(path, deadline) as container:
         stream = media.audio_streams(container)[0]
         context = stream.codec_context
@@ -284,7 +289,8 @@ def _ends_of_packets(
         announced = media.announced_end(container, [stream])
         at, pause, length, longest = 0.0, 0.0, 0.0, 0.0
         times = SoundTimes()
-        for packet in media.packets(container, stream, deadline):
+        packets = iter(media.packets(container, stream, deadline))
+        for packet in packets:
             said = packet.duration or 0
             length = max(said * base if said < _NEGATIVE else 0.0, frame)
             longest = max(longest, length)
@@ -300,7 +306,8 @@ def _ends_of_packets(
                 continue
             sounds_at = times.begin(packet.pts * base - origin)
             if sounds_at is None:
-                return begin, times.reached, True, tuple(times.notes)
+                after = _last_stretch(chain([packet], packets), rate, origin, base, frame)
+                return Sound(rate, times.reached, True, begin or 0.0, tuple(times.notes), after)
             at, before = sounds_at, at
             pause = 0.0 if begin is None else at - before
             # What is announced and what was counted differ by roundings; only a real gap moves the sound. A duration
@@ -310,12 +317,26 @@ def _ends_of_packets(
             position += length
             times.end(length)
             begin = at if begin is None else begin
-    notes = tuple(times.notes)
-    if frame or position is None:
-        return begin, position, True, notes
+    if begin is None or position is None:
+        return None
+    found = Sound(rate, position, True, begin, tuple(times.notes))
+    if frame:
+        return found
     # Of other codecs a container may not say how long a packet is, or take the last one to be like the others.
     rest = announced - at if announced is not None and announced > at and not (own and length) else None
     likely = length or pause
     if rest is not None:
-        return begin, at + min(likely or rest, rest), True, notes
-    return begin, at + likely if likely else None, bool(length), notes
+        return replace(found, end_s=at + min(likely or rest, rest))
+    return replace(found, end_s=at + likely, exact=bool(length)) if likely else None
+
+
+def _last_stretch(packets: Iterable[Any], rate: int, origin: float, base: float, frame: float) -> Sound:
+    """What the last packets hold over which the clock does not fall back. frame: how long a packet is that says
+    nothing, seconds."""
+    begin = end = 0.0
+    for packet in packets:
+        said = packet.duration or 0
+        at = end if packet.pts is None else packet.pts * base - origin
+        begin = at if at < end - FALL_S or not end else begin
+        end = at + max(said * base if said < _NEGATIVE else 0.0, frame)
+    return Sound(rate, end, exact=True, begin_s=begin)

@@ -41,4 +41,4 @@ def test_a_clock_that_falls_back_ends_the_sound():
             break
         times.end(1.0)
     assert times.restarted
-    assert times.notes == ["the clock of the sound restarts at 4.0 s; only the part before it is used"]
+    assert times.notes == [(4.0, "the clock of the sound restarts at 4.0 s; only the part before it is used")]

@@ -57,9 +57,22 @@ def test_sound_whose_clock_falls_back_is_planned_until_then(tmp_path, use_video,
     facts = clip_facts(whole, use_video=use_video)
     part, real = take(facts, FrameSampling(), None, end), load_clip(whole, use_video=use_video, end_s=end)
     assert part.samples == len(real.audio.waveform) == pytest.approx(16_000 * (end or 5.0), rel=0.02)
-    assert "the clock of the sound restarts at 5.0 s; only the part before it is used" in part.notes
+    said = ["the clock of the sound restarts at 5.0 s; only the part before it is used"]
+    for notes in (part.notes, real.notes):
+        assert [note for note in notes if "of the sound" in note] == (said if end is None else [])
     assert not any("ends early" in note for note in part.notes)
     assert part.end_s == pytest.approx(real.end_s)
+
+
+@pytest.mark.parametrize("end", [None, 7.5])
+def test_behind_a_clock_that_falls_back_what_follows_is_planned(tmp_path, end):
+    whole = tmp_path / "joined.ts"
+    pieces = [write_clip(tmp_path / f"{s}.ts", sound=tone(float(s))) for s in (5, 8)]
+    whole.write_bytes(b"".join(piece.read_bytes() for piece in pieces))
+    _same(whole, FrameSampling(), 6.5, end)
+    assert take(clip_facts(whole), FrameSampling(), 6.5, end).notes == ()
+    with pytest.raises(MediaError, match=r"lasts 8\.02 s"):
+        take(clip_facts(whole), FrameSampling(), 9.0)
 
 
 @pytest.mark.parametrize("name", ["sound.mp3", "sound.mp4"])
