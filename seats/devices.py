@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-_LASTING = ("illegal memory access", "illegal instruction", "misaligned address", "unspecified launch failure")
+_LASTING = (
+    "illegal memory access", "illegal instruction", "misaligned address", "unspecified launch failure",
+    "device-side assert", "launch timed out", "hardware stack error", "invalid program counter",
+    "global/shared address space", "ECC error",
+)  # fmt: skip
 """What CUDA's driver says of errors after which it answers nothing else."""
 
 

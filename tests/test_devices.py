@@ -49,6 +49,7 @@ def accelerator_error(said):
         (accelerator_error("CUDA error: an illegal memory access was encountered"), hasattr(torch, "AcceleratorError")),
         (accelerator_error("CUDA error: out of memory"), False),
         (RuntimeError("Triton Error [CUDA]: an illegal memory access was encountered"), True),
+        (RuntimeError("Triton Error [CUDA]: device-side assert triggered"), True),
         (RuntimeError("Triton Error [CUDA]: out of memory"), False),
         (RuntimeError("Triton Error [CUDA]: invalid argument"), False),
         (ValueError("an illegal memory access"), False),
