@@ -248,7 +248,7 @@ def choose_frames(
     count = max(after - first, 1)
     steps, rate = count, count / covered
     source_fps = count / max(end - max(begin, times[min(first, last)]), typical)
-    if count * typical > 0.9 * covered and not (late and first):
+    if count * typical > 0.9 * covered and not late:
         hint = next((hint for hint in rates if abs(count / hint - covered) < _ROUNDING_S), None)
         if hint is not None:
             rate = source_fps = hint

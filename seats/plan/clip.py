@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from seats.errors import MediaError
 from seats.media import SAMPLE_RATE, FrameSampling, MediaInfo, frame_size, probe
 from seats.media import container as media
 from seats.media.audio import DRIFT_S
-from seats.media.clock import FALL_S, SoundTimes
+from seats.media.clock import SoundTimes
 from seats.media.endings import Promise, allowance, early_end_note, missed_end
 from seats.media.load import check_start, check_used, checked_range, until
 from seats.media.pictures import no_picture
@@ -61,15 +59,15 @@ class Pictures:
 @dataclass(frozen=True)
 class Sound:
     """A sound stream. begin_s, end_s: when its first sample begins and its last one ends, seconds from the file's
-    start; exact as for pictures. notes: what users should know of it, each with when, seconds. after: what follows
-    where its clock falls back, by the clock at its end: a seek to behind `end_s` finds that."""
+    start; exact as for pictures. notes: what users should know of it, each with when, seconds. restarts: at its end its
+    clock falls back, and a seek to behind it may find what follows."""
 
     sample_rate: int
     end_s: float
     exact: bool
     begin_s: float = 0.0
     notes: tuple[tuple[float, str], ...] = ()
-    after: Sound | None = None
+    restarts: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,8 +176,8 @@ def take(clip: ClipFacts, sampling: FrameSampling, start_s: float | None = None,
     start = checked_range(start_s, end_s)
     end = math.inf if end_s is None else end_s
     check_start(clip.path, start, clip.duration_s)
-    if clip.sound is not None and clip.sound.after is not None and start >= clip.sound.end_s:
-        clip = replace(clip, sound=clip.sound.after)
+    if clip.sound is not None and clip.sound.restarts and start >= clip.sound.end_s:
+        clip = replace(clip, sound=Sound(clip.sound.sample_rate, clip.duration_s or math.inf, exact=False))
     samples = _samples(clip.sound, start, end)
     notes = clip.pictures.notes if clip.pictures is not None else ()
     try:
@@ -289,8 +287,7 @@ def _sound_of_packets(path: Path, rate: int, deadline: media.Deadline) -> Sound 
         announced = media.announced_end(container, [stream])
         at, pause, length, longest = 0.0, 0.0, 0.0, 0.0
         times = SoundTimes()
-        packets = iter(media.packets(container, stream, deadline))
-        for packet in packets:
+        for packet in media.packets(container, stream, deadline):
             said = packet.duration or 0
             length = max(said * base if said < _NEGATIVE else 0.0, frame)
             longest = max(longest, length)
@@ -306,8 +303,7 @@ def _sound_of_packets(path: Path, rate: int, deadline: media.Deadline) -> Sound 
                 continue
             sounds_at = times.begin(packet.pts * base - origin)
             if sounds_at is None:
-                after = _last_stretch(chain([packet], packets), rate, origin, base, frame)
-                return Sound(rate, times.reached, True, begin or 0.0, tuple(times.notes), after)
+                return Sound(rate, times.reached, True, begin or 0.0, tuple(times.notes), restarts=True)
             at, before = sounds_at, at
             pause = 0.0 if begin is None else at - before
             # What is announced and what was counted differ by roundings; only a real gap moves the sound. A duration
@@ -328,15 +324,3 @@ def _sound_of_packets(path: Path, rate: int, deadline: media.Deadline) -> Sound 
     if rest is not None:
         return replace(found, end_s=at + min(likely or rest, rest))
     return replace(found, end_s=at + likely, exact=bool(length)) if likely else None
-
-
-def _last_stretch(packets: Iterable[Any], rate: int, origin: float, base: float, frame: float) -> Sound:
-    """What the last packets hold over which the clock does not fall back. frame: how long a packet is that says
-    nothing, seconds."""
-    begin = end = 0.0
-    for packet in packets:
-        said = packet.duration or 0
-        at = end if packet.pts is None else packet.pts * base - origin
-        begin = at if at < end - FALL_S or not end else begin
-        end = at + max(said * base if said < _NEGATIVE else 0.0, frame)
-    return Sound(rate, end, exact=True, begin_s=begin)
