@@ -15,6 +15,8 @@ _WORDS = (
     "CUDA error: out of memory",  # of the driver, for kernels and their stacks
     "Triton Error [CUDA]: out of memory",  # likewise, where Triton loads or starts them
     "STATUS_ALLOC_FAILED",  # of cuBLAS and cuDNN
+    "MPS backend out of memory",
+    "Invalid buffer size: ",  # on MPS, of one tensor that is larger than Metal allows any to be
 )
 
 

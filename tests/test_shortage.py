@@ -22,6 +22,10 @@ def test_torch_on_a_cpu_says_so_in_words():
         RuntimeError("Triton Error [CUDA]: out of memory"),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
         RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError(
+            "MPS backend out of memory (MPS allocated: 8.00 GiB, other allocations: 2.00 GiB, max allowed: ..."
+        ),
+        RuntimeError("Invalid buffer size: 12.00 GiB"),
         RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes."),
     ],
 )
