@@ -12,6 +12,11 @@ import sys
 
 def main() -> None:
     """Run the command line and end the process."""
+    if sys.platform == "win32":  # which lacks what children, locks and limits are made of here
+        os.write(
+            2, b"error: seats does not run on Windows: install and run it inside WSL (wsl --install gets you one)\n"
+        )
+        os._exit(1)
     try:
         from seats.allocator import keep_freed_memory
         from seats_cli.app import finished, run

@@ -59,6 +59,15 @@ def test_help_lists_commands_and_gives_examples(run: Run) -> None:
         assert option in run("ask", "--help").out
 
 
+def test_windows_is_told_in_one_line_what_to_do(shell: Run) -> None:
+    ran = shell(
+        "ask", "a.mp4", "what ?", code="import sys; from seats_cli.main import main; sys.platform = 'win32'; main()"
+    )
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.line.startswith("error: seats does not run on Windows: ")
+    assert "WSL" in ran.line
+
+
 def test_version(run: Run) -> None:
     from importlib.metadata import version
 
