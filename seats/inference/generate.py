@@ -125,6 +125,8 @@ def generate(
     times = streamer.times
     per_token = 1e3 * (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else None
     assert attached.trace is not None  # generate() ran the prefill
+    # On MPS stock code looks only a step later whether the answer has ended, and takes back what that one made.
+    attached.trace.decoded_tokens = len(new) - 1
     return Generation(
         text=text.strip(),
         thoughts=thoughts,

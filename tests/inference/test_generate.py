@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from transformers.generation import utils as stock_generation
 
 from seats.costs.timers import StepTimer
 from seats.errors import MediaError, ModelError, OutOfMemoryError, SettingsError
@@ -141,6 +142,23 @@ def test_the_end_of_the_turn_stops_the_answer(scripted):
     assert made.ids == (red, blue, end)
     assert (made.text, made.finish_reason) == ("red blue", "stop")
     assert made.trace.decoded_tokens == 2
+
+
+def test_a_step_that_stock_code_takes_back_is_not_counted(scripted, monkeypatch):
+    """As on MPS, where it looks a step late whether the answer has ended."""
+    if not hasattr(stock_generation, "DeferredStopCheck"):
+        pytest.skip("this transformers looks at once")
+    red, blue, end = scripted.words(["red", "blue", "<|im_end|>"])
+    at_once = scripted.answer([red, blue, end, red])
+    steps = scripted.model.thinker.module.lm_head.forward
+    monkeypatch.setattr(stock_generation.DeferredStopCheck, "is_supported", lambda *_args, **_settings: True)
+    monkeypatch.setattr(torch, "Event", lambda **_: SimpleNamespace(record=lambda: None, synchronize=lambda: None))
+    pieces = []
+    late = scripted.answer([red, blue, end, red], on_text=pieces.append)
+    assert (steps.step, scripted.model.thinker.module.lm_head.forward.step) == (3, 4)
+    assert (late.ids, late.text, late.finish_reason) == (at_once.ids, "red blue", "stop")
+    assert "".join(pieces).strip() == "red blue"
+    assert late.trace.decoded_tokens == at_once.trace.decoded_tokens == 2
 
 
 def test_the_end_of_the_turn_stops_whatever_the_tokenizer_calls_its_end(scripted, monkeypatch):
