@@ -61,8 +61,9 @@ def available_bytes(device: torch.device | str) -> int:
     """Memory that can still be taken on a device.
 
     On CUDA: what is free, and what PyTorch holds but doesn't use. Elsewhere (MPS shares the host's memory):
-    on Linux what the kernel calls available, or what the process's cgroup still allows if that is less; on
-    other systems the free pages, or all physical memory where only that can be asked (macOS).
+    on Linux what the kernel calls available, or what the process's cgroup still allows if that is less; on macOS
+    what is free and what holds nothing needed soon; on other systems the free pages, or all physical memory where only
+    that can be asked.
     """
     if kind_of(device) == "cuda":
         import torch
@@ -71,6 +72,8 @@ def available_bytes(device: torch.device | str) -> int:
         return torch.cuda.mem_get_info(device)[0] + unused
     if sys.platform.startswith("linux"):
         return linux_available_bytes(Path("/"))
+    if sys.platform == "darwin" and (found := macos_available_bytes(_vm_stat())) is not None:
+        return found
     pages = "SC_AVPHYS_PAGES" if "SC_AVPHYS_PAGES" in os.sysconf_names else "SC_PHYS_PAGES"
     return os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")
 
@@ -81,6 +84,23 @@ def linux_available_bytes(root: Path) -> int:
     found = re.search(r"^MemAvailable:\s+(\d+) kB", meminfo, re.MULTILINE)
     available = 1024 * int(found[1]) if found else os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return max(0, min([available, *_cgroup_rooms(root)]))
+
+
+def macos_available_bytes(said: str) -> int | None:
+    """`available_bytes` of the host on macOS, None if it cannot be told. said: what `vm_stat` prints."""
+    page = re.search(r"page size of (\d+) bytes", said)
+    counts = dict(re.findall(r"^Pages (free|inactive|speculative): +(\d+)\.", said, re.MULTILINE))
+    return int(page[1]) * sum(map(int, counts.values())) if page and len(counts) == 3 else None
+
+
+def _vm_stat() -> str:
+    """What the system's own tool says of memory, nothing where it fails: Python can ask for all there is alone."""
+    import subprocess
+
+    try:
+        return subprocess.run(["/usr/bin/vm_stat"], capture_output=True, text=True, timeout=3.0, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
 
 
 def parse_size(text: str) -> int:

@@ -1,5 +1,6 @@
 import os
 import statistics
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from seats.costs.memory import (
     available_bytes,
     kv_cache_bytes,
     linux_available_bytes,
+    macos_available_bytes,
     parse_size,
     peak_device_bytes,
 )
@@ -133,6 +135,37 @@ def test_available_under_cgroup_version_1(tmp_path):
         memory__stat="inactive_file 1\ntotal_inactive_file 2",
     )
     assert linux_available_bytes(root) == 30_002
+
+
+VM_STAT = """\
+Mach Virtual Memory Statistics: (page size of 16384 bytes)
+Pages free:                                5000.
+Pages active:                            300000.
+Pages inactive:                          200000.
+Pages speculative:                          300.
+Pages throttled:                              0.
+Pages wired down:                        100000.
+Pages purgeable:                           7000.
+"Translation faults":                 123456789.
+"""
+
+
+def test_available_on_macos_is_not_all_there_is(monkeypatch):
+    assert macos_available_bytes(VM_STAT) == 16384 * 205_300
+    assert macos_available_bytes("") is macos_available_bytes(VM_STAT.replace("Pages inactive", "Else")) is None
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr("seats.costs.memory._vm_stat", lambda: VM_STAT)
+    assert available_bytes("mps") == available_bytes("cpu") == 16384 * 205_300
+
+
+def test_available_where_macos_does_not_say(monkeypatch):
+    def missing(*_args, **_settings):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(subprocess, "run", missing)
+    monkeypatch.setattr(os, "sysconf_names", {"SC_PHYS_PAGES": 0, "SC_PAGE_SIZE": 0})
+    assert available_bytes("cpu") == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_available_falls_when_memory_is_taken():
