@@ -14,6 +14,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from seats.devices import kind_of
 from seats.units import flops, milliseconds, size
 from seats_cli.flow import one_word_wide
 
@@ -51,7 +52,8 @@ def tables(document: dict[str, Any]) -> Group:
     times = [(name, _at("latency_ms", key, _median)) for key, name in _STEPS.items()]
     times.append(("first token from the file", _at("from_file_ms", "first_token", _median)))
     faster = [(name, _at("speedup", key, _with_spread)) for key, name in _RATIOS.items()]
-    peak = "peak memory" if document["machine"]["device"] != "cpu" else "the process's peak so far"
+    on_gpu = kind_of(document["machine"]["device"]) == "cuda"  # elsewhere a device's part of it cannot be told
+    peak = "peak memory" if on_gpu else "the process's peak so far"
     costs: list[tuple[str, Cell]] = [
         ("FLOPs", _at("flops", "selection_and_prefill", flops)),
         ("fewer", _at("flops", "reduction", lambda value: f"{value:.2f}×")),

@@ -13,6 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from seats.devices import kind_of
 from seats.media.sampling import frames_told
 from seats.units import SHOWN_S, counted, flops, milliseconds, seconds, size, times
 from seats_cli.flow import Flow, bar
@@ -172,7 +173,7 @@ class Summary:
         if pruned:
             rows.add("speed", *self._speedup())
         if self.verbose:
-            memory = "device" if str(answer.model.thinker.device) != "cpu" else "process"
+            memory = "device" if kind_of(answer.model.thinker.device) == "cuda" else "process"
             rows.add(
                 "memory",
                 f"{size(answer.peak_device_bytes)} peak of the {memory}",

@@ -156,6 +156,9 @@ def test_a_table_breaks_no_word_and_loses_no_column_in_a_pipe(monkeypatch, capsy
     piped = capsys.readouterr().out
     for heading in ("selection + prefill", "first token from the file", "selecting, of full prefill", "peak memory"):
         assert heading in piped
+    for device in ("cpu", "mps:0"):
+        OutputConsole().print(tables({"machine": {"device": device}, "rows": [row]}))
+        assert "the process's peak so far" in capsys.readouterr().out
     monkeypatch.setenv("COLUMNS", "100")
     OutputConsole().print(tables({"machine": {"device": "cuda"}, "rows": [row]}))
     narrow = capsys.readouterr().out
