@@ -72,8 +72,8 @@ class Hub:
 class Machine:
     """Everything `seats doctor` shows.
 
-    extras: whether each of the package's optional parts has what it needs. problems: what keeps the built-in model from
-    answering, one line each.
+    gpus: those of CUDA. mps: whether torch can use an Apple GPU. extras: whether each of the package's optional parts
+    has what it needs. problems: what keeps the built-in model from answering, one line each.
     """
 
     python: str
@@ -83,6 +83,7 @@ class Machine:
     transformers_tested: tuple[str, str] | None
     transformers_inside: bool | None
     gpus: tuple[Gpu, ...]
+    mps: bool
     attention: Attention | None
     codecs: dict[str, bool]
     extras: dict[str, bool]
@@ -111,6 +112,7 @@ def examine(offline: bool) -> Machine:
         transformers_tested=tested,
         transformers_inside=inside,
         gpus=_gpus() if torch_works else (),
+        mps=torch_works and _mps(),
         attention=_attention() if torch_works else None,
         codecs=codecs,
         extras={extra: all(map(_version, packages)) for extra, packages in _EXTRAS.items()},
@@ -185,6 +187,12 @@ def _gpus() -> tuple[Gpu, ...]:
         capability = ".".join(map(str, torch.cuda.get_device_capability(index)))
         found.append(Gpu(index, torch.cuda.get_device_name(index), capability, total, free))
     return tuple(found)
+
+
+def _mps() -> bool:
+    import torch
+
+    return torch.backends.mps.is_available()
 
 
 def _attention() -> Attention:

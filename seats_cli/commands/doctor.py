@@ -84,7 +84,9 @@ def _rows(machine: Machine) -> Iterator[tuple[str, Any]]:
     for gpu in machine.gpus:
         memory = f"{size(gpu.free_bytes)} of {size(gpu.total_bytes)} free"
         yield f"GPU cuda:{gpu.index}", Flow([gpu.name, memory, f"sm {gpu.capability}"])
-    if not machine.gpus:
+    if machine.mps:
+        yield "GPU mps", "Apple's, untested; only with --device mps, models run on the CPU otherwise"
+    elif not machine.gpus:
         yield "GPU", "none that torch can use; models run on the CPU"
     if machine.attention is not None:
         flash = machine.attention.flash_attn or "not installed (not needed)"

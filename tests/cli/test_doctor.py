@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from seats.models import checkpoint
 from seats_cli import codecs
@@ -131,6 +132,17 @@ def test_an_extra_is_there_with_all_its_packages_only(run: Run, monkeypatch: pyt
     monkeypatch.setattr("seats_cli.machine._version", lambda package: None if package == "accelerate" else "1.0")
     extras = json.loads(run("doctor", "--offline", "--json").out)["extras"]
     assert [name for name, there in extras.items() if not there] == ["quant"]
+
+
+@pytest.mark.usefixtures("built_in")
+def test_an_apple_gpu_is_told_with_how_it_is_used(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert json.loads(run("doctor", "--offline", "--json").out)["mps"] is torch.backends.mps.is_available()
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
+    assert json.loads(run("doctor", "--offline", "--json").out)["mps"] is True
+    said = run("doctor", "--offline").out
+    assert "GPU mps" in said
+    assert "only with --device mps" in said
+    assert "none that torch can use" not in said
 
 
 def test_a_gpu_is_told_with_what_is_free_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
