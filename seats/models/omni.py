@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from jinja2 import TemplateError
+from packaging.version import Version
 
 from seats.checks import check_kind, check_text
 from seats.devices import usual_device
@@ -151,6 +152,7 @@ def load_model(
     where = device_named(device)
     check_readable(checkpoint)
     kind = _dtype(dtype, where, planned)
+    _check_attention(where, kind)
     quantized = None if quantize is None else quantization(quantize, where, kind)
     too_large = f"{checkpoint.name} does not fit into {where}: choose a smaller --model or another --device"
     with _loading, shortage(too_large):
@@ -229,6 +231,16 @@ def _dtype(dtype: str, device: torch.device, planned: PlannedModel) -> torch.dty
             raise SettingsError(f"unknown dtype {dtype!r}: choose auto, {', '.join(DTYPES)}")
         return DTYPES[dtype]
     return torch.float32 if dtype_bytes(planned, device.type, dtype) == 4 else torch.bfloat16
+
+
+def _check_attention(device: torch.device, dtype: torch.dtype) -> None:
+    """Raise SettingsError where torch is known to get causal attention wrong without a word: on MPS, in 16 bits, before
+    2.13 (pytorch issue 195910), and before 2.11 that of single tokens too (174861)."""
+    if device.type == "mps" and dtype.itemsize == 2 and Version(torch.__version__).release < (2, 13):
+        raise SettingsError(
+            f"torch {torch.__version__} computes attention wrongly on mps in 16 bits: install torch 2.13 or newer, or "
+            "choose --dtype float32 or --device cpu"
+        )
 
 
 def _check_memory(planned: PlannedModel, device: torch.device, dtype: torch.dtype, quantize: str | None) -> None:

@@ -203,6 +203,29 @@ def test_only_small_models_run_in_32_bits_on_a_cpu(saved, monkeypatch):
     assert load(saved["qwen2.5-omni"]).thinker.dtype == torch.bfloat16
 
 
+@pytest.mark.parametrize("version", ["2.9.0", "2.12.1"])
+def test_mps_is_refused_where_torch_gets_attention_wrong_there(saved, monkeypatch, version):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "__version__", version)
+    for dtype in ("auto", "float16"):
+        with pytest.raises(SettingsError, match=f"torch {version} computes attention wrongly on mps in 16 bits: inst"):
+            load(saved["qwen2.5-omni"], device="mps", dtype=dtype)
+
+
+@pytest.mark.parametrize(
+    ("version", "device", "dtype"),
+    [
+        ("2.13.0", "mps", torch.bfloat16),
+        ("2.14.0a0+git0", "mps:0", torch.float16),
+        ("2.9.0", "mps", torch.float32),
+        ("2.9.0", "cpu", torch.bfloat16),
+    ],
+)
+def test_elsewhere_attention_is_taken_as_it_is(monkeypatch, version, device, dtype):
+    monkeypatch.setattr(torch, "__version__", version)
+    omni._check_attention(torch.device(device), dtype)
+
+
 def test_memory_is_checked_before_loading(saved, monkeypatch):
     import transformers
 
