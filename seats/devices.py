@@ -3,7 +3,6 @@ there."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -22,11 +21,6 @@ _LASTING = (
 def kind_of(device: torch.device | str) -> str:
     """The kind of a device, or of one of that name, without its number: "cpu", "cuda" or "mps"."""
     return str(device).partition(":")[0]
-
-
-def usable_cpus() -> int:
-    """CPUs that this process may run on: fewer than the machine has where a container or `taskset` says so."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def host_sees(x: torch.Tensor) -> bool:

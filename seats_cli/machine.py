@@ -8,8 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from threading import Thread
 
-from seats.devices import usable_cpus
 from seats.errors import SeatsError
+from seats.host import usable_cpus
 from seats.imports import lasting_imports
 from seats.units import size
 from seats_cli.codecs import SAMPLES, decodes

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from seats.costs.flops import head_dim
 from seats.devices import kind_of
 from seats.errors import SettingsError
+from seats.host import control_groups
 
 if TYPE_CHECKING:
     import torch
@@ -120,27 +121,11 @@ def parse_size(text: str) -> int:
 
 def _cgroup_rooms(root: Path) -> Iterator[int]:
     """Bytes that the process's memory cgroup and each of those around it still allow; none without limits."""
-    try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":
-            mount, limit_file, used_file = root / "sys/fs/cgroup", "memory.max", "memory.current"
-        elif "memory" in controllers.split(","):
-            mount = root / "sys/fs/cgroup/memory"
-            limit_file, used_file = "memory.limit_in_bytes", "memory.usage_in_bytes"
-        else:
-            continue
-        # In a container the path may be the host's, of which only the mount point itself is visible.
-        here = mount / path.lstrip("/")
-        for folder in (here, *here.parents):
-            limit, used = _number(folder / limit_file), _number(folder / used_file)
-            if limit is not None and used is not None and limit < _NO_LIMIT:
-                yield limit - used + _reclaimable(folder)
-            if folder == mount:
-                break
+    for version, folder in control_groups("memory", root):
+        names = ("memory.max", "memory.current") if version == 2 else ("memory.limit_in_bytes", "memory.usage_in_bytes")
+        limit, used = (_number(folder / name) for name in names)
+        if limit is not None and used is not None and limit < _NO_LIMIT:
+            yield limit - used + _reclaimable(folder)
 
 
 def _number(path: Path) -> int | None:

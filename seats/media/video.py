@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import av.error
 import numpy as np
 
-from seats.devices import usable_cpus
 from seats.errors import MediaError
+from seats.host import usable_cpus
 from seats.media import container as media
 from seats.media.clip import Video
 from seats.media.pictures import header_notes, no_picture, orientation, other_matrix, resize, to_rgb

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seats.devices import usable_cpus
+from seats.host import cpu_quota, usable_cpus
 from seats.text import printable
 from seats.units import counted, duration, size
 from seats_cli.command import command
@@ -329,7 +329,9 @@ def _threads(checkpoint: Checkpoint, options: BatchOptions, device: str) -> int 
     if thinker_bytes(checkpoint) < TINY:
         return 1
     workers = (options.workers or 1) if options.engine == "ray" else len(devices_for(device, options.workers))
-    return None if workers == 1 else max(1, usable_cpus() // workers)
+    if workers == 1:
+        return None if cpu_quota() is None else usable_cpus()
+    return max(1, usable_cpus() // workers)
 
 
 def _engine(options: BatchOptions, setup: Setup) -> Callable[[], Engine]:

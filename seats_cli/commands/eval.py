@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seats.devices import usable_cpus
 from seats.errors import SeatsError
 from seats.files import replacing, unwritten_told
+from seats.host import usable_cpus
 from seats.text import printable, quoted
 from seats.units import counted, duration
 from seats_cli.command import command

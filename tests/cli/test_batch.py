@@ -339,11 +339,22 @@ def test_workers_share_the_cores(
     threads: int | None,
 ) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("seats_cli.commands.batch.cpu_quota", lambda: None)
     monkeypatch.setattr("seats_cli.commands.batch.usable_cpus", lambda: 8)
     monkeypatch.setattr("seats.models.weight_files.thinker_bytes", lambda _: 2**34 if large else 2**20)
     monkeypatch.setattr("seats.batch.local.devices_for", lambda device, count: devices)
     checkpoint: Any = SimpleNamespace(folder=Path())
     assert _threads(checkpoint, BatchOptions(workers=workers, engine=engine), "auto") == threads
+
+
+def test_one_worker_takes_no_more_threads_than_a_container_has_time_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("seats_cli.commands.batch.cpu_quota", lambda: 3)
+    monkeypatch.setattr("seats_cli.commands.batch.usable_cpus", lambda: 3)
+    monkeypatch.setattr("seats.models.weight_files.thinker_bytes", lambda _: 2**34)
+    monkeypatch.setattr("seats.batch.local.devices_for", lambda device, count: ["cpu"])
+    checkpoint: Any = SimpleNamespace(folder=Path())
+    assert _threads(checkpoint, BatchOptions(), "auto") == 3
 
 
 @pytest.mark.usefixtures("stopped")

@@ -19,7 +19,7 @@ from seats.models.hub import FetchPlan
 from seats_cli import choose
 from seats_cli.options import ClipOptions, OutputOptions
 from seats_cli.output import Output
-from seats_cli.startup import check_clip, check_header
+from seats_cli.startup import TINY, check_clip, check_header, fit_threads_to
 from tests.cli.conftest import Ran
 from tests.cli.hub_server import serve_hub
 
@@ -331,3 +331,28 @@ def test_the_header_too_is_read_within_the_time_limit(clips: Path) -> None:
     check_header(clips / "both.mp4", ClipOptions(timeout=60.0))
     with pytest.raises(MediaError, match="reading took longer than 1e-09 s"):
         check_header(clips / "both.mp4", ClipOptions(timeout=1e-9))
+
+
+@pytest.mark.parametrize(
+    ("weights", "quota", "said", "threads"),
+    [
+        (TINY - 1, None, None, 1),
+        (TINY, None, None, 6),
+        (TINY, 2, None, 2),
+        (TINY, 12, None, 6),  # more time than torch has threads
+        (TINY, 2, "5", 6),  # torch itself has read what the user said
+    ],
+)
+def test_threads_go_by_the_weights_and_by_what_a_container_has_time_for(
+    monkeypatch: pytest.MonkeyPatch, weights: int, quota: int | None, said: str | None, threads: int
+) -> None:
+    now = [6]
+    monkeypatch.setattr("torch.get_num_threads", lambda: now[-1])
+    monkeypatch.setattr("torch.set_num_threads", now.append)
+    monkeypatch.setattr("seats_cli.startup.cpu_quota", lambda: quota)
+    monkeypatch.setattr("seats_cli.startup.usable_cpus", lambda: quota or 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if said is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", said)
+    fit_threads_to(weights)
+    assert now[-1] == threads
