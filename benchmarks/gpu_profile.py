@@ -235,7 +235,7 @@ def main() -> None:
     parser.add_argument("--tokens", default="8600+3000+150", help="video, audio and text of the prompt")
     parser.add_argument("--frames", type=int, default=128)
     parser.add_argument("--size", default="854x480")
-    parser.add_argument("--time-limit", type=float, default=math.inf, help="seconds; later ones are left out")
+    parser.add_argument("--time-limit", type=float, default=math.inf, help="seconds after which no measurement begins")
     said = parser.parse_args()
     tokens, size = ([int(part) for part in text.split(mark)] for text, mark in ((said.tokens, "+"), (said.size, "x")))
     preset, device = find_preset(said.model), torch.device(said.device)
