@@ -5,8 +5,8 @@ Qwen-Omni share. The video is cut between grids whose mean features are unlike. 
 salient to the grid's mean query, taken from the last grid of each run of near-duplicates; 40 % are density peaks of
 every fourth of these grids, into which all other tokens of the segment are averaged. As published, a grid's share is
 truncated and what a grid has no room for is lost, so that less than the target is kept: a little less of most clips,
-much less of long still ones. Other than published, nothing is drawn at random, and clips with few grids, or few tokens
-in one, work.
+much less of long still ones. Other than published, nothing is drawn at random: of equally dense tokens the first one
+counts as the densest. Clips with few grids, or few tokens in one, work.
 
 Audio is kept whole and paid for by the video (`audio_intact`); the share of video that this leaves is the method's
 retention ratio. Shares that leave less than one token of a grid are out of reach.
@@ -150,7 +150,8 @@ def _dense(features: torch.Tensor, count: int) -> torch.Tensor:
     distance = torch.cdist(features, features) / features.shape[1] ** 0.5
     nearest = distance.topk(min(NEIGHBOURS, len(features)), largest=False).values
     density = (-nearest.square().mean(-1)).exp()
-    scores = peak_scores(distance, density, distance.max().expand_as(density))
+    # The original tells equally dense tokens apart by noise; without either, every copy of a token would be a peak.
+    scores = peak_scores(distance, density, distance.max().expand_as(density), one_peak=True)
     return top_mask(scores, count).nonzero()[:, 0]
 
 

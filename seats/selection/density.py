@@ -6,12 +6,16 @@ import torch
 from torch import Tensor
 
 
-def peak_scores(distance: Tensor, density: Tensor, farthest: Tensor) -> Tensor:
+def peak_scores(distance: Tensor, density: Tensor, farthest: Tensor, *, one_peak: bool = False) -> Tensor:
     """[..., n] density times the distance to the nearest denser token.
 
     distance: [..., n, n]. density: [..., n]. farthest: [..., n], the distance that a token gets which has no denser
-    one. Source: density peak clustering (Rodriguez & Laio 2014), as FastVID and OmniZip use it.
+    one. one_peak: of equally dense tokens the one of the lower index counts as denser; else all of them can be peaks,
+    equal tokens too. Source: density peak clustering (Rodriguez & Laio 2014), as FastVID and OmniZip use it.
     """
-    denser = density[..., None, :] > density[..., :, None]
+    own, others = density[..., :, None], density[..., None, :]
+    denser = others > own
+    if one_peak:
+        denser |= (others == own).tril(-1)
     nearest = torch.where(denser, distance, torch.inf).amin(-1)
     return torch.where(nearest.isinf(), farthest, nearest) * density

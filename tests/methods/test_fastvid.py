@@ -23,7 +23,7 @@ def peaks(features, count):
     density = [math.exp(-sum(x**2 for x in sorted(e[i])[:4]) / min(4, n)) for i in range(n)]
     score = []
     for i in range(n):
-        denser = [e[i][j] for j in range(n) if density[j] > density[i]]
+        denser = [e[i][j] for j in range(n) if (density[j], -j) > (density[i], -i)]
         score.append(density[i] * (min(denser) if denser else max(map(max, e))))
     return sorted(sorted(range(n), key=lambda i: (-score[i], i))[:count])
 
@@ -134,6 +134,19 @@ def test_one_grid_by_hand():
     torch.testing.assert_close(found.embeds[where[1]], state.embeds[where[1]])  # the mean of the others is itself
     # 1 cosine grid pair none; 3 candidates; 2 tokens compared with 1 anchor and averaged.
     assert found.macs == 3 * 3 * 16 + 2 * 2 * 1 * 16
+
+
+def test_of_equal_tokens_one_takes_in_the_others():
+    """Ten tokens, six stay: four salient ones, and as density peaks one of the four equal tokens and one of the two
+    unlike them, not two of the equal ones."""
+    layout = layout_of("qwen3-omni", (1, 2, 5), 0)
+    state = random_state(layout)
+    where = layout.video_grids()[0]
+    equal, unlike = torch.ones(4, 16), torch.cat([torch.ones(2, 8), -torch.ones(2, 8)], 1)
+    state.embeds[where[4:]] = torch.cat([equal, unlike])
+    state.saliency[where] = torch.tensor([0.2] * 4 + [0.1] * 6)
+    found = FastVID(0.6, 1.0).before_llm(state)
+    assert found.keep[where].nonzero()[:, 0].tolist() == [0, 1, 2, 3, 4, 8]
 
 
 def test_audio_stays_and_video_pays():
