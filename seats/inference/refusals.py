@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from numbers import Integral
 from typing import Any, NoReturn
 
 import torch
 
 from seats.errors import SettingsError
-from seats.methods.base import Method, Selection, Wrapper
+from seats.methods.base import Method, Selection, Wrapper, check_layers
 from seats.models.thinker import Thinker
 
 
@@ -30,16 +29,7 @@ def check_method(method: Any, layers: int) -> None:
         raise SettingsError(f"{method!r} is no method: make one with seats.method_class(...).for_model(...)")
     while isinstance(method, Wrapper):
         method = method.inner
-    after, made_for = method.layers, getattr(method, "num_layers", None)
-    if not isinstance(after, Sequence) or not all(isinstance(number, Integral) for number in after):
-        raise SettingsError(f"{method.name}.layers is {after!r}; it must be a tuple of whole numbers")
-    if made_for not in (None, layers):
-        raise SettingsError(
-            f"{method.name} was made for another model: this one has {layers} decoder layers, which is what the "
-            "ModelShape that for_model() gets must say"
-        )
-    if any(not 1 <= number <= layers for number in after):
-        raise SettingsError(f"{method.name}.layers is {after!r}; this model's decoder layers are 1 to {layers}")
+    check_layers(method, layers)
 
 
 def check_selection(chosen: Any, method: Method, hidden: torch.Tensor) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from numbers import Integral
 from typing import Any, ClassVar
 
 import torch
@@ -141,6 +142,21 @@ class Method(ABC):
     def settings(self) -> dict[str, Any]:
         """The configuration as plain values, for reports."""
         return {"name": self.name, **{key: plain(value) for key, value in asdict(self).items()}}
+
+
+def check_layers(method: Method, num_layers: int) -> None:
+    """Raise SettingsError for a method that was not made for a decoder of that many layers, and for one that names
+    layers which cannot be."""
+    after, made_for = method.layers, getattr(method, "num_layers", None)
+    if not isinstance(after, Sequence) or not all(isinstance(number, Integral) for number in after):
+        raise SettingsError(f"{method.name}.layers is {after!r}; it must be a tuple of whole numbers")
+    if made_for not in (None, num_layers):
+        raise SettingsError(
+            f"{method.name} was made for another model: this one has {num_layers} decoder layers, which is what the "
+            "ModelShape that for_model() gets must say"
+        )
+    if any(not 1 <= number <= num_layers for number in after):
+        raise SettingsError(f"{method.name}.layers is {after!r}; this model's decoder layers are 1 to {num_layers}")
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from importlib.metadata import EntryPoint
+from typing import Any
 
 from seats.checks import check_kind, check_text
 from seats.devices import is_lost
 from seats.errors import SeatsError, SettingsError
 from seats.keep import added_methods, check_method, shares
-from seats.methods.base import Method, ModelShape, Retention
+from seats.methods.base import Method, ModelShape, Retention, check_layers
 from seats.methods.divprune import DivPrune, DivPruneOm
 from seats.methods.dycoke import DyCoke
 from seats.methods.fastv import FastV, FastVOm
@@ -58,30 +60,34 @@ def method_class(name: str) -> type[Method]:
 
 def set_up(name: str, shape: ModelShape, retention: Retention, seed: int) -> Method:
     """The method called `name`, set up for a model and a target. Raises SettingsError, also where another package's
-    class says of itself what it must not, and a plain SeatsError where that cannot be set up."""
+    class says of itself what it must not, and a plain SeatsError where that raises anything else."""
     cls = method_class(name)
-    try:
-        made = cls.for_model(shape, retention, seed)
-    except SeatsError:
-        raise
-    except Exception as error:
-        if name in _BUILT_IN or lacks_memory(error) or is_lost(error):
-            raise
-        raise SeatsError(f"method {name!r} cannot be set up: its for_model raises {error_line(error)}") from error
+    made = _had(name, "for_model", lambda: cls.for_model(shape, retention, seed))
     check_kind(f"what {cls.__name__}.for_model returns", made, Method, "a seats.Method")
-    check_kind(f"{cls.__name__}.wants", made.wants, EncoderWants, "a seats.methods.EncoderWants")
-    _check_settings(name, made)
+    wants = _had(name, "wants", lambda: made.wants)
+    check_kind(f"{cls.__name__}.wants", wants, EncoderWants, "a seats.methods.EncoderWants")
+    _had(name, "layers", lambda: check_layers(made, shape.num_layers))
+    _check_settings(name, _had(name, "settings()", made.settings))
     return made
 
 
-def _check_settings(name: str, made: Method) -> None:
-    """Raise SettingsError for settings that no report can hold, plain SeatsError where there are none to be had."""
+def _had(name: str, what: str, ask: Callable[[], Any]) -> Any:
+    """What a method gives. Raises plain SeatsError where another package's raises what nobody foresaw.
+
+    what: of the method, for the message.
+    """
     try:
-        said = made.settings()
-    except Exception as error:
+        return ask()
+    except SeatsError:
+        raise
+    except (Exception, SystemExit) as error:
         if name in _BUILT_IN or lacks_memory(error) or is_lost(error):
             raise
-        raise SeatsError(f"method {name!r} cannot be set up: its settings() raises {error_line(error)}") from error
+        raise SeatsError(f"method {name!r} cannot be set up: its {what} raises {error_line(error)}") from error
+
+
+def _check_settings(name: str, said: Any) -> None:
+    """Raise SettingsError for settings that no report can hold."""
     try:
         json.dumps(said, allow_nan=False)
     except (TypeError, ValueError) as error:

@@ -100,6 +100,8 @@ def test_what_a_method_s_class_hands_out_is_a_method(monkeypatch, made, said):
     ("changed", "said"),
     [
         ({"wants": "saliency"}, r"V\.wants is 'saliency'; it must be a seats\.methods\.EncoderWants"),
+        ({"layers": (29,)}, r"v\.layers is \(29,\); this model's decoder layers are 1 to 28"),
+        ({"layers": 3}, r"v\.layers is 3; it must be a tuple of whole numbers"),
         ({"settings": lambda self: {"weights": {1}}}, r"must have settings\(\) of plain values.*set is not JSON"),
         (
             {"settings": lambda self: {"name": "v", "power": float("nan")}},
@@ -136,17 +138,23 @@ def test_another_package_s_method_that_cannot_be_set_up_is_no_wrong_setting(monk
     assert isinstance(caught.value.__cause__, TypeError)
 
 
-def test_another_package_s_settings_that_fail_are_no_wrong_setting(monkeypatch):
-    def settings(self):
-        raise KeyError("power")
+@pytest.mark.parametrize("what", ["settings", "layers", "wants"])
+@pytest.mark.parametrize(("error", "said"), [(KeyError(1), "KeyError: 1"), (SystemExit(0), "SystemExit: 0")])
+def test_what_another_package_s_method_fails_to_say_is_no_wrong_setting(monkeypatch, what, error, said):
+    def fails(self):
+        raise error
 
-    made = type("V", (Random,), {"name": "v", "settings": settings})
+    made = type("V", (Random,), {"name": "v", what: fails if what == "settings" else property(fails)})
     their_method(monkeypatch, lambda cls, shape, retention, seed: made(0.4, 0.6, seed))
-    with pytest.raises(
-        SeatsError, match=r"'v' cannot be set up: its settings\(\) raises unexpected KeyError"
-    ) as caught:
+    with pytest.raises(SeatsError, match=rf"'v' cannot be set up: its {what}.* raises unexpected {said}") as caught:
         set_up("v", ModelShape("qwen2.5-omni", 28, {}), Retention(0.4, 0.6), 7)
     assert not isinstance(caught.value, SettingsError)
+
+
+def test_another_package_s_method_that_ends_the_program_is_told_as_one_that_raises(monkeypatch):
+    their_method(monkeypatch, lambda cls, shape, retention, seed: sys.exit("no licence"))
+    with pytest.raises(SeatsError, match="its for_model raises unexpected SystemExit: no licence"):
+        set_up("v", ModelShape("qwen2.5-omni", 28, {}), Retention(0.4, 0.6), 7)
 
 
 def test_memory_that_another_package_s_method_lacks_is_told_as_such(monkeypatch):
