@@ -132,10 +132,10 @@ def collect(
     return rows
 
 
-def say_reasons(failed: Iterable[Row], out: Output) -> None:
+def say_reasons(reasons: Iterable[str], out: Output) -> None:
     """Say why answers failed, each reason once."""
-    reasons = list(dict.fromkeys(row.reason for row in failed))
-    for reason in reasons[:_REASONS]:
+    told = list(dict.fromkeys(reasons))
+    for reason in told[:_REASONS]:
         out.say(f"failed: {reason}")
-    if len(reasons) > _REASONS:
-        out.say(f"… and {len(reasons) - _REASONS} more reasons")
+    if len(told) > _REASONS:
+        out.say(f"… and {len(told) - _REASONS} more reasons")

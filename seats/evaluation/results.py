@@ -30,7 +30,8 @@ class SettingResult:
     """What a setting did with all questions.
 
     asked = answered + unserved + failed. unserved: questions about clips that the method can't serve; unserved_clips:
-    how many clips those are. reason: why a setting, or most of what is unserved, can't be served; "" if all could.
+    how many clips those are. reason: why a setting, or most of what is unserved, can't be served, or what is wrong with
+    a method that can't be set up; "" otherwise.
     accuracy: on the answered questions, per type in the order of the names, and of all under "all"; empty without any.
     versus_full: None for full itself, without it, and where no question was answered by both. llm_flops: median, from
     the encoders' output to the first answer token. llm_flops_share: of what all tokens would cost, over all questions
@@ -64,7 +65,7 @@ class SettingResult:
     @property
     def unreachable(self) -> bool:
         """Whether the method could serve no clip at all, or none that didn't fail."""
-        return not self.answered and bool(self.reason)
+        return not self.answered and self.unserved > 0
 
     @property
     def partial(self) -> bool:
@@ -119,8 +120,11 @@ def _setting(
     rows: Mapping[tuple[str, str], Row],
     full: Mapping[str, str],
 ) -> SettingResult:
+    asked = len(plan.questions)
+    if setting in evaluation.compared.broken:
+        return SettingResult(setting, asked, failed=asked, reason=evaluation.compared.broken[setting])
     if setting in evaluation.compared.unreachable:
-        asked, reason = len(plan.questions), evaluation.compared.unreachable[setting]
+        reason = evaluation.compared.unreachable[setting]
         clips = len({clip for _, _, clip in plan.questions})
         return SettingResult(setting, asked, unserved=asked, unserved_clips=clips, reason=reason)
     digest = evaluation.digests[setting]

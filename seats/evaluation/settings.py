@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from seats.errors import SeatsError
+from seats.errors import SeatsError, SettingsError
 from seats.inference.answer import Question
 from seats.inference.engine import KvPolicy
 from seats.inference.generate import Decoding
@@ -30,11 +30,13 @@ class Asking:
 
 @dataclass(frozen=True)
 class Compared:
-    """All settings of an evaluation, in order: methods that are set up, and why others can't be."""
+    """All settings of an evaluation, in order: methods that are set up, why others can't reach their retention, and
+    what is wrong with those that can't be set up at all."""
 
     settings: tuple[Setting, ...]
     methods: dict[Setting, Method]
     unreachable: dict[Setting, str]
+    broken: dict[Setting, str] = field(default_factory=dict)
 
 
 def named_settings(
@@ -53,12 +55,14 @@ def named_settings(
 def set_up(settings: Sequence[Setting], asking: Asking, shape: ModelShape) -> Compared:
     """Set every method up for a model; at least one. Raises what the first of them raises if none can be."""
     methods: dict[Setting, Method] = {}
-    unreachable: dict[Setting, SeatsError] = {}
+    errors: dict[Setting, SeatsError] = {}
     for setting in settings:
         try:
             methods[setting] = asking.method_for(setting, shape)
         except SeatsError as error:
-            unreachable[setting] = error
+            errors[setting] = error
     if not methods:
-        raise next(iter(unreachable.values()))
-    return Compared(tuple(settings), methods, {setting: str(error) for setting, error in unreachable.items()})
+        raise next(iter(errors.values()))
+    unreachable = {setting: str(error) for setting, error in errors.items() if isinstance(error, SettingsError)}
+    broken = {setting: str(error) for setting, error in errors.items() if setting not in unreachable}
+    return Compared(tuple(settings), methods, unreachable, broken)

@@ -59,15 +59,21 @@ def method_class(name: str) -> type[Method]:
 
 
 def set_up(name: str, shape: ModelShape, retention: Retention, seed: int) -> Method:
-    """The method called `name`, set up for a model and a target. Raises SettingsError, also where another package's
-    class says of itself what it must not, and a plain SeatsError where that raises anything else."""
+    """The method called `name`, set up for a model and a target. Raises SettingsError where there is none, or it can't
+    reach the target, and a plain SeatsError where another package's raises anything else, or says of itself what it
+    must not: that is no wrong setting."""
     cls = method_class(name)
     made = _had(name, "for_model", lambda: cls.for_model(shape, retention, seed))
-    check_kind(f"what {cls.__name__}.for_model returns", made, Method, "a seats.Method")
-    wants = _had(name, "wants", lambda: made.wants)
-    check_kind(f"{cls.__name__}.wants", wants, EncoderWants, "a seats.methods.EncoderWants")
-    _had(name, "layers", lambda: check_layers(made, shape.num_layers))
-    _check_settings(name, _had(name, "settings()", made.settings))
+    try:
+        check_kind(f"what {cls.__name__}.for_model returns", made, Method, "a seats.Method")
+        wants = _had(name, "wants", lambda: made.wants)
+        check_kind(f"{cls.__name__}.wants", wants, EncoderWants, "a seats.methods.EncoderWants")
+        _had(name, "layers", lambda: check_layers(made, shape.num_layers))
+        _check_settings(_had(name, "settings()", made.settings), name)
+    except SettingsError as error:
+        if name in _BUILT_IN:
+            raise
+        raise SeatsError(f"method {name!r} cannot be set up: {error}") from error
     return made
 
 
@@ -86,16 +92,16 @@ def _had(name: str, what: str, ask: Callable[[], Any]) -> Any:
         raise SeatsError(f"method {name!r} cannot be set up: its {what} raises {error_line(error)}") from error
 
 
-def _check_settings(name: str, said: Any) -> None:
-    """Raise SettingsError for settings that no report can hold."""
+def _check_settings(said: Any, name: str) -> None:
+    """Raise SettingsError for settings that no report can hold, or those of another method than `name`."""
     try:
         json.dumps(said, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise SettingsError(
-            f"method {name!r} must have settings() of plain values, for reports (finite numbers, texts, lists): {error}"
+            f"its settings() must be of plain values, for reports (finite numbers, texts, lists): {error}"
         ) from error
     if not isinstance(said, dict) or said.get("name") != name:
-        raise SettingsError(f"method {name!r} must have settings() with its name: {{'name': {name!r}, ...}}")
+        raise SettingsError(f"its settings() must have its name: {{'name': {name!r}, ...}}")
 
 
 def _imported(entry: EntryPoint) -> type[Method]:

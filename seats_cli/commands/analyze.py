@@ -374,5 +374,5 @@ def _save(analysis: Analysis, checkpoint: Checkpoint, out: Output) -> None:
 
 
 def _say_failures(failed: int, asked: Iterable[Row], out: Output) -> None:
-    say_reasons((row for row in asked if row.status != "answered"), out)
+    say_reasons((row.reason for row in asked if row.status != "answered"), out)
     out.say(f"{counted(failed, 'question')} failed and left out of the curves")

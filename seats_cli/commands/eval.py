@@ -350,5 +350,6 @@ def _failures(
     failed = sum(result.failed for result in found.settings)
     if failed:
         asked = planned.rows_of(evaluation, rows)
-        say_reasons((row for row in asked if row.status == "failed"), out)
+        broken = evaluation.compared.broken.values()
+        say_reasons([*broken, *(row.reason for row in asked if row.status == "failed")], out)
     return failed

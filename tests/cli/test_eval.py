@@ -9,10 +9,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from seats.keep import ENTRY_POINT_GROUP
+from seats.methods import Random
 from tests.cli.conftest import Ran
 
 Run = Callable[..., Ran]
@@ -236,6 +240,20 @@ def test_a_clip_that_cannot_be_read_is_a_partial_failure(evaluate: Run, question
     assert "text.mp4" in ran.err
     assert "1 answer failed" in ran.err
     assert "* random 10%: all its figures are of 3 of 4 questions; 1 failed" in ran.out
+
+
+def test_a_method_that_cannot_be_set_up_is_a_partial_failure(evaluate: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = type("Theirs", (Random,), {"name": "theirs", "for_model": classmethod(lambda cls, *_: 1 / 0)})
+    monkeypatch.setitem(sys.modules, "their_package", SimpleNamespace(Theirs=theirs))
+    offered = [EntryPoint("theirs", "their_package:Theirs", ENTRY_POINT_GROUP)]
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: offered)
+    ran = evaluate("--method", "random", "--method", "theirs", "--json")
+    assert ran.code == 3
+    assert "3 answers failed" in ran.err
+    assert "failed: method 'theirs' cannot be set up: its for_model raises unexpected ZeroDivisionError" in ran.err
+    random, broken = json.loads(ran.out)["results"]
+    assert (random["status"], broken["status"]) == ("answered", "failed")
+    assert broken["reason"].startswith("method 'theirs' cannot be set up")
 
 
 def test_why_answers_of_another_set_in_the_file_failed_is_not_told(

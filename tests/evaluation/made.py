@@ -16,12 +16,19 @@ RIGHT, WRONG, UNSERVED, FAILED = "1", "0", "u", "f"
 SHARES = {35.0: 0.5, 10.0: 0.2}
 
 
-def made(answers: dict[str, str], clips: str, types: str = "", unreachable: tuple[str, ...] = ()) -> Results:
+def made(
+    answers: dict[str, str],
+    clips: str,
+    types: str = "",
+    unreachable: tuple[str, ...] = (),
+    broken: tuple[str, ...] = (),
+) -> Results:
     """answers: by setting ("full", "seats 10"), a letter for each question: RIGHT, WRONG, UNSERVED or FAILED. clips,
-    types: a letter for each question. unreachable: settings that can't be set up."""
-    settings = {name: _setting(name) for name in [*answers, *unreachable]}
+    types: a letter for each question. unreachable, broken: settings that can't be set up."""
+    settings = {name: _setting(name) for name in [*answers, *unreachable, *broken]}
     methods = {settings[name]: _method(settings[name]) for name in answers}
-    compared = Compared(tuple(settings.values()), methods, {settings[name]: f"{name} won't do" for name in unreachable})
+    reasons = ({settings[name]: f"{name} won't do" for name in names} for names in (unreachable, broken))
+    compared = Compared(tuple(settings.values()), methods, *reasons)
     evaluation = Evaluation(compared, Asking(), {}, {setting: setting.label for setting in methods})
     items = [
         QAItem(str(i), Path(f"{clip}.mp4"), f"question {i} ?", ("red",), type=type_)

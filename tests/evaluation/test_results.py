@@ -92,6 +92,12 @@ def test_unreachable_by_shape_or_by_every_clip():
     assert full.reached
 
 
+def test_all_questions_to_a_method_that_cannot_be_set_up_have_failed():
+    broken = made({"full": "11"}, "ab", broken=("mine 10",)).settings[1]
+    assert (broken.asked, broken.failed, broken.unserved, broken.unreachable) == (2, 2, 0, False)
+    assert broken.reason == "mine 10 won't do"
+
+
 def test_cost_is_of_the_answered_questions():
     seats = made({"full": "111", "seats 10": "11u"}, "abm").settings[1]
     assert seats.llm_flops == pytest.approx(0.2 * 4e9)

@@ -74,7 +74,8 @@ def test_a_method_of_another_package_that_raises_costs_no_other():
     settings, shape = [Setting("random", 10.0), Setting("theirs", 10.0)], ModelShape("qwen2.5-omni", 10, {})
     ready = set_up(settings, Broken(), shape)
     assert list(ready.methods) == settings[:1]
-    assert ready.unreachable == {settings[1]: "method 'theirs' cannot be set up"}
+    assert ready.broken == {settings[1]: "method 'theirs' cannot be set up"}
+    assert not ready.unreachable
     with pytest.raises(SeatsError, match="'theirs' cannot be set up"):
         set_up(settings[1:], Broken(), shape)
 

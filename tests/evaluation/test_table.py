@@ -62,6 +62,7 @@ def test_notes_tell_what_is_missing_and_why():
     assert "with 4 clips, intervals are too narrow" in said
     assert any("all 2 questions failed" in line for line in notes(made({"full": "ff"}, "ab")))
     assert "full: 1 question failed" in notes(made({"full": "f"}, "a"))
+    assert "mine 10%: all 2 questions failed" in notes(made({"full": "11"}, "ab", broken=("mine 10",)))
     assert "random 10%: 2 questions failed" in notes(made({"full": "111", "random 10": "ffu"}, "abc"))
     assert any("; 1 failed" in line for line in notes(made({"full": "1f"}, "ab")))
 

@@ -102,22 +102,32 @@ def test_what_a_method_s_class_hands_out_is_a_method(monkeypatch, made, said):
         ({"wants": "saliency"}, r"V\.wants is 'saliency'; it must be a seats\.methods\.EncoderWants"),
         ({"layers": (29,)}, r"v\.layers is \(29,\); this model's decoder layers are 1 to 28"),
         ({"layers": 3}, r"v\.layers is 3; it must be a tuple of whole numbers"),
-        ({"settings": lambda self: {"weights": {1}}}, r"must have settings\(\) of plain values.*set is not JSON"),
+        ({"settings": lambda self: {"weights": {1}}}, r"its settings\(\) must be of plain values.*set is not JSON"),
         (
             {"settings": lambda self: {"name": "v", "power": float("nan")}},
-            r"plain values, .*\(finite numbers.* not JSON",
+            r".* plain values, .*\(finite numbers.* not JSON",
         ),
-        ({"settings": lambda self: ["v"]}, r"'v' must have settings\(\) with its name: \{'name': 'v', \.\.\.\}"),
-        ({"settings": lambda self: {"power": 2}}, r"must have settings\(\) with its name"),
-        ({"settings": lambda self: {"name": "seats"}}, r"must have settings\(\) with its name"),
+        ({"settings": lambda self: ["v"]}, r"its settings\(\) must have its name: \{'name': 'v', \.\.\.\}"),
+        ({"settings": lambda self: {"power": 2}}, r"its settings\(\) must have its name"),
+        ({"settings": lambda self: {"name": "seats"}}, r"its settings\(\) must have its name"),
     ],
 )
-def test_what_another_package_s_method_says_of_itself(monkeypatch, changed, said):
+def test_what_another_package_s_method_must_not_say_is_no_wrong_setting(monkeypatch, changed, said):
     monkeypatch.setitem(sys.modules, "their_package", SimpleNamespace(V=type("V", (Random,), {"name": "v", **changed})))
     monkeypatch.setattr(
         "importlib.metadata.entry_points", lambda group: [EntryPoint("v", "their_package:V", ENTRY_POINT_GROUP)]
     )
-    with pytest.raises(SettingsError, match=said):
+    with pytest.raises(SeatsError, match=f"method 'v' cannot be set up: {said}") as caught:
+        set_up("v", ModelShape("qwen2.5-omni", 28, {}), Retention(0.4, 0.6), 7)
+    assert not isinstance(caught.value, SettingsError)
+
+
+def test_a_target_that_another_package_s_method_cannot_reach_is_a_wrong_setting(monkeypatch):
+    def for_model(cls, shape, retention, seed):
+        raise SettingsError("too little")
+
+    their_method(monkeypatch, for_model)
+    with pytest.raises(SettingsError, match=r"^too little$"):
         set_up("v", ModelShape("qwen2.5-omni", 28, {}), Retention(0.4, 0.6), 7)
 
 
