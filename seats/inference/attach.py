@@ -46,7 +46,8 @@ def attach(
     `generate()` raises SettingsError for batches, padding, more than one video or sound, no cache or one of a fixed
     length or of tokens that it did not see, assisted decoding, gradients, and where hidden states, attentions or a loss
     are asked for; ModelError where the model's numbers overflow (on a GPU with the second token, as to look is to
-    wait); ValueError for a prompt that `prepared` is not of, and for what a method returns that is no selection.
+    wait); ValueError for a prompt that `prepared` is not of, and for what a method returns that is no selection;
+    RuntimeError where the method calls sys.exit.
 
         with seats.attach(thinker, method) as attached:
             ids = thinker.generate(**inputs)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NoReturn, get_args
 
@@ -263,7 +264,7 @@ class Engine:
                 embeds, torch.stack(self.thinker.text.rotary_emb(embeds, positions)), layout, visual, deepstack
             )
         with self.timer.step("selection"):
-            with in_full_precision(embeds.device):
+            with in_full_precision(embeds.device), _going_on(self.method):
                 chosen = self.method.before_llm(BeforeLLM(embeds[0], layout, prepared.saliency, prepared.keys))
             check_selection(chosen, self.method, embeds[0])
             if chosen is not None and chosen.embeds is not None:
@@ -313,7 +314,8 @@ class Engine:
             return once("question", question, lambda: self.thinker.question_relevance(number, hidden, rotary, question))
 
         state = AfterLayer(number, hidden[0], alive.layout, relevance, question_relevance)
-        chosen = self.method.after_layer(state)
+        with _going_on(self.method):
+            chosen = self.method.after_layer(state)
         check_selection(chosen, self.method, hidden[0])
         if chosen is not None and chosen.embeds is not None:
             alive = replace(alive, hidden=chosen.embeds[None].to(alive.hidden.dtype))
@@ -354,6 +356,15 @@ class Engine:
         cache: Any,
     ) -> torch.Tensor:
         return layer(hidden, attention_mask=mask, position_embeddings=rotary, use_cache=True, **{compat.CACHE: cache})
+
+
+@contextmanager
+def _going_on(method: Method) -> Iterator[None]:
+    """Raise RuntimeError where a method's own code would end the program: it is to fail the answer in hand alone."""
+    try:
+        yield
+    except SystemExit as error:
+        raise RuntimeError(f"{method.name} calls sys.exit({error.code!r})") from error
 
 
 class _Cuts:

@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
@@ -288,6 +289,23 @@ def test_what_is_no_selection(thinkers, monkeypatch, made, before):
     with pytest.raises(ValueError, match=said), attach(thinker, Nonsense()) as attached:
         thinker.generate(**inputs, max_new_tokens=1)
     assert (attached.trace.retention("video") is None) == before  # no layer has run
+
+
+class Quits(Nonsense):
+    def before_llm(self, state):
+        return sys.exit(0) if self.before else None
+
+    def after_layer(self, state):
+        sys.exit("no licence")
+
+
+@pytest.mark.parametrize(("before", "code"), [(True, "0"), (False, "'no licence'")])
+def test_a_method_does_not_end_the_program(thinkers, monkeypatch, before, code):
+    """A batch of others' questions, or with code 0 as if there had been an answer."""
+    monkeypatch.setattr(Quits, "before", before)
+    with pytest.raises(RuntimeError) as caught, attach(thinkers["qwen2.5-omni"], Quits()):
+        thinkers["qwen2.5-omni"].generate(**tiny_inputs("qwen2.5-omni"), max_new_tokens=1)
+    assert str(caught.value) == f"full calls sys.exit({code})"
 
 
 @pytest.mark.parametrize("method", ["seats", None, Seats], ids=["a name", "none", "a class"])
