@@ -21,7 +21,8 @@ _KEEPS = (35.0, 25.0, 15.0, 10.0, 5.0)
 
 @dataclass(frozen=True)
 class Suggestion:
-    """Settings that fit. flags: as on the command line; plan: with them. without: flags that must go from it."""
+    """Settings that fit. flags: as on the command line, "" for none; plan: with them. without: flags that must go from
+    it."""
 
     flags: str
     plan: Plan
@@ -30,7 +31,8 @@ class Suggestion:
     @property
     def text(self) -> str:
         """What to do, in words."""
-        return self.flags + (f", without {' and '.join(self.without)}" if self.without else "")
+        without = f"without {' and '.join(self.without)}" if self.without else ""
+        return ", ".join(filter(None, (self.flags, without)))
 
 
 def reserve_for(device: str) -> int:
@@ -58,6 +60,8 @@ def suggestions(plan: Plan, clip: ClipFacts, limit: int, others: Sequence[Planne
         found.append(Suggestion(flags, made, without))
         return True
 
+    if ask.compare:
+        add("", replace(ask, compare=False), without=("--compare",))
     frames = _most_frames(plan, clip, limit)
     if frames:
         add(f"--max-frames {frames}", replace(ask, max_frames=frames))

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from seats.imports import lasting_imports
+from seats.keep import FULL
 from seats.units import milliseconds, seconds
 from seats_cli.command import command
 from seats_cli.measuring import TIME_LIMIT, ComparedOptions, check_methods, kept, show, telling
@@ -155,10 +156,10 @@ def _with_its_weights(
     out: Output,
 ) -> Started:
     """As `start`, with the frames and pixels at which every setting fits."""
-    own = {"keep_video": measured.keep_video, "keep_audio": measured.keep_audio}
+    own = (measured.keep_video, measured.keep_audio)
     chosen = [
-        SelectionOptions(setting.method, setting.keep or 100.0, kv=measured.kv, compare=True, **own)
-        for setting in measured.settings
+        SelectionOptions(setting.method, setting.keep or 100.0, *own, kv=measured.kv)
+        for setting in (FULL, *measured.settings)
     ]
     answering = AnswerOptions(measured.system, measured.new_tokens)
     return start(

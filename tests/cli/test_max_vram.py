@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -240,6 +241,20 @@ def test_what_is_compared_with_counts_too_and_full_tokens_stand_for_what_is_unkn
     chosen = SelectionOptions(method, keep=25.0, compare=compare)
     ask = fit._ask("what ?", chosen)
     assert (ask.method, ask.compare) == (planned, compare)
+
+
+def test_where_only_full_tokens_beside_are_too_much_the_flag_for_them_is_named(run: Run) -> None:
+    path = Path(__file__).parents[2] / "samples" / "crossing.mp4"
+    model, clip = planned_model("seats-nano"), clip_facts(path)
+    least = Ask("What ?", method="random", max_frames=2, max_pixels=int(model.sampling.min_pixels))
+    needs = [make_plan(model, clip, replace(least, compare=compare)).needed_bytes for compare in (False, True)]
+    asked = (path, "What ?", "--model", "seats-nano", "--method", "random", "--device", "cpu")
+    limit = ("--max-vram", f"{sum(needs) // 2048}K")
+    ran = run("ask", *asked, *limit, "--compare")
+    assert ran.code == 1
+    assert "with two small frames" in ran.line
+    assert "without --compare, or " in ran.line
+    assert "compare" not in run("profile", *asked, *limit).line  # which has no such flag
 
 
 def _pixels(clip: dict) -> int:

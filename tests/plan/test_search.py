@@ -234,7 +234,8 @@ def test_where_full_tokens_are_compared_they_have_to_fit_too(clip, large):
     limit = (plan.needed_bytes + both.needed_bytes) // 2
     assert fits(plan, limit)
     assert not fits(both, limit)
-    found = suggestions(both, clip, limit)
+    alone, *found = suggestions(both, clip, limit)
+    assert (alone.text, alone.flags, alone.plan.needed_bytes) == ("without --compare", "", plan.needed_bytes)
     assert {one.flags.split()[0] for one in found} >= {"--max-frames", "--max-pixels", "--end"}
     assert not any(one.flags.startswith("--keep") for one in found)
     for one in found:
