@@ -137,9 +137,8 @@ def make_plan(model: PlannedModel, clip: ClipFacts, ask: Ask) -> Plan:
     notes += _compressed(model, latest, text.total, ask.answer_tokens)
     pair = shares(model.family.name, ask.keep, ask.keep_video, ask.keep_audio)
     selected = select(ask.method, scene, *pair)
-    if selected.exact:
-        mean = sum(counts.video + counts.audio for counts in selected.layers) / len(selected.layers)
-        notes += off_target(ask.method, mean, video, audio, pair)
+    mean = sum(counts.video + counts.audio for counts in selected.layers) / len(selected.layers)
+    notes += off_target(ask.method, mean, video, audio, pair)  # what a method aims at may be off, too: whole tokens
     everything = select("full", scene, 1.0, 1.0)
     weights = count_weights(model)
     workload = Workload(grid, mel_frames)

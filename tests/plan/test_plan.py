@@ -132,6 +132,14 @@ def test_more_tokens_than_asked_for_are_said():
     assert make_plan(planned_model("qwen2.5-omni-7b"), two_minutes(), replace(part, method="seats")).notes == ()
 
 
+def test_a_target_that_is_missed_is_said_though_the_clip_has_a_say():
+    """In small pictures whole tokens of each are far from a share, whatever is in them."""
+    part = Ask(method="fastvid", keep=5.0, end_s=6.0, max_pixels=168 * 168)
+    plan = make_plan(planned_model("qwen2.5-omni-7b"), two_minutes(), part)
+    assert not plan.run.tokens.exact
+    assert any(note.startswith("fastvid keeps ") and "were asked for" in note for note in plan.notes)
+
+
 def test_a_part_too_short_for_a_token_is_refused():
     sound_alone = replace(two_minutes(), pictures=None)
     with pytest.raises(MediaError, match="nothing to look at or listen to"):
