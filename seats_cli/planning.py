@@ -227,12 +227,15 @@ class Fit:
 
         ask = self._ask(question, selection)
         made = make_plan(self._model, self._clip, ask)
-        if not fits(made, self.limit):
-            beside = " compared with full" if ask.compare else ""
-            raise OutOfMemoryError(
-                f"with {ask.method}{beside} this question takes about {size(made.needed_bytes)}, more than --max-vram "
-                f"{size(self.limit)}: lower /keep, choose another /method, or /reset the questions before it"
-            )
+        if fits(made, self.limit):
+            return
+        alone = ask.compare and fits(make_plan(self._model, self._clip, replace(ask, compare=False)), self.limit)
+        instead = "leave --compare out" if alone else "lower /keep, choose another /method"
+        raise OutOfMemoryError(
+            f"with {ask.method}{' compared with full' if ask.compare else ''} this question takes about "
+            f"{size(made.needed_bytes)}, more than --max-vram {size(self.limit)}: {instead}, or /reset the questions "
+            "before it"
+        )
 
     def _ask(self, question: str, selection: SelectionOptions) -> Ask:
         from seats.plan.limit import foreseeable

@@ -98,6 +98,22 @@ def test_chat_refuses_what_no_longer_fits_and_goes_on(
     assert ran.code == 3
 
 
+def test_chat_with_compare_says_that_full_tokens_alone_do_not_fit(
+    run: Run, folder: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import io
+
+    model, clip = of_checkpoint(find_checkpoint(str(tiny))), clip_facts(folder / "short.mp4")
+    ask = Ask("what " * 1_900, keep=10, answer_tokens=2)
+    pruned, both = (make_plan(model, clip, replace(ask, compare=beside)).needed_bytes for beside in (False, True))
+    assert pruned < both
+    monkeypatch.setattr("sys.stdin", io.StringIO("what " * 1_900 + "\n"))
+    limit = f"{(pruned + both) // 2048}K"
+    ran = run("chat", folder / "short.mp4", "--model", tiny, "--compare", "--max-new-tokens", "2", "--max-vram", limit)
+    assert "with seats compared with full this question takes about" in ran.err
+    assert "leave --compare out, or /reset" in " ".join(ran.err.split())
+
+
 @pytest.mark.slow
 def test_a_batch_lowers_where_it_must(run: Run, folder: Path, tiny: Path, limit: str, tmp_path: Path) -> None:
     out = tmp_path / "rows.jsonl"
