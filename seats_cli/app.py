@@ -122,8 +122,10 @@ def _show_help(group: Any, arguments: list[str]) -> bool:
 
 def _usage_message(error: Any) -> str:
     """click's message with where the value came from, and where to read more."""
-    message = " ".join(error.format_message().split()).rstrip(".")
     context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
+    if getattr(parameter, "is_flag", False):  # of which typer's parser says what a value should have been, not how
+        error.message = "a switch: write true or false"
+    message = " ".join(error.format_message().split()).rstrip(".")
     if context is None:
         return message
     if parameter is not None and parameter.name:

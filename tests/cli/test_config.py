@@ -108,6 +108,22 @@ def test_bad_environment_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
     assert "SEATS_KEEP" in ran.line
 
 
+@pytest.mark.parametrize("option", ["no-audio", "compare"])
+def test_a_switch_that_is_neither_on_nor_off(
+    run: Run, settings: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    """Typer and pydantic, which it uses from some version on, each say it in words of their own."""
+    says = f"Invalid value for '--{option}': a switch: write true or false"
+    settings.write_text(f'{option} = "maybe"\n')
+    ran = run("ask", "clip.mp4", "what ?")
+    assert ran.code == 2
+    assert f"{says} (from the settings file)" in ran.line
+    settings.write_text("")
+    variable = f"SEATS_{option.replace('-', '_').upper()}"
+    monkeypatch.setenv(variable, "maybe")
+    assert f"{says} (from {variable} in the environment)" in run("ask", "clip.mp4", "what ?").line
+
+
 @pytest.mark.parametrize("said", ["~nosuchuser/x", "a" * 5000, "/nowhere/at/all", "/"])
 def test_a_bad_settings_file_is_one_line_and_not_for_help(run: Run, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
     monkeypatch.setenv("SEATS_CONFIG", said)
