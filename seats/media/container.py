@@ -98,7 +98,9 @@ def check_file(path: Path) -> None:
             raise MediaError(missing_told(path)) from None
         raise MediaError(f"{str(path)!r}: not a usable path ({error})") from None
     if stat.S_ISDIR(info.st_mode):
-        raise MediaError(f"{path}: is a folder; give a single video or sound file")
+        raise MediaError(
+            f"{path}: is a folder; give a single video or sound file, or ask about all in it with seats batch"
+        )
     if not stat.S_ISREG(info.st_mode):
         raise MediaError(f"{path}: is not a regular file; copy the clip to disk and give that file")
     if info.st_size == 0:

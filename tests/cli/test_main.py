@@ -334,6 +334,7 @@ def test_a_width_that_is_none_is_passed_over(run: Run, monkeypatch: pytest.Monke
         ("https://example.org/a.mp4", "https://example.org/a.mp4: https addresses are not read; download the clip"),
         ("file:///a.mp4", "file addresses are not read; take file:// away"),
         ("-", "standard input is not read"),
+        ("/", "/: is a folder; give a single video or sound file, or ask about all in it with seats batch"),
     ],
 )
 def test_what_is_no_file_on_disk(run: Run, clip: str, says: str) -> None:
