@@ -12,7 +12,7 @@ from seats.plan.clip import ClipFacts
 from seats.plan.model import PlannedModel
 from seats.plan.plan import Ask, Plan, make_plan
 from seats.plan.weights import count_weights
-from seats.units import clock
+from seats.units import clock, size
 
 CUDA_RESERVE = 2**29
 """Bytes left free on a GPU for its context, kernels' workspaces and what the allocator rounds up."""
@@ -166,7 +166,8 @@ def _impossible(plans: Sequence[Plan], clip: ClipFacts, limit: int) -> OutOfMemo
 
 
 def _size(count: int) -> str:
-    return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"
+    """Two decimals, in which settings that just fit can be told from those that just do not."""
+    return f"{count / 2**30:.2f} GiB" if count >= 2**30 else size(count)
 
 
 def _most_frames(plan: Plan, clip: ClipFacts, limit: int) -> int | None:

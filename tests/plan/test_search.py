@@ -69,12 +69,14 @@ def test_all_questions_and_methods_must_fit(clip, large):
 
 
 def test_an_impossible_limit_says_what_to_do(clip, large):
-    told = r"7b alone take 16.64 GiB and CUDA 512.0 MiB, the limit is 10.00 GiB.*--quantize 4bit.*--max-vram"
+    told = r"7b alone take 16.64 GiB and CUDA 512 MiB, the limit is 10.00 GiB.*--quantize 4bit.*--max-vram"
     with pytest.raises(OutOfMemoryError, match=told):
         fit(large, clip, [ASK], 10 * GIB)
     nano = planned_model("seats-nano")
     with pytest.raises(OutOfMemoryError, match=r"limit of 17.0 MiB .*even with two small frames.*--max-vram to"):
         fit(nano, clip, [Ask()], 17 * 2**20)
+    with pytest.raises(OutOfMemoryError, match=r"take 15.7 MiB, the limit is 2.00 KiB"):
+        fit(nano, clip, [Ask()], 2048)
 
 
 def test_what_is_too_large_without_pictures_is_told_so(clip):
