@@ -15,6 +15,10 @@ import pytest
 import typer
 
 import seats
+from seats.plan.model import planned_model
+from seats.plan.plan import Ask, make_plan
+from seats.plan.search import reserve_for
+from seats.plan.typical import two_minutes
 from seats_cli import commands
 from seats_cli.app import build_app
 
@@ -223,3 +227,12 @@ def test_the_memory_that_the_readme_tells_is_what_seats_models_plans(
         row = next(line for line in text.splitlines() if line.startswith(f"| `{model['name']}` |"))
         kept = ", ".join(f"{size / 2**30:.1f}" for size in model["weights"].values())
         assert f"| {kept} | {model['needs'] / 2**30:.1f} ({model['needs_full'] / 2**30:.1f}) |" in row
+
+
+def test_the_memory_in_4_bits_that_the_readme_tells_is_planned() -> None:
+    needs = []
+    for name in ("Qwen/Qwen2.5-Omni-7B", "Qwen/Qwen2.5-Omni-3B"):
+        plan = make_plan(planned_model(name), two_minutes(), Ask(device="cuda", dtype_bytes=2, quantize="4bit"))
+        needs.append(f"{(plan.needed_bytes + reserve_for('cuda')) / 2**30:.1f}")
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert "{} GiB with the 7B and to {} with the 3B".format(*needs) in text
