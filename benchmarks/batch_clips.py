@@ -124,7 +124,7 @@ def _kill_an_actor(batch: Batch, results: Path, rows: int) -> int | None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=200)
     parser.add_argument("--bad", type=int, default=10)
     parser.add_argument("--drawn", type=int, default=20)

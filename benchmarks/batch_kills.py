@@ -192,7 +192,7 @@ def _final_faults(results: Path, good: list[Path], spoilt: list[Path]) -> list[s
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--clips", type=int, default=60)
     parser.add_argument("--bad", type=int, default=3)

@@ -139,7 +139,7 @@ def measure(folder: Path, clips: int, repeats: int, scale: int, decoders: int = 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=40)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--scales", type=int, nargs="+", default=[1, 2, 3, 4])

@@ -248,7 +248,7 @@ def variant_for(name, base, shape):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clips", type=Path, help="folder of clips with questions.jsonl")
     parser.add_argument("--limit", type=int, default=60, help="clips")
     parser.add_argument("--model", default="seats-nano")

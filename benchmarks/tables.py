@@ -1,4 +1,4 @@
-"""Write the tables of README.md and of the model's card from the recorded measurements.
+"""Write the tables of README.md, of docs/ and of the model's card from the recorded measurements.
 
     python benchmarks/tables.py            writes them anew between their marks
     python benchmarks/tables.py --check    exits 1 if a table is not what the records say
@@ -281,6 +281,10 @@ def rewritten(text: str) -> str:
 
 
 def main() -> None:
+    if sys.argv[1:] not in ([], ["--check"]):
+        asked = sys.argv[1:] in (["--help"], ["-h"])
+        print(__doc__, file=sys.stdout if asked else sys.stderr)
+        sys.exit(0 if asked else 2)
     stale = []
     for path in DOCUMENTS:
         text = path.read_text(encoding="utf-8")

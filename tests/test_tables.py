@@ -3,6 +3,7 @@
 import json
 import re
 import runpy
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,16 @@ def test_a_changed_figure_is_put_right(tables):
     changed = f"{text[: figure.start()]}00.0{text[figure.end() :]}"
     assert changed != text
     assert tables["rewritten"](changed) == text
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--chek"], ["--check", "README.md"]])
+def test_words_that_mean_nothing_write_nothing(tables, monkeypatch, capsys, words):
+    monkeypatch.setattr(sys, "argv", ["tables.py", *words])
+    monkeypatch.setitem(tables["main"].__globals__, "DOCUMENTS", None)  # looking at them fails
+    with pytest.raises(SystemExit) as ended:
+        tables["main"]()
+    assert ended.value.code == (0 if words == ["--help"] else 2)
+    assert "python benchmarks/tables.py --check" in "".join(capsys.readouterr())
 
 
 def test_a_gpu_record_of_what_broke_the_device_is_left_out(tables, tmp_path):
