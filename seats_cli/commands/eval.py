@@ -154,7 +154,7 @@ def eval(  # noqa: A001  (the command's name)
 
     An answer is right if it names a right option by its letter ("B", "B, because ...", "The answer is B.") or whole
     text, or without options has the words of a right answer and no others; "Yes, it does." says yes. An answer that
-    names several letters is wrong.
+    names two options is wrong.
 
     [bold]Examples[/bold]
 
