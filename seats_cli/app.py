@@ -49,7 +49,7 @@ def run(arguments: list[str]) -> int:
     if not arguments or {"-h", "--help"} & set(arguments):
         _hide_type_of_flags(group)
     try:
-        if _show_help(group, arguments):
+        if "_SEATS_COMPLETE" not in os.environ and _show_help(group, arguments):
             return 0
         settings = _settings(group, arguments)
         code = group.main(args=arguments or ["--help"], prog_name="seats", standalone_mode=False, default_map=settings)
@@ -111,12 +111,28 @@ def _hide_type_of_flags(group: Any) -> None:
 
 
 def _show_help(group: Any, arguments: list[str]) -> bool:
-    """Print the page of `seats COMMAND --help`. Parsing would do, but typer imports pydantic for that: 0.1 s."""
-    if len(arguments) != 2 or arguments[1] not in ("-h", "--help") or arguments[0] not in group.commands:
+    """Print the page of `seats --help` or `seats COMMAND --help`. Parsing would do, but typer imports pydantic for it,
+    which takes 0.1 s, and cuts the names of options where the terminal is narrow."""
+    *names, last = arguments or ["--help"]
+    if last not in ("-h", "--help") or len(names) > 1 or not group.commands.keys() >= set(names):
         return False
-    above = typer.Context(group, info_name="seats", **group.context_settings)
-    command = group.commands[arguments[0]]
-    typer.echo(command.get_help(typer.Context(command, info_name=arguments[0], parent=above)))
+    context = typer.Context(group, info_name="seats", **group.context_settings)
+    command = group
+    for name in names:
+        command = group.commands[name]
+        context = typer.Context(command, info_name=name, parent=context)
+    from seats_cli.narrow_help import TYPERS_FITS, narrow_help
+
+    columns = environment.terminal_size()[0]
+    if columns >= TYPERS_FITS:
+        typer.echo(command.get_help(context))
+        return True
+    from seats_cli.consoles import OutputConsole
+
+    console = OutputConsole()
+    console.width = columns
+    for part in narrow_help(command, context):
+        console.print(part)
     return True
 
 

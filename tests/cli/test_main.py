@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 
 import seats_cli
 from seats.errors import MediaError, SettingsError
+from seats_cli.app import build_app
 from seats_cli.command import guarded
 from tests.cli.conftest import Ran
 
@@ -57,6 +60,21 @@ def test_help_lists_commands_and_gives_examples(run: Run) -> None:
     assert "seats doctor" in run("doctor", "--help").out
     for option in ("--keep", "--start", "--max-pixels", "--revision", "--json", "--temperature"):
         assert option in run("ask", "--help").out
+
+
+@pytest.mark.parametrize("columns", [40, 79, 80])
+def test_help_is_whole_in_a_narrow_terminal(run: Run, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    group: Any = typer.main.get_command(build_app())
+    for command in ([], *([name] for name in group.commands)):
+        for words in ([*command, "--help"], *([[]] if not command else [])):
+            page = run(*words)
+            assert page.code == 0, page.err
+            assert "…" not in page.out, command
+            assert max(map(len, page.out.splitlines())) <= columns
+            options = group.commands[command[0]] if command else group
+            for option in (name for param in options.params for name in param.opts if name.startswith("--")):
+                assert re.search(rf"{option}\b", page.out), (command, option)
 
 
 def test_windows_is_told_in_one_line_what_to_do(shell: Run) -> None:
