@@ -51,7 +51,8 @@ def wrong_settings(said: Mapping[str, Any], layers: int | None) -> str | None:
     if unknown := said.keys() - set(_KEYS):
         return f"{min(unknown, key=str)!r} is no setting; there are {', '.join((*_KEYS, SINGLE_TURN))}"
     if missing := [key for key in ("drop_layers", "late_layer") if key not in said]:
-        return f"lacks {' and '.join(missing)}; they go together, and the others but {SINGLE_TURN} need them"
+        why = f"drop_layers and late_layer go together, and all others but {SINGLE_TURN} need them"
+        return f"lacks {' and '.join(missing)}: {why}"
     most = sys.maxsize if layers is None else layers
     up_to = "on" if layers is None else f"to {layers}"
 

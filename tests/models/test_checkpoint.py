@@ -302,7 +302,8 @@ def test_a_setting_that_is_none_is_named(tmp_path):
 @pytest.mark.parametrize("lacks", [["drop_layers"], ["late_layer"], ["drop_layers", "late_layer"]])
 def test_stage_settings_go_together(tmp_path, lacks):
     checkpoint = with_layers(tmp_path, 10, **{key: value for key, value in OWN.items() if key not in lacks})
-    with pytest.raises(ModelError, match=rf"seats\.json: lacks {' and '.join(lacks)}") as caught:
+    told = rf"lacks {' and '.join(lacks)}: drop_layers and late_layer go together"
+    with pytest.raises(ModelError, match=told) as caught:
         _ = checkpoint.stage_settings
     one_line(caught)
 
