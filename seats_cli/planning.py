@@ -144,12 +144,18 @@ def ask_for(
     answering: AnswerOptions,
 ) -> Ask:
     """What the options ask. Raises WrongUsage."""
+    from seats.models.checkpoint import BUILT_IN
     from seats.plan.plan import Ask
     from seats.plan.prompt import QUESTION
     from seats.plan.weights import dtype_bytes
 
     if options.quantize is not None and place.device != "cuda":
-        raise WrongUsage(f"--quantize works on a CUDA GPU, not on {place.device}")
+        if options.device == "auto" and options.model not in (None, BUILT_IN):  # which a limit makes a plan for a GPU
+            raise WrongUsage(
+                "--quantize works on a CUDA GPU, and none is here: give the memory of the one that is meant, such as "
+                "--max-vram 24G"
+            )
+        raise WrongUsage(f"--quantize works on a CUDA GPU, not on {place.device}: leave it out")
 
     return Ask(
         question=question or QUESTION,

@@ -21,6 +21,7 @@ from tests.cli.conftest import Ran
 from tests.media.make import tone, write_clip
 
 Run = Callable[..., Ran]
+IN_4_BITS = ("--model", "Qwen/Qwen2.5-Omni-7B", "--quantize", "4bit")
 
 
 def test_json_is_one_document(run: Run, clips: Path, tiny: Path) -> None:
@@ -185,7 +186,9 @@ def test_the_table_keeps_to_the_width(
         (("both.mp4", "--model", "no/such-model"), 1, "not on this disk, .*seats ask --model no/such-model fetches it"),
         (("both.mp4", "--model", "/no-such-folder"), 1, "no model folder .*: check the path"),
         (("both.mp4", "--model", str(Path(__file__).parent)), 1, "no config.json"),
-        (("both.mp4", "--model", "seats-nano", "--quantize", "4bit"), 2, "CUDA"),
+        (("both.mp4", "--model", "seats-nano", "--quantize", "4bit"), 2, "a CUDA GPU, not on cpu: leave it out"),
+        (("both.mp4", *IN_4_BITS, "--device", "cpu", "--max-vram", "24G"), 2, "a CUDA GPU, not on cpu: leave it out"),
+        (("both.mp4", *IN_4_BITS), 2, "and none is here: give the memory of the one that is meant, such as --max-vram"),
     ],
 )
 def test_wrong_use_is_one_line(run: Run, clips: Path, arguments: tuple[str, ...], code: int, said: str) -> None:
