@@ -21,6 +21,9 @@ EPILOG = (
     "or in the environment as SEATS_KEEP=25%. Flags win over the environment, and that over the file."
 )
 
+_TABLES_FIT = 80
+"""Columns from which on the pages of help show the names of all options whole."""
+
 
 def build_app() -> typer.Typer:
     """The Typer app with one command per module of `seats_cli.commands`.
@@ -48,8 +51,11 @@ def run(arguments: list[str]) -> int:
     group: Any = typer.main.get_command(build_app())
     if not arguments or {"-h", "--help"} & set(arguments):
         _hide_type_of_flags(group)
+        columns = environment.terminal_size()[0]
+        if columns < _TABLES_FIT:
+            _take_tables_away(group, columns)
     try:
-        if "_SEATS_COMPLETE" not in os.environ and _show_help(group, arguments):
+        if _show_help(group, arguments):
             return 0
         settings = _settings(group, arguments)
         code = group.main(args=arguments or ["--help"], prog_name="seats", standalone_mode=False, default_map=settings)
@@ -110,29 +116,26 @@ def _hide_type_of_flags(group: Any) -> None:
             option.metavar = ""
 
 
+def _take_tables_away(group: Any, columns: int) -> None:
+    """Have pages made by click, which cuts no names, and knows no markup."""
+    from rich.text import Text
+
+    group.context_settings["terminal_width"] = columns
+    for command in (group, *group.commands.values()):
+        command.rich_markup_mode = None
+        for said in (command, *command.params):
+            said.help = Text.from_markup(said.help or "").plain
+        command.epilog = Text.from_markup(command.epilog or "").plain
+        command.short_help = command.help.partition("\n\n")[0]
+
+
 def _show_help(group: Any, arguments: list[str]) -> bool:
-    """Print the page of `seats --help` or `seats COMMAND --help`. Parsing would do, but typer imports pydantic for it,
-    which takes 0.1 s, and cuts the names of options where the terminal is narrow."""
-    *names, last = arguments or ["--help"]
-    if last not in ("-h", "--help") or len(names) > 1 or not group.commands.keys() >= set(names):
+    """Print the page of `seats COMMAND --help`. Parsing would do, but typer imports pydantic for that: 0.1 s."""
+    if len(arguments) != 2 or arguments[1] not in ("-h", "--help") or arguments[0] not in group.commands:
         return False
-    context = typer.Context(group, info_name="seats", **group.context_settings)
-    command = group
-    for name in names:
-        command = group.commands[name]
-        context = typer.Context(command, info_name=name, parent=context)
-    from seats_cli.narrow_help import TYPERS_FITS, narrow_help
-
-    columns = environment.terminal_size()[0]
-    if columns >= TYPERS_FITS:
-        typer.echo(command.get_help(context))
-        return True
-    from seats_cli.consoles import OutputConsole
-
-    console = OutputConsole()
-    console.width = columns
-    for part in narrow_help(command, context):
-        console.print(part)
+    above = typer.Context(group, info_name="seats", **group.context_settings)
+    command = group.commands[arguments[0]]
+    typer.echo(command.get_help(typer.Context(command, info_name=arguments[0], parent=above)))
     return True
 
 
