@@ -17,6 +17,7 @@ ALL = "all"
 """Name of the total among the question types."""
 UNTYPED = "untyped"
 _KEYS = ("clip", "question", "answer", "options", "id", "type")
+_OBJECT = 'an object {"clip": ..., "question": ..., "answer": ...}'
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,9 @@ def load_qa(path: Path) -> list[QAItem]:
         try:
             item = _item(json.loads(line), path.parent, number)
         except json.JSONDecodeError as error:
-            raise SettingsError(f"{path}, line {number}: not JSON ({error.msg}, column {error.colno})") from error
+            raise SettingsError(
+                f"{path}, line {number}: not JSON ({error.msg}, column {error.colno}); each line of a set is {_OBJECT}"
+            ) from error
         except RecursionError as error:
             raise SettingsError(f"{path}, line {number}: not JSON of a question (too deeply nested)") from error
         except ValueError as error:
@@ -106,7 +109,7 @@ def check_clips(items: Sequence[QAItem]) -> None:
 def _item(row: Any, folder: Path, number: int) -> QAItem:
     """Raises ValueError that says what is wrong."""
     if not isinstance(row, dict):
-        raise ValueError('expected an object {"clip": ..., "question": ..., "answer": ...}')
+        raise ValueError(f"expected {_OBJECT}")
     if str(row.get("schema", "")).startswith("seats."):
         raise ValueError("a row that seats wrote, and no question of a set")
     for key in row:

@@ -85,7 +85,7 @@ def test_the_built_in_set_is_asked_as_it_stands(tmp_path):
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("{", "not JSON"),
+        ("clip,question,answer", 'column 1); each line of a set is an object {"clip": '),
         ("[1]", "expected an object"),
         ({"clip": "a.mp4", "question": "What?"}, "answer is missing"),
         ({**GOOD, "clip": 3.5}, "clip is 3.5"),
