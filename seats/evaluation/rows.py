@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Literal, get_args
@@ -106,8 +106,9 @@ class RowFile:
     """A JSONL file of rows, to be continued. One process writes at a time. Leaving it as a context takes away a file
     that it made and wrote nothing to.
 
-    rows: of the file, by key; the last of a key counts. repaired: whether a half-written last line was cut off.
-    Raises SettingsError for a file that holds anything else, what is no file, or what another process is writing.
+    rows: of the file, by key, without `about`; the last of a key counts. repaired: whether a half-written last line was
+    cut off. Raises SettingsError for a file that holds anything else, what is no file, or what another process is
+    writing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -137,7 +138,11 @@ class RowFile:
             raise SeatsError(f"{self.path} cannot be written in full; free some space and go on")
         if not is_still(self.path, self._file.fileno()):
             raise SeatsError(f"{self.path} was removed, moved or replaced while rows were written to it; run it again")
-        self.rows[row.key] = row
+        self._hold(row)
+
+    def _hold(self, row: Row) -> None:
+        """Remember a row without what only readers of the file need: more than half of it."""
+        self.rows[row.key] = replace(row, about={})
 
     def __enter__(self) -> RowFile:
         return self
@@ -168,7 +173,7 @@ class RowFile:
                 row = Row.from_line(line)
             except ValueError as error:
                 raise self._foreign(number) from error
-            self.rows[row.key] = row
+            self._hold(row)
         if not rest:
             return
         try:
@@ -180,7 +185,7 @@ class RowFile:
             os.ftruncate(self._file.fileno(), sum(len(line) + 1 for line in lines))
             self.repaired = True
         else:
-            self.rows[row.key] = row
+            self._hold(row)
             self._file.write(b"\n")
 
     def _foreign(self, number: int) -> SettingsError:

@@ -11,9 +11,7 @@ import pytest
 from seats.errors import SeatsError, SettingsError
 from seats.evaluation.rows import SCHEMA, Row, RowFile
 
-ROW = Row(
-    "q1", "s1", "1", "a.mp4", "", "full", "answered", answer="Grün\n", right=True, llm_flops=2.0, about={"a": [1]}
-)
+ROW = Row("q1", "s1", "1", "a.mp4", "", "full", "answered", answer="Grün\n", right=True, llm_flops=2.0)
 
 
 def rows_of(path):
@@ -30,6 +28,16 @@ def test_what_is_written_is_read_again(tmp_path):
             assert path.read_bytes().endswith(row.to_line())  # at once
     assert rows_of(path) == ({row.key: row for row in (ROW, *others)}, False)
     assert json.loads(path.read_text().splitlines()[0])["schema"] == SCHEMA
+
+
+def test_what_the_digests_stand_for_is_in_the_file_alone(tmp_path):
+    """A run with many thousands of rows would hold it for nothing."""
+    path, row = tmp_path / "rows.jsonl", replace(ROW, about={"a": [1]})
+    with RowFile(path) as file:
+        file.append(row)
+        assert file.rows == {ROW.key: ROW}
+    assert rows_of(path) == ({ROW.key: ROW}, False)
+    assert Row.from_line(path.read_bytes()) == row
 
 
 def test_a_wrong_answer_is_said_to_be_wrong():
