@@ -49,7 +49,7 @@ def run(arguments: list[str]) -> int:
     """Run one command; returns the exit code. Usage errors are printed as one line."""
     environment.prepare()
     group: Any = typer.main.get_command(build_app())
-    if not arguments or {"-h", "--help"} & set(arguments):
+    if "_SEATS_COMPLETE" not in os.environ and (not arguments or {"-h", "--help"} & set(arguments)):
         _hide_type_of_flags(group)
         columns = environment.terminal_size()[0]
         if columns < _TABLES_FIT:

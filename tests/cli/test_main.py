@@ -366,6 +366,15 @@ def test_completion_script(shell: Run) -> None:
     assert ran.out.strip() == "doctor"
 
 
+def test_completion_keeps_to_a_line_for_a_command_where_help_is_a_list(shell: Run) -> None:
+    """fish takes each line for a candidate."""
+    asked = {"_SEATS_COMPLETE": "complete_fish", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    environment = {**os.environ, **asked, "_TYPER_COMPLETE_ARGS": "seats ", "COLUMNS": "60"}
+    assert [line.partition("\t")[0] for line in shell(env=environment).out.splitlines()] == [
+        *typer.main.get_command(build_app()).commands  # type: ignore[attr-defined]
+    ]
+
+
 @pytest.mark.parametrize("command", ["ask", "plan", "profile", "view"])
 def test_a_question_in_the_place_of_the_clip(run: Run, clips: Path, command: str) -> None:
     question = "What is it? " * 100
