@@ -157,12 +157,18 @@ def _impossible(plans: Sequence[Plan], clip: ClipFacts, limit: int) -> OutOfMemo
         return error
     needed = plan.needed_bytes + reserve_for(plan.ask.device)
     seen = "with two small frames" if plan.grid else "without pictures"
-    # What helps one of several questions or methods may leave another too large.
-    ways = [one.text for one in suggestions(plan, clip, limit)] if len(plans) == 1 else []
+    ways = [one.text for one in suggestions(plan, clip, limit) if _helps_all(one, plan, plans, clip, limit)]
     return OutOfMemoryError(
         f"the limit of {_size(limit)} is too small: even {seen} it takes {_size(needed)}: "
         f"{''.join(f'{way}, or ' for way in ways)}raise --max-vram to {math.ceil(needed / 2**20)}M"
     )
+
+
+def _helps_all(one: Suggestion, of: Plan, plans: Sequence[Plan], clip: ClipFacts, limit: int) -> bool:
+    """Whether what a suggestion changes of a plan makes the plans of other questions and methods fit, too."""
+    changed = {key: value for key, value in vars(one.plan.ask).items() if value != getattr(of.ask, key)}
+    made = [_try(plan.model, clip, replace(plan.ask, **changed)) for plan in plans]
+    return all(plan is not None and fits(plan, limit) for plan in made)
 
 
 def _size(count: int) -> str:

@@ -157,9 +157,10 @@ def _with_its_weights(
 ) -> Started:
     """As `start`, with the frames and pixels at which every setting fits."""
     own = (measured.keep_video, measured.keep_audio)
-    chosen = [
-        SelectionOptions(setting.method, setting.keep or 100.0, *own, kv=measured.kv)
-        for setting in (FULL, *measured.settings)
+    # With `compare` no other method is suggested instead of full tokens, which are measured whatever it is.
+    chosen = [SelectionOptions(FULL.method, kv=measured.kv, compare=True)]
+    chosen += [
+        SelectionOptions(setting.method, setting.keep or 100.0, *own, kv=measured.kv) for setting in measured.settings
     ]
     answering = AnswerOptions(measured.system, measured.new_tokens)
     return start(

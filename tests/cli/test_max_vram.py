@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -271,6 +272,19 @@ def test_where_only_full_tokens_beside_are_too_much_the_flag_for_them_is_named(r
     assert "with two small frames" in ran.line
     assert "without --compare, or " in ran.line
     assert "compare" not in run("profile", *asked, *limit).line  # which has no such flag
+
+
+@pytest.mark.parametrize("method", ["seats", "full"])
+def test_profile_names_what_helps_full_tokens_and_the_method(run: Run, method: str) -> None:
+    """Another method does not: full tokens are measured beside any."""
+    path = Path(__file__).parents[2] / "samples" / "crossing.mp4"
+    ran = run("profile", path, "--model", "seats-nano", "--method", method, "--device", "cpu", "--max-vram", "20M")
+    assert ran.code == 1
+    assert re.findall(r"--[a-z-]+ \w+", ran.line.partition(" it takes ")[2]) == [
+        "--end 4",
+        "--dtype bfloat16",
+        "--max-vram to",
+    ]
 
 
 def _pixels(clip: dict) -> int:
