@@ -125,7 +125,6 @@ def _take_tables_away(group: Any, columns: int) -> None:
         command.rich_markup_mode = None
         for said in (command, *command.params):
             said.help = Text.from_markup(said.help or "").plain
-        command.epilog = Text.from_markup(command.epilog or "").plain
         command.short_help = command.help.partition("\n\n")[0]
 
 

@@ -71,6 +71,10 @@ def test_help_is_whole_in_a_narrow_terminal(run: Run, monkeypatch: pytest.Monkey
             page = run(*words)
             assert page.code == 0, page.err
             assert "…" not in page.out, command
+            assert not re.search(r"\[/?bold\]|\\\[", page.out), command  # markup
+            told = "".join(page.out.split())
+            for each in group.commands.values() if not command and columns < 80 else ():
+                assert "".join(each.help.partition("\n\n")[0].split()) in told, each.name
             assert max(map(len, page.out.splitlines())) <= max(columns, 44)  # click breaks no line of usage
             options = group.commands[command[0]] if command else group
             for option in (name for param in options.params for name in param.opts if name.startswith("--")):
