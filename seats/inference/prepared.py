@@ -6,8 +6,10 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -18,6 +20,8 @@ from seats.models.thinker import Thinker
 from seats.selection.budget import run_windows
 from seats.tokens.interleave import interleave
 from seats.tokens.layout import Modality, TokenLayout
+
+_DENOMINATOR = 4096  # of fractions further apart than numbers of 32 bits are, around a second
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +163,25 @@ def _layout_of(
     window, in_clip = run_windows(modality), is_video | is_audio
     if bool(in_clip.any()):
         merged = None if grid is None else (grid[0], height, width)
-        block = interleave(merged, seconds_per_grid, int(is_audio.sum()), rule.time)
-        if torch.equal(torch.from_numpy(block.is_audio), is_audio[in_clip]):
-            window[in_clip] = torch.from_numpy(block.window)
+        order, count = is_audio[in_clip].numpy(), int(is_audio.sum())
+        for seconds in _before_rounding(seconds_per_grid):
+            block = interleave(merged, seconds, count, rule.time)
+            if np.array_equal(block.is_audio, order):
+                window[in_clip] = torch.from_numpy(block.window)
+                break
     return TokenLayout(modality, window, row, place, time_s, torch.arange(len(ids)))
+
+
+def _before_rounding(seconds: float) -> Iterator[float]:
+    """What a number of 32 bits may have been in 64, the likeliest first; last the number itself.
+
+    The processor lays out ids by 64 bits and hands on 32, by which a grid on the border of a chunk, or of the time of
+    an audio token, may come to lie on its other side. At three frames a second many do.
+    """
+    plain = Fraction(seconds).limit_denominator(_DENOMINATOR)
+    if plain > 0:
+        found = float(plain)
+        # It divides by the frame rate, which makes the last bit another one at times, as a rate's own rounding does.
+        likely = (1 / float(1 / plain), found, math.nextafter(found, 0), math.nextafter(found, math.inf))
+        yield from (one for one in likely if np.float32(one) == np.float32(seconds))
+    yield seconds

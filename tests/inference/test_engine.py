@@ -12,9 +12,11 @@ from seats.inference.prepared import Prepared
 from seats.methods import Full, Method, Random, Seats, SeatsPlus, Selection
 from seats.methods.fastv import FastVOm
 from seats.models import compat
+from seats.tokens.interleave import interleave
 from seats.tokens.layout import Modality
 from tests.inference.prompts import CLIPS, SEATS, assert_same, new_ids, prepared_by_hand, run
 from tests.inference.reference import reference_generate
+from tests.stock import adapter_of
 from tests.tiny import FAMILIES, tiny_inputs, tiny_thinker
 
 both_families = pytest.mark.parametrize("family", FAMILIES)
@@ -215,6 +217,22 @@ class TestTokensDropped:
             for name in ("modality", "window", "row", "grid", "origin"):
                 assert torch.equal(getattr(attached.trace.layout, name), getattr(expected, name)), name
             torch.testing.assert_close(attached.trace.layout.time_s, expected.time_s)
+
+    @both_families
+    @pytest.mark.parametrize("fps", [0.6, 1.2, 1.5, 2.4, 3.0, 30.0, 16 / 300 * 30])
+    def test_windows_do_not_depend_on_how_seconds_are_rounded(self, thinkers, family, fps):
+        """The processor lays out tokens by seconds of 64 bits and hands on 32: a grid at the very time of an audio
+        token, or on a chunk's border, would change sides."""
+        grid, mel_frames = (24, 2, 2), int(1600 / fps)  # the pictures outlast the sound
+        inputs = tiny_inputs(family, grid=grid, mel_frames=mel_frames, fps=fps)
+        with attach(thinkers[family], Full()) as attached:
+            run(thinkers[family], inputs, 1)
+        adapter, config = adapter_of(family), thinkers[family].config
+        block = interleave((24, 1, 1), 2 / fps, adapter.audio_tokens(mel_frames, config), adapter.time_rule(config))
+        layout = attached.trace.layout
+        in_clip = ~layout.is_modality(Modality.TEXT)
+        assert layout.window[in_clip].tolist() == block.window.tolist()
+        assert layout.is_modality(Modality.AUDIO)[in_clip].tolist() == block.is_audio.tolist()
 
     @both_families
     def test_prepared_by_the_caller(self, thinkers, family):
