@@ -32,6 +32,7 @@ _CHUNK = 2 * 2**20  # of `seats.selection.saliency`, on the host
 _PATCHES_AT_ONCE = 32_768  # of `seats.models.thinker`
 _ROWS_AT_ONCE = 16_384  # of `seats.models.fused`
 _ROOM = 256  # of `seats.inference.growing_cache`
+_PLACES, _NEIGHBOURS = 18, 48  # bytes a patch: its place, and of Qwen3-Omni four others with their weights
 _LAYOUT = 53  # bytes a token of a `TokenLayout`
 _POSITIONS = 40  # bytes a token of ids, positions and attention mask
 
@@ -220,10 +221,15 @@ class _Formulas:
         attention = n * dim * b * (4 + values + self._windowed() + 2 * (probed and self.gated))
         merger = n * dim * b * (4 + (2 if self.gated else 3) * probed)
         deep = self.deep * tokens * self._width()
-        worst = max(rotary, mlp, attention, merger + deep)
+        # At the last blocks all features of earlier ones are there, and what was interpolated of positions still is.
+        held = 0 if self.gated else deep + 4 * n * dim
+        worst = tables + held + max(rotary, mlp, attention, merger)
+        if not self.gated:
+            # Four neighbours' embeddings, and as many weighted ones in float32, for which a CPU copies the former.
+            worst = max(worst, n * dim * (5 * b + 16 + (16 if b < 4 and not self.on_gpu else 0)))
         if probed:
-            worst = max(worst, self._vision_signals(deep))
-        return worst + tables + deep // 2
+            worst = max(worst, tables + self._vision_signals(deep))
+        return worst + n * (_PLACES if self.gated else _PLACES + _NEIGHBOURS)
 
     def _windowed(self) -> float:
         """Tensors as large as the queries that attention makes: its result, and copies of windows of unequal size."""

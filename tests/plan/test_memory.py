@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import inspect
+import math
 from dataclasses import replace
 
 import pytest
 import torch
 
 from benchmarks.allocations import allocations
+from seats.bench.build import random_thinker
 from seats.costs.memory import kv_cache_bytes
 from seats.inference.growing_cache import ROOM, GrowingLayer
 from seats.methods import BeforeLLM, ModelShape, Retention, Seats, method_class
 from seats.methods.divprune import DivPrune, DivPruneOm
 from seats.models import fused, thinker
 from seats.models.families import FAMILIES
+from seats.models.presets import find_preset
 from seats.plan import memory
 from seats.plan.memory import farthest_bytes, merging_bytes, room_for, stage_one_bytes
 from seats.plan.model import planned_model
@@ -107,6 +110,23 @@ def test_methods_that_merge_take_about_what_is_planned(name, hidden, grid, audio
     scene = Scene("qwen2.5-omni", 28, {}, full, 1, grid[1] * grid[2], 1, hidden, (8, 8))
     most = merging_bytes(select(name, scene, 0.6, 0.9).macs, full, hidden, dtype.itemsize)
     assert most / 3.5 < taken.peak < most / 0.9
+
+
+@pytest.mark.parametrize("method", ["random", "seats"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", ["small", "small-moe"])
+def test_pictures_take_what_is_planned(name, dtype, method):
+    """Qwen3-Omni's features for later layers stay until the end, as do the interpolated embeddings of its positions."""
+    ask = Ask(method=method, keep=25.0, dtype_bytes=dtype.itemsize, max_frames=16, max_pixels=100_000)
+    plan = make_plan(planned_model(name), two_minutes(), ask)
+    model = random_thinker(find_preset(name), torch.device("cpu"), dtype)
+    vision, wants = model.vision.config, plan.run.tokens.wants
+    rows, values = math.prod(plan.grid), 3 * vision.temporal_patch_size * vision.patch_size**2
+
+    with allocations() as found:
+        model.encode_video(torch.randn(rows, values, dtype=dtype), plan.grid, *([wants] if wants.of_video else []))
+
+    assert plan.run.memory.steps["encode_video"] == pytest.approx(found.peak, rel=0.01)
 
 
 def test_stage_one_decides_the_prefill_where_pictures_are_large():
