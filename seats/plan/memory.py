@@ -110,6 +110,17 @@ def farthest_bytes(tokens: int, dim: int, dtype_bytes: int) -> int:
     return tokens * dim * (dtype_bytes + 4) + 4 * farthest_rows(tokens) * tokens
 
 
+def experts_bytes(text: Any, tokens: int, dtype_bytes: int) -> int:
+    """Most bytes that a mixture of experts holds beside its input while it works on so many tokens. text: its config.
+
+    Stock code gathers a copy of every token for each of its experts, and at the end has as much three times more: what
+    they made, the same weighted, and in order. Or what the gates make is more, if experts are wide.
+    """
+    experts, hidden, inner = text.num_experts_per_tok, text.hidden_size, text.moe_intermediate_size
+    router = text.num_experts * 2 * dtype_bytes + experts * 44
+    return tokens * (experts * max(4 * hidden, hidden + 4 * inner) * dtype_bytes + router)
+
+
 def merging_bytes(macs: int, full: Counts, dim: int, dtype_bytes: int) -> int:
     """About the most bytes that the methods hold which compare tokens within a window and merge them, for `macs`
     multiply-adds: five copies of the tokens, three of them in float32, and distances in float32. Measured with pictures
@@ -362,11 +373,7 @@ class _Formulas:
             if self.fused and n > _ROWS_AT_ONCE:  # in parts, whose results are put together at the end
                 return 3 * hidden * n + max(hidden * n, 3 * text.intermediate_size * _ROWS_AT_ONCE)
             return n * (3 * hidden + 3 * text.intermediate_size)
-        # Every expert works on its own tokens; sums of all are held, and the router's scores.
-        share = text.num_experts_per_tok / text.num_experts
-        busiest = min(1.0, 2 * share)
-        router = 2 * text.num_experts * 4 / self.b + text.num_experts_per_tok * (text.num_experts + 1) * 8 / self.b
-        return n * (4 * hidden + router + busiest * (2 * hidden + 4 * text.moe_intermediate_size))
+        return n * 3 * hidden + experts_bytes(text, n, self.b) / self.b
 
     def _decode(self) -> int:
         """The cache after the longest answer, one layer's keys or values twice while they get more room, and the

@@ -19,7 +19,7 @@ from seats.models import fused, thinker
 from seats.models.families import FAMILIES
 from seats.models.presets import find_preset
 from seats.plan import memory
-from seats.plan.memory import farthest_bytes, merging_bytes, room_for, stage_one_bytes
+from seats.plan.memory import experts_bytes, farthest_bytes, merging_bytes, room_for, stage_one_bytes
 from seats.plan.model import planned_model
 from seats.plan.plan import Ask, make_plan
 from seats.plan.scene import Scene
@@ -127,6 +127,21 @@ def test_pictures_take_what_is_planned(name, dtype, method):
         model.encode_video(torch.randn(rows, values, dtype=dtype), plan.grid, *([wants] if wants.of_video else []))
 
     assert plan.run.memory.steps["encode_video"] == pytest.approx(found.peak, rel=0.01)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("experts", "chosen", "inner"), [(8, 2, 64), (32, 8, 32), (8, 2, 512)])
+def test_a_mixture_of_experts_takes_what_is_planned(experts, chosen, inner, dtype):
+    preset = find_preset("small-moe")
+    own = {"num_experts": experts, "num_experts_per_tok": chosen, "moe_intermediate_size": inner}
+    text = {**preset.thinker["text_config"], **own, "num_hidden_layers": 1}
+    model = random_thinker(replace(preset, thinker={**preset.thinker, "text_config": text}), torch.device("cpu"), dtype)
+    hidden = torch.randn(1, 700, text["hidden_size"], dtype=dtype)
+
+    with allocations() as found, torch.inference_mode():
+        model.layers[0].mlp(hidden)
+
+    assert experts_bytes(model.text.config, 700, dtype.itemsize) == pytest.approx(found.peak, rel=0.02)
 
 
 def test_stage_one_decides_the_prefill_where_pictures_are_large():
