@@ -117,7 +117,8 @@ def _from_file(
         began = time.perf_counter()
         clip = read()
         encoded = encode_clip(model, clip, [method.wants], timer)
-        prompt = build_prompt(model, encoded, asked.text, asked.system, asked.decoding.max_new_tokens, method.wants)
+        with timer.step("prepare"):
+            prompt = build_prompt(model, encoded, asked.text, asked.system, asked.decoding.max_new_tokens, method.wants)
         made = generate(model, prompt, method, asked.decoding, timer, asked.kv)
         first, read_ms = 1e3 * (made.first_token_at - began), 1e3 * clip.seconds
         worked = sum(timer.ms().get(step, 0.0) for step in STEPS)

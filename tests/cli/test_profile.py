@@ -2,10 +2,13 @@
 
 import json
 import re
+import time
 
 import pytest
 import torch
 
+from seats.inference import encode
+from seats_cli import startup
 from seats_cli.app import run
 from tests.checkpoints import save_tiny_checkpoint
 from tests.media.make import tone, write_clip
@@ -109,6 +112,27 @@ def test_a_name_in_brackets_is_shown_as_it_is(folder, capsys, monkeypatch):
     arguments = ["profile", "clip.mp4", "what ?", "--model", "m[old]/a[/b]", "--device", "cpu", "--rounds", "1"]
     assert run([*arguments, "--warmups", "0", "--max-pixels", "3136", "--quiet"]) == 0
     assert "m[old]/a[/b]" in capsys.readouterr().out
+
+
+def test_time_that_is_hidden_is_not_less_for_a_prompt_that_takes_long(folder, capsys, monkeypatch):
+    def slowly(work, seconds):
+        def slow(*args, **kwargs):
+            made = work(*args, **kwargs)
+            time.sleep(seconds)
+            return made
+
+        return slow
+
+    monkeypatch.setattr("seats.inference.encode.encodes_beside_reading", lambda _: True)
+    monkeypatch.setattr("seats_cli.startup.decode", slowly(startup.decode, 0.6))  # the sound is there before
+    monkeypatch.setattr("seats.inference.encode.log_mel", slowly(encode.log_mel, 0.3))
+    monkeypatch.setattr("seats.bench.profile.build_prompt", slowly(encode.build_prompt, 0.4))
+    arguments = ["profile", str(folder / "clip.mp4"), "what ?", "--model", str(folder / "model"), "--device", "cpu"]
+    arguments += ["--rounds", "1", "--warmups", "0", "--new-tokens", "1", "--max-pixels", "3136", "--from-file"]
+    assert run([*arguments, "--json", "--quiet"]) == 0
+    for row in json.loads(capsys.readouterr().out)["rows"]:
+        if row["error"] is None:
+            assert row["from_file_ms"]["hidden"]["median"] > 200
 
 
 def test_random_weights_need_no_model(folder, capsys):
