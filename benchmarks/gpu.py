@@ -95,7 +95,7 @@ class Model:
 MODELS = (
     Model("7b", "qwen2.5-omni-7b", "small", 26),
     Model("3b", "qwen2.5-omni-3b", "small", 18),
-    Model("30b", "qwen3-omni-30b-a3b", "small-moe", 68),
+    Model("30b", "qwen3-omni-30b-a3b", "small-moe", 72),
 )
 
 
