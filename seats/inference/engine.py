@@ -264,7 +264,7 @@ class Engine:
                 embeds, torch.stack(self.thinker.text.rotary_emb(embeds, positions)), layout, visual, deepstack
             )
         with self.timer.step("selection"):
-            with in_full_precision(embeds.device), _going_on(self.method):
+            with in_full_precision(embeds.device), _exit_as_error(self.method):
                 chosen = self.method.before_llm(BeforeLLM(embeds[0], layout, prepared.saliency, prepared.keys))
             check_selection(chosen, self.method, embeds[0])
             if chosen is not None and chosen.embeds is not None:
@@ -314,7 +314,7 @@ class Engine:
             return once("question", question, lambda: self.thinker.question_relevance(number, hidden, rotary, question))
 
         state = AfterLayer(number, hidden[0], alive.layout, relevance, question_relevance)
-        with _going_on(self.method):
+        with _exit_as_error(self.method):
             chosen = self.method.after_layer(state)
         check_selection(chosen, self.method, hidden[0])
         if chosen is not None and chosen.embeds is not None:
@@ -359,7 +359,7 @@ class Engine:
 
 
 @contextmanager
-def _going_on(method: Method) -> Iterator[None]:
+def _exit_as_error(method: Method) -> Iterator[None]:
     """Raise RuntimeError where a method's own code would end the program: it is to fail the answer in hand alone."""
     try:
         yield
