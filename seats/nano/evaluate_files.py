@@ -2,7 +2,7 @@
 
 The files are decoded by `seats.media`, as the command line does it, and asked about with the packed forward, which
 equals the stock model's. Controls leave out the picture, the sound or both, or the model: the commonest answer to a
-question of that wording. Prints one JSON document.
+question of that wording, and of a choice the commonest option. Prints one JSON document.
 """
 
 import argparse
@@ -52,7 +52,8 @@ def read_questions(folder: Path) -> Iterator[AskedFile]:
         record = json.loads(line)
         words = tuple(tokenizer.encode(record["question"]).tokens)
         answer = tuple(record["answer"].split())
-        question = Question(record["type"], words, answer, form=record.get("form", "short"))
+        options = tuple(record.get("options") or ())
+        question = Question(record["type"], words, answer, form=record.get("form", "short"), options=options)
         found.setdefault(record["clip"], []).append(question)
     for name, questions in found.items():
         yield AskedFile(folder / name, questions)

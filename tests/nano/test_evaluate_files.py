@@ -9,7 +9,7 @@ from seats.nano.config import build_thinker
 from seats.nano.evaluate import Accuracy
 from seats.nano.evaluate_files import evaluate_file, guess_all, read_questions
 from seats.nano.packing import PackedForward
-from seats.nano.testset import write_test_set
+from seats.nano.testset import held_out_clips, write_test_set
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +22,11 @@ def files(tmp_path_factory):
 def test_questions_come_back_as_they_were_written(files):
     assert [len(file.questions) for file in files] == [4, 4]
     assert all(file.path.exists() for file in files)
+    asked = [question for file in files for question in file.questions]
+    written = [question for test in held_out_clips("validation", 2, 4) for question in test.questions]
+    assert [question.words for question in asked] == [question.words for question in written]
+    assert [question.options for question in asked] == [question.options for question in written]
+    assert any(question.options for question in asked)
 
 
 def test_a_line_ends_at_a_line_feed_only(tmp_path):

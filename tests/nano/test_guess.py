@@ -3,7 +3,7 @@
 import random
 
 from seats.nano.guess import Guesser
-from seats.nano.questions import all_questions
+from seats.nano.questions import all_questions, draw_questions
 from seats.nano.world import describe_clip
 
 
@@ -20,6 +20,17 @@ def test_the_wording_gives_little_away():
     assert share["colour"] < 0.2
     assert share["shape"] < 0.25
     assert share["sound"] < 0.2
+
+
+def test_a_choice_is_guessed_from_what_its_options_offer():
+    guesser = Guesser(clips=300)
+    right = []
+    for index in range(200):
+        clip = describe_clip("validation", index)
+        for question in draw_questions(clip, random.Random(index), 60, choice_rate=1.0):
+            if question.type in ("v_count", "a_count"):
+                right.append(guesser.answer(question) == question.answer)
+    assert sum(right) / len(right) > 0.6  # hardly anything comes 0 times, or more than 3
 
 
 def test_a_wording_never_met_has_no_answer():
