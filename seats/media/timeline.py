@@ -21,7 +21,7 @@ from seats.units import counted
 # A seek is only worth it (and its small risk only taken) this far into a file, seconds.
 _SEEK_FROM_S = 5.0
 # How far before the start to seek, first and if that landed too late, seconds.
-_STEPS_BACK_S = (0.0, 10.0)
+STEPS_BACK_S = (0.0, 10.0)
 # Packets read past the asked end, seconds, so that the picture after it is known.
 _MARGIN_S = 1.0
 # Where nothing says a rate: FFmpeg's own default for streams without one.
@@ -106,14 +106,18 @@ class Choice:
     source_fps: float
 
 
-def read_timeline(path: Path, start_s: float, end_s: float, deadline: media.Deadline) -> Timeline:
+def read_timeline(
+    path: Path, start_s: float, end_s: float, deadline: media.Deadline, steps_back_s: Sequence[float] = STEPS_BACK_S
+) -> Timeline:
     """Read the timestamps of the file's video stream between two times (seconds from the file's start).
+
+    steps_back_s: how far before the start to seek, first and if that landed too late.
 
     Raises:
         MediaError: The file cannot be opened or the time is up.
     """
     # Some formats only guess where to seek and land between keyframes, or after the place asked for.
-    for back_s in _STEPS_BACK_S:
+    for back_s in steps_back_s:
         if start_s - back_s < _SEEK_FROM_S:
             break
         timeline = _read(path, end_s, deadline, sought_s=start_s - back_s)

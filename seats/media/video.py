@@ -19,7 +19,7 @@ from seats.media.clip import Video
 from seats.media.pictures import header_notes, no_picture, orientation, other_matrix, resize, to_rgb
 from seats.media.reading import Arriving
 from seats.media.sampling import FrameSampling, frame_size, shown_size
-from seats.media.timeline import Choice, Timeline, choose_frames, read_timeline
+from seats.media.timeline import STEPS_BACK_S, Choice, Timeline, choose_frames, read_timeline
 
 if TYPE_CHECKING:
     import torch
@@ -34,6 +34,8 @@ _SHORT_RUN = 16
 _RESIZING_THREADS = 8
 # Of all pictures that are being resized or wait for it, at the source's size: about 150 MB in YUV and RGB.
 _RESIZING_PIXELS = 32_000_000
+# Where pictures are refreshed bit by bit, decoders give none for some seconds (x264: 250 pictures) behind a keyframe.
+_REFRESHED_S = 20.0
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 
 
@@ -61,7 +63,25 @@ def load_video(
     Raises:
         MediaError: Nothing can be decoded, or the time is up.
     """
-    timeline = read_timeline(path, start_s, end_s, deadline)
+    try:
+        return _load(path, start_s, end_s, sampling, deadline, arriving, leave_out=True)
+    except _NotExactError:
+        return _load(path, start_s, end_s, sampling, deadline, arriving, leave_out=False)
+
+
+def _load(
+    path: Path,
+    start_s: float,
+    end_s: float,
+    sampling: FrameSampling,
+    deadline: media.Deadline,
+    arriving: Arriving | None,
+    *,
+    leave_out: bool,
+) -> tuple[Video | None, list[str], float]:
+    """Do the work of `load_video`; with `leave_out` as `_decode` does it."""
+    steps_back_s = STEPS_BACK_S if leave_out else (_REFRESHED_S,)
+    timeline = read_timeline(path, start_s, end_s, deadline, steps_back_s)
     choice = choose_frames(
         timeline.times,
         timeline.last_s,
@@ -73,12 +93,8 @@ def load_video(
     read_until = float(timeline.times[-1]) + timeline.last_s if len(timeline.times) else 0.0
     if choice is None:
         return None, timeline.notes, read_until
-    try:
-        with _Frames(path, choice, timeline, sampling, arriving) as frames:
-            _decode(path, timeline, frames, deadline, leave_out=timeline.timestamped)
-    except _NotExactError:
-        with _Frames(path, choice, timeline, sampling, arriving) as frames:
-            _decode(path, timeline, frames, deadline, leave_out=False)
+    with _Frames(path, choice, timeline, sampling, arriving) as frames:
+        _decode(path, timeline, frames, deadline, leave_out=leave_out and timeline.timestamped)
     if frames.transparent:
         frames.notes.append("transparent parts of the pictures are read as white")
     frames.notes.extend(timeline.notes)

@@ -240,10 +240,11 @@ def test_hdr_is_said(clips, transfer, name):
         ("refresh.mkv", {"options": {**_SLOW, "x264-params": "intra-refresh=1:keyint=60"}}),
         ("open265.mp4", {"codec": "libx265", "options": {**_QUIET, "x265-params": "log-level=none:open-gop=1"}}),
         ("fragments.mp4", {"options": _SLOW, "container_options": {"movflags": "frag_keyframe+empty_moov"}}),
+        ("refreshed.mp4", {"options": {**_FAST, "intra-refresh": "1"}, "gop": 90}),
     ],
 )
 def test_a_cut_far_into_the_file_is_exact_in_every_format(clips, name, settings):
-    """Also where a seek lands between keyframes, as it does in transport streams."""
+    """Also where a seek lands between keyframes, as in transport streams, or pictures are refreshed in parts."""
     path = write_clip(clips / f"far-{name}", frames=400, **{"gop": 30, **settings})
     for start, first in ((6.4, 192), (12.03, 361)):
         video = _video(path, start_s=start, end_s=start + 1.2)
