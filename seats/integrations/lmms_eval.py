@@ -42,6 +42,9 @@ from seats.text import error_line, printable
 
 _IGNORED = ("do_sample", "max_new_tokens", "temperature", "until", "image_aspect_ratio")
 """Generation settings that are read elsewhere here, or have no meaning for clips."""
+_UNSAID = "\n\n"
+"""What lmms-eval has end the answers of tasks that name no end. Its own Qwen models don't end there either: a blank
+line may stand between the words that lead up to an answer and the answer."""
 
 
 class Seats(lmms):
@@ -257,7 +260,7 @@ def _row(name: str, path: Path, question: str, said: Answer | Exception) -> dict
 def _until(text: str, until: str | Sequence[str] | None) -> str:
     """The answer up to the first of the strings that end it."""
     ends = [until] if isinstance(until, str) else until or ()
-    return min((text.split(end)[0] for end in ends if end), key=len, default=text)
+    return min((text.split(end)[0] for end in ends if end not in ("", _UNSAID)), key=len, default=text)
 
 
 def _own_device(device: str) -> str:

@@ -207,9 +207,18 @@ def test_what_it_cannot_do_is_one_clear_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("until", "answer"), [(None, "a b\n\nc"), ("\n\n", "a b"), (["c", " "], "a"), ([], "a b\n\nc")]
+    ("until", "answer"), [(None, "a b\n\nc"), ("\nc", "a b\n"), (["c", " "], "a"), (["\n\n", "b"], "a ")]
 )
 def test_an_answer_ends_where_the_task_says(until: Any, answer: str) -> None:
     from seats.integrations.lmms_eval import _until
 
     assert _until("a b\n\nc", until) == answer
+
+
+def test_an_answer_does_not_end_at_a_blank_line_where_the_task_says_nothing() -> None:
+    from lmms_eval.api.task import TaskConfig
+
+    from seats.integrations.lmms_eval import _until
+
+    task = TaskConfig(task="t", output_type="generate_until", generation_kwargs={"max_new_tokens": 1024})
+    assert _until("The answer is:\n\nB", task.generation_kwargs["until"]) == "The answer is:\n\nB"
