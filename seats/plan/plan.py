@@ -212,7 +212,7 @@ def _compressed(model: PlannedModel, latest: float, text: int, answer: int) -> t
     if room < 2:
         raise SettingsError(
             f"the prompt has {text} tokens and the answer may have {answer}, but the model's range is {positions} "
-            "positions: ask a shorter question, or lower --max-new-tokens"
+            "positions: ask a shorter question, lower --max-new-tokens or, in a chat, /reset"
         )
     if latest <= room - 1:
         return ()

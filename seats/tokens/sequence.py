@@ -72,7 +72,8 @@ def build_sequence(
     if room < 2:
         raise SettingsError(
             f"the prompt has {len(before) + len(after)} tokens and the answer may have {reserve}, but the model's "
-            f"range is {rule.max_position} positions: ask a shorter question, or lower --max-new-tokens"
+            f"range is {rule.max_position} positions: ask a shorter question, lower --max-new-tokens or, in a chat, "
+            "/reset"
         )
     block = interleave(grid, seconds_per_grid, audio_tokens, rule.time)
     # Where the last piece is not the latest, positions of an earlier one lie beyond `next_position`.

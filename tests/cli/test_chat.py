@@ -100,6 +100,17 @@ def test_earlier_questions_are_in_the_prompt_unless_told_otherwise(tiny_chat: Ru
         assert (rows[1]["tokens"]["text"] > rows[0]["tokens"]["text"]) == bool(history[1])
 
 
+@pytest.mark.parametrize("flags", [(), ("--max-vram", "8G")])
+def test_a_prompt_that_earlier_questions_have_filled_up_is_told_to_forget_them(
+    tiny_chat: Run, flags: tuple[str, ...]
+) -> None:
+    long = " ".join(["what is red ?"] * 180)  # of 720 tokens; the model has 2,048 positions
+    ran = tiny_chat(f"{long}\n{long}\n{long}\nwhat ?\n/reset\n{long}\n", "--json", *flags)
+    rows = [json.loads(line) for line in ran.out.splitlines()]
+    assert [row["status"] for row in rows] == ["ok", "ok", "error", "ok", "ok"]
+    assert "positions: ask a shorter question, lower --max-new-tokens or, in a chat, /reset" in ran.err
+
+
 def test_what_goes_wrong_is_one_line_and_the_chat_goes_on(tiny_chat: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = {
         "/kep 25%": "unknown command /kep: did you mean /keep?",
