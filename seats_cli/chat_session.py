@@ -281,8 +281,10 @@ def _figures(answer: Answer) -> list[str]:
             share = 100 * (trace.retention(what) or 0.0)
             said.append(f"{full:,} {what} tokens" + ("" if answer.method.name == "full" else f", {share:.1f} % kept"))
     encoding = (latency["encode_video"] or 0.0) + (latency["encode_audio"] or 0.0)
-    if encoding or latency["decode_clip"]:
-        said.append(f"reading {milliseconds(latency['decode_clip'] or 0.0)}, encoding {milliseconds(encoding)}")
+    if latency["decode_clip"]:
+        said.append(f"reading {milliseconds(latency['decode_clip'])}, encoding {milliseconds(encoding)}")
+    elif encoding:
+        said.append(f"pictures encoded again in {milliseconds(encoding)}")
     else:
         said.append("clip not read or encoded again")
     if answer.speedup.basis == "measured":

@@ -34,9 +34,10 @@ class Conversation:
     give with the same `turns`.
 
     clip: decoded (of `read_clip` its `result()`). decode_ms: time that took, told in the first answer's report; None
-    where it is not known, as reports then say. The report of a later answer says 0 for decoding and encoding, and like
-    every report gives the FLOPs of the question asked alone. history: whether earlier questions and answers are part of
-    the prompt; None for what suits the model (`OmniModel.single_turn`).
+    where it is not known, as reports then say. The report of a later answer says 0 for decoding, and for encoding
+    unless pictures were encoded again (`encoded_with`), and like every report gives the FLOPs of the question asked
+    alone. history: whether earlier questions and answers are part of the prompt; None for what suits the model
+    (`OmniModel.single_turn`).
 
         conversation = Conversation(model, clip)
         print(conversation.ask("Who is speaking?").text)
@@ -121,7 +122,8 @@ class Conversation:
     @usual_device()
     def encoded_with(self, wants: EncoderWants, timer: StepTimer | None = None) -> EncodedClip:
         """The encoded clip with what `wants` asks for. The encoders run if they have not; what they did not hand out
-        then is made of what was caught as they ran, which is the step "saliency" of `timer` then."""
+        then is made of what was caught as they ran, which is the step "saliency" of `timer` then. Of pictures encoded
+        in parts nothing is caught: they are encoded once more, which `timer` gets by its steps."""
         thinker = self.model.thinker
         if self._encoded is None:
             own = StepTimer(thinker.device)
@@ -130,15 +132,16 @@ class Conversation:
             if vision and len(vision["cos"]) < math.prod(self._encoded.grid or ()):
                 vision.clear()  # encoded in parts, only the last of which was caught: all would be gigabytes
             self._caught, self._encoder_ms = (vision, audio), own.ms()
+        timer = timer or StepTimer(thinker.device)
         encoded, (vision, audio) = self._encoded, self._caught
-        with torch.inference_mode(), (timer or StepTimer(thinker.device)).step("saliency"):
-            if encoded.video is not None and encoded.grid and wants.of_video and wants not in encoded.video.signals:
-                if not vision:  # rather encoded once more than held
-                    again = encode_clip(self.model, encoded.clip, [wants], StepTimer(thinker.device))
-                    assert again.video is not None
-                    encoded.video.signals[wants] = again.video.signals[wants]
-                else:
-                    encoded.video.signals[wants] = thinker.vision_signals(vision, encoded.grid, wants)
+        video = encoded.video if wants.of_video else None
+        if video is not None and wants not in video.signals and not vision:  # rather encoded once more than held
+            again = encode_clip(self.model, replace(encoded.clip, audio=None), [wants], timer)
+            assert again.video is not None
+            video.signals[wants] = again.video.signals[wants]
+        with torch.inference_mode(), timer.step("saliency"):
+            if video is not None and encoded.grid and wants not in video.signals:
+                video.signals[wants] = thinker.vision_signals(vision, encoded.grid, wants)
             if encoded.audio is not None and wants.of_audio and wants not in encoded.audio.signals:
                 encoded.audio.signals[wants] = thinker.audio_signals(audio, wants)
         return encoded

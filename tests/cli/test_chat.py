@@ -111,6 +111,16 @@ def test_a_prompt_that_earlier_questions_have_filled_up_is_told_to_forget_them(
     assert "positions: ask a shorter question, lower --max-new-tokens or, in a chat, /reset" in ran.err
 
 
+def test_pictures_that_another_method_has_encoded_again_are_told(
+    tiny_chat: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seats.models.thinker.PATCHES_AT_ONCE", 1)
+    ran = tiny_chat("what ?\n/method visionzip-om\nwhat ?\nwhat ?\n", "--keep", "25%")
+    told = [line for line in ran.err.splitlines() if "first token" in line]
+    said = ["reading ", "pictures encoded again in ", "clip not read or encoded again"]
+    assert [part in line for part, line in zip(said, told, strict=True)] == [True] * 3, ran.err
+
+
 def test_what_goes_wrong_is_one_line_and_the_chat_goes_on(tiny_chat: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = {
         "/kep 25%": "unknown command /kep: did you mean /keep?",

@@ -218,6 +218,19 @@ def test_a_clip_encoded_in_parts_may_be_asked_with_another_method(tiny, files, m
     assert not conversation._caught[0]  # of no use, and large
 
 
+def test_pictures_that_another_method_has_encoded_again_are_not_its_selection(nano, clip, calls, monkeypatch):
+    monkeypatch.setattr("seats.models.thinker.PATCHES_AT_ONCE", 1)
+    conversation = Conversation(nano, clip)
+    conversation.ask(Question(ASKED[0], method="full"))
+    with nano.thinker.vision.register_forward_pre_hook(lambda *_: time.sleep(0.3)):
+        first, second = (conversation.ask(Question(ASKED[0], compare=True)) for _ in range(2))
+    assert first.latency_ms["encode_video"] > 300 > first.latency_ms["selection"]
+    assert first.latency_ms["first_token"] > 300 > second.latency_ms["first_token"]
+    assert first.latency_ms["encode_audio"] == second.latency_ms["encode_video"] == 0
+    assert first.speedup.prefill > 0.5  # full tokens are not measured against an encoder
+    assert calls["encode_audio"] == 1 + 1  # once more only to measure the saliency
+
+
 def test_a_choice_made_before_is_the_same_and_leaves_the_prompt_alone():
     state = random_state(layout_of("qwen2.5-omni", (3, 4, 5), 60))
     before = state.embeds.clone()
