@@ -74,9 +74,10 @@ def parse_time(value: Any) -> float:
 
 
 def parse_pixels(value: Any) -> int:
-    """Pixels from "200704" or "448x448"."""
+    """Pixels from "200704", "448x448", or "448×448" as summaries have it."""
     text = str(value).strip()
-    found = re.fullmatch(r"(\d{1,18})(?:\s*[xX]\s*(\d{1,18}))?", text)  # so many digits fit any machine's numbers
+    # So many digits fit any machine's numbers.
+    found = re.fullmatch(r"(\d{1,18})(?:\s*[xX×]\s*(\d{1,18}))?", text)  # noqa: RUF001
     pixels = int(found[1]) * int(found[2] or 1) if found else 0
     if pixels < 1:
         raise typer.BadParameter(f"{short(text)!r} is not a size: write pixels (200704) or width x height (448x448)")

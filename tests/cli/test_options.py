@@ -59,7 +59,10 @@ def test_no_time(text: str) -> None:
         parse_time(text)
 
 
-@pytest.mark.parametrize(("text", "pixels"), [("200704", 200704), ("448x448", 200704), ("640 X 360", 230400)])
+@pytest.mark.parametrize(
+    ("text", "pixels"),
+    [("200704", 200704), ("448x448", 200704), ("640 X 360", 230400), ("168×168", 28224)],  # noqa: RUF001
+)
 def test_pixels(text: str, pixels: int) -> None:
     assert parse_pixels(text) == pixels
 
