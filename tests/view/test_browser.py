@@ -77,6 +77,22 @@ def slide_to(page: Any, layer: int) -> None:
     )
 
 
+def drawing(page: Any, name: str) -> list[dict[str, Any]]:
+    """Calls of a method of the canvases' contexts while everything is drawn anew."""
+    return page.evaluate(
+        """(name) => {
+          const calls = [], real = CanvasRenderingContext2D.prototype[name];
+          CanvasRenderingContext2D.prototype[name] = function (...given) {
+            calls.push({ given, lineWidth: this.lineWidth, globalAlpha: this.globalAlpha, textAlign: this.textAlign });
+            return real.apply(this, given);
+          };
+          document.getElementById("layer").dispatchEvent(new Event("input"));
+          return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(calls))));
+        }""",
+        name,
+    )
+
+
 def seen_on_screen(page: Any, selector: str) -> np.ndarray:
     """What an element looks like, uint8 `[H, W, 3]`."""
     settle(page)
@@ -237,3 +253,10 @@ def test_times_are_those_of_the_file(opened: Open, late: TokenMap) -> None:
     assert "25:00.50 to 25:01.50" in tip
     page.hover("#budget canvas", position={"x": 45, "y": 40})
     assert "25:00.5" in page.inner_text("#tip")
+
+
+def test_outlines_of_all_windows_are_equally_thin(opened: Open, maps: dict[str, TokenMap]) -> None:
+    calls = drawing(opened([maps["full"]]), "strokeRect")
+    widths = [call["lineWidth"] for call in calls if call["globalAlpha"] == 0.5]
+    assert len(widths) > 2
+    assert set(widths) == {1}

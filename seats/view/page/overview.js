@@ -84,6 +84,7 @@ function drawBudget(context, method, x, width, tall) {
         context.fillRect(...bar(low, high));
       });
       context.strokeStyle = theme.soft;
+      context.lineWidth = 1;
       context.globalAlpha = 0.5;
       if (wide > 3) context.strokeRect(...bar(0, count));
       context.globalAlpha = 1;
