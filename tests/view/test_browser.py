@@ -260,3 +260,10 @@ def test_outlines_of_all_windows_are_equally_thin(opened: Open, maps: dict[str, 
     widths = [call["lineWidth"] for call in calls if call["globalAlpha"] == 0.5]
     assert len(widths) > 2
     assert set(widths) == {1}
+
+
+def test_relevance_of_sound_does_not_fall_where_it_ends(opened: Open, look_at: Look) -> None:
+    page = opened(look_at(seconds=3.04))
+    across = [call["given"][0] for call in drawing(page, "rect")]
+    assert len(across) == 3  # a point for each second, none for the rest
+    assert across[1] - across[0] == pytest.approx(across[2] - across[1])

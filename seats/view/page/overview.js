@@ -116,7 +116,8 @@ function curveOf(method, kind, row) {
   if (!curves.has(key)) {
     const values = method.tokens[kind].relevance[row];
     const length = DATA.secondsPerGrid > 0.2 ? DATA.secondsPerGrid : Math.max(0.5, DATA.seconds / 400);
-    const bins = Math.max(1, kind === "video" ? DATA.grid[0] : Math.ceil(DATA.soundSeconds / length - 1e-6));
+    // Sound is hardly ever a whole number of these: a rest of less than half of one would be a drop to 0 at the end.
+    const bins = kind === "video" ? DATA.grid[0] : Math.max(1, Math.round(DATA.soundSeconds / length));
     const step = kind === "video" ? DATA.secondsPerGrid : length;
     const total = new Float64Array(bins);
     values.forEach((value, i) => {
