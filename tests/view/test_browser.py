@@ -267,3 +267,13 @@ def test_relevance_of_sound_does_not_fall_where_it_ends(opened: Open, look_at: L
     across = [call["given"][0] for call in drawing(page, "rect")]
     assert len(across) == 3  # a point for each second, none for the rest
     assert across[1] - across[0] == pytest.approx(across[2] - across[1])
+
+
+def test_what_the_slider_says_keeps_its_numbers_apart(opened: Open, look_at: Look) -> None:
+    page = opened(look_at("seats", "full"))
+    slide_to(page, 0)
+    numbers = "seats 35%: 18 of 18 video tokens · 82 of 82 audio tokens, full: 18 of 18 video tokens"
+    said = page.get_attribute("#layer", "aria-valuetext")
+    assert f"The clip, before any selection, {numbers}" in said
+    slide_to(page, 8)
+    assert "layer 8 of 8 seats" in page.evaluate("document.getElementById('state').textContent")

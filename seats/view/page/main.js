@@ -24,8 +24,8 @@ function showState() {
     });
     parts.push(span);
   }
-  $("state").replaceChildren(...parts);
-  $("layer").setAttribute("aria-valuetext", $("state").textContent);
+  $("state").replaceChildren(...parts.flatMap((part) => [part, " "])); // or "of 10" and "4 of 216" are copied as "of 104 of"
+  $("layer").setAttribute("aria-valuetext", parts.map((part) => part.textContent).join(", "));
   for (const button of document.querySelectorAll("#legend button"))
     button.classList.toggle("later", Number(button.dataset.after) >= view.layer);
 }
