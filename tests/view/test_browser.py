@@ -277,3 +277,15 @@ def test_what_the_slider_says_keeps_its_numbers_apart(opened: Open, look_at: Loo
     assert f"The clip, before any selection, {numbers}" in said
     slide_to(page, 8)
     assert "layer 8 of 8 seats" in page.evaluate("document.getElementById('state').textContent")
+
+
+def test_slider_and_what_is_shown_agree_on_coming_back(opened: Open, maps: dict[str, TokenMap]) -> None:
+    page = opened([maps["seats"]])
+    began = page.input_value("#layer")
+    slide_to(page, 2)
+    page.goto("about:blank")
+    page.go_back()
+    settle(page)
+    assert began != "2"
+    assert page.input_value("#layer") == began
+    assert f"layer {began} of 8" in page.inner_text("#state")
