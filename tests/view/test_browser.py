@@ -289,3 +289,14 @@ def test_slider_and_what_is_shown_agree_on_coming_back(opened: Open, maps: dict[
     assert began != "2"
     assert page.input_value("#layer") == began
     assert f"layer {began} of 8" in page.inner_text("#state")
+
+
+def test_times_stand_centred_under_their_place(opened: Open, maps: dict[str, TokenMap]) -> None:
+    page = opened([maps["seats"]])
+    width = page.evaluate("document.querySelector('#budget canvas').clientWidth")
+    times = [call for call in drawing(page, "fillText") if call["given"][0] in ("0.5 s", "1 s", "2 s")]
+    assert times
+    for call in times:
+        text, x, _ = call["given"]
+        assert call["textAlign"] == "center"
+        assert x == pytest.approx(40 + float(text[:-2]) / maps["seats"].seconds * (width - 48))

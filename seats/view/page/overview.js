@@ -39,12 +39,14 @@ function drawCharts() {
 
 function drawTimes(context, x, tall) {
   context.fillStyle = theme.soft;
+  context.textAlign = "center";
   const step = [0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200].find((s) => x(s) - x(0) > 52) || 14400;
   for (let n = Math.ceil(DATA.start / step - 1e-6); n * step <= DATA.start + DATA.seconds; n++) {
     const time = n * step, at = x(time - DATA.start);
     if (at < x(DATA.seconds) - 18)
       context.fillText(time < 60 ? `${time} s` : clock(time - DATA.start, step < 1 ? 1 : 0), at, tall - 4);
   }
+  context.textAlign = "start";
 }
 
 // Tokens per window: in the clip, and there at the chosen layer. Kept per method and moment.
