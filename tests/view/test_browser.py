@@ -300,3 +300,8 @@ def test_times_stand_centred_under_their_place(opened: Open, maps: dict[str, Tok
         text, x, _ = call["given"]
         assert call["textAlign"] == "center"
         assert x == pytest.approx(40 + float(text[:-2]) / maps["seats"].seconds * (width - 48))
+
+
+def test_a_short_clip_whose_sound_is_longer_fits_without_scrolling(opened: Open, look_at: Look) -> None:
+    page = opened(look_at(frames=12, seconds=6.04))
+    assert page.evaluate("(s => s.scrollWidth - s.clientWidth)(document.getElementById('scroller'))") == 0

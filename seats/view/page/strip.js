@@ -21,7 +21,7 @@ function layOut() {
   let cell = 0;
   if (grids) {
     const tallest = (two ? 170 : 230) * view.zoom;
-    const fitting = (visible - 2 * PAD) / grids;
+    const fitting = ((visible - 2 * PAD) * DATA.secondsPerGrid) / DATA.seconds; // sound may be longer than the pictures
     cell = (fitting < 110 ? Math.min(Math.max(visible / 6, 128), 184) : Math.min(fitting, 300)) * view.zoom;
     cell = Math.min(cell, tallest * DATA.aspect);
     strip.rate = cell / DATA.secondsPerGrid;
