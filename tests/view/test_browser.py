@@ -6,6 +6,7 @@ Skipped where there is no playwright or no Chromium (Debian's, or the one that p
 from __future__ import annotations
 
 import io
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -98,6 +99,11 @@ def seen_on_screen(page: Any, selector: str) -> np.ndarray:
     settle(page)
     png = page.locator(selector).screenshot()
     return next(av.open(io.BytesIO(png), format="png_pipe").decode(video=0)).to_ndarray(format="rgb24")
+
+
+def luminance(colour: np.ndarray) -> float:
+    """WCAG's, of red, green and blue in [0, 255]."""
+    return float((((colour / 255 + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722])
 
 
 def test_slider_goes_through_the_layers(opened: Open, maps: dict[str, TokenMap]) -> None:
@@ -305,3 +311,18 @@ def test_times_stand_centred_under_their_place(opened: Open, maps: dict[str, Tok
 def test_a_short_clip_whose_sound_is_longer_fits_without_scrolling(opened: Open, look_at: Look) -> None:
     page = opened(look_at(frames=12, seconds=6.04))
     assert page.evaluate("(s => s.scrollWidth - s.clientWidth)(document.getElementById('scroller'))") == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_what_is_still_to_come_can_be_read(opened: Open, maps: dict[str, TokenMap], scheme: str) -> None:
+    page = opened([maps["seats"]], scheme=scheme)
+    for text in ("span", "small"):
+        opacity, *colours = page.locator(f"#legend .later {text}").first.evaluate(
+            """(element) => {
+              const button = element.closest("button"), own = getComputedStyle(element), its = getComputedStyle(button);
+              return [own.opacity * its.opacity, own.color, its.backgroundColor];
+            }"""
+        )
+        ink, paper = (np.array(re.findall(r"\d+", colour), dtype=float) for colour in colours)
+        low, high = sorted(luminance(colour) for colour in (opacity * ink + (1 - opacity) * paper, paper))
+        assert (high + 0.05) / (low + 0.05) >= 4.5, text  # WCAG AA
