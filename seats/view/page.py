@@ -138,7 +138,7 @@ def _card(seen: TokenMap) -> str:
     )
     answer = escape(seen.answer.text) or "<i>no words</i>"
     return (
-        f'<article><h2>{escape(seen.name)}</h2><p class="answer" tabindex="0">{answer}</p>'
+        f'<article><h2>{escape(seen.name)}</h2><p class="answer" tabindex="0" dir="auto">{answer}</p>'
         f'<dl class="tiles">{stats}</dl></article>'
     )
 

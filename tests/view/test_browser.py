@@ -326,3 +326,10 @@ def test_what_is_still_to_come_can_be_read(opened: Open, maps: dict[str, TokenMa
         ink, paper = (np.array(re.findall(r"\d+", colour), dtype=float) for colour in colours)
         low, high = sorted(luminance(colour) for colour in (opacity * ink + (1 - opacity) * paper, paper))
         assert (high + 0.05) / (low + 0.05) >= 4.5, text  # WCAG AA
+
+
+def test_a_question_in_hebrew_runs_from_right_to_left(opened: Open, look_at: Look) -> None:
+    page = opened(look_at(text="מה רואים כאן?"))
+    assert page.evaluate("getComputedStyle(document.querySelector('h1')).direction") == "rtl"
+    page = opened(look_at())
+    assert page.evaluate("getComputedStyle(document.querySelector('h1')).direction") == "ltr"

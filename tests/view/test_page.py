@@ -88,8 +88,8 @@ def test_figures_of_both_methods_stand_beside_each_other(maps: dict[str, TokenMa
 def test_what_was_asked_and_answered(maps: dict[str, TokenMap]) -> None:
     seen = maps["seats"]
     html = page([seen])
-    assert f'<h1 class="short" tabindex="0">{seen.answer.question.text}</h1>' in html
-    assert f'<p class="answer" tabindex="0">{escape(seen.answer.text)}</p>' in html
+    assert f'<h1 class="short" tabindex="0" dir="auto">{seen.answer.question.text}</h1>' in html
+    assert f'<p class="answer" tabindex="0" dir="auto">{escape(seen.answer.text)}</p>' in html
     assert "<i>no words</i>" in page([replace(seen, answer=replace(seen.answer, text=""))])
 
 
