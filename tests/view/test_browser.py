@@ -333,3 +333,19 @@ def test_a_question_in_hebrew_runs_from_right_to_left(opened: Open, look_at: Loo
     assert page.evaluate("getComputedStyle(document.querySelector('h1')).direction") == "rtl"
     page = opened(look_at())
     assert page.evaluate("getComputedStyle(document.querySelector('h1')).direction") == "ltr"
+
+
+def test_nothing_is_cut_off_on_paper(opened: Open, maps: dict[str, TokenMap]) -> None:
+    page = opened([maps["seats"]], 900)
+    page.emulate_media(media="print")
+    for canvas in ("#strip", "#budget canvas", "#relevance canvas"):
+        drawn, paper = page.evaluate(
+            """(canvas) => {
+              const drawn = document.querySelector(canvas), box = drawn.parentElement;
+              box.style.width = "500px";
+              drawn.style.width = "840px";
+              return [drawn.getBoundingClientRect().right, box.getBoundingClientRect().right];
+            }""",
+            canvas,
+        )
+        assert drawn <= paper, canvas
