@@ -349,3 +349,12 @@ def test_nothing_is_cut_off_on_paper(opened: Open, maps: dict[str, TokenMap]) ->
             canvas,
         )
         assert drawn <= paper, canvas
+
+
+def test_without_scripts_the_page_says_so_before_what_is_missing(browser: Any, written: Write, maps: dict) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(written([maps["seats"]]).as_uri())
+    said, slider = page.locator("noscript p").bounding_box(), page.locator("#layer").bounding_box()
+    assert said["y"] < slider["y"]
+    context.close()
