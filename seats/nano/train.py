@@ -273,8 +273,10 @@ def main(arguments: list[str] | None = None) -> None:
     if options.resume and options.seed is not None:
         parser.error("--seed is that of the run: leave it out with --resume")
     changes: dict[str, Any] = dict(options.set)
-    if options.steps:
+    if options.steps is not None:
         changes["steps"] = options.steps
+    if changes.get("steps", 1) < 1 or changes.get("warmup", 1) < 1 or changes.get("decay_from", 0.0) >= 1:
+        parser.error("steps and warmup are at least 1, decay_from is below 1")
     if options.resume:
         trainer = Trainer.load(checkpoint, **changes)
     else:

@@ -88,6 +88,15 @@ def test_a_wrong_setting_is_said_in_a_line(capsys, given, said):
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("given", [["--steps", "0"], ["--set", "steps=-3"], ["--set", "warmup=0"],
+                                   ["--set", "decay_from=1"]])  # fmt: skip
+def test_a_run_that_cannot_be_is_refused_before_it_begins(tmp_path, capsys, given):
+    with pytest.raises(SystemExit):
+        main(["--out", str(tmp_path / "run"), "--set", "clips=1", *given])
+    assert "steps and warmup are at least 1, decay_from is below 1" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.slow
 def test_losses_fall_on_a_repeated_step():
     settings = replace(SMALL, frozen_from=1.0)
