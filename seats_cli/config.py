@@ -45,6 +45,7 @@ def read_settings(group: Any) -> dict[str, dict[str, Any]]:
     said = _parse(path)
     known = {name: _options(command) for name, command in group.commands.items()}
     everything = {name for names in known.values() for name in names}
+    switches = {p.name for command in group.commands.values() for p in command.params if getattr(p, "is_flag", False)}
     for key, value in said.items():
         if isinstance(value, dict) or (isinstance(value, list) and value and isinstance(value[0], dict)):
             raise WrongUsage(
@@ -57,6 +58,8 @@ def read_settings(group: Any) -> dict[str, dict[str, Any]]:
             raise WrongUsage(f"{path}: unknown setting {key!r}; {hint}")
         if not isinstance(value, str | int | float | bool):
             raise WrongUsage(f"{path}: {key} must be a text, a number, true or false")
+        if isinstance(value, bool) and key not in switches:  # which a parser may take for 1 or 0, or for a name
+            raise WrongUsage(f"{path}: {key} is no switch: write a text or a number instead of {str(value).lower()}")
     # Numbers go the way of what is typed, so that one parser checks both.
     values = {key: value if isinstance(value, bool) else str(value) for key, value in said.items()}
     return {

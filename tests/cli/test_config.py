@@ -84,6 +84,8 @@ def test_a_byte_order_mark_is_passed_over(settings: Path) -> None:
         ("[[keep]]\nvideo = 10", "[keep] is a table"),
         ("ask.keep = 10", "[ask] is a table"),
         ('max_frames = "many"', "--max-frames"),
+        ("temperature = true", "temperature is no switch: write a text or a number instead of true"),
+        ("model = false", "model is no switch"),
         ('question = "what ?"', "unknown setting"),
         ("keep = 10".encode("utf-16"), "is not UTF-8 text: save it as UTF-8"),
     ],
