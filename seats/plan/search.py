@@ -81,9 +81,9 @@ def suggestions(plan: Plan, clip: ClipFacts, limit: int, others: Sequence[Planne
                 break
     if ask.dtype_bytes > 2:
         add("--dtype bfloat16", replace(ask, dtype_bytes=2))
-    if ask.quantize is None and ask.device.startswith("cuda"):
-        add("--quantize 8bit", replace(ask, quantize="8bit"))
-        add("--quantize 4bit", replace(ask, quantize="4bit"))
+    if ask.device.startswith("cuda"):
+        for bits in {None: ("8bit", "4bit"), "8bit": ("4bit",)}.get(ask.quantize, ()):
+            add(f"--quantize {bits}", replace(ask, quantize=bits))
     for other in others:
         if other.name != model.name:
             add(f"--model {other.name}", ask, other)
@@ -139,7 +139,7 @@ def check_weights(model: PlannedModel, ask: Ask, limit: int) -> None:
     if needed + reserve >= limit:
         ways = ["choose a smaller --model"]
         small = weights.bytes(ask.dtype_bytes, "4bit") + reserve
-        if ask.device.startswith("cuda") and ask.quantize is None and small < limit:
+        if ask.device.startswith("cuda") and ask.quantize != "4bit" and small < limit:
             ways.append("--quantize 4bit")
         with_reserve = f" and CUDA {_size(reserve)}" if reserve else ""
         raise OutOfMemoryError(

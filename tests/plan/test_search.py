@@ -117,7 +117,12 @@ def test_an_impossible_limit_names_what_helps_and_nothing_else(clip, name, ask, 
 
 @pytest.mark.parametrize(
     ("name", "quantize", "helps"),
-    [("qwen2.5-omni-7b", None, True), ("qwen2.5-omni-7b", "4bit", False), ("qwen3-omni-30b-a3b", None, False)],
+    [
+        ("qwen2.5-omni-7b", None, True),
+        ("qwen2.5-omni-7b", "8bit", True),
+        ("qwen2.5-omni-7b", "4bit", False),
+        ("qwen3-omni-30b-a3b", None, False),
+    ],
 )
 def test_quantizing_is_named_only_where_the_weights_then_fit(name, quantize, helps):
     """Experts stay as they are."""
@@ -262,11 +267,16 @@ def test_the_nearest_keep_that_fits_is_suggested(clip, large, keep):
 
 
 @pytest.mark.parametrize(
-    ("device", "dtype_bytes", "said"),
-    [("cpu", 4, {"--dtype bfloat16"}), ("cuda", 2, {"--quantize 8bit", "--quantize 4bit"})],
+    ("device", "dtype_bytes", "quantize", "said"),
+    [
+        ("cpu", 4, None, {"--dtype bfloat16"}),
+        ("cuda", 2, None, {"--quantize 8bit", "--quantize 4bit"}),
+        ("cuda", 2, "8bit", {"--quantize 4bit"}),
+        ("cuda", 2, "4bit", set()),
+    ],
 )
-def test_smaller_weights_are_suggested_where_there_are_some(clip, large, device, dtype_bytes, said):
-    plan = make_plan(large, clip, Ask(device=device, dtype_bytes=dtype_bytes))
+def test_smaller_weights_are_suggested_where_there_are_some(clip, large, device, dtype_bytes, quantize, said):
+    plan = make_plan(large, clip, Ask(device=device, dtype_bytes=dtype_bytes, quantize=quantize))
     found = {one.flags for one in suggestions(plan, clip, plan.needed_bytes + reserve_for(device) - 2**20)}
     assert {flags for flags in found if flags.startswith(("--dtype", "--quantize"))} == said
 
