@@ -39,6 +39,8 @@ _END_SLACK_S = 0.01
 _LATE_S = 1.0
 # Pictures come by a tenth of the usual frame time early or late in recordings; of slides by no more than this, seconds.
 _MOST_SLACK_S = 0.1
+# A picture that appears by so much after a time is on the screen then, as timestamps are rounded.
+_SHOWN_SLACK_S = 0.001
 # A timestamp so far from 0, seconds, is wrong, however many there are: Ogg Theora that was cut has such before the
 # first keyframe. Behind it floats would not tell two pictures apart.
 _WRONG_S = 1e10
@@ -263,6 +265,18 @@ def choose_frames(
     targets = begin + _even_positions(steps, frames) * (covered / steps)
     indices = np.searchsorted(times, targets + slack, side="right") - 1
     return Choice(indices=np.clip(indices, 0, last), fps=float(frames / steps * rate), source_fps=float(source_fps))
+
+
+def choose_shown(timeline: Timeline, at: np.ndarray) -> Choice | None:
+    """Choose the picture on the screen at each of some times; None if there is none.
+
+    at: float64 `[F]`, rising, seconds from the file's start. Before the first picture the first one stands in.
+    """
+    if not len(timeline.times):
+        return None
+    indices = np.searchsorted(timeline.times, at + _SHOWN_SLACK_S, side="right") - 1
+    rate = len(at) / max(float(at[-1] - at[0]), _SHOWN_SLACK_S)
+    return Choice(indices=np.maximum(indices, 0), fps=rate, source_fps=rate)
 
 
 def _typical_interval(times: np.ndarray, last_s: float, start_s: float, end_s: float, rates: Sequence[float]) -> float:

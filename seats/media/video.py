@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from seats.media.clip import Video
 from seats.media.pictures import header_notes, no_picture, orientation, other_matrix, resize, to_rgb
 from seats.media.reading import Arriving
 from seats.media.sampling import FrameSampling, frame_size, shown_size
-from seats.media.timeline import STEPS_BACK_S, Choice, Timeline, choose_frames, read_timeline
+from seats.media.timeline import STEPS_BACK_S, Choice, Timeline, choose_frames, choose_shown, read_timeline
 
 if TYPE_CHECKING:
     import torch
@@ -63,33 +63,69 @@ def load_video(
     Raises:
         MediaError: Nothing can be decoded, or the time is up.
     """
+
+    def choose(timeline: Timeline) -> Choice | None:
+        return choose_frames(
+            timeline.times,
+            timeline.last_s,
+            start_s=start_s,
+            end_s=end_s,
+            sampling=sampling,
+            rates=timeline.rates,
+        )
+
+    return _loaded(path, start_s, end_s, choose, sampling, deadline, arriving)
+
+
+def load_shown(path: Path, times: np.ndarray, sampling: FrameSampling, deadline: media.Deadline) -> torch.Tensor | None:
+    """Take the picture that is on the screen at each of some times; None if there is none.
+
+    Args:
+        times: float64 `[F]`, rising, seconds from the file's start. Before the first picture the first one stands in.
+        sampling: The pictures' size.
+
+    Returns:
+        uint8 `[F, 3, H, W]`; fewer where the rest cannot be decoded.
+
+    Raises:
+        MediaError: Nothing can be decoded, or the time is up.
+    """
+    start_s, end_s = float(times[0]), float(times[-1])
+    video, _, _ = _loaded(path, start_s, end_s, lambda timeline: choose_shown(timeline, times), sampling, deadline)
+    return None if video is None else video.pixels
+
+
+def _loaded(
+    path: Path,
+    start_s: float,
+    end_s: float,
+    choose: Callable[[Timeline], Choice | None],
+    sampling: FrameSampling,
+    deadline: media.Deadline,
+    arriving: Arriving | None = None,
+) -> tuple[Video | None, list[str], float]:
+    """Do the work of `load_video` with frames chosen by a function."""
     try:
-        return _load(path, start_s, end_s, sampling, deadline, arriving, leave_out=True)
+        return _load(path, start_s, end_s, choose, sampling, deadline, arriving, leave_out=True)
     except _NotExactError:
-        return _load(path, start_s, end_s, sampling, deadline, arriving, leave_out=False)
+        return _load(path, start_s, end_s, choose, sampling, deadline, arriving, leave_out=False)
 
 
 def _load(
     path: Path,
     start_s: float,
     end_s: float,
+    choose: Callable[[Timeline], Choice | None],
     sampling: FrameSampling,
     deadline: media.Deadline,
     arriving: Arriving | None,
     *,
     leave_out: bool,
 ) -> tuple[Video | None, list[str], float]:
-    """Do the work of `load_video`; with `leave_out` as `_decode` does it."""
+    """Do the work of `_loaded`; with `leave_out` as `_decode` does it."""
     steps_back_s = STEPS_BACK_S if leave_out else (_REFRESHED_S,)
     timeline = read_timeline(path, start_s, end_s, deadline, steps_back_s)
-    choice = choose_frames(
-        timeline.times,
-        timeline.last_s,
-        start_s=start_s,
-        end_s=end_s,
-        sampling=sampling,
-        rates=timeline.rates,
-    )
+    choice = choose(timeline)
     read_until = float(timeline.times[-1]) + timeline.last_s if len(timeline.times) else 0.0
     if choice is None:
         return None, timeline.notes, read_until

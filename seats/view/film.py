@@ -13,8 +13,10 @@ import av
 import numpy as np
 
 from seats.errors import MediaError, SettingsError
-from seats.files import MARK, exists, replacing
-from seats.media import Audio, Clip, FrameSampling, load_clip
+from seats.files import MARK, replacing
+from seats.media import Audio, Clip, FrameSampling
+from seats.media.container import Deadline, check_file
+from seats.media.video import load_shown
 from seats.view.letters import written
 from seats.view.pictures import spectrogram
 from seats.view.shade import shade_picture, shades
@@ -90,33 +92,21 @@ def _pictures(seen: TokenMap, fps: Fraction) -> Iterator[tuple[float, np.ndarray
             yield float(number / fps), None
         return
     height, width = clip.video.pixels.shape[2:]
-    sampling = FrameSampling(
-        fps=float(fps), max_frames=100_000, factor=2, min_pixels=4, max_pixels=height * width, total_pixels=2**62
-    )
+    sampling = FrameSampling(factor=2, min_pixels=4, max_pixels=height * width, total_pixels=2**62)
+    deadline = Deadline(None, clip.path)
     last = clip.video.pixels[0].cpu().numpy().transpose(1, 2, 0)
-    number = 0
-    while number < total:
-        start = float(number / fps)
-        piece_end = min(total, number + math.ceil(_PIECE_S * fps))
+    a_piece = math.ceil(_PIECE_S * fps)
+    for first in range(0, total, a_piece):
+        times = np.arange(first, min(total, first + a_piece)) / float(fps)
+        check_file(clip.path)
         try:
-            piece = load_clip(
-                clip.path,
-                start_s=clip.start_s + start,
-                end_s=clip.start_s + float(piece_end / fps),
-                sampling=sampling,
-                use_audio=False,
-            ).video
+            piece = load_shown(clip.path, clip.start_s + times, sampling, deadline)
         except MediaError:
-            if not exists(clip.path):
-                raise
-            piece = None  # the sound goes on after the last picture
-        while number < piece_end:
-            time = float(number / fps)
-            if piece is not None:
-                at = int(np.searchsorted(piece.times, time - start + 1e-3, side="right")) - 1
-                last = piece.pixels[max(at, 0)].numpy().transpose(1, 2, 0)
+            piece = None  # the sound goes on after the last picture that can be decoded
+        for number, time in enumerate(times.tolist()):
+            if piece is not None and number < len(piece):
+                last = piece[number].numpy().transpose(1, 2, 0)
             yield time, last
-            number += 1
 
 
 class _Panel:

@@ -387,3 +387,13 @@ def test_a_picture_with_a_time_behind_all_that_were_listed(clips, monkeypatch):
     monkeypatch.setattr(video_module, "_needed_frames", lambda *_: iter(()))
     clip = load_clip(path)
     assert any("cannot be decoded; the first behind them stands in" in note for note in clip.notes)
+
+
+@pytest.mark.parametrize("start", [0.0, 8.0])  # the second one is sought
+def test_pictures_on_the_screen_at_some_times(tmp_path, start):
+    shown = [0, 400, 500, 4000, 9000, 9040, 15000]
+    path = write_clip(tmp_path / "a.mp4", frames=7, rate=10, gop=1, pts_ms=[2000 + at for at in shown], sound=tone(3))
+    at = start + np.array([0.0, 1.0, 2.399, 2.3995, 6.0, 6.0, 13.0, 40.0])
+    pixels = video_module.load_shown(path, at, FrameSampling(), media.Deadline(None, path))
+    expected = [max(np.searchsorted(np.array(shown) / 1000 + 2, time + 0.001, side="right") - 1, 0) for time in at]
+    assert [read_number(picture) for picture in pixels] == expected

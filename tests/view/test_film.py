@@ -112,6 +112,13 @@ def test_timestamps_that_a_file_rounds_cost_no_picture(model: OmniModel, tmp_pat
     assert _numbers(seen, 30) == list(range(60))
 
 
+@pytest.mark.parametrize("apart", [1.0, 3.0, 10.0])
+def test_pictures_that_change_slowly_are_shown_when_they_come(model: OmniModel, tmp_path: Path, apart: float) -> None:
+    times = [round(1000 * apart * number) for number in range(7)]
+    (seen,) = looked(model, write_clip(tmp_path / "a.mkv", frames=7, rate=10, pts_ms=times, sound=tone(7 * apart)))
+    assert _numbers(seen, 10) == [int(number / 10 / apart) for number in range(round(10 * seen.seconds))]
+
+
 def test_a_part_of_a_file_shows_the_pictures_of_that_part(model: OmniModel, tmp_path: Path) -> None:
     path = write_clip(tmp_path / "a.mp4", frames=40, rate=10)
     clip = load_clip(path, start_s=2.0, end_s=3.0, sampling=model.sampling)
