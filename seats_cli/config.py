@@ -12,11 +12,13 @@ from seats_cli.usage import WrongUsage
 
 
 def settings_file() -> Path | None:
-    """`$SEATS_CONFIG`, or `seats/config.toml` in `$XDG_CONFIG_HOME` or `~/.config` if it exists.
+    """`$SEATS_CONFIG`, or `seats/config.toml` in `$XDG_CONFIG_HOME` or `~/.config` if it exists. /dev/null is none.
 
     Raises click's UsageError if `$SEATS_CONFIG` names no file.
     """
     if said := os.environ.get("SEATS_CONFIG"):
+        if said == os.devnull:
+            return None
         try:
             path = Path(said).expanduser()
             if path.is_file():

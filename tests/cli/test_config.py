@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -101,6 +102,16 @@ def test_file_that_is_not_there(run: Run, settings: Path) -> None:
     ran = run("ask", "clip.mp4", "what ?")
     assert ran.code == 2
     assert str(settings) in ran.line
+
+
+def test_the_usual_file_can_be_turned_off(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "seats").mkdir()
+    (tmp_path / "seats" / "config.toml").write_text("keep = 0.1\n")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.delenv("SEATS_CONFIG", raising=False)
+    assert "0.1% or 10%" in run("ask", "clip.mp4", "what ?").line
+    monkeypatch.setenv("SEATS_CONFIG", os.devnull)
+    assert run("ask", "clip.mp4", "what ?").line.startswith("error: clip.mp4: no such file")
 
 
 def test_bad_environment_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
