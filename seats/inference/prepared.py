@@ -117,8 +117,9 @@ def _prepare(
     if seen.get("input_ids") is None:
         raise SettingsError("token selection needs the prompt's input_ids: pass them to generate()")
     ids, rule = seen["input_ids"][0].cpu(), thinker.rule  # one copy: their layout is made on the host
+    has_video, has_audio = bool((ids == rule.video).any()), bool((ids == rule.audio).any())
     grid = None
-    if bool((ids == rule.video).any()):
+    if has_video:
         grids = seen.get("grid_thw")
         if grids is None:
             raise SettingsError("a prompt came without its pictures: pass what the processor made")
@@ -129,14 +130,29 @@ def _prepare(
     sounds = seen.get("input_features")
     if sounds is not None and len(sounds) > 1:
         raise SettingsError("token selection works on one sound a prompt: leave out the other ones")
+    if has_audio and wants.of_audio and sounds is None and not audio:
+        raise SettingsError("a prompt came without its sound: pass what the processor made")
+    if has_video and wants.of_video:
+        _check_caught(vision, thinker.family.vision_projections(thinker.vision))
+    if has_audio and wants.of_audio:
+        _check_caught(audio, thinker.family.audio_projections(thinker.audio))
     seconds = seen.get("video_second_per_grid")
     layout = _layout_of(thinker, ids, grid, 1.0 if seconds is None else float(seconds[0])).to(thinker.device)
     signals = {}
-    if grid is not None and vision:
+    if grid is not None and wants.of_video:
         signals[Modality.VIDEO] = thinker.vision_signals(vision, grid, wants)
-    if audio:
+    if has_audio and wants.of_audio:
         signals[Modality.AUDIO] = thinker.audio_signals(audio, wants)
     return Prepared.of(layout, signals)
+
+
+def _check_caught(caught: Mapping[str, torch.Tensor], wanted: Mapping[str, nn.Module]) -> None:
+    """Raise SettingsError where an encoder ran past its probe: tokens would be chosen as if all were alike."""
+    if not wanted.keys() <= caught.keys():
+        raise SettingsError(
+            "token selection must see inside the encoders, which code of torch.compile hides: use the thinker's own "
+            "compile() in its place"
+        )
 
 
 def _layout_of(

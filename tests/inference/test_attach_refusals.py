@@ -98,6 +98,25 @@ def test_pictures_that_do_not_come(thinkers, family):
 
 
 @both_families
+def test_sound_that_does_not_come(thinkers, family):
+    inputs = tiny_inputs(family, grid=None)
+    inputs = {key: value for key, value in inputs.items() if "ids" in key or key == "attention_mask"}
+    refuses(thinkers[family], inputs, "without its sound: pass what")
+
+
+@both_families
+@pytest.mark.parametrize("where", ["vision", "audio"])
+def test_compiled_code_that_cannot_be_put_aside(family, where):
+    """Its hooks see nothing: tokens would be chosen as if all were alike."""
+    thinker, inputs = tiny_thinker(family), tiny_inputs(family)
+    layer = (compat.vision_encoder(thinker).blocks if where == "vision" else compat.audio_encoder(thinker).layers)[-1]
+    torch.compiler.reset()
+    layer.forward = torch.compile(layer.forward, backend="eager")
+    thinker.generate(**inputs, max_new_tokens=1, do_sample=False)  # compiled without hooks
+    refuses(thinker, inputs, r"use the thinker's own compile\(\)")
+
+
+@both_families
 def test_no_cache(thinkers, family):
     """The answer so far would be taken for the question."""
     refuses(thinkers[family], tiny_inputs(family, grid=None), "needs the cache, .*: leave it on", use_cache=False)
