@@ -177,7 +177,7 @@ class Engine:
     ) -> MoeModelOutputWithPast:
         if inputs_embeds is None:
             inputs_embeds = self.thinker.text.embed_tokens(input_ids)
-        if inputs_embeds.requires_grad and torch.is_grad_enabled():
+        if torch.is_grad_enabled() and (inputs_embeds.requires_grad or self._trains()):
             raise SettingsError("token selection is for answers, not for training: run it under torch.no_grad()")
         if output_hidden_states or output_attentions:
             raise SettingsError(
@@ -208,6 +208,10 @@ class Engine:
             hidden = self._prefill(inputs_embeds, positions, cache, visual, deepstack)
         output: dict[str, Any] = {"last_hidden_state": hidden, compat.CACHE: cache}
         return MoeModelOutputWithPast(**output)
+
+    def _trains(self) -> bool:
+        """Whether some of the decoder is being trained, as adapters are, whose embeddings need no gradient."""
+        return any(parameter.requires_grad for parameter in self.thinker.text.parameters())
 
     def _continued(self, attention_mask: Any, past: int, new: int) -> Record:
         """What is known of the tokens before `new` ones. Raises SettingsError where those that this engine has seen are

@@ -186,6 +186,17 @@ def test_training(thinkers, family):
         thinker(**inputs, labels=inputs["input_ids"])
 
 
+@both_families
+def test_training_of_a_few_layers(family):
+    """As adapters do: the embeddings need no gradient."""
+    thinker, inputs = tiny_thinker(family).requires_grad_(False), tiny_inputs(family)
+    with torch.enable_grad(), attach(thinker, SEATS):
+        thinker(**inputs)
+        compat.text_model(thinker).layers[6].self_attn.q_proj.weight.requires_grad_(True)
+        with pytest.raises(SettingsError, match=r"run it under torch.no_grad\(\)"):
+            thinker(**inputs)
+
+
 def went_on(thinker, out, **settings) -> torch.Tensor:
     """What `generate` makes of its own answer and three more tokens, with the cache that it returned."""
     ids = torch.cat([out.sequences, torch.tensor([[20, 21, 22]])], 1)
@@ -371,7 +382,7 @@ def test_a_prompt_that_prepared_is_not_of(thinkers):
 
 def test_prompts_without_ids(thinkers):
     thinker = thinkers["qwen2.5-omni"]
-    with pytest.raises(SettingsError, match="input_ids"), attach(thinker, SEATS):
+    with torch.no_grad(), pytest.raises(SettingsError, match="input_ids"), attach(thinker, SEATS):
         thinker(
             inputs_embeds=torch.zeros(1, 4, 48),
             attention_mask=torch.ones(1, 4, dtype=torch.long),
