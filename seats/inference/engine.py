@@ -197,7 +197,8 @@ class Engine:
             cache = DynamicCache(config=self.thinker.text.config)
         if not isinstance(cache, DynamicCache):
             raise SettingsError("token selection needs a cache that grows: leave out cache_implementation")
-        positions = position_ids[-3:]
+        # Stock code takes one row for all three axes, too.
+        positions = position_ids[-3:] if position_ids.ndim == 3 else position_ids.expand(3, *position_ids.shape)
         past = cache.get_seq_length()
         if past:
             record = self._continued(attention_mask, past, inputs_embeds.shape[1])

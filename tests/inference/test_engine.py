@@ -106,6 +106,17 @@ class TestNothingDropped:
         with pytest.raises(SettingsError, match="'vision' is unknown: choose video, audio, overall or text"):
             attached.trace.retention("vision")
 
+    @both_families
+    @pytest.mark.parametrize("shape", [(1, -1), (3, 1, -1), (4, 1, -1)], ids=["one row", "three", "four"])
+    def test_positions_in_every_shape_that_stock_code_takes(self, thinkers, family, shape):
+        inputs = tiny_inputs(family)
+        positions = torch.arange(inputs["input_ids"].shape[1]).expand(shape)
+        with torch.no_grad():
+            stock = thinkers[family](**inputs, position_ids=positions).logits[:, -1:]
+            with attach(thinkers[family], Full()):
+                ours = thinkers[family](**inputs, position_ids=positions).logits
+        torch.testing.assert_close(ours, stock, rtol=0, atol=1e-4)
+
     def test_what_a_method_does_to_its_scores_is_not_told_as_relevance(self, thinkers):
         class Masks(Full):
             layers = (2,)
