@@ -115,7 +115,7 @@ def _prepare(
     """Layout and signals of a prompt made by the stock processor. seen: inputs of the thinker's forward; vision, audio:
     what the probes caught."""
     if seen.get("input_ids") is None:
-        raise SettingsError("token selection needs the prompt's input_ids: pass them to generate()")
+        raise SettingsError("token selection needs the prompt's input_ids: pass them, without inputs_embeds")
     ids, rule = seen["input_ids"][0].cpu(), thinker.rule  # one copy: their layout is made on the host
     has_video, has_audio = bool((ids == rule.video).any()), bool((ids == rule.audio).any())
     grid = None

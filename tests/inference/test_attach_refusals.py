@@ -380,6 +380,14 @@ def test_a_prompt_that_prepared_is_not_of(thinkers):
         thinker.generate(**tiny_inputs("qwen2.5-omni", grid=(4, 6, 8)), max_new_tokens=1)
 
 
+@both_families
+def test_embeddings_beside_the_ids(thinkers, family):
+    """Of the two, generate() hands on the embeddings alone."""
+    inputs = tiny_inputs(family, grid=None)
+    embeds = compat.text_model(thinkers[family]).embed_tokens(inputs["input_ids"])
+    refuses(thinkers[family], {**inputs, "inputs_embeds": embeds}, "without inputs_embeds")
+
+
 def test_prompts_without_ids(thinkers):
     thinker = thinkers["qwen2.5-omni"]
     with torch.no_grad(), pytest.raises(SettingsError, match="input_ids"), attach(thinker, SEATS):
