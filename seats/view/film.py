@@ -27,6 +27,8 @@ _PIECE_S = 8.0
 """Seconds of pictures decoded at a time, so that memory stays small."""
 _MOST_FPS, _STILL_FPS = 30, 10
 _WIDTH, _MOST_HEIGHT, _SOUND_HEIGHT, _GAP = 640, 720, 72, 8
+_LEAST_WIDTH = 240
+"""Of a panel however narrow its pictures, for the name and the key to be read."""
 _BACKGROUND, _INK = 16, 225
 LINE = 24
 """Height of a line of text, pixels: the method's name above its pictures, and the key below."""
@@ -115,11 +117,12 @@ class _Panel:
     def __init__(self, seen: TokenMap) -> None:
         self.seen = seen
         self.kinds = shades(seen.moments)
-        self.width, self.picture_height = _WIDTH, 0
+        self.width, self.picture_width, self.picture_height = _WIDTH, 0, 0
         if seen.clip.video is not None:
             height, width = seen.clip.video.pixels.shape[2:]
             scale = min(_WIDTH / width, _MOST_HEIGHT / height)
-            self.width, self.picture_height = round(width * scale / 2) * 2, round(height * scale / 2) * 2
+            self.picture_width, self.picture_height = round(width * scale / 2) * 2, round(height * scale / 2) * 2
+            self.width = max(self.picture_width, _LEAST_WIDTH)
         self.sound = self._sound_strip() if seen.audio is not None else None
         # A film's own clock begins at 0.
         name = seen.name + (f", from {in_file(seen.start, 1.0)}" if seen.start else "")
@@ -138,11 +141,12 @@ class _Panel:
         seen = self.seen
         if picture is not None and seen.video is not None and seen.grid is not None and seen.clip.video is not None:
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgb24")
-            large = frame.reformat(self.width, self.picture_height, interpolation="BICUBIC").to_ndarray()
+            large = frame.reformat(self.picture_width, self.picture_height, interpolation="BICUBIC").to_ndarray()
             times = np.array(seen.clip.video.times).reshape(seen.grid[0], -1)
             grid = int(np.searchsorted((times[:-1, -1] + times[1:, 0]) / 2, time))  # the nearest
             left = seen.video.left.reshape(seen.grid)[grid]
-            panel[LINE : LINE + self.picture_height] = shade_picture(large, left, self.kinds)
+            bottom = LINE + self.picture_height
+            panel[LINE:bottom, : self.picture_width] = shade_picture(large, left, self.kinds)
         if self.sound is not None:
             x = min(int(time / max(seen.seconds, 1e-6) * self.width), self.width - 2)
             panel[self.sound_top : self.sound_top + _SOUND_HEIGHT, x : x + 2] = 255

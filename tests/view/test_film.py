@@ -157,6 +157,14 @@ def test_two_methods_stand_beside_each_other(model: OmniModel, tmp_path: Path) -
         assert _reads(picture[-2 * LINE :], moment.label)
 
 
+def test_pictures_narrower_than_a_word_leave_room_for_the_key(model: OmniModel, tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mp4", frames=20, rate=10, picture=white, size=(16, 1600))
+    maps = looked(model, path, "seats", "full")
+    write_film(maps, tmp_path / "film.mp4")
+    (picture, *_), _, _ = read(tmp_path / "film.mp4")
+    assert _reads(picture[LINE + 720 : 2 * LINE + 720], maps[0].moments[0].label, 1)
+
+
 def test_a_part_of_a_file_says_from_when_it_is(model: OmniModel, tmp_path: Path) -> None:
     path = write_clip(tmp_path / "a.mp4", frames=90, rate=1, picture=white)
     clip = load_clip(path, start_s=75.0, end_s=77.0, sampling=model.sampling)
@@ -165,9 +173,9 @@ def test_a_part_of_a_file_says_from_when_it_is(model: OmniModel, tmp_path: Path)
     assert _reads(pictures[0][:LINE], "seats 35%, from 1:15: veiled")
 
 
-def _reads(part: np.ndarray, text: str) -> bool:
+def _reads(part: np.ndarray, text: str, scale: int = 2) -> bool:
     """Whether a line of text stands somewhere in a part of a picture, as far as compression leaves it alone."""
-    ink, bright = written(text), part.mean(axis=2) > 120
+    ink, bright = written(text, scale), part.mean(axis=2) > 120
     height, width = ink.shape
     return any(
         (bright[y : y + height, x : x + width] == ink).mean() > 0.95
