@@ -14,7 +14,7 @@ import numpy as np
 
 from seats.errors import MediaError, SettingsError
 from seats.files import MARK, replacing
-from seats.media import Audio, Clip, FrameSampling
+from seats.media import Audio, Clip, FrameSampling, Video
 from seats.media.container import Deadline, check_file
 from seats.media.video import load_shown
 from seats.view.letters import written
@@ -111,6 +111,16 @@ def _pictures(seen: TokenMap, fps: Fraction) -> Iterator[tuple[float, np.ndarray
             yield time, last
 
 
+def _changes(video: Video, grids: int) -> np.ndarray:
+    """When another grid begins to be the nearest, float64 `[grids - 1]`, seconds from the clip's start."""
+    # A picture that stays on the screen was taken several times, which all have the time at which it came.
+    came, first = np.unique(video.times, return_index=True)
+    came[0] = 0.0  # the first one stands in before it comes, or was there already
+    taken, end = len(video.times), max(len(video.times) / video.fps, came[-1])
+    times = np.interp(np.arange(taken), [*first, taken], [*came, end]).reshape(grids, -1)
+    return (times[:-1, -1] + times[1:, 0]) / 2
+
+
 class _Panel:
     """One method's part of the film."""
 
@@ -123,6 +133,8 @@ class _Panel:
             scale = min(_WIDTH / width, _MOST_HEIGHT / height)
             self.picture_width, self.picture_height = round(width * scale / 2) * 2, round(height * scale / 2) * 2
             self.width = max(self.picture_width, _LEAST_WIDTH)
+        if seen.clip.video is not None and seen.grid is not None:
+            self.changes = _changes(seen.clip.video, seen.grid[0])
         self.sound = self._sound_strip() if seen.audio is not None else None
         # A film's own clock begins at 0.
         name = seen.name + (f", from {in_file(seen.start, 1.0)}" if seen.start else "")
@@ -139,11 +151,10 @@ class _Panel:
         """The panel at a time, uint8 `[height, width, 3]`."""
         panel = self.still.copy()
         seen = self.seen
-        if picture is not None and seen.video is not None and seen.grid is not None and seen.clip.video is not None:
+        if picture is not None and seen.video is not None and seen.grid is not None:
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgb24")
             large = frame.reformat(self.picture_width, self.picture_height, interpolation="BICUBIC").to_ndarray()
-            times = np.array(seen.clip.video.times).reshape(seen.grid[0], -1)
-            grid = int(np.searchsorted((times[:-1, -1] + times[1:, 0]) / 2, time))  # the nearest
+            grid = int(np.searchsorted(self.changes, time))
             left = seen.video.left.reshape(seen.grid)[grid]
             bottom = LINE + self.picture_height
             panel[LINE:bottom, : self.picture_width] = shade_picture(large, left, self.kinds)

@@ -143,6 +143,20 @@ def test_a_picture_is_veiled_as_the_nearest_grid(model: OmniModel, tmp_path: Pat
     assert not np.array_equal(first, second)
 
 
+def test_while_a_picture_stays_its_veil_changes_with_the_grids(model: OmniModel, tmp_path: Path) -> None:
+    times = [*range(0, 2000, 100), *range(20_000, 22_000, 100)]
+    (seen,) = looked(model, write_clip(tmp_path / "a.mkv", frames=40, rate=10, pts_ms=times, picture=white))
+    assert seen.grid is not None
+    assert seen.video is not None
+    grids, patches = seen.grid[0], seen.grid[1] * seen.grid[2]
+    for grid in (3, 12, 17):
+        left = np.where(np.arange(len(seen.video.left)) // patches == grid, 0, len(seen.moments))
+        panel = _Panel(replace(seen, video=replace(seen.video, left=left)))
+        veiled = [time for time in range(22) if panel.at(time + 0.4, white(0, 56, 56))[LINE : LINE + 56].mean() < 200]
+        assert veiled == [grid]
+    assert grids == 22
+
+
 def test_two_methods_stand_beside_each_other(model: OmniModel, tmp_path: Path) -> None:
     path = write_clip(tmp_path / "a.mp4", frames=20, rate=10, picture=white)
     maps = looked(model, path, "seats", "full")
