@@ -358,3 +358,15 @@ def test_without_scripts_the_page_says_so_before_what_is_missing(browser: Any, w
     said, slider = page.locator("noscript p").bounding_box(), page.locator("#layer").bounding_box()
     assert said["y"] < slider["y"]
     context.close()
+
+
+def test_canvases_are_as_sharp_as_the_screen_that_the_page_is_moved_to(opened: Open, maps: dict[str, TokenMap]) -> None:
+    page = opened([maps["seats"]])
+    session = page.context.new_cdp_session(page)
+    for scale in (2.0, 1.25, 1.0, 3.0):  # without a change of height, Chromium would not tell the page
+        screen = {"width": 1280, "height": 900 + int(10 * scale), "deviceScaleFactor": scale, "mobile": False}
+        session.send("Emulation.setDeviceMetricsOverride", screen)
+        settle(page)
+        for canvas in ("#strip", "#budget canvas", "#relevance canvas"):
+            dots, wide = page.evaluate("s => (c => [c.width, c.clientWidth])(document.querySelector(s))", canvas)
+            assert dots == round(scale * wide), (scale, canvas)

@@ -159,6 +159,11 @@ function onKey(event) {
   event.preventDefault();
 }
 
+// Draw anew where only the screen's sharpness changes, as on another screen; a media query is about one value of it.
+function watchSharpness() {
+  matchMedia(`(resolution: ${devicePixelRatio}dppx)`).addEventListener("change", () => { redraw(); watchSharpness(); }, { once: true });
+}
+
 function start() {
   readTheme();
   $("layer").max = DATA.layers;
@@ -205,6 +210,7 @@ function start() {
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") { view.focus = view.hover = null; hideTip(); redraw(); } });
   new ResizeObserver(() => { layOut(); redraw(); }).observe(scroller);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readTheme(); redraw(); });
+  watchSharpness();
 }
 
 start();
