@@ -53,8 +53,7 @@ def write_figure(maps: Sequence[TokenMap], path: Path) -> None:
     settings: Any = {"font.size": 7, "hatch.linewidth": 0.4, "axes.linewidth": 0.5, "pdf.fonttype": 42}
     settings |= {"text.parse_math": False, "svg.hashsalt": "seats"}
     with rc_context(settings):
-        rows = max(map(_picture_rows, maps))
-        heights = _heights(maps, columns, rows)
+        heights = _heights(maps, columns)
         height = sum(size for _, size in heights) + 0.75
         figure = Figure(figsize=(7.1, height), dpi=DPI, layout="constrained")
         FigureCanvasAgg(figure)
@@ -63,15 +62,14 @@ def write_figure(maps: Sequence[TokenMap], path: Path) -> None:
             (f"{seen.name}: " if len(maps) > 1 else "") + shortened(seen.answer.text, 120 // len(maps)) for seen in maps
         )
         figure.suptitle(f"{shortened(first.answer.question.text, 110)}\n{answers}", fontsize=8)
-        parts = figure.subfigures(1, len(maps), squeeze=False)[0]
-        for seen, part in zip(maps, parts, strict=True):
-            part.suptitle(_heading(seen), fontsize=7, color=_GREY)
-            ratios = {"height_ratios": [size for _, size in heights]}
-            axes = part.subplots(len(heights), 1, squeeze=False, gridspec_kw=ratios)[:, 0]
-            for (kind, _), axis in zip(heights, axes, strict=True):
-                _DRAW[kind](axis, seen, columns, rows)
+        ratios = {"height_ratios": [size for _, size in heights]}
+        axes = figure.subplots(len(heights), len(maps), squeeze=False, gridspec_kw=ratios)
+        for seen, column in zip(maps, axes.T, strict=True):
+            column[0].set_title(_heading(seen, columns), fontsize=7, color=_GREY)
+            for (kind, _), axis in zip(heights, column, strict=True):
+                _DRAW[kind](axis, seen, columns)
         if first.grid is not None:
-            _unstretch(figure, [part.axes[0] for part in parts])
+            _unstretch(figure, axes[0])
         with replacing(path) as beside:
             if (kind := path.suffix[1:].lower()) == "png":
                 _save_png(figure, beside)
@@ -96,41 +94,39 @@ def _save_png(figure: Figure, path: Path) -> None:
 def _unstretch(figure: Figure, axes: Sequence[Axes]) -> None:
     """Make the figure as tall as the largest of its pictures need: how wide they are is known when labels have their
     place."""
-    height, width = axes[0].images[0].get_size()
+    height, width = max(axis.images[0].get_size() for axis in axes)
+    grid: Any = axes[0].get_gridspec()
     for _ in range(2):  # the gaps between the rows grow with the figure
         figure.draw_without_rendering()
-        box = max((axis.get_window_extent() for axis in axes), key=lambda box: box.width)
+        box = axes[0].get_window_extent()
         wanted = box.width * height / width
-        for axis in axes:
-            grid: Any = axis.get_gridspec()
-            first, *others = grid.get_height_ratios()
-            grid.set_height_ratios([first * wanted / box.height, *others])
+        first, *others = grid.get_height_ratios()
+        grid.set_height_ratios([first * wanted / box.height, *others])
         figure.set_figheight(figure.get_figheight() + (wanted - box.height) / figure.dpi)
     for axis in axes:
         axis.set(aspect="equal", anchor="N")
 
 
-def _heading(seen: TokenMap) -> str:
+def _heading(seen: TokenMap, columns: int) -> str:
     trace = seen.answer.trace
-    kept = [f"{name} {percent(trace.retention(name))}" for name in seen.modalities()]
-    return f"{seen.name} ({', '.join(kept)} alive on average)"
+    kept = ", ".join(f"{name} {percent(trace.retention(name))}" for name in seen.modalities())
+    if columns == 2:  # so narrow that it would run into the next one
+        return f"{seen.name}\n{kept}\nalive on average"
+    return f"{seen.name} ({kept} alive on average)"
 
 
-def _heights(maps: Sequence[TokenMap], columns: int, rows: int) -> list[tuple[str, float]]:
-    """The figure's parts from top to bottom with their heights, inches. columns, rows: of pictures."""
+def _heights(maps: Sequence[TokenMap], columns: int) -> list[tuple[str, float]]:
+    """The figure's parts from top to bottom with their heights, inches. columns: of pictures."""
     first, heights = maps[0], []
     if first.grid is not None:
         _, frames = _frames(first, columns)
         tall = frames[0].shape[0] / sum(frame.shape[1] for frame in frames)
+        rows = max(1 + sum(moment.stage != "late" for moment in seen.moments) for seen in maps)
         # Beside their labels about 6.3 inches are left for pictures.
         heights.append(("pictures", rows * max(tall * 6.3 / len(maps), 0.25)))
     if first.audio is not None:
         heights.append(("sound", 0.75))
     return [*heights, ("budget", 0.85)]
-
-
-def _picture_rows(seen: TokenMap) -> int:
-    return 1 + sum(moment.stage != "late" for moment in seen.moments)
 
 
 def _frames(seen: TokenMap, columns: int) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -143,7 +139,7 @@ def _frames(seen: TokenMap, columns: int) -> tuple[np.ndarray, list[np.ndarray]]
     return grids, [pixels[grid * per_grid].cpu().numpy().transpose(1, 2, 0) // _STEP * _STEP for grid in grids]
 
 
-def _pictures(axis: Axes, seen: TokenMap, columns: int, rows: int) -> None:
+def _pictures(axis: Axes, seen: TokenMap, columns: int) -> None:
     """A row of frames as they are, then one for each stage with what it left; what has gone is faint."""
     assert seen.grid is not None
     assert seen.video is not None
@@ -153,7 +149,7 @@ def _pictures(axis: Axes, seen: TokenMap, columns: int, rows: int) -> None:
     height, width = frames[0].shape[:2]
     gap = max(2, width // 40)
     labels = ["in the clip", *(moment.label.replace(", ", ",\n") for moment in shown)]
-    sheet = np.full((rows * (height + gap), len(frames) * (width + gap), 3), 255, dtype=np.uint8)
+    sheet = np.full((len(labels) * (height + gap), len(frames) * (width + gap), 3), 255, dtype=np.uint8)
     for row in range(len(labels)):
         for column, (grid, frame) in enumerate(zip(grids, frames, strict=True)):
             gone = np.repeat(np.repeat(left[grid] < row, height // seen.grid[1], 0), width // seen.grid[2], 1)
@@ -177,7 +173,7 @@ def _ghost(frame: np.ndarray) -> np.ndarray:
     return np.repeat(np.repeat(255 - (255 - mean) // 48 * 8, 4, 0), 4, 1)
 
 
-def _sound(axis: Axes, seen: TokenMap, columns: int, rows: int) -> None:
+def _sound(axis: Axes, seen: TokenMap, columns: int) -> None:
     """The spectrogram, shaded by the stage at which each token left."""
     audio = seen.clip.audio
     assert audio is not None
@@ -197,7 +193,7 @@ def _sound(axis: Axes, seen: TokenMap, columns: int, rows: int) -> None:
     _times(axis, seen, columns)
 
 
-def _budget(axis: Axes, seen: TokenMap, columns: int, rows: int) -> None:
+def _budget(axis: Axes, seen: TokenMap, columns: int) -> None:
     """Tokens per window, video up and audio down, by the stage at which they left, on a square-root scale."""
     starts, widths = seen.start + seen.window_starts[:-1], np.diff(seen.window_starts)
     for name, tokens in seen.modalities().items():
@@ -218,7 +214,7 @@ def _budget(axis: Axes, seen: TokenMap, columns: int, rows: int) -> None:
     _times(axis, seen, columns)
     axis.spines[["top", "right", "left"]].set_visible(False)
     handles = _legend(seen)
-    wide = min(len(handles), 4 if columns == _COLUMNS else 2)
+    wide = min(len(handles), columns // 2)
     rowwise = [handle for column in range(wide) for handle in handles[column::wide]]  # legends fill columns first
     box: Any = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.25), "frameon": False}
     axis.legend(handles=rowwise, title="tokens that left", ncols=max(wide, 1), **box)

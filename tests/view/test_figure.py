@@ -65,7 +65,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., list
 
     def call(*maps: TokenMap) -> list[Any]:
         write_figure(maps, tmp_path / "figure.png")
-        return [part.axes for part in made[-1].subfigs]
+        return np.reshape(made[-1].axes, (-1, len(maps))).T.tolist()
 
     return call
 
@@ -79,10 +79,18 @@ def test_pictures_are_not_stretched(
         box, (height, width) = pictures.get_window_extent(), pictures.images[0].get_size()
         assert box.width / box.height == pytest.approx(width / height, rel=0.01)
         assert {round(axis.get_window_extent().width) for axis in below} == {round(box.width)}  # the same times
-        rows = max(len(part[0].get_yticks()) for part in parts)  # no more than the method with the most stages has
-        assert height == rows * 2 * pictures.get_yticks()[0]
+        assert height == len(pictures.get_yticks()) * 2 * pictures.get_yticks()[0]  # their times are right below them
         boxes.append(box)
-    assert len({round(box.y1) for box in boxes}) == 1
+    assert len({round(box.y1) for box in boxes}) == len({round(box.width) for box in boxes}) == 1
+    for beside in zip(*parts, strict=True):
+        assert len({round(axis.get_window_extent().y1) for axis in beside}) == 1
+
+
+def test_headings_of_three_methods_stand_apart(drawn: Callable[..., list[Any]], maps: dict[str, TokenMap]) -> None:
+    parts = drawn(maps["seats"], maps["full"], maps["seats"])
+    boxes = [part[0].title.get_window_extent() for part in parts]
+    edges = [edge for box in boxes for edge in (box.x0, box.x1)]
+    assert [0, *edges, 7.1 * DPI] == sorted([0, *edges, 7.1 * DPI])
 
 
 def test_sound_is_shaded_where_tokens_left(drawn: Callable[..., list[Any]], late: TokenMap) -> None:
