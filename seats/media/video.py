@@ -103,34 +103,21 @@ def _loaded(
     sampling: FrameSampling,
     deadline: media.Deadline,
     arriving: Arriving | None = None,
-) -> tuple[Video | None, list[str], float]:
-    """Do the work of `load_video` with frames chosen by a function."""
-    try:
-        return _load(path, start_s, end_s, choose, sampling, deadline, arriving, leave_out=True)
-    except _NotExactError:
-        return _load(path, start_s, end_s, choose, sampling, deadline, arriving, leave_out=False)
-
-
-def _load(
-    path: Path,
-    start_s: float,
-    end_s: float,
-    choose: Callable[[Timeline], Choice | None],
-    sampling: FrameSampling,
-    deadline: media.Deadline,
-    arriving: Arriving | None,
     *,
-    leave_out: bool,
+    leave_out: bool = True,
 ) -> tuple[Video | None, list[str], float]:
-    """Do the work of `_loaded`; with `leave_out` as `_decode` does it."""
+    """Do the work of `load_video` with frames chosen by a function. leave_out: as in `_decode`, where that is exact."""
     steps_back_s = STEPS_BACK_S if leave_out else (_REFRESHED_S,)
     timeline = read_timeline(path, start_s, end_s, deadline, steps_back_s)
     choice = choose(timeline)
     read_until = float(timeline.times[-1]) + timeline.last_s if len(timeline.times) else 0.0
     if choice is None:
         return None, timeline.notes, read_until
-    with _Frames(path, choice, timeline, sampling, arriving) as frames:
-        _decode(path, timeline, frames, deadline, leave_out=leave_out and timeline.timestamped)
+    try:
+        with _Frames(path, choice, timeline, sampling, arriving) as frames:
+            _decode(path, timeline, frames, deadline, leave_out=leave_out and timeline.timestamped)
+    except _NotExactError:
+        return _loaded(path, start_s, end_s, choose, sampling, deadline, arriving, leave_out=False)
     if frames.transparent:
         frames.notes.append("transparent parts of the pictures are read as white")
     frames.notes.extend(timeline.notes)
